@@ -1,0 +1,1 @@
+"""Places that hold named files; knows handles and bytes, not what they mean."""

@@ -1,0 +1,49 @@
+"""The contract every backend keeps; `tests/backend/test_contract.py` holds all of them to it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from typing_extensions import Buffer
+
+from pyrestic.handle import FileType, Handle
+
+
+class FileInfo(NamedTuple):
+    """A file as a listing shows it: its name (hex) and length in bytes."""
+
+    name: str
+    length: int
+
+
+class Backend(Protocol):
+    """Named files somewhere. All methods are safe to call from several threads at once."""
+
+    connections: int
+    """How many operations at once make sense here."""
+
+    def create(self) -> None:
+        """Prepare an empty place for a repository (folders, bucket); fine if it exists. Raises BackendError."""
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle: whole and durable when this returns, absent if it raises BackendError.
+
+        An existing file of that name is replaced. `data` must not change until this returns and is not kept.
+        """
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from offset, or all to the end.
+
+        Raises NotFoundError; FormatError if the file ends before offset + length; BackendError.
+        """
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length in bytes. Raises NotFoundError or BackendError."""
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate all files of a type in no order; names that are not 64 hex digits are left out."""
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file. Raises NotFoundError if it is not there, or BackendError."""
+
+    def close(self) -> None:
+        """Release connections; the backend is not used afterwards."""

@@ -1,0 +1,49 @@
+"""Names of things: files of a backend (FileType, Handle) and blobs in packs (BlobType, BlobHandle)."""
+
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+from pyrestic.ids import ID, short
+
+
+class FileType(Enum):
+    """Kinds of repository files; the value is the word restic uses for it."""
+
+    CONFIG = "config"
+    KEY = "key"
+    LOCK = "lock"
+    SNAPSHOT = "snapshot"
+    INDEX = "index"
+    PACK = "data"
+
+
+class Handle(NamedTuple):
+    """A file in a backend. `name` is 64 hex digits, or "" for the config."""
+
+    type: FileType
+    name: str
+
+    def __str__(self) -> str:
+        return "<config>" if self.type is FileType.CONFIG else f"<{self.type.value}/{self.name[:10]}>"
+
+
+class BlobType(IntEnum):
+    """Kinds of blobs; the value is the type byte of an uncompressed blob in a pack header."""
+
+    DATA = 0
+    TREE = 1
+
+    @property
+    def word(self) -> str:
+        """The word restic's JSON uses: "data" or "tree"."""
+        return "data" if self is BlobType.DATA else "tree"
+
+
+class BlobHandle(NamedTuple):
+    """A blob: its type and the ID of its plaintext."""
+
+    type: BlobType
+    id: ID
+
+    def __str__(self) -> str:
+        return f"<{self.type.word}/{short(self.id)}>"

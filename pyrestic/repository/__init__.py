@@ -1,0 +1,1 @@
+"""Blobs in packs over one backend: keys, locks, index, saving and loading."""
