@@ -1,0 +1,239 @@
+"""Sealing and opening bytes: AES-256 in counter mode, authenticated by Poly1305-AES.
+
+Sealed bytes are `nonce (16) | ciphertext | tag (16)` (restic design document, "Keys, Encryption and MAC"). The tag
+covers the ciphertext only; its one-time key is `r | AES-128_k(nonce)`. Two engines make identical bytes:
+"cryptography" (OpenSSL, the faster one) and "pycryptodome", which is there on every machine.
+
+Measured per message of 2 KB and per further byte: cryptography 5 µs and 0.2 ns, pycryptodome 25 µs and 1.4 ns.
+"""
+
+import hmac
+import os
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import msgspec
+from typing_extensions import Buffer
+
+from pyrestic.errors import FormatError, UnauthenticError, UsageError
+
+NONCE_LENGTH = 16
+TAG_LENGTH = 16
+OVERHEAD = NONCE_LENGTH + TAG_LENGTH
+"""How much longer sealed bytes are than their plaintext."""
+
+ENCRYPT_KEY_LENGTH = 32
+MAC_KEY_LENGTH = 16
+
+ENGINES = ("cryptography", "pycryptodome")
+"""Names of the engines, the faster first."""
+
+_ZERO_NONCE = bytes(NONCE_LENGTH)
+# The bits of r that Poly1305 uses: the top 4 of every fourth byte and the low 2 of three bytes are zero.
+_R_MASK = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+
+
+class _MacKeyDocument(msgspec.Struct):
+    k: bytes
+    r: bytes
+
+
+class _KeyDocument(msgspec.Struct):
+    mac: _MacKeyDocument
+    encrypt: bytes
+
+
+_key_decoder = msgspec.json.Decoder(_KeyDocument)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MasterKey:
+    """The three keys that seal a repository. Never shows its bytes in repr, str or format, and refuses to be pickled.
+
+    `encrypt` is 32 bytes; `mac_k` and `mac_r` are 16 bytes each, r as it is stored, that is unmasked.
+    """
+
+    encrypt: bytes
+    mac_k: bytes
+    mac_r: bytes
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.encrypt), len(self.mac_k), len(self.mac_r))
+        if lengths != (ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, MAC_KEY_LENGTH):
+            raise FormatError("a key has to have 32 bytes for encryption and twice 16 bytes for authentication")
+        if not (any(self.encrypt) and any(self.mac_k) and any(self.mac_r)):
+            raise FormatError("a key whose bytes are all zero is not valid")
+
+    @classmethod
+    def random(cls) -> "MasterKey":
+        """Return a new key from the system's random source."""
+        return cls(os.urandom(ENCRYPT_KEY_LENGTH), os.urandom(MAC_KEY_LENGTH), os.urandom(MAC_KEY_LENGTH))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "MasterKey":
+        """Return the key written as encrypt | k | r in 64 bytes, the form scrypt's output is taken in."""
+        mac_k_end = ENCRYPT_KEY_LENGTH + MAC_KEY_LENGTH
+        return cls(raw[:ENCRYPT_KEY_LENGTH], raw[ENCRYPT_KEY_LENGTH:mac_k_end], raw[mac_k_end:])
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "MasterKey":
+        """Return the key of `{"mac":{"k":…,"r":…},"encrypt":…}` (base64); raise FormatError if it is none."""
+        try:
+            document = _key_decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # The cause could quote what it stumbled over, so it is not kept.
+            raise FormatError("the master key is not written as restic writes it") from None
+        return cls(document.encrypt, document.mac.k, document.mac.r)
+
+    def to_json(self) -> bytes:
+        """Return the form that key files hold sealed. These bytes are secret."""
+        return msgspec.json.encode(_KeyDocument(_MacKeyDocument(self.mac_k, self.mac_r), self.encrypt))
+
+    def __repr__(self) -> str:
+        return "<MasterKey (hidden)>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a MasterKey is not written to anything but a key file")
+
+
+class _Engine(Protocol):
+    """The ciphers of one key. Not for two threads at once."""
+
+    def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
+        """Write the ciphertext of plaintext to the start of out, which has TAG_LENGTH bytes more room than needed."""
+
+    def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        """Return the plaintext."""
+
+    def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        """Return the 16-byte authentication tag of the ciphertext."""
+
+
+class _CryptographyEngine:
+    """OpenSSL through `cryptography`: contexts are kept, since making one costs as much as sealing 10 KB."""
+
+    def __init__(self, key: MasterKey) -> None:
+        # Imported when the first key is there, as it takes 40 ms.
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+        self._r = _masked_r(key)
+        # ECB on purpose: single blocks, the nonces, are turned into one-time keys.
+        self._one_time = Cipher(algorithms.AES(key.mac_k), modes.ECB()).encryptor()  # noqa: S305
+        # Counter mode decrypts by encrypting, so one context does both.
+        self._counter = Cipher(algorithms.AES(key.encrypt), modes.CTR(_ZERO_NONCE)).encryptor()
+        self._poly1305 = Poly1305.generate_tag
+        if not hasattr(self._counter, "reset_nonce"):
+            raise ImportError("cryptography before version 43 cannot reuse a context")
+
+    def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
+        self._counter.reset_nonce(nonce)
+        self._counter.update_into(plaintext, out)
+
+    def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        self._counter.reset_nonce(nonce)
+        return self._counter.update(ciphertext)
+
+    def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        return self._poly1305(self._r + self._one_time.update(nonce), ciphertext)
+
+
+class _PycryptodomeEngine:
+    """The base engine, there on every machine."""
+
+    def __init__(self, key: MasterKey) -> None:
+        # Imported only if it is the engine to use, as it takes 70 ms.
+        from Crypto.Cipher import AES
+        from Crypto.Hash import Poly1305
+
+        self._aes = AES
+        self._poly1305 = Poly1305
+        self._encrypt_key = key.encrypt
+        self._mac_key = key.mac_k + _masked_r(key)
+
+    def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
+        length = len(out) - TAG_LENGTH
+        self._aes.new(self._encrypt_key, self._aes.MODE_CTR, nonce=b"", initial_value=nonce).encrypt(
+            plaintext, output=out[:length]
+        )
+
+    def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        cipher = self._aes.new(self._encrypt_key, self._aes.MODE_CTR, nonce=b"", initial_value=nonce)
+        plaintext: bytes = cipher.decrypt(ciphertext)
+        return plaintext
+
+    def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        tag: bytes = self._poly1305.new(key=self._mac_key, cipher=self._aes, nonce=nonce, data=ciphertext).digest()
+        return tag
+
+
+class Sealer:
+    """Seals and opens with one key. Not for two threads at once: every thread makes its own and keeps it.
+
+    Buffers are bytes, bytearrays or memoryviews of bytes. Without `engine`, cryptography is taken if it is installed.
+    """
+
+    def __init__(self, key: MasterKey, engine: str | None = None) -> None:
+        self._engine = _make_engine(key, engine)
+
+    def seal(self, plaintext: Buffer, *, nonce: bytes | None = None) -> bytes:
+        """Return the sealed bytes, OVERHEAD longer than plaintext. A nonce is given by tests only."""
+        out = bytearray(len(memoryview(plaintext)) + OVERHEAD)
+        self.seal_into(plaintext, memoryview(out), nonce=nonce)
+        return bytes(out)
+
+    def seal_into(self, plaintext: Buffer, out: memoryview, *, nonce: bytes | None = None) -> int:
+        """Write the sealed bytes to the start of out and return how many they are.
+
+        `out` is a writable memoryview of bytes, at least OVERHEAD longer than plaintext, that shares no memory with it.
+        Raises ValueError if there is not enough room. A nonce is given by tests only: using one twice tells secrets.
+        """
+        view = memoryview(plaintext)
+        tag_start = NONCE_LENGTH + len(view)
+        end = tag_start + TAG_LENGTH
+        if len(out) < end:
+            raise ValueError(f"sealing needs room for {end} bytes, there are {len(out)}")
+        if nonce is None:
+            nonce = _random_nonce()
+        out[:NONCE_LENGTH] = nonce
+        self._engine.encrypt_into(nonce, view, out[NONCE_LENGTH:end])
+        out[tag_start:end] = self._engine.tag(nonce, out[NONCE_LENGTH:tag_start])
+        return end
+
+    def open(self, sealed: Buffer) -> bytes:
+        """Return the plaintext of what seal made; raise UnauthenticError unless every byte is as it was sealed.
+
+        The tag is compared in constant time, and before anything is decrypted.
+        """
+        view = memoryview(sealed)
+        if len(view) < OVERHEAD:
+            raise UnauthenticError(f"{len(view)} bytes are too few to be sealed bytes, which have {OVERHEAD} or more")
+        nonce, ciphertext = bytes(view[:NONCE_LENGTH]), view[NONCE_LENGTH:-TAG_LENGTH]
+        if nonce == _ZERO_NONCE or not hmac.compare_digest(self._engine.tag(nonce, ciphertext), view[-TAG_LENGTH:]):
+            raise UnauthenticError("the authentication code does not match: damaged, or sealed with another key")
+        return self._engine.decrypt(nonce, ciphertext)
+
+
+def _masked_r(key: MasterKey) -> bytes:
+    return (int.from_bytes(key.mac_r, "little") & _R_MASK).to_bytes(MAC_KEY_LENGTH, "little")
+
+
+def _random_nonce() -> bytes:
+    # Drawn one by one: a stock of them would be used twice by a forked process.
+    nonce = os.urandom(NONCE_LENGTH)
+    while nonce == _ZERO_NONCE:
+        nonce = os.urandom(NONCE_LENGTH)
+    return nonce
+
+
+def _make_engine(key: MasterKey, name: str | None) -> _Engine:
+    if name == "pycryptodome":
+        return _PycryptodomeEngine(key)
+    if name is not None and name != "cryptography":
+        raise UsageError(f"{name!r} is no cipher engine; there are {' and '.join(ENGINES)}")
+    try:
+        return _CryptographyEngine(key)
+    except ImportError as error:
+        if name is None:
+            return _PycryptodomeEngine(key)
+        raise UsageError(f"the cipher engine cryptography cannot be used: {error}") from error
