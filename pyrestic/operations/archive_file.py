@@ -1,0 +1,129 @@
+"""The content of one file on its way into blobs: read into reused buffers, cut, hand over for saving.
+
+A file of up to the minimum chunk length is one blob and is saved by the thread that read it, without any queue. A
+longer one is read into large buffers; its chunks are saved by the saver's workers while reading goes on, and a buffer
+is filled again only when all chunks in it are stored. So memory is two buffers per reading thread.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
+from pyrestic.handle import BlobType
+from pyrestic.repository.saver import SavedBlob, Saver
+
+BUFFER_LENGTH = 2 * MAX_LENGTH
+BUFFERS = 2
+
+ReadInto = Callable[[memoryview], int]
+"""Fills a buffer from its start and returns the bytes read, 0 at the end; raises OSError."""
+
+
+@dataclass(slots=True)
+class Content:
+    """A file's content being saved: blobs in order, some perhaps still on the way. `size` counts plaintext bytes."""
+
+    size: int = 0
+    blobs: list["Future[SavedBlob] | SavedBlob"] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    """Plaintext bytes of each blob."""
+
+    def done(self) -> bool:
+        """Tell whether every blob is saved, or failed."""
+        return all(isinstance(blob, SavedBlob) or blob.done() for blob in self.blobs)
+
+    def saved(self) -> list[SavedBlob]:
+        """Return the outcome of each blob; waits, and raises what saving raised."""
+        return [blob if isinstance(blob, SavedBlob) else blob.result() for blob in self.blobs]
+
+
+class _Buffer:
+    """A large reused buffer and the chunks in it that are not saved yet."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(np.empty(BUFFER_LENGTH, dtype=np.uint8)).cast("B")
+        self.pending: list[Future[SavedBlob]] = []
+
+    def wait(self) -> None:
+        """Wait until nobody needs the bytes any more; errors are found again through the content."""
+        for future in self.pending:
+            future.exception()
+        self.pending.clear()
+
+
+class ContentSaver:
+    """Saves contents, one at a time; every thread has its own."""
+
+    def __init__(self, saver: Saver, chunker: Chunker, count_bytes: Callable[[int], None]) -> None:
+        self._saver = saver
+        self._chunker = chunker
+        self._count_bytes = count_bytes
+        self._small = memoryview(bytearray(MIN_LENGTH + 1))
+        self._large: list[_Buffer] = []
+
+    def save(self, read_into: ReadInto) -> Content:
+        """Read to the end and return the content; raise OSError of the source and PyresticError of the repository."""
+        content = Content()
+        small = self._small
+        length = _fill(read_into, small)
+        if length == len(small):
+            self._save_large(read_into, content)
+        elif length:
+            self._count_bytes(length)
+            content.size = length
+            content.blobs.append(self._saver.save(BlobType.DATA, small[:length]))
+            content.lengths.append(length)
+        return content
+
+    def _save_large(self, read_into: ReadInto, content: Content) -> None:
+        if not self._large:
+            self._large = [_Buffer() for _ in range(BUFFERS)]
+        current, other = self._large
+        current.wait()
+        length = len(self._small)
+        current.view[:length] = self._small
+        while True:
+            length += _fill(read_into, current.view[length:])
+            final = length < BUFFER_LENGTH
+            end = self._submit(current, length, content, final=final)
+            if final:
+                return
+            other.wait()
+            other.view[: length - end] = current.view[end:length]
+            length -= end
+            current, other = other, current
+
+    def _submit(self, buffer: _Buffer, length: int, content: Content, *, final: bool) -> int:
+        """Hand over the chunks that are decided and return where the undecided rest starts."""
+        start = 0
+        for end in self._chunker.cuts(buffer.view, length, final=final):
+            future = self._saver.submit(BlobType.DATA, buffer.view[start:end])
+            buffer.pending.append(future)
+            content.blobs.append(future)
+            content.lengths.append(end - start)
+            content.size += end - start
+            self._count_bytes(end - start)
+            start = end
+        return start
+
+
+class ContentSavers(threading.local):
+    """A ContentSaver for each thread that asks."""
+
+    def __init__(self, saver: Saver, chunker: Chunker, count_bytes: Callable[[int], None]) -> None:
+        self.own = ContentSaver(saver, chunker, count_bytes)
+
+
+def _fill(read_into: ReadInto, view: memoryview) -> int:
+    """Read until the view is full or the source ends; return the bytes read."""
+    length = 0
+    while length < len(view):
+        count = read_into(view[length:])
+        if not count:
+            break
+        length += count
+    return length

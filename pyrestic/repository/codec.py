@@ -1,0 +1,58 @@
+"""One blob between its plaintext and its sealed form, with contexts kept per thread."""
+
+import threading
+
+from typing_extensions import Buffer
+
+from pyrestic.errors import DamageError, HashMismatchError
+from pyrestic.format.compress import Compression, Compressor, decompress
+from pyrestic.format.crypto import MasterKey, Sealer
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID, hash_id
+
+
+class _Contexts(threading.local):
+    """Cipher and compressor of one thread; neither may be shared."""
+
+    def __init__(self, key: MasterKey, compression: Compression) -> None:
+        self.sealer = Sealer(key)
+        self.compressor = Compressor(compression)
+
+
+class BlobCodec:
+    """Compresses, seals, opens and verifies blobs; safe to use from any thread."""
+
+    def __init__(self, key: MasterKey, version: int, compression: Compression) -> None:
+        self._contexts = _Contexts(key, compression)
+        self._compress_trees = version >= 2
+        self._compress_data = version >= 2 and compression is not Compression.OFF
+
+    def pack_payload(self, blob_type: BlobType, data: Buffer) -> tuple[Buffer, bool]:
+        """Return what is to be sealed for a blob, and whether it is compressed (format version 2)."""
+        if self._compress_data if blob_type is BlobType.DATA else self._compress_trees:
+            return self._contexts.compressor.compress(data), True
+        return data, False
+
+    def seal_into(self, payload: Buffer, room: memoryview) -> None:
+        """Seal payload into room, which is exactly as long as needed."""
+        self._contexts.sealer.seal_into(payload, room)
+
+    def seal(self, data: Buffer) -> bytes:
+        """Return data sealed."""
+        return self._contexts.sealer.seal(data)
+
+    def open(self, sealed: Buffer) -> bytes:
+        """Return the plaintext of sealed bytes; raise UnauthenticError."""
+        return self._contexts.sealer.open(sealed)
+
+    def decode(self, blob_type: BlobType, identifier: ID, sealed: Buffer, plain_length: int | None) -> bytes:
+        """Return the verified plaintext of a blob; raise DamageError (a wrong tag, a bad frame or another hash)."""
+        try:
+            data = self._contexts.sealer.open(sealed)
+            if plain_length is not None:
+                data = decompress(data, plain_length)
+        except DamageError as error:
+            raise type(error)(f"blob {BlobHandle(blob_type, identifier)} is damaged: {error}") from error
+        if hash_id(data) != identifier:
+            raise HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: its content has another hash")
+        return data

@@ -1,0 +1,184 @@
+"""Loading blobs: one at a time, or many in as few ranged requests as make sense.
+
+A blob may lie in several packs; when one copy is damaged or its pack is gone, the next is tried. For many blobs the
+wanted ranges of each pack are joined over gaps of up to 1 MiB (a request costs more than a little extra data) into
+requests of at most 32 MiB, and each request is decoded by the thread that made it, so memory is bounded by the number
+of threads.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from pyrestic.backend.base import Backend
+from pyrestic.errors import BackendError, DamageError, MissingBlobError, PyresticError
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.ids import ID, short
+from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.index import Index, PackedBlob
+
+MAX_GAP = 1 << 20
+MAX_REQUEST = 32 << 20
+
+Deliver = Callable[[BlobHandle, bytes], None]
+Fail = Callable[[BlobHandle, PyresticError], None]
+
+
+class PackRange(NamedTuple):
+    """One request: bytes of a pack from the first blob to the end of the last, blobs in order of offset."""
+
+    pack: ID
+    blobs: list[PackedBlob]
+
+    @property
+    def offset(self) -> int:
+        """Where the request starts, in bytes."""
+        return self.blobs[0].offset
+
+    @property
+    def length(self) -> int:
+        """Bytes requested."""
+        return self.blobs[-1].offset + self.blobs[-1].length - self.blobs[0].offset
+
+
+def split_ranges(blobs: list[PackedBlob]) -> Iterator[PackRange]:
+    """Split the wanted blobs of one pack, in order of offset, into requests."""
+    run: list[PackedBlob] = []
+    for blob in blobs:
+        if run:
+            gap = blob.offset - (run[-1].offset + run[-1].length)
+            if gap > MAX_GAP or blob.offset + blob.length - run[0].offset > MAX_REQUEST:
+                yield PackRange(run[0].pack, run)
+                run = []
+        run.append(blob)
+    if run:
+        yield PackRange(run[0].pack, run)
+
+
+def plan(index: Index, handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
+    """Return the requests that fetch each blob once, packs in order of first use; unknown blobs go to `fail`."""
+    wanted: dict[ID, list[PackedBlob]] = {}
+    for handle in dict.fromkeys(handles):
+        places = index.find_all(handle)
+        if not places:
+            fail(handle, missing_blob(handle))
+            continue
+        # Of several copies prefer one whose pack is needed anyway.
+        place = next((p for p in places if p.pack in wanted), places[0])
+        wanted.setdefault(place.pack, []).append(place)
+    ranges: list[PackRange] = []
+    for blobs in wanted.values():
+        blobs.sort(key=lambda blob: blob.offset)
+        ranges.extend(split_ranges(blobs))
+    return ranges
+
+
+def missing_blob(handle: BlobHandle) -> MissingBlobError:
+    """Return the error for a blob that no index names."""
+    return MissingBlobError(
+        f"blob {handle} is not in the index of the repository",
+        hint="Run check to see what is affected; repair index finds blobs that only the index has lost.",
+    )
+
+
+class Loader:
+    """Loads blobs of one repository; safe to use from any thread."""
+
+    def __init__(self, backend: Backend, codec: BlobCodec, index: Index) -> None:
+        self._backend = backend
+        self._codec = codec
+        self._index = index
+
+    def load(self, handle: BlobHandle) -> bytes:
+        """Return the verified plaintext of a blob from any pack that has it whole.
+
+        Raises MissingBlobError if no index names it, else the error of the last copy that was tried.
+        """
+        places = self._index.find_all(handle)
+        if not places:
+            raise missing_blob(handle)
+        failure: PyresticError | None = None
+        # The second round goes past a cache whose copy turned out to be damaged.
+        for _ in range(2):
+            for place in places:
+                try:
+                    return self._load_place(place)
+                except (DamageError, BackendError) as error:
+                    failure = error
+                    self._forget(place.pack)
+        assert failure is not None  # noqa: S101 - places is not empty
+        raise failure
+
+    def load_many(
+        self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail, *, workers: int | None = None
+    ) -> None:
+        """Load all blobs of the ranges on several threads and pass each to `deliver` on the thread that loaded it.
+
+        A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
+        """
+        source = iter(ranges)
+        lock = threading.Lock()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                with lock:
+                    request = next(source, None)
+                if request is None:
+                    return
+                try:
+                    self._load_range(request, deliver, fail, stop)
+                except BaseException:
+                    stop.set()
+                    raise
+
+        count = workers or self._backend.connections
+        with ThreadPoolExecutor(count, "load") as pool:
+            futures = [pool.submit(work) for _ in range(count)]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                stop.set()
+
+    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> None:
+        try:
+            data = memoryview(self._load_bytes(request.pack, request.blobs[0].type, request.offset, request.length))
+        except (BackendError, DamageError):
+            data = memoryview(b"")
+        start = request.offset
+        for blob in request.blobs:
+            if stop.is_set():
+                return
+            sealed = data[blob.offset - start : blob.offset - start + blob.length]
+            try:
+                plain = self._codec.decode(blob.type, blob.id, sealed, blob.plain_length)
+            except DamageError:
+                try:
+                    plain = self.load(blob.handle)
+                except PyresticError as error:
+                    fail(blob.handle, error)
+                    continue
+            deliver(blob.handle, plain)
+
+    def _load_place(self, place: PackedBlob) -> bytes:
+        sealed = self._load_bytes(place.pack, place.type, place.offset, place.length)
+        try:
+            return self._codec.decode(place.type, place.id, sealed, place.plain_length)
+        except DamageError as error:
+            raise type(error)(f"{error} in pack {short(place.pack)}") from error
+
+    def _load_bytes(self, pack: ID, blob_type: BlobType, offset: int, length: int) -> bytes:
+        handle = Handle(FileType.PACK, pack.hex())
+        if blob_type is BlobType.TREE:
+            # Tree packs are worth keeping whole in the cache; a backend without one has no such method.
+            load_metadata = getattr(self._backend, "load_metadata", None)
+            if load_metadata is not None:
+                return bytes(load_metadata(handle, offset, length))
+        return self._backend.load(handle, offset, length)
+
+    def _forget(self, pack: ID) -> None:
+        forget = getattr(self._backend, "forget", None)
+        if forget is not None:
+            forget(Handle(FileType.PACK, pack.hex()))

@@ -1,0 +1,185 @@
+"""Packs being filled, in memory.
+
+A pack is one reused buffer. A worker reserves room, then seals its blob straight into that room while others do the
+same, so no sealed byte is copied. Blobs are spread at random over two open packs of each kind: the lengths of packs
+then tell less about the lengths of chunks (restic design document, "Threat Model"; chunking attacks on backups).
+Nothing is written to disk before a pack is whole.
+"""
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyrestic.format.chunker import MAX_LENGTH
+from pyrestic.format.crypto import OVERHEAD
+from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_HEADER_LENGTH, HeaderEntry
+from pyrestic.handle import BlobType
+
+DEFAULT_PACK_LENGTH = 16 << 20
+MIN_PACK_LENGTH = 4 << 20
+MAX_PACK_LENGTH = 128 << 20
+OPEN_PACKS = 2
+
+_TRAILER = 4
+# The header of a full pack must stay below its limit.
+_MAX_ENTRIES = (MAX_HEADER_LENGTH - OVERHEAD - _TRAILER) // COMPRESSED_ENTRY_LENGTH
+# A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.
+_ROOM_FOR_ONE_BLOB = MAX_LENGTH + (MAX_LENGTH >> 8) + 1024
+_ROOM_FOR_HEADER = 1024
+
+
+@dataclass(slots=True, eq=False)
+class OpenPack:
+    """A pack that still takes blobs; `length` bytes of its buffer are reserved."""
+
+    type: BlobType
+    buffer: memoryview
+    length: int = 0
+    entries: list[HeaderEntry] = field(default_factory=list)
+    reserved: int = 0
+    """Rooms given out, whose blobs may still be on the way."""
+    closed: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """No more blobs come and all that were promised are there."""
+        return self.closed and len(self.entries) == self.reserved
+
+
+@dataclass(slots=True)
+class Room:
+    """A reserved part of a pack's buffer, to be filled by one blob."""
+
+    pack: OpenPack
+    offset: int
+    view: memoryview
+
+
+class BufferPool:
+    """Buffers of packs, used again and again; fresh megabytes cost page faults. `get` blocks when all are in use."""
+
+    def __init__(self, count: int, pack_length: int) -> None:
+        self._free: list[memoryview] = []
+        self._left = count
+        self._length = pack_length + _ROOM_FOR_ONE_BLOB + _ROOM_FOR_HEADER
+        self._changed = threading.Condition()
+        self._broken = False
+
+    def get(self, minimum_bytes: int) -> memoryview:
+        """Return a buffer of at least minimum_bytes; wait until one is given back if all are in use."""
+        with self._changed:
+            while not self._free and self._left <= 0 and not self._broken:
+                self._changed.wait()
+            if self._free:
+                buffer = self._free.pop()
+            else:
+                self._left -= 1
+                buffer = _new_buffer(self._length)
+        return buffer if len(buffer) >= minimum_bytes else _new_buffer(minimum_bytes)
+
+    def put(self, buffer: memoryview) -> None:
+        """Give a buffer back."""
+        with self._changed:
+            if len(buffer) == self._length:
+                self._free.append(buffer)
+            else:
+                self._left += 1
+            self._changed.notify()
+
+    def release_waiters(self) -> None:
+        """Let everyone who waits go on: the run is ending with an error and nobody gives buffers back."""
+        with self._changed:
+            self._broken = True
+            self._changed.notify_all()
+
+
+class Packer:
+    """The open packs of one kind of blob."""
+
+    def __init__(self, blob_type: BlobType, pack_length: int, pool: BufferPool) -> None:
+        self._type = blob_type
+        self._pack_length = pack_length
+        self._pool = pool
+        self._open: list[OpenPack | None] = [None] * OPEN_PACKS
+        self._lock = threading.Lock()
+        self._dice = b""
+
+    def reserve(self, length: int) -> Room:
+        """Return room for `length` sealed bytes in one of the open packs; may wait for a buffer."""
+        spare: memoryview | None = None
+        while True:
+            with self._lock:
+                room = self._reserve(length, spare)
+            if room is not None:
+                if spare is not None and room.pack.buffer is not spare:
+                    self._pool.put(spare)
+                return room
+            # Waiting happens outside the lock: the buffer we wait for may have to pass through `commit` first.
+            spare = self._pool.get(length + _ROOM_FOR_HEADER)
+
+    def _reserve(self, length: int, spare: memoryview | None) -> Room | None:
+        alone = length >= min(self._pack_length, _ROOM_FOR_ONE_BLOB)
+        slot = self._roll()
+        # A blob that fills a pack gets one of its own: it is fetched and repacked without dragging others along.
+        pack = None if alone else self._open[slot]
+        if pack is None:
+            if spare is None:
+                return None
+            pack = OpenPack(self._type, spare, closed=alone)
+            if not alone:
+                self._open[slot] = pack
+        offset = pack.length
+        pack.length += length
+        pack.reserved += 1
+        if pack.length + _header_length(pack.reserved) >= self._pack_length or pack.reserved >= _MAX_ENTRIES:
+            pack.closed = True
+            self._open = [None if other is pack else other for other in self._open]
+        return Room(pack, offset, pack.buffer[offset : offset + length])
+
+    def commit(self, room: Room, entry: HeaderEntry) -> OpenPack | None:
+        """Note that the room is filled; return the pack if it is whole now and wants to be stored."""
+        room.view.release()
+        with self._lock:
+            room.pack.entries.append(entry)
+            return room.pack if room.pack.whole else None
+
+    def close(self) -> list[OpenPack]:
+        """Close the open packs, joined where they fit into one, and return them; no room may be pending."""
+        with self._lock:
+            packs = [pack for pack in self._open if pack is not None]
+            self._open = [None] * OPEN_PACKS
+        joined: list[OpenPack] = []
+        for pack in packs:
+            pack.closed = True
+            last = joined[-1] if joined else None
+            if last and last.length + pack.length + _header_length(last.reserved + pack.reserved) < self._pack_length:
+                _append(last, pack)
+                self._pool.put(pack.buffer)
+            else:
+                joined.append(pack)
+        return joined
+
+    def _roll(self) -> int:
+        if not self._dice:
+            self._dice = os.urandom(512)
+        value, self._dice = self._dice[0] % OPEN_PACKS, self._dice[1:]
+        return value
+
+
+def _header_length(entries: int) -> int:
+    return entries * COMPRESSED_ENTRY_LENGTH + OVERHEAD + _TRAILER
+
+
+def _append(pack: OpenPack, other: OpenPack) -> None:
+    start = pack.length
+    pack.buffer[start : start + other.length] = other.buffer[: other.length]
+    pack.entries += [entry._replace(offset=entry.offset + start) for entry in other.entries]
+    pack.length += other.length
+    pack.reserved += other.reserved
+
+
+def _new_buffer(length: int) -> memoryview:
+    # Unlike a bytearray this is not filled with zeros, so pages that no blob reaches never cost memory.
+    return memoryview(np.empty(length, dtype=np.uint8)).cast("B")

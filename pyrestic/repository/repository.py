@@ -1,0 +1,237 @@
+"""A repository over one backend: its config and key, its unpacked files, its blobs.
+
+Opening needs a password and reads one key file and the config; the index is loaded separately, by those who need blobs
+(restic design document, "Keys, Encryption and MAC" and "Repository Layout").
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.errors import (
+    DamageError,
+    FormatError,
+    HashMismatchError,
+    NoRepositoryError,
+    NotFoundError,
+    PyresticError,
+    UnauthenticError,
+    UsageError,
+)
+from pyrestic.format import indexfile
+from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked
+from pyrestic.format.config import Config
+from pyrestic.format.crypto import MasterKey
+from pyrestic.format.indexfile import Columns, IndexPack
+from pyrestic.format.keyfile import ScryptParams
+from pyrestic.format.node import Node
+from pyrestic.format.tree import parse_tree
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.ids import ID, hash_id, parse_id
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.index import Index
+from pyrestic.repository.keys import OpenedKey, add_key, find_key
+from pyrestic.repository.loader import Loader
+from pyrestic.repository.packer import DEFAULT_PACK_LENGTH
+from pyrestic.repository.saver import IndexWriter, Saver
+
+CONFIG = Handle(FileType.CONFIG, "")
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryOptions:
+    """How to write: compression of blobs, target length of packs in bytes, whether to skip reading back."""
+
+    compression: Compression = Compression.AUTO
+    pack_length: int = DEFAULT_PACK_LENGTH
+    no_extra_verify: bool = False
+
+
+class Repository:
+    """An opened repository. Made by `create` or `open`."""
+
+    def __init__(self, backend: Backend, key: OpenedKey, config: Config, options: RepositoryOptions) -> None:
+        self.backend = backend
+        self.config = config
+        self.key: MasterKey = key.master
+        self.key_id: ID = key.id
+        self.options = options
+        self.index = Index()
+        self._codec = BlobCodec(self.key, config.version, options.compression)
+        self._loader = Loader(backend, self._codec, self.index)
+        self._saver: Saver | None = None
+
+    @classmethod
+    def create(
+        cls,
+        backend: Backend,
+        password: str,
+        *,
+        version: int = 2,
+        polynomial: int | None = None,
+        hostname: str,
+        username: str,
+        created: str,
+        params: ScryptParams | None = None,
+        options: RepositoryOptions | None = None,
+    ) -> "Repository":
+        """Make a new repository in an empty place and return it opened; raise UsageError if one is there."""
+        _refuse_existing(backend)
+        config = Config.create(version, polynomial)
+        backend.create()
+        master = MasterKey.random()
+        key = add_key(
+            backend, master, password, hostname=hostname, username=username, created=created, params=params
+        )
+        repository = cls(backend, key, config, options or RepositoryOptions())
+        # The config is what makes a place a repository: it comes last.
+        backend.save(CONFIG, repository._codec.seal(config.encode()))
+        return repository
+
+    @classmethod
+    def open(
+        cls, backend: Backend, password: str, *, key_hint: str = "", options: RepositoryOptions | None = None
+    ) -> "Repository":
+        """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError."""
+        try:
+            sealed = backend.load(CONFIG)
+        except NotFoundError as error:
+            raise NoRepositoryError(
+                f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
+            ) from error
+        key = find_key(backend, password, hint=key_hint)
+        codec = BlobCodec(key.master, 1, Compression.OFF)
+        try:
+            plain = codec.open(sealed)
+        except UnauthenticError as error:
+            raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
+        return cls(backend, key, Config.parse(plain), options or RepositoryOptions())
+
+    @property
+    def saver(self) -> Saver:
+        """What saves blobs; its threads start with the first use."""
+        if self._saver is None:
+            self._saver = Saver(
+                backend=self.backend,
+                codec=self._codec,
+                index=self.index,
+                index_writer=IndexWriter(self._save_index),
+                pack_length=self.options.pack_length,
+                verify=not self.options.no_extra_verify,
+            )
+        return self._saver
+
+    @property
+    def loader(self) -> Loader:
+        """What loads blobs."""
+        return self._loader
+
+    def load_index(self, report: Reporter) -> None:
+        """Read all index files; raise DamageError if one cannot be used."""
+        files = sorted(self.list_ids(FileType.INDEX))
+        progress = Progress("index files loaded", "files", len(files))
+
+        def load(identifier: ID) -> Columns:
+            columns = self.load_index_file(identifier)
+            progress.done += 1
+            return columns
+
+        with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
+            self.index.add_columns(list(pool.map(load, files)))
+
+    def load_index_file(self, identifier: ID) -> Columns:
+        """Return the content of one index file; raise DamageError."""
+        data = self.load_unpacked(FileType.INDEX, identifier)
+        try:
+            columns = indexfile.parse_columns(data)
+        except DamageError as error:
+            raise FormatError(f"index file {identifier.hex()} is damaged: {error}") from error
+        if self.config.version < 2 and columns.plain_lengths.any():
+            raise FormatError(f"index file {identifier.hex()} names compressed blobs, which version 1 does not have")
+        return columns
+
+    def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate files of a type with their lengths in bytes."""
+        return self.backend.list(file_type)
+
+    def list_ids(self, file_type: FileType) -> Iterator[ID]:
+        """Iterate the IDs of the files of a type."""
+        return (parse_id(info.name) for info in self.backend.list(file_type))
+
+    def load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
+        """Return the verified plaintext of an index, snapshot or lock file; raise DamageError or BackendError."""
+        try:
+            return self._load_unpacked(file_type, identifier)
+        except DamageError:
+            # A damaged copy in the cache or on the way: once more from the source.
+            forget = getattr(self.backend, "forget", None)
+            if forget is not None:
+                forget(Handle(file_type, identifier.hex()))
+            return self._load_unpacked(file_type, identifier)
+
+    def load_config(self) -> bytes:
+        """Return the plaintext of the config file as stored now."""
+        return self._codec.open(self.backend.load(CONFIG))
+
+    def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
+        """Store an index, snapshot or lock file and return its ID."""
+        sealed = self._codec.seal(encode_unpacked(data, self.config.version))
+        if not self.options.no_extra_verify and decode_unpacked(self._codec.open(sealed), self.config.version) != data:
+            raise PyresticError(f"a {file_type.value} file could not be read back before it was stored")
+        identifier = hash_id(sealed)
+        self.backend.save(Handle(file_type, identifier.hex()), sealed)
+        return identifier
+
+    def remove(self, file_type: FileType, identifier: ID) -> None:
+        """Remove a file; raise NotFoundError or BackendError."""
+        self.backend.remove(Handle(file_type, identifier.hex()))
+
+    def load_blob(self, handle: BlobHandle) -> bytes:
+        """Return the verified plaintext of a blob; raise MissingBlobError, DamageError or BackendError."""
+        return self._loader.load(handle)
+
+    def load_tree(self, identifier: ID) -> list[Node]:
+        """Return the nodes of a tree; raise MissingBlobError, DamageError or BackendError."""
+        return parse_tree(self._loader.load(BlobHandle(BlobType.TREE, identifier)))
+
+    def flush(self) -> None:
+        """Store all saved blobs and the index that names them."""
+        if self._saver is not None:
+            self._saver.flush()
+
+    def close(self) -> None:
+        """End all threads and connections. What was saved since the last flush is dropped."""
+        if self._saver is not None:
+            self._saver.close()
+        self.backend.close()
+
+    def _load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
+        handle = Handle(file_type, identifier.hex())
+        sealed = self.backend.load(handle)
+        if hash_id(sealed) != identifier:
+            raise HashMismatchError(f"file {handle} is damaged: its content has another hash than its name")
+        try:
+            return decode_unpacked(self._codec.open(sealed), self.config.version)
+        except DamageError as error:
+            raise type(error)(f"file {handle} is damaged: {error}") from error
+
+    def _save_index(self, packs: list[IndexPack]) -> None:
+        self.save_unpacked(FileType.INDEX, indexfile.encode(packs))
+
+
+def _refuse_existing(backend: Backend) -> None:
+    """Raise UsageError if any sign of a repository is there; keys and snapshots count, should the config be lost."""
+    try:
+        backend.stat(CONFIG)
+    except NotFoundError:
+        pass
+    else:
+        raise UsageError("a repository exists here already: the config file is there")
+    for file_type, word in ((FileType.KEY, "keys"), (FileType.SNAPSHOT, "snapshots")):
+        try:
+            if any(True for _ in backend.list(file_type)):
+                raise UsageError(f"the place holds {word} of a repository already, but no config")
+        except NotFoundError:
+            continue

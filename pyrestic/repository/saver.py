@@ -1,0 +1,245 @@
+"""Saving blobs: hash, look up, compress, seal into a pack, store whole packs, note them in index files.
+
+Threads: callers may save from any number of threads; `submit` offers as many workers as there are processors, and as
+many uploads run at once as the backend likes. Memory is bounded by the pool of pack buffers: when uploads are slower
+than sealing, `save` waits. The order of writing is packs first, then the index that names them; snapshots come after
+`flush`.
+"""
+
+import hashlib
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend
+from pyrestic.errors import DamageError, PyresticError
+from pyrestic.format.chunker import MIN_LENGTH
+from pyrestic.format.crypto import OVERHEAD
+from pyrestic.format.indexfile import IndexPack
+from pyrestic.format.pack import HeaderEntry, encode_header, parse_header
+from pyrestic.handle import BlobType, FileType, Handle
+from pyrestic.ids import ID, hash_id
+from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.index import Index
+from pyrestic.repository.packer import OPEN_PACKS, BufferPool, OpenPack, Packer
+
+INDEX_BLOBS = 50_000
+INDEX_AGE_SECONDS = 600.0
+
+_ZERO_CHUNK = bytes(MIN_LENGTH)
+_ZERO_CHUNK_ID = hash_id(_ZERO_CHUNK)
+
+
+class SavedBlob(NamedTuple):
+    """Outcome of saving: the ID, whether the repository had the blob already, and the stored bytes added."""
+
+    id: ID
+    known: bool
+    length: int
+
+
+class IndexWriter:
+    """Collects stored packs and saves an index file whenever enough blobs or time have come together."""
+
+    def __init__(self, save: Callable[[list[IndexPack]], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._save = save
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._packs: list[IndexPack] = []
+        self._blobs = 0
+        self._since = clock()
+
+    def add(self, pack: IndexPack) -> None:
+        """Note a stored pack; saves an index file when 50,000 blobs or ten minutes are reached."""
+        with self._lock:
+            if not self._packs:
+                self._since = self._clock()
+            self._packs.append(pack)
+            self._blobs += len(pack.blobs)
+            if self._blobs < INDEX_BLOBS and self._clock() - self._since < INDEX_AGE_SECONDS:
+                return
+            packs = self._take()
+        self._save(packs)
+
+    def flush(self) -> None:
+        """Save an index file of what is left."""
+        with self._lock:
+            packs = self._take()
+        if packs:
+            self._save(packs)
+
+    def _take(self) -> list[IndexPack]:
+        packs, self._packs, self._blobs = self._packs, [], 0
+        return packs
+
+
+class Saver:
+    """Saves blobs into packs of one repository until `flush` or `abort`."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        codec: BlobCodec,
+        index: Index,
+        index_writer: IndexWriter,
+        pack_length: int,
+        verify: bool,
+    ) -> None:
+        self._backend = backend
+        self._codec = codec
+        self._index = index
+        self._index_writer = index_writer
+        self._verify = verify
+        self._pending: dict[tuple[int, ID], object] = {}
+        self._pool = BufferPool(2 * OPEN_PACKS + backend.connections, pack_length)
+        self._packers = {kind: Packer(kind, pack_length, self._pool) for kind in BlobType}
+        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, "save")
+        self._uploads = ThreadPoolExecutor(backend.connections, "upload")
+        self._running: set[Future[None]] = set()
+        self._failure: BaseException | None = None
+
+    def save(
+        self, blob_type: BlobType, data: Buffer, identifier: ID | None = None, *, duplicate: bool = False
+    ) -> SavedBlob:
+        """Store a blob unless the repository has it (or `duplicate` is set); raise PyresticError.
+
+        `identifier` is its SHA-256 if that is known. data may be reused by the caller as soon as this returns.
+        """
+        if self._failure is not None:
+            self._raise_failure()
+        if identifier is None:
+            # Sparse files: comparing is a tenth of hashing.
+            identifier = _ZERO_CHUNK_ID if data == _ZERO_CHUNK else hash_id(data)
+        if not self._claim((blob_type, identifier)) and not duplicate:
+            return SavedBlob(identifier, True, 0)
+        return SavedBlob(identifier, False, self._store_blob(blob_type, identifier, data))
+
+    def knows(self, blob_type: BlobType, identifier: ID) -> bool:
+        """Tell whether the blob is stored or about to be."""
+        return (blob_type, identifier) in self._pending or self._index.has((blob_type, identifier))
+
+    def submit(self, blob_type: BlobType, data: Buffer) -> Future[SavedBlob]:
+        """Do `save` on a worker; data must not change until the future is done."""
+        return self._workers.submit(self.save, blob_type, data)
+
+    def flush(self) -> None:
+        """Store what is left in open packs and save the index; no save may be under way. Raises PyresticError."""
+        for packer in self._packers.values():
+            for pack in packer.close():
+                self._upload(pack)
+        self._wait_for_uploads()
+        self._index_writer.flush()
+
+    def abort(self) -> None:
+        """Give up: drop what is not stored, let running uploads end, and save the index of what was stored."""
+        self._fail(PyresticError("saving was interrupted"))
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._uploads.shutdown(wait=True, cancel_futures=True)
+        self._index_writer.flush()
+
+    def close(self) -> None:
+        """End the threads; call flush before."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._uploads.shutdown(wait=True, cancel_futures=True)
+
+    def _claim(self, handle: tuple[int, ID]) -> bool:
+        """Make this caller the one that stores the blob; False if it is stored or someone else does."""
+        token = object()
+        # Pending first, index second, and `_store_pack` fills the index before it clears pending: a blob on its way
+        # from one to the other is always seen in one of them.
+        if self._pending.setdefault(handle, token) is not token:
+            return False
+        if self._index.has(handle):
+            del self._pending[handle]
+            return False
+        return True
+
+    def _store_blob(self, blob_type: BlobType, identifier: ID, data: Buffer) -> int:
+        codec = self._codec
+        payload, compressed = codec.pack_payload(blob_type, data)
+        plain_length = memoryview(data).nbytes if compressed else None
+        length = memoryview(payload).nbytes + OVERHEAD
+        packer = self._packers[blob_type]
+        room = packer.reserve(length)
+        if self._failure is not None:
+            self._raise_failure()
+        try:
+            codec.seal_into(payload, room.view)
+            if self._verify:
+                self._read_back(blob_type, identifier, room.view, plain_length)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        pack = packer.commit(room, HeaderEntry(blob_type, identifier, room.offset, length, plain_length))
+        if pack is not None:
+            self._upload(pack)
+        return length
+
+    def _read_back(self, blob_type: BlobType, identifier: ID, sealed: memoryview, plain_length: int | None) -> None:
+        try:
+            self._codec.decode(blob_type, identifier, sealed, plain_length)
+        except DamageError as error:
+            raise PyresticError(
+                f"a blob could not be read back before it was stored: {error}",
+                hint="Memory or processor of this machine may be faulty; nothing wrong was stored.",
+            ) from error
+
+    def _upload(self, pack: OpenPack) -> None:
+        future = self._uploads.submit(self._store_pack, pack)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def _store_pack(self, pack: OpenPack) -> None:
+        try:
+            if self._failure is not None:
+                return
+            entries = sorted(pack.entries, key=lambda entry: entry.offset)
+            end = self._write_header(pack, entries)
+            data = pack.buffer[:end]
+            identifier = hashlib.sha256(data).digest()
+            self._backend.save(Handle(FileType.PACK, identifier.hex()), data)
+            self._index.add_pack(identifier, entries)
+            for entry in entries:
+                self._pending.pop((entry.type, entry.id), None)
+            self._pool.put(pack.buffer)
+            self._index_writer.add(IndexPack(identifier, entries))
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _write_header(self, pack: OpenPack, entries: list[HeaderEntry]) -> int:
+        """Seal the header behind the blobs and return the length of the pack (design document, "Pack Format")."""
+        header = encode_header(entries)
+        sealed_length = len(header) + OVERHEAD
+        end = pack.length + sealed_length
+        self._codec.seal_into(header, pack.buffer[pack.length : end])
+        struct.pack_into("<I", pack.buffer, end, sealed_length)
+        if parse_header(self._codec.open(pack.buffer[pack.length : end])) != entries:
+            raise PyresticError("a pack header could not be read back before it was stored")
+        return end + 4
+
+    def _wait_for_uploads(self) -> None:
+        for future in list(self._running):
+            try:
+                future.result()
+            except BaseException as error:
+                self._fail(error)
+        if self._failure is not None:
+            self._raise_failure()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._pool.release_waiters()
+
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, PyresticError):
+            raise self._failure
+        raise PyresticError(f"saving stopped: {self._failure}") from self._failure
