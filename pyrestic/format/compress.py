@@ -1,0 +1,160 @@
+"""zstd frames, and the byte before them in unpacked files.
+
+Repository version 2 compresses all trees, all unpacked files but the config, and data blobs unless switched off (restic
+design document, "Repository Version 2"). What is written here is one frame with its content size, without a checksum
+(the sealing has a better one), with a window of 512 KiB, as restic writes it. What is read may be any sequence of
+frames.
+
+Levels of zstd were chosen so that each costs no more time than restic's of the same name; all compress better. With
+1 MiB blobs, ratio of source text and of a program, then nanoseconds per byte:
+
+| mode | level | text | program | ns/B | restic text | restic program |
+|---|---|---|---|---|---|---|
+| fastest | 1 | 3.92 | 2.88 | 2.2 | 3.22 | 2.69 |
+| auto | 3 | 4.26 | 3.11 | 3.4 | 3.44 | 2.81 |
+| better | 7 | 4.77 | 3.31 | 11 | 3.62 | 2.88 |
+| max | 15 | 4.95 | 3.35 | 62 | 3.82 | 3.03 |
+"""
+
+import threading
+from enum import StrEnum
+from typing import Final
+
+import zstandard
+from typing_extensions import Buffer
+
+from pyrestic.errors import FormatError
+from pyrestic.handle import BlobType
+
+UNPACKED_LIMIT_BYTES: Final = 1 << 30
+"""Longest unpacked file that is decompressed. Index files, the longest, end at about 110 MiB."""
+
+_WINDOW_LOG: Final = 19
+_ZSTD_VERSION_BYTE: Final = 2
+_RAW_JSON_STARTS: Final = b"{["
+# A frame can claim 30,000 times its own length. Blobs of zeros really do that, but they are short: what has more than
+# _PLAUSIBLE_BYTES is a tree or an index, and hardly reaches a ratio of 100.
+_PLAUSIBLE_BYTES: Final = 64 << 20
+_PLAUSIBLE_RATIO: Final = 1000
+# Input is taken in pieces this long where the output's length is not known: one of them makes at most 33 MB.
+_PIECE_BYTES: Final = 1024
+
+
+class Compression(StrEnum):
+    """How hard to compress; the values are the words of --compression."""
+
+    AUTO = "auto"
+    OFF = "off"
+    FASTEST = "fastest"
+    BETTER = "better"
+    MAX = "max"
+
+    def covers(self, blob_type: BlobType) -> bool:
+        """Return whether blobs of this type are compressed: `off` is about data blobs only."""
+        return self is not Compression.OFF or blob_type is not BlobType.DATA
+
+
+_LEVELS: Final = {
+    Compression.AUTO: 3,
+    Compression.OFF: 3,
+    Compression.FASTEST: 1,
+    Compression.BETTER: 7,
+    Compression.MAX: 15,
+}
+
+
+class Compressor:
+    """Makes frames. Not for two threads at once: every thread makes its own and keeps it.
+
+    With `Compression.OFF` it compresses like `auto`, for what is compressed nevertheless.
+    """
+
+    def __init__(self, mode: Compression = Compression.AUTO) -> None:
+        parameters = zstandard.ZstdCompressionParameters(
+            compression_level=_LEVELS[mode], window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
+        )
+        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
+
+    def compress(self, data: Buffer) -> bytes:
+        """Return data as one frame; it may be longer than data."""
+        return self._compressor.compress(memoryview(data))
+
+
+class _Contexts(threading.local):
+    """A decompression context per thread: making one takes longer than decompressing a small blob."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
+
+
+def decompress(data: Buffer, plain_length: int) -> bytes:
+    """Return the content of the frames in data, which has to have `plain_length` bytes; raise FormatError otherwise.
+
+    Takes memory for plain_length at most, and refuses a plain_length no honest blob has: above 64 MiB and above 1000
+    times its stored length.
+    """
+    view = memoryview(data)
+    if plain_length > _plausible_bytes(len(view)):
+        raise FormatError(f"{len(view)} compressed bytes are said to hold {plain_length}, which is not plausible")
+    try:
+        if plain_length > 0 and zstandard.frame_content_size(view) in (plain_length, -1):
+            plain = _contexts.decompressor.decompress(view, max_output_size=plain_length, allow_extra_data=False)
+            if len(plain) == plain_length:
+                return plain
+    except zstandard.ZstdError:
+        pass  # It may still be several frames, or one of the kind that is skipped.
+    plain = _decompress_frames(view, plain_length)
+    if len(plain) != plain_length:
+        raise FormatError(f"compressed bytes hold {len(plain)} bytes instead of {plain_length}")
+    return plain
+
+
+def encode_unpacked(data: bytes, version: int, compressor: Compressor | None = None) -> bytes:
+    """Return the plaintext to seal for an unpacked file with this JSON in a repository of this version."""
+    if version < 2:
+        return data
+    return bytes((_ZSTD_VERSION_BYTE,)) + (compressor or Compressor()).compress(data)
+
+
+def decode_unpacked(data: bytes, version: int | None = None, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> bytes:
+    """Return the JSON of an opened unpacked file.
+
+    Version 1 never compresses; otherwise the first byte tells, and files that version 1 wrote stay readable. Raises
+    FormatError for an unknown first byte, broken frames, and content longer than `limit_bytes` or not plausible.
+    """
+    if version == 1 or not data or data[0] in _RAW_JSON_STARTS:
+        return data
+    if data[0] != _ZSTD_VERSION_BYTE:
+        raise FormatError(f"unpacked files that begin with byte {data[0]} are not known")
+    frames = memoryview(data)[1:]
+    return _decompress_frames(frames, min(limit_bytes, _plausible_bytes(len(frames))))
+
+
+def _plausible_bytes(stored_length: int) -> int:
+    return max(_PLAUSIBLE_BYTES, _PLAUSIBLE_RATIO * stored_length)
+
+
+def _decompress_frames(data: memoryview, limit_bytes: int) -> bytes:
+    """Return the content of all frames; raise FormatError if they are broken or hold more than limit_bytes."""
+    parts: list[bytes] = []
+    total = 0
+    frame = None
+    for start in range(0, len(data), _PIECE_BYTES):
+        piece = data[start : start + _PIECE_BYTES]
+        while piece:
+            frame = frame or _contexts.decompressor.decompressobj()
+            try:
+                parts.append(frame.decompress(piece))
+            except zstandard.ZstdError as error:
+                raise FormatError(f"compressed bytes are broken: {error}") from error
+            total += len(parts[-1])
+            if total > limit_bytes:
+                raise FormatError(f"compressed bytes hold more than {limit_bytes} bytes")
+            piece = memoryview(frame.unused_data)
+            frame = None if frame.eof else frame
+    if frame is not None:
+        raise FormatError("compressed bytes end in the middle of a frame")
+    return b"".join(parts)
