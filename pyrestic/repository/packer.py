@@ -14,7 +14,7 @@ import numpy as np
 
 from pyrestic.format.chunker import MAX_LENGTH
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_HEADER_LENGTH, HeaderEntry
+from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_LENGTH, HeaderEntry
 from pyrestic.handle import BlobType
 
 DEFAULT_PACK_LENGTH = 16 << 20
@@ -22,9 +22,6 @@ MIN_PACK_LENGTH = 4 << 20
 MAX_PACK_LENGTH = 128 << 20
 OPEN_PACKS = 2
 
-_TRAILER = 4
-# The header of a full pack must stay below its limit.
-_MAX_ENTRIES = (MAX_HEADER_LENGTH - OVERHEAD - _TRAILER) // COMPRESSED_ENTRY_LENGTH
 # A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.
 _ROOM_FOR_ONE_BLOB = MAX_LENGTH + (MAX_LENGTH >> 8) + 1024
 _ROOM_FOR_HEADER = 1024
@@ -133,7 +130,7 @@ class Packer:
         offset = pack.length
         pack.length += length
         pack.reserved += 1
-        if pack.length + _header_length(pack.reserved) >= self._pack_length or pack.reserved >= _MAX_ENTRIES:
+        if pack.length + _header_length(pack.reserved) >= self._pack_length or pack.reserved >= MAX_ENTRIES:
             pack.closed = True
             self._open = [None if other is pack else other for other in self._open]
         return Room(pack, offset, pack.buffer[offset : offset + length])
@@ -169,7 +166,7 @@ class Packer:
 
 
 def _header_length(entries: int) -> int:
-    return entries * COMPRESSED_ENTRY_LENGTH + OVERHEAD + _TRAILER
+    return entries * COMPRESSED_ENTRY_LENGTH + OVERHEAD + TRAILER_LENGTH
 
 
 def _append(pack: OpenPack, other: OpenPack) -> None:

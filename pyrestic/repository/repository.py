@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from typing_extensions import Buffer
+
 from pyrestic.backend.base import Backend, FileInfo
 from pyrestic.errors import (
     DamageError,
@@ -61,6 +63,7 @@ class Repository:
         self.index = Index()
         self._codec = BlobCodec(self.key, config.version, options.compression)
         self._loader = Loader(backend, self._codec, self.index)
+        self.index_writer = IndexWriter(self._save_index)
         self._saver: Saver | None = None
 
     @classmethod
@@ -117,7 +120,7 @@ class Repository:
                 backend=self.backend,
                 codec=self._codec,
                 index=self.index,
-                index_writer=IndexWriter(self._save_index),
+                index_writer=self.index_writer,
                 pack_length=self.options.pack_length,
                 verify=not self.options.no_extra_verify,
             )
@@ -195,6 +198,10 @@ class Repository:
     def load_tree(self, identifier: ID) -> list[Node]:
         """Return the nodes of a tree; raise MissingBlobError, DamageError or BackendError."""
         return parse_tree(self._loader.load(BlobHandle(BlobType.TREE, identifier)))
+
+    def open_sealed(self, sealed: Buffer) -> bytes:
+        """Return the plaintext of sealed bytes; raise UnauthenticError."""
+        return self._codec.open(sealed)
 
     def flush(self) -> None:
         """Store all saved blobs and the index that names them."""

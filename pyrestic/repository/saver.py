@@ -8,7 +8,6 @@ than sealing, `save` waits. The order of writing is packs first, then the index 
 
 import hashlib
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.chunker import MIN_LENGTH
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.indexfile import IndexPack
-from pyrestic.format.pack import HeaderEntry, encode_header, parse_header
+from pyrestic.format.pack import HeaderEntry, encode_header, encode_trailer, parse_header
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id
 from pyrestic.repository.codec import BlobCodec
@@ -220,10 +219,11 @@ class Saver:
         sealed_length = len(header) + OVERHEAD
         end = pack.length + sealed_length
         self._codec.seal_into(header, pack.buffer[pack.length : end])
-        struct.pack_into("<I", pack.buffer, end, sealed_length)
-        if parse_header(self._codec.open(pack.buffer[pack.length : end])) != entries:
+        trailer = encode_trailer(sealed_length)
+        pack.buffer[end : end + len(trailer)] = trailer
+        if parse_header(self._codec.open(pack.buffer[pack.length : end]), pack.length) != entries:
             raise PyresticError("a pack header could not be read back before it was stored")
-        return end + 4
+        return end + len(trailer)
 
     def _wait_for_uploads(self) -> None:
         for future in list(self._running):

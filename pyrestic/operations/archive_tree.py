@@ -1,0 +1,409 @@
+"""Source folders on their way into tree blobs.
+
+One thread walks: it lists a folder, compares each file with the parent snapshot's node, and takes over the content list
+of unchanged files without opening them. Small files it reads and saves itself, since handing a few kilobytes to another
+thread costs more than saving them; larger ones go to a few reading threads. A folder's tree is encoded once all of its
+files are saved and its sub-folders have their trees. Folders are finished in the order in which the walk leaves them, so
+children always come before their parent.
+"""
+
+import os
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pyrestic.errors import LocalFileError, PyresticError
+from pyrestic.format.chunker import Chunker
+from pyrestic.format.gojson import parse_time
+from pyrestic.format.node import Node
+from pyrestic.format.tree import encode_tree
+from pyrestic.handle import BlobType
+from pyrestic.ids import ID, parse_id
+from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.localfs.scan import SourceTree, read_directory
+from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.archive_file import Content, ContentSavers, ReadInto
+from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+
+INLINE_BYTES = 64 << 10
+"""Files up to this length are read and saved by the walking thread."""
+_QUEUED_FILES = 64
+_UNFINISHED_DIRECTORIES = 256
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOptions:
+    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
+
+    with_atime: bool = False
+    ignore_ctime: bool = False
+    ignore_inode: bool = False
+    read_concurrency: int = 2
+
+
+class _FileRead(NamedTuple):
+    """A file that was read; its content may still be on the way into packs."""
+
+    node: Node
+    content: Content
+
+
+class _PendingFile(NamedTuple):
+    """A file whose node is not complete yet, and its place among the folder's nodes."""
+
+    place: int
+    location: bytes
+    old: Node | None
+    read: "Future[_FileRead | None]"
+    started: float
+
+    def done(self) -> bool:
+        """Tell whether waiting for it is over."""
+        if not self.read.done():
+            return False
+        result = None if self.read.cancelled() or self.read.exception() else self.read.result()
+        return result is None or result.content.done()
+
+
+@dataclass(slots=True, eq=False)
+class _Directory:
+    """A folder being archived. `location` is its path in the snapshot."""
+
+    location: bytes
+    node: Node
+    previous: Node | None
+    old: dict[str, Node]
+    """Nodes of the parent snapshot by name."""
+    children: "Iterator[_Directory]" = iter(())
+    nodes: list[Node | None] = field(default_factory=list)
+    files: list[_PendingFile] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def child_location(self, name: bytes) -> bytes:
+        """Return the snapshot path of an entry."""
+        return self.location.rstrip(b"/") + b"/" + name
+
+
+class TreeArchiver:
+    """Saves source folders as trees; used once."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        select: BackupSelector,
+        options: ArchiveOptions,
+        report: Reporter,
+        progress: BackupProgress,
+        on_item: Callable[[ItemDone], None] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._repository = repository
+        self._saver = repository.saver
+        self._select = select
+        self._options = options
+        self._report = report
+        self._progress = progress
+        self._on_item = on_item
+        chunker = Chunker(repository.config.chunker_polynomial)
+        self._savers = ContentSavers(self._saver, chunker, progress.add_bytes)
+        self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
+        self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
+        self._finished: deque[_Directory] = deque()
+        self._stopped = False
+
+    def archive(self, source: SourceTree, parent_tree: ID | None) -> ID:
+        """Save everything below source, return the ID of the root tree; raise PyresticError."""
+        root = _Directory(b"/", Node(name="", type="dir"), None, self._old_nodes("/", parent_tree))
+        root.children = self._walk_sources(root, source)
+        with self._workers():
+            stack = [root]
+            while stack:
+                child = next(stack[-1].children, None)
+                if child is not None:
+                    stack.append(child)
+                    continue
+                self._finished.append(stack.pop())
+                self._finish_ready(wait=not stack or len(self._finished) > _UNFINISHED_DIRECTORIES)
+        return self._root_id(root)
+
+    def archive_stream(self, name: bytes, node: Node, read_into: ReadInto) -> ID:
+        """Save a tree with one file whose content is a stream; raise OSError of the stream and PyresticError."""
+        root = _Directory(b"/", Node(name="", type="dir"), None, {}, nodes=[None])
+        with self._workers():
+            done: Future[_FileRead | None] = Future()
+            done.set_result(_FileRead(node, self._savers.own.save(read_into)))
+            self._finish_file(root, _PendingFile(0, b"/" + name, None, done, root.started))
+            self._finish_directory(root)
+        return self._root_id(root)
+
+    @contextmanager
+    def _workers(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._stopped = True
+            self._saver.abort()
+            raise
+        finally:
+            self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def _root_id(self, root: _Directory) -> ID:
+        if not any(root.nodes) or root.node.subtree is None:
+            raise PyresticError("nothing could be saved, so there is no snapshot")
+        return parse_id(root.node.subtree)
+
+    # Walking
+
+    def _walk_sources(self, directory: _Directory, source: SourceTree) -> Iterator[_Directory]:
+        """Walk a folder above the named sources: of it only the way to them is wanted."""
+        for name in sorted(source.children):
+            child = source.children[name]
+            if child.is_leaf:
+                found = self._entry(directory, name, child.path, explicit=child.explicit)
+            else:
+                found = self._virtual_directory(directory, name, child)
+            if found is not None:
+                yield found
+
+    def _virtual_directory(self, directory: _Directory, name: bytes, source: SourceTree) -> _Directory | None:
+        try:
+            node = self._node(source.path, name, os.stat(source.path))
+        except OSError as error:
+            self._error(source.path, "stat", error)
+            return None
+        opened = self._open_directory(directory, name, node)
+        opened.children = self._walk_sources(opened, source)
+        return opened
+
+    def _walk(self, directory: _Directory, path: bytes, names: list[bytes]) -> Iterator[_Directory]:
+        """Archive the entries of a folder on disk; its sub-folders are yielded for the caller to walk into."""
+        prefix = path if path.endswith(b"/") else path + b"/"
+        for name in names:
+            found = self._entry(directory, name, prefix + name, explicit=False)
+            if found is not None:
+                yield found
+
+    def _entry(self, directory: _Directory, name: bytes, path: bytes, *, explicit: bool) -> _Directory | None:
+        """Archive one entry; a folder is returned opened. A source that was named cannot be excluded."""
+        if not explicit and not self._select.by_path(path):
+            return None
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            # It vanished since the folder was listed.
+            return None
+        except OSError as error:
+            self._error(path, "lstat", error)
+            return None
+        if not explicit and not self._select.by_status(path, status):
+            return None
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFREG:
+            self._file(directory, name, path, status)
+        elif kind == stat.S_IFDIR:
+            return self._directory(directory, name, path, status)
+        elif kind != stat.S_IFSOCK:
+            try:
+                directory.nodes.append(self._node(path, name, status))
+            except OSError as error:
+                self._error(path, "readlink", error)
+        return None
+
+    def _directory(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> _Directory | None:
+        try:
+            names = read_directory(path)
+        except OSError as error:
+            self._error(path, "open", error)
+            return None
+        opened = self._open_directory(directory, name, self._node(path, name, status))
+        opened.children = self._walk(opened, path, names)
+        return opened
+
+    def _open_directory(self, directory: _Directory, name: bytes, node: Node) -> _Directory:
+        location = directory.child_location(name)
+        previous = directory.old.get(node.name)
+        subtree = previous.subtree if previous is not None and previous.type == "dir" else None
+        old = self._old_nodes(os.fsdecode(location), parse_id(subtree) if subtree else None)
+        directory.nodes.append(node)
+        return _Directory(location, node, previous, old)
+
+    def _old_nodes(self, location: str, tree: ID | None) -> dict[str, Node]:
+        if tree is None:
+            return {}
+        try:
+            return {node.name: node for node in self._repository.load_tree(tree)}
+        except PyresticError as error:
+            self._progress.error_count += 1
+            self._report.error(location, error)
+            return {}
+
+    # Files
+
+    def _file(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> None:
+        started = time.monotonic()
+        location = directory.child_location(name)
+        old = None
+        if directory.old:
+            node = self._node(path, name, status)
+            old = directory.old.get(node.name)
+            if old is not None and self._unchanged(node, old):
+                if self._all_known(old):
+                    node.content = old.content
+                    directory.nodes.append(node)
+                    self._progress.add_bytes(status.st_size)
+                    self._file_done(location, "unchanged", status.st_size, started)
+                    return
+                self._error(
+                    path, "", LocalFileError("parts of it are not in the repository's index; storing the file again")
+                )
+        directory.nodes.append(None)
+        read: Future[_FileRead | None]
+        if status.st_size <= INLINE_BYTES:
+            read = Future()
+            read.set_result(self._read(name, path, location))
+        else:
+            self._slots.acquire()
+            read = self._readers.submit(self._read_in_thread, name, path, location)
+        pending = _PendingFile(len(directory.nodes) - 1, location, old, read, started)
+        if pending.done():
+            self._finish_file(directory, pending)
+        else:
+            directory.files.append(pending)
+
+    def _unchanged(self, node: Node, old: Node) -> bool:
+        """Compare type, size, mtime, ctime and inode; the stored texts of times differ when the zone did."""
+        options = self._options
+        return (
+            old.type == "file"
+            and node.size == old.size
+            and _same_time(node.mtime, old.mtime)
+            and (options.ignore_ctime or options.ignore_inode or _same_time(node.ctime, old.ctime))
+            and (options.ignore_inode or node.inode == old.inode)
+        )
+
+    def _all_known(self, old: Node) -> bool:
+        knows = self._saver.knows
+        return all(knows(BlobType.DATA, bytes.fromhex(blob)) for blob in old.content or ())
+
+    def _read_in_thread(self, name: bytes, path: bytes, location: bytes) -> _FileRead | None:
+        try:
+            return self._read(name, path, location)
+        finally:
+            self._slots.release()
+
+    def _read(self, name: bytes, path: bytes, location: bytes) -> _FileRead | None:
+        """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
+        me = threading.get_ident()
+        self._progress.current_files[me] = os.fsdecode(location)
+        try:
+            descriptor = _open(path)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
+                node = self._node(path, name, status)
+                return _FileRead(node, self._savers.own.save(lambda view: self._read_into(descriptor, view)))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._error(path, "read", error)
+        except LocalFileError as error:
+            self._error(path, "", error)
+        finally:
+            self._progress.current_files.pop(me, None)
+        return None
+
+    def _read_into(self, descriptor: int, view: memoryview) -> int:
+        if self._stopped:
+            raise PyresticError("interrupted")
+        return os.readv(descriptor, [view])
+
+    def _node(self, path: bytes, name: bytes, status: os.stat_result) -> Node:
+        """Return the node; metadata that cannot be read is reported and left out."""
+        return node_from_stat(path, name, status, with_atime=self._options.with_atime, report=self._metadata_error)
+
+    # Finishing
+
+    def _finish_ready(self, *, wait: bool) -> None:
+        """Finish folders from the front of the line, as far as that needs no waiting, or all of them."""
+        while self._finished:
+            if not wait and not all(pending.done() for pending in self._finished[0].files):
+                return
+            self._finish_directory(self._finished.popleft())
+
+    def _finish_directory(self, directory: _Directory) -> None:
+        for pending in directory.files:
+            self._finish_file(directory, pending)
+        directory.files.clear()
+        data = encode_tree([node for node in directory.nodes if node is not None])
+        saved = self._saver.save(BlobType.TREE, data)
+        self.tally.add_blob(saved, len(data), is_tree=True)
+        directory.node.subtree = saved.id.hex()
+        directory.old.clear()
+        if directory.location == b"/":
+            return
+        directory.nodes.clear()
+        action = change(directory.previous, directory.node)
+        self.tally.directories[action] += 1
+        self._progress.directories_done += 1
+        if self._on_item is not None:
+            added = (0, 0) if saved.known else (len(data), saved.length)
+            seconds = time.monotonic() - directory.started
+            self._on_item(ItemDone(action, True, directory.location + b"/", seconds, 0, 0, *added))
+
+    def _finish_file(self, directory: _Directory, pending: _PendingFile) -> None:
+        result = pending.read.result()
+        if result is None:
+            return
+        node, content = result
+        blobs = content.saved()
+        node.size = content.size
+        node.content = [blob.id.hex() for blob in blobs]
+        added = packed = 0
+        for blob, length in zip(blobs, content.lengths, strict=True):
+            self.tally.add_blob(blob, length, is_tree=False)
+            if not blob.known:
+                added += length
+                packed += blob.length
+        directory.nodes[pending.place] = node
+        self._file_done(pending.location, change(pending.old, node), node.size, pending.started, added, packed)
+
+    def _file_done(
+        self, location: bytes, action: str, size: int, started: float, added: int = 0, packed: int = 0
+    ) -> None:
+        self.tally.files[action] += 1
+        self.tally.total_bytes += size
+        self._progress.files_done += 1
+        if self._on_item is not None:
+            self._on_item(ItemDone(action, False, location, time.monotonic() - started, added, packed, 0, 0))
+
+    def _metadata_error(self, path: bytes, error: LocalFileError) -> None:
+        self._error(path, "", error)
+
+    def _error(self, path: bytes, verb: str, error: OSError | LocalFileError) -> None:
+        self._progress.error_count += 1
+        name = os.fsdecode(path)
+        if isinstance(error, OSError):
+            error = LocalFileError(f"{verb} {name}: {(error.strerror or str(error)).lower()}")
+        self._report.error(name, error)
+
+
+def _open(path: bytes) -> int:
+    """Open a file for reading, without touching its access time where that is allowed."""
+    try:
+        return os.open(path, _OPEN_FLAGS | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, _OPEN_FLAGS)
+
+
+def _same_time(one: str, other: str) -> bool:
+    return one == other or parse_time(one) == parse_time(other)

@@ -1,0 +1,131 @@
+"""Backup: sources in, a snapshot out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pyrestic.errors import PyresticError
+from pyrestic.format.gojson import format_time
+from pyrestic.format.node import Node
+from pyrestic.format.snapshot import Snapshot, Summary
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, parse_id
+from pyrestic.localfs.metadata import local_offset_seconds
+from pyrestic.localfs.scan import SourceTree
+from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.archive_file import ReadInto
+from pyrestic.operations.archive_tree import ArchiveOptions, TreeArchiver
+from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """What a snapshot says of itself, and how to read. `time_ns` is the snapshot's time in ns since 1970, UTC."""
+
+    time_ns: int
+    targets: list[str]
+    hostname: str
+    username: str = ""
+    uid: int = 0
+    gid: int = 0
+    tags: list[str] = field(default_factory=list)
+    excludes: list[str] = field(default_factory=list)
+    program_version: str = ""
+    skip_if_unchanged: bool = False
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The snapshot to compare with."""
+
+    id: ID
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """The new snapshot (`id` is None if it was skipped as unchanged) and what was counted."""
+
+    id: ID | None
+    tree: ID
+    summary: Summary
+
+
+def format_local_time(time_ns: int) -> str:
+    """Return a moment as RFC 3339 in the zone this machine has at that moment."""
+    return format_time(time_ns, local_offset_seconds(time_ns // 1_000_000_000))
+
+
+def backup(
+    repository: Repository,
+    source: SourceTree,
+    select: BackupSelector,
+    options: BackupOptions,
+    report: Reporter,
+    progress: BackupProgress,
+    *,
+    parent: Parent | None = None,
+    on_item: Callable[[ItemDone], None] | None = None,
+) -> BackupResult:
+    """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
+
+    The index has to be loaded. Source files that cannot be read go to `report.error`. When interrupted, what is stored
+    already is indexed, so that the next run finds it.
+    """
+    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
+    start = format_local_time(time.time_ns())
+    parent_tree = parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
+    tree = archiver.archive(source, parent_tree)
+    return _finish(repository, archiver, options, start, tree, parent)
+
+
+def backup_stream(
+    repository: Repository,
+    name: bytes,
+    node: Node,
+    read_into: ReadInto,
+    select: BackupSelector,
+    options: BackupOptions,
+    report: Reporter,
+    progress: BackupProgress,
+    *,
+    finish: Callable[[], None] = lambda: None,
+    parent: Parent | None = None,
+    on_item: Callable[[ItemDone], None] | None = None,
+) -> BackupResult:
+    """Save a stream of unknown length as the one file of a snapshot.
+
+    `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
+    """
+    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
+    start = format_local_time(time.time_ns())
+    tree = archiver.archive_stream(name, node, read_into)
+    finish()
+    return _finish(repository, archiver, options, start, tree, parent)
+
+
+def _finish(
+    repository: Repository, archiver: TreeArchiver, options: BackupOptions, start: str, tree: ID, parent: Parent | None
+) -> BackupResult:
+    repository.flush()
+    summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
+    if options.skip_if_unchanged and parent is not None and parent.snapshot.tree == tree.hex():
+        return BackupResult(None, tree, summary)
+    snapshot = Snapshot(
+        time=format_local_time(options.time_ns),
+        parent=parent.id.hex() if parent is not None else None,
+        tree=tree.hex(),
+        paths=options.targets,
+        hostname=options.hostname,
+        username=options.username,
+        uid=options.uid,
+        gid=options.gid,
+        excludes=options.excludes or None,
+        tags=options.tags or None,
+        program_version=options.program_version,
+        summary=summary,
+    )
+    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshot.encode()), tree, summary)

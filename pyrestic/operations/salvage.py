@@ -1,0 +1,38 @@
+"""Packs that a killed run stored before it could name them in an index: find them and index them.
+
+Costs one listing of all packs and one small read for each unknown one, so it is done only when a dead process left its
+lock behind. Then nothing that was uploaded before the kill is uploaded again.
+"""
+
+from pyrestic.errors import BackendError, DamageError
+from pyrestic.format.indexfile import IndexPack
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, parse_id
+from pyrestic.report import Reporter
+from pyrestic.repository.packheader import load_header
+from pyrestic.repository.repository import Repository
+
+
+def salvage(repository: Repository, report: Reporter) -> list[ID]:
+    """Index every whole pack that the loaded index does not name; return those packs.
+
+    A pack whose header cannot be read is left alone and reported by a note: check tells what it is.
+    """
+    known = repository.index.packs()
+    found: list[ID] = []
+    for info in repository.list_files(FileType.PACK):
+        pack = parse_id(info.name)
+        if pack in known:
+            continue
+        try:
+            entries = load_header(repository, pack, info.length)
+        except (DamageError, BackendError) as error:
+            report.note(f"pack {info.name[:8]} is in no index and could not be used: {error}")
+            continue
+        repository.index.add_pack(pack, entries)
+        repository.index_writer.add(IndexPack(pack, entries))
+        found.append(pack)
+    repository.index_writer.flush()
+    if found:
+        report.note(f"took over {len(found)} packs that an interrupted run had stored")
+    return found

@@ -1,0 +1,38 @@
+"""The header at the end of a stored pack: which blobs it holds (restic design document, "Pack Format")."""
+
+from pyrestic.errors import DamageError, FormatError
+from pyrestic.format.pack import (
+    FIRST_READ_LENGTH,
+    MIN_PACK_LENGTH,
+    TRAILER_LENGTH,
+    HeaderEntry,
+    header_length,
+    parse_header,
+)
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import ID, short
+from pyrestic.repository.repository import Repository
+
+
+def load_header(repository: Repository, pack: ID, pack_length: int) -> list[HeaderEntry]:
+    """Return the blobs of a stored pack of pack_length bytes; raise DamageError, NotFoundError or BackendError."""
+    handle = Handle(FileType.PACK, pack.hex())
+    if pack_length < MIN_PACK_LENGTH:
+        raise FormatError(f"pack {short(pack)} is only {pack_length} bytes long")
+    first = min(FIRST_READ_LENGTH, pack_length)
+    tail = repository.backend.load(handle, pack_length - first, first)
+    return parse_pack_tail(repository, pack, pack_length, tail)
+
+
+def parse_pack_tail(repository: Repository, pack: ID, pack_length: int, tail: bytes) -> list[HeaderEntry]:
+    """Return the blobs of a pack whose last bytes are given; what is missing of a long header is loaded."""
+    handle = Handle(FileType.PACK, pack.hex())
+    try:
+        length = header_length(tail[-TRAILER_LENGTH:], pack_length)
+        needed = length + TRAILER_LENGTH
+        if needed > len(tail):
+            tail = repository.backend.load(handle, pack_length - needed, needed)
+        sealed = tail[len(tail) - needed : len(tail) - TRAILER_LENGTH]
+        return parse_header(repository.open_sealed(sealed), pack_length - needed)
+    except DamageError as error:
+        raise type(error)(f"the header of pack {short(pack)} is damaged: {error}") from error
