@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from typing_extensions import Buffer
 
+from pyrestic.errors import FormatError
 from pyrestic.handle import FileType, Handle
 
 
@@ -25,9 +26,10 @@ class Backend(Protocol):
         """Prepare an empty place for a repository (folders, bucket); fine if it exists. Raises BackendError."""
 
     def save(self, handle: Handle, data: Buffer) -> None:
-        """Store data under handle: whole and durable when this returns, absent if it raises BackendError.
+        """Store data under handle: whole and durable when this returns, never visible in part. Raises BackendError.
 
-        An existing file of that name is replaced. `data` must not change until this returns and is not kept.
+        An existing file of that name is replaced at once, or stays if this raises. `data` must not change until this
+        returns and is not kept.
         """
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
@@ -47,3 +49,13 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release connections; the backend is not used afterwards."""
+
+
+def range_length(handle: Handle, file_length: int, offset: int, length: int | None) -> int:
+    """Return how many bytes a load yields; raise FormatError if the file ends before the range does."""
+    wanted = file_length - offset if length is None else length
+    if offset < 0 or wanted < 0 or offset + wanted > file_length:
+        raise FormatError(
+            f"file {handle} is too short: it has {file_length} bytes, wanted were {max(wanted, 0)} from {offset} on"
+        )
+    return wanted

@@ -1,0 +1,187 @@
+"""Single files of this machine: read a range of one, write one whole or not at all.
+
+What the local backend and the cache have in common. Every OSError becomes a BackendError here.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import range_length
+from pyrestic.errors import AccessError, BackendError, NotFoundError, TransientError
+from pyrestic.handle import Handle
+
+WRITE_LENGTH = 8 << 20
+"""Bytes per write call: big enough to cost nothing, small enough to let an interrupt through."""
+
+TEMPORARY_MARK = "-tmp-"
+"""What stands in the names of files that are being written; restic uses the same."""
+
+_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MISSING = {errno.ENOENT}
+# A network file system or a busy machine may recover from these. Not EIO: it is how a dying disk answers, for each
+# bad file, and waiting does not mend it.
+_PASSING = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.EMFILE,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENFILE,
+    errno.ENOTCONN,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
+"""How file systems say that they do not know fsync."""
+
+
+def translate(error: OSError, doing: str) -> BackendError:
+    """Return the error of ours for an OSError that happened while `doing`, such as "reading <index/0123456789>"."""
+    reason = error.strerror or str(error)
+    message = f"{doing} failed: {reason[:1].lower()}{reason[1:]}"
+    if error.errno in _MISSING:
+        return NotFoundError(message)
+    if error.errno in _SPACE:
+        return AccessError(message, hint="Free some space where the repository lies, then try again.")
+    if error.errno in _PERMISSION:
+        return AccessError(message, hint="Check who owns the files of the repository and which user runs this.")
+    if error.errno in _PASSING:
+        return TransientError(message)
+    return BackendError(message)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn an OSError of the block into the BackendError for it."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, doing) from error
+
+
+def read_range(path: str, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+    """Return `length` bytes of the file from offset, or all to the end.
+
+    Raises NotFoundError, FormatError if the file ends earlier, BackendError (also if something else than a file is
+    there; symbolic links to files are followed).
+    """
+    with translated(f"reading {handle}"):
+        # Without O_NONBLOCK a pipe of that name would block for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            status = os.fstat(descriptor)
+            _refuse_other_types(status, handle)
+            return _read_all(descriptor, offset, range_length(handle, status.st_size, offset, length), handle)
+        finally:
+            os.close(descriptor)
+
+
+def file_length(path: str, handle: Handle) -> int:
+    """Return the length of the file in bytes; raise NotFoundError or BackendError."""
+    with translated(f"looking for {handle}"):
+        status = os.stat(path)
+        _refuse_other_types(status, handle)
+        return status.st_size
+
+
+def write_whole(path: str, data: Buffer, handle: Handle, *, mode: int, durable: bool) -> None:
+    """Make data the content of the file: all of it or, when this raises BackendError, nothing.
+
+    The content goes to a temporary file in the same folder, which then takes the name. `mode` is that of the finished
+    file. With `durable`, content and name survive a loss of power once this returns. The folder has to exist.
+    """
+    with translated(f"writing {handle}"):
+        temporary = f"{path}{TEMPORARY_MARK}{secrets.randbelow(10**10)}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                _write_all(descriptor, memoryview(data))
+                _set_mode(descriptor, mode)
+                if durable:
+                    _sync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            _remove_quietly(temporary)
+            raise
+        if durable:
+            sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder survive a loss of power; raise OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_other_types(status: os.stat_result, handle: Handle) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise BackendError(f"in place of {handle} there is something that is not a file")
+
+
+def _read_all(descriptor: int, offset: int, length: int, handle: Handle) -> bytes:
+    if length == 0:
+        return b""
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length:
+        return data
+    # Some file systems, and Linux beyond 2 GiB, return less than was asked for.
+    parts = [data]
+    done = len(data)
+    while done < length:
+        data = os.pread(descriptor, length - done, offset + done)
+        if not data:
+            # Cut while being read: the same answer as if it had been short from the start.
+            range_length(handle, offset + done, offset, length)
+        parts.append(data)
+        done += len(data)
+    return b"".join(parts)
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    data = data.cast("B")
+    done = 0
+    while done < len(data):
+        done += os.write(descriptor, data[done : done + WRITE_LENGTH])
+
+
+def _set_mode(descriptor: int, mode: int) -> None:
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError as error:
+        # exFAT and some network file systems have no modes; the file is as good without.
+        if error.errno not in _PERMISSION | _NO_SYNC | {errno.ENOSYS}:
+            raise
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def _remove_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        # The first error is the one that matters, and a temporary file left behind harms nobody.
+        pass
