@@ -1,0 +1,152 @@
+"""Key files: the master key, sealed with a key that scrypt makes from a password.
+
+A key file is plain JSON; its name is the SHA-256 of its bytes (restic design document, "Keys, Encryption and MAC").
+Nothing vouches for what it says, so the cost it asks for is bounded before scrypt is called.
+"""
+
+import hashlib
+import os
+import time
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from pyrestic.errors import FormatError, UnauthenticError, UnsupportedError, WrongPasswordError
+from pyrestic.format import gojson
+from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD, MasterKey, Sealer
+from pyrestic.format.document import decode
+
+SALT_LENGTH: Final = 64
+MAX_MEMORY_BYTES: Final = 1 << 30
+"""Most memory a key file may ask for; restic itself stays below 60 MB."""
+MAX_WORK_BYTES: Final = 64 << 30
+"""Most work a key file may ask for, as bytes that scrypt fills: some minutes. Restic asks for about 200 MB."""
+
+_KDF: Final = "scrypt"
+_DERIVED_LENGTH: Final = ENCRYPT_KEY_LENGTH + 2 * MAC_KEY_LENGTH
+_Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
+
+
+class ScryptParams(NamedTuple):
+    """What scrypt costs: 128 * n * r bytes of memory, filled p times over."""
+
+    n: int = 1 << 15
+    r: int = 8
+    p: int = 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory it takes."""
+        return 128 * self.r * (self.n + self.p)
+
+    @property
+    def work_bytes(self) -> int:
+        """Bytes it fills, which its time goes with."""
+        return 128 * self.n * self.r * self.p
+
+
+_LEAST: Final = ScryptParams(1 << 14)
+
+
+class KeyFile(msgspec.Struct, frozen=True):
+    """The content of a key file, in the order restic writes it."""
+
+    created: str
+    """RFC 3339 with nanoseconds, as it stands in the file."""
+    username: str
+    hostname: str
+    kdf: str
+    n: _Positive = msgspec.field(name="N")
+    r: _Positive
+    p: _Positive
+    salt: bytes
+    data: bytes
+    """The sealed master key."""
+
+    @property
+    def params(self) -> ScryptParams:
+        """What this key file's scrypt costs."""
+        return ScryptParams(self.n, self.r, self.p)
+
+
+_decoder: Final = msgspec.json.Decoder(KeyFile)
+
+
+def create(
+    password: str, key: MasterKey, *, hostname: str, username: str, created: str, params: ScryptParams | None = None
+) -> bytes:
+    """Return the bytes of a new key file that opens `key` with this password.
+
+    `created` is a time as gojson.format_time writes it. Without params they are calibrated, which takes 0.1 seconds;
+    making the key takes as long as opening it will.
+    """
+    params = params or calibrate()
+    salt = os.urandom(SALT_LENGTH)
+    sealed = Sealer(_derive(password, salt, params)).seal(key.to_json())
+    document = KeyFile(created, username, hostname, _KDF, params.n, params.r, params.p, salt, sealed)
+    return gojson.escape(msgspec.json.encode(document))
+
+
+def parse(data: bytes) -> KeyFile:
+    """Return the key file of these bytes.
+
+    Raises UnsupportedError for a key derivation other than scrypt, FormatError for parameters that scrypt does not
+    take or that would cost more than the limits above, and for anything that is no key file.
+    """
+    keyfile = decode(_decoder, data, "the key file")
+    if keyfile.kdf != _KDF:
+        raise UnsupportedError(f"the key file needs the key derivation {keyfile.kdf[:40]!r}; only scrypt is known")
+    _check_params(keyfile.params)
+    if len(keyfile.salt) != SALT_LENGTH:
+        raise FormatError(f"the key file has a salt of {len(keyfile.salt)} bytes instead of {SALT_LENGTH}")
+    if len(keyfile.data) < OVERHEAD:
+        raise FormatError("the key file holds no sealed key")
+    return keyfile
+
+
+def unwrap(keyfile: KeyFile, password: str) -> MasterKey:
+    """Return the master key; takes half a second, without holding the interpreter's lock.
+
+    Raises WrongPasswordError if the password does not open it and FormatError if it opens, but holds no key.
+    """
+    try:
+        plain = Sealer(_derive(password, keyfile.salt, keyfile.params)).open(keyfile.data)
+    except UnauthenticError:
+        raise WrongPasswordError("the password does not open this key") from None
+    return MasterKey.from_json(plain)
+
+
+def calibrate(target_ms: int = 500, memory_mb: int = 60) -> ScryptParams:
+    """Return the parameters that fill at most memory_mb and take about target_ms on this machine, never less than the
+    16 MiB that restic takes as its least. Measures for 0.1 seconds.
+    """
+    n = _LEAST.n
+    while ScryptParams(2 * n).memory_bytes <= memory_mb * 1_000_000:
+        n *= 2
+    started = time.perf_counter()
+    _derive("measured", bytes(SALT_LENGTH), ScryptParams(n))
+    taken_ms = max(1.0, 1000 * (time.perf_counter() - started))
+    while taken_ms > target_ms and n > _LEAST.n:
+        n, taken_ms = n // 2, taken_ms / 2
+    return ScryptParams(n, p=max(1, int(target_ms / taken_ms)))
+
+
+def _check_params(params: ScryptParams) -> None:
+    n, r, p = params
+    if n < 2 or n & (n - 1) or r * p >= 1 << 30:
+        raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which does not exist")
+    if params.memory_bytes > MAX_MEMORY_BYTES or params.work_bytes > MAX_WORK_BYTES:
+        raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which costs too much to be honest")
+
+
+def _derive(password: str, salt: bytes, params: ScryptParams) -> MasterKey:
+    n, r, p = params
+    # OpenSSL counts some scratch space besides what the parameters ask for.
+    limit = params.memory_bytes + 256 * r + 65536
+    # A password that came as bytes which are not UTF-8 counts as those bytes, as it does for restic.
+    raw_password = password.encode("utf-8", "surrogateescape")
+    try:
+        raw = hashlib.scrypt(raw_password, salt=salt, n=n, r=r, p=p, maxmem=limit, dklen=_DERIVED_LENGTH)
+    except ValueError as error:
+        raise FormatError(f"scrypt does not take N={n}, r={r}, p={p}") from error
+    return MasterKey.from_bytes(raw)

@@ -1,0 +1,48 @@
+"""Lock files: who uses the repository, and whether alone (restic design document, "Locks")."""
+
+from typing import Final
+
+import msgspec
+
+from pyrestic.format import gojson
+from pyrestic.format.document import UInt32, decode
+from pyrestic.format.snapshot import ZERO_TIME
+
+# Fields that restic leaves out if they are zero.
+_OMITTED_IF_ZERO: Final = frozenset(("uid", "gid"))
+
+
+class LockFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a lock file, in the order restic writes it. What is missing counts as empty."""
+
+    time: str = ZERO_TIME
+    """When the lock was made or last refreshed, RFC 3339."""
+    exclusive: bool = False
+    hostname: str = ""
+    username: str = ""
+    pid: int = 0
+    uid: UInt32 = 0
+    gid: UInt32 = 0
+
+    @property
+    def time_ns(self) -> int:
+        """The time in nanoseconds since 1970, UTC."""
+        return gojson.parse_time(self.time)
+
+
+_decoder: Final = msgspec.json.Decoder(LockFile)
+
+
+def encode(lock: LockFile) -> bytes:
+    """Return the JSON as restic writes it, without a newline."""
+    fields = {
+        name: value for name, value in msgspec.structs.asdict(lock).items() if value or name not in _OMITTED_IF_ZERO
+    }
+    return gojson.escape(msgspec.json.encode(fields))
+
+
+def parse(data: bytes) -> LockFile:
+    """Return the lock in this JSON; unknown fields are dropped. Raise FormatError if it is none."""
+    lock = decode(_decoder, data, "the lock file")
+    gojson.parse_time(lock.time)
+    return lock
