@@ -1,0 +1,149 @@
+"""Backends around a backend, for tests: one that counts calls, one that fails on cue."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.handle import FileType, Handle
+
+
+class Call(NamedTuple):
+    """One call: the method, the type and name of the file ("" for a listing), and how many bytes came or went."""
+
+    method: str
+    type: FileType
+    name: str = ""
+    length: int = 0
+
+
+class RecordingBackend:
+    """Passes everything on and remembers it in `calls`."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.connections = inner.connections
+        self.calls: list[Call] = []
+        self.closed = False
+
+    def count(self, method: str | None = None, file_type: FileType | None = None) -> int:
+        """Return how many calls there were, of one method or type if they are given."""
+        return sum(
+            (method is None or call.method == method) and (file_type is None or call.type is file_type)
+            for call in self.calls
+        )
+
+    def create(self) -> None:
+        self.inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        self.calls.append(Call("save", handle.type, handle.name, len(memoryview(data))))
+        self.inner.save(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        data = self.inner.load(handle, offset, length)
+        self.calls.append(Call("load", handle.type, handle.name, len(data)))
+        return data
+
+    def stat(self, handle: Handle) -> FileInfo:
+        self.calls.append(Call("stat", handle.type, handle.name))
+        return self.inner.stat(handle)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        self.calls.append(Call("list", file_type))
+        return self.inner.list(file_type)
+
+    def remove(self, handle: Handle) -> None:
+        self.calls.append(Call("remove", handle.type, handle.name))
+        self.inner.remove(handle)
+
+    def close(self) -> None:
+        self.closed = True
+        self.inner.close()
+
+
+@dataclass
+class _Fault:
+    method: str
+    make: Callable[[], Exception]
+    times: int
+    file_type: FileType | None
+    after: int
+
+
+class FaultyBackend:
+    """Fails where a test says so; otherwise passes everything on."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.connections = inner.connections
+        self._faults: list[_Fault] = []
+        self._lock = threading.Lock()
+
+    def fail(
+        self,
+        method: str,
+        make: Callable[[], Exception],
+        *,
+        times: int = 1,
+        file_type: FileType | None = None,
+        after: int = 0,
+    ) -> None:
+        """Let the next `times` calls of a method raise what `make` returns.
+
+        `after` successful calls pass first; for "list" it counts the entries that a listing yields before it breaks.
+        """
+        self._faults.append(_Fault(method, make, times, file_type, after))
+
+    def create(self) -> None:
+        self.inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        self._check("save", handle.type)
+        self.inner.save(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        self._check("load", handle.type)
+        return self.inner.load(handle, offset, length)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        self._check("stat", handle.type)
+        return self.inner.stat(handle)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        fault = self._take("list", file_type)
+        for number, info in enumerate(self.inner.list(file_type)):
+            if fault is not None and number == fault.after:
+                raise fault.make()
+            yield info
+        if fault is not None:
+            raise fault.make()
+
+    def remove(self, handle: Handle) -> None:
+        self._check("remove", handle.type)
+        self.inner.remove(handle)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def _check(self, method: str, file_type: FileType) -> None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.method != method or fault.file_type not in (None, file_type):
+                    continue
+                if fault.after > 0:
+                    fault.after -= 1
+                elif fault.times > 0:
+                    fault.times -= 1
+                    raise fault.make()
+
+    def _take(self, method: str, file_type: FileType) -> _Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.method == method and fault.file_type in (None, file_type) and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
