@@ -80,7 +80,7 @@ class MasterKey:
         """Return the key of `{"mac":{"k":…,"r":…},"encrypt":…}` (base64); raise FormatError if it is none."""
         try:
             document = _key_decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             # The cause could quote what it stumbled over, so it is not kept.
             raise FormatError("the master key is not written as restic writes it") from None
         return cls(document.encrypt, document.mac.k, document.mac.r)
