@@ -1,7 +1,7 @@
 """The contract every backend keeps; `tests/backend/test_contract.py` holds all of them to it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
@@ -59,3 +59,21 @@ def range_length(handle: Handle, file_length: int, offset: int, length: int | No
             f"file {handle} is too short: it has {file_length} bytes, wanted were {max(wanted, 0)} from {offset} on"
         )
     return wanted
+
+
+@runtime_checkable
+class MetadataCache(Protocol):
+    """What a backend with a cache offers beyond Backend; ask with isinstance or getattr.
+
+    Index and snapshot files are cached without being asked for. Packs are only if their caller says that they hold
+    trees ("metadata"): packs of file content would fill the disk, and are rarely wanted twice.
+    """
+
+    def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Load from a pack of trees like Backend.load; the pack is kept whole in the cache."""
+
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Save a pack of trees like Backend.save, and keep it in the cache."""
+
+    def forget(self, handle: Handle) -> None:
+        """Drop the cached copy of a file whose content turned out to be damaged; the next load reads the backend."""

@@ -13,13 +13,59 @@ from hypothesis import strategies as st
 from pyrestic.backend.base import Backend, FileInfo
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.errors import FormatError, NotFoundError
+from pyrestic.backend.wrap.cache import CacheBackend
+from pyrestic.backend.wrap.cache_folder import open_cache
+from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
+from pyrestic.backend.wrap.retry import RetryBackend
+from pyrestic.errors import FormatError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
+from tests.support.backends import FaultyBackend, RecordingBackend
+
+
+def fail_test(message: str) -> None:
+    pytest.fail(f"nothing should have been said: {message}")
+
+
+def local(folder: Path) -> Backend:
+    return LocalBackend(str(folder / "repository"))
+
+
+def cached(inner: Backend, folder: Path) -> Backend:
+    return CacheBackend(inner, open_cache(str(folder / "cache"), "0" * 64).folder, on_note=fail_test)
+
+
+def cached_without_disk(inner: Backend, folder: Path) -> Backend:
+    """A cache none of whose writes succeeds."""
+    cache = open_cache(str(folder / "cache"), "0" * 64).folder
+    for name in ("data", "index", "snapshots"):
+        (Path(cache.path) / name).rmdir()
+        (Path(cache.path) / name).write_bytes(b"")
+    return CacheBackend(inner, cache, on_note=lambda message: None)
+
+
+def limited(inner: Backend) -> Backend:
+    return LimitBackend(inner, upload=TokenBucket(1e9), download=TokenBucket(1e9))
+
+
+def failing_often(inner: Backend) -> Backend:
+    """Every operation fails a few times; sleeping takes no time."""
+    faulty = FaultyBackend(inner)
+    for method in ("save", "load", "stat", "list", "remove"):
+        faulty.fail(method, lambda: TransientError("the line is busy"), times=3)
+    return RetryBackend(faulty, sleep=lambda seconds: None)
+
 
 STACKS: dict[str, Callable[[Path], Backend]] = {
-    "local": lambda folder: LocalBackend(str(folder / "repository")),
+    "local": local,
     "mem": lambda folder: MemoryBackend(),
+    "retry": lambda folder: RetryBackend(MemoryBackend(), on_retry=fail_test),
+    "retry, failing": lambda folder: failing_often(MemoryBackend()),
+    "cache": lambda folder: cached(MemoryBackend(), folder),
+    "cache, no disk": lambda folder: cached_without_disk(MemoryBackend(), folder),
+    "limit": lambda folder: limited(MemoryBackend()),
+    "recording": lambda folder: RecordingBackend(MemoryBackend()),
+    "all": lambda folder: cached(RetryBackend(limited(local(folder)), on_retry=fail_test), folder),
 }
 
 NAMED_TYPES = [file_type for file_type in FileType if file_type is not FileType.CONFIG]
@@ -253,8 +299,7 @@ def test_any_range_is_that_of_the_bytes_or_refused(
     with tempfile.TemporaryDirectory() as folder:
         backend = STACKS[stack](Path(folder))
         handle = handle_of(data, file_type)
-        if stack == "local":
-            (Path(folder) / "repository").mkdir()
+        (Path(folder) / "repository").mkdir()
         backend.save(handle, data)
         end = len(data) if length is None else offset + length
         if offset > len(data) or end > len(data):

@@ -1,0 +1,115 @@
+"""Where a repository is: `--repo` as text, as a Location, and as the backend for it.
+
+The only module that knows all backends. A new one adds its scheme to _OPENERS, with a function from address and
+settings to a backend; what follows the scheme is parsed by the module of that backend.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pyrestic.backend import local
+from pyrestic.backend.base import Backend
+from pyrestic.backend.local import LocalBackend
+from pyrestic.errors import UnsupportedError, UsageError
+
+LOCAL = "local"
+SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
+"""Every scheme restic knows."""
+
+_is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Location:
+    """A scheme of SCHEMES and what follows it. `address` may hold a password: show `str(location)` instead."""
+
+    scheme: str
+    address: str
+
+    def __str__(self) -> str:
+        return strip_password(self.address if self.scheme == LOCAL else f"{self.scheme}:{self.address}")
+
+    def __repr__(self) -> str:
+        return f"<Location {self}>"
+
+
+class _Settings:
+    """The extended options of one scheme, `-o scheme.name=value`; each is to be asked for once."""
+
+    def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
+        self._scheme = scheme
+        prefix = f"{scheme}."
+        self._values = {key[len(prefix) :]: value for key, value in options.items() if key.startswith(prefix)}
+
+    def take_count(self, name: str, default: int) -> int:
+        """Return a number of one or more; raise UsageError for anything else."""
+        text = self._values.pop(name, None)
+        if text is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
+            raise UsageError(f"option {self._scheme}.{name} has to be a number of one or more, not {text!r}")
+        return int(text)
+
+    def refuse_rest(self) -> None:
+        """Raise UsageError if an option is left that nobody asked for."""
+        if self._values:
+            raise UsageError(f"option {self._scheme}.{min(self._values)} is not known")
+
+
+def parse_location(text: str) -> Location:
+    """Return the location written as `path`, `local:path` or `scheme:address`; raise UsageError."""
+    scheme, colon, address = text.partition(":")
+    if not colon or scheme not in SCHEMES:
+        if colon and not _is_path(text):
+            raise UsageError(
+                f"{strip_password(text)!r} names no kind of backend that is known",
+                hint="For a folder of this machine whose name holds a colon, put local: before it.",
+            )
+        scheme, address = LOCAL, text
+    if not address:
+        raise UsageError("the location of the repository is empty")
+    return Location(scheme, address)
+
+
+def strip_password(text: str) -> str:
+    """Return a location as it may be shown: the password in a URL is replaced by ***."""
+    before, mark, url = text.partition("://")
+    if not mark:
+        return text
+    authority, slash, path = url.partition("/")
+    user_info, at, host = authority.rpartition("@")
+    if not at and "@" in path and not re.fullmatch(r"[^:]*|.*:[0-9]*", authority):
+        # A password with a slash in it, not escaped as it should be.
+        user_info, at, host = url.rpartition("@")
+        slash = path = ""
+    if ":" not in user_info:
+        return text
+    return f"{before}://{user_info.partition(':')[0]}:***@{host}{slash}{path}"
+
+
+def open_backend(location: Location, options: Mapping[str, str]) -> Backend:
+    """Return the backend for a location; nothing is connected or created yet.
+
+    `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an option that makes
+    no sense, UnsupportedError for a scheme that is not implemented.
+    """
+    opener = _OPENERS.get(location.scheme)
+    if opener is None:
+        raise UnsupportedError(
+            f"repositories at {location.scheme}: are not supported yet",
+            hint=f"Supported are: {', '.join(sorted(_OPENERS))}.",
+        )
+    settings = _Settings(location.scheme, options)
+    backend = opener(location.address, settings)
+    settings.refuse_rest()
+    return backend
+
+
+def _open_local(address: str, settings: _Settings) -> Backend:
+    return LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS))
+
+
+_OPENERS: dict[str, Callable[[str, _Settings], Backend]] = {
+    LOCAL: _open_local,
+}

@@ -1,0 +1,183 @@
+"""Keeps copies of small, often needed files on this machine: indexes, snapshots, and packs of trees.
+
+What a caller has to know:
+- Index and snapshot files are cached on save and on load, whole, without being asked for.
+- Packs are cached only by `save_metadata` and `load_metadata` (see base.MetadataCache): the caller says that they hold
+  trees. Plain `load` of a pack still looks into the cache first, as restic may have put it there.
+- Whoever finds that loaded bytes are damaged calls `forget`, then loads again: that reads the backend.
+- Only a file whose SHA-256 is its name enters the cache, so a bad download is never kept.
+- A listing of a cached type that runs to its end drops the copies of files that are no longer in the repository.
+- The cache never makes an operation fail: after a first error nothing more is written, which is noted once.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend, FileInfo, range_length
+from pyrestic.backend.layout import check_name
+from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
+from pyrestic.errors import BackendError, DamageError, NotFoundError
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import hash_id
+
+_OVERHEAD = 32
+"""Every file is sealed and so longer than this; a shorter one in the cache was cut."""
+
+
+class CacheBackend:
+    """A backend with a cache in `folder`. `on_note` takes the one line that says the cache cannot be written."""
+
+    def __init__(self, inner: Backend, folder: CacheFolder, *, on_note: Callable[[str], None]) -> None:
+        self._inner = inner
+        self.connections = inner.connections
+        self._folder = folder
+        self._on_note = on_note
+        self._lock = threading.Lock()
+        self._writable = True
+        self._loading: dict[Handle, threading.Lock] = {}
+        self._forgotten: set[Handle] = set()
+        self._damaged: set[Handle] = set()
+
+    def create(self) -> None:
+        """Prepare the place; see Backend."""
+        self._inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle, and in the cache unless it is a pack; see Backend."""
+        self._inner.save(handle, data)
+        if handle.type is not FileType.PACK:
+            self._keep(handle, data)
+
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Store a pack of trees, and in the cache; see MetadataCache."""
+        self._inner.save(handle, data)
+        self._keep(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file from the cache or the backend; see Backend."""
+        return self._load(handle, offset, length, keep=handle.type is not FileType.PACK)
+
+    def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of a pack of trees, which is then cached as a whole; see MetadataCache."""
+        return self._load(handle, offset, length, keep=True)
+
+    def forget(self, handle: Handle) -> None:
+        """Drop the copy of a file that turned out to be damaged.
+
+        Only once per file: the copy made after that was compared with its name, so what is wrong lies elsewhere.
+        """
+        with self._lock:
+            known = handle in self._forgotten
+            self._forgotten.add(handle)
+        if not known:
+            self._drop(handle)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length as the backend tells them; see Backend."""
+        try:
+            return self._inner.stat(handle)
+        except NotFoundError:
+            self._drop(handle)
+            raise
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type as the backend lists them; see Backend."""
+        seen = set()
+        for info in self._inner.list(file_type):
+            seen.add(info.name)
+            yield info
+        self._drop_all_but(file_type, seen)
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file and its copy; see Backend."""
+        try:
+            self._inner.remove(handle)
+        except NotFoundError:
+            self._drop(handle)
+            raise
+        self._drop(handle)
+
+    def close(self) -> None:
+        """Release what the backend holds; the cache stays."""
+        self._inner.close()
+
+    def _load(self, handle: Handle, offset: int, length: int | None, *, keep: bool) -> bytes:
+        if handle.type not in CACHED_TYPES:
+            return self._inner.load(handle, offset, length)
+        data = self._find(handle, offset, length)
+        if data is not None:
+            return data
+        if not keep or not self._writable or handle in self._damaged:
+            return self._inner.load(handle, offset, length)
+        with self._one_at_a_time(handle):
+            # Another thread may have loaded it meanwhile.
+            data = self._find(handle, offset, length)
+            if data is not None:
+                return data
+            whole = self._inner.load(handle)
+            if hash_id(whole).hex() == handle.name:
+                self._keep(handle, whole)
+            else:
+                self._damaged.add(handle)
+        return whole[offset : offset + range_length(handle, len(whole), offset, length)]
+
+    def _find(self, handle: Handle, offset: int, length: int | None) -> bytes | None:
+        """Return bytes of the cached copy, None if there is no good one."""
+        check_name(handle)
+        try:
+            data = self._folder.load(handle, offset, length)
+        except NotFoundError:
+            return None
+        except (BackendError, DamageError):
+            # Cut, or not readable: the backend will tell whether the request was right.
+            self._drop(handle)
+            return None
+        if offset == 0 and length is None and len(data) <= _OVERHEAD:
+            self._drop(handle)
+            return None
+        return data
+
+    def _keep(self, handle: Handle, data: Buffer) -> None:
+        if handle.type not in CACHED_TYPES or not self._writable or memoryview(data).nbytes <= _OVERHEAD:
+            return
+        try:
+            self._folder.save(handle, data)
+        except BackendError as error:
+            self._writable = False
+            self._on_note(f"the cache is not used for new files: {error}")
+            # A file that was replaced must not live on in the cache.
+            self._drop(handle)
+
+    def _drop(self, handle: Handle) -> None:
+        if handle.type not in CACHED_TYPES:
+            return
+        try:
+            self._folder.remove(handle)
+        except (BackendError, DamageError):
+            # What cannot be removed is caught by its hash when it is read.
+            pass
+
+    def _drop_all_but(self, file_type: FileType, names: set[str]) -> None:
+        if file_type not in CACHED_TYPES:
+            return
+        try:
+            gone = [name for name in self._folder.list_names(file_type) if name not in names]
+        except BackendError:
+            return
+        for name in gone:
+            self._drop(Handle(file_type, name))
+
+    @contextmanager
+    def _one_at_a_time(self, handle: Handle) -> Iterator[None]:
+        """Let one thread load a file while others who want the same wait for it."""
+        with self._lock:
+            turn = self._loading.setdefault(handle, threading.Lock())
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                self._loading.pop(handle, None)

@@ -1,0 +1,100 @@
+"""Keeps transfers below a rate, for --limit-upload and --limit-download.
+
+A backend that streams takes from a TokenBucket piece by piece. LimitBackend does it around any backend, whole files at
+a time: the average is kept, while each single file still moves at full speed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.handle import FileType, Handle
+
+_LONGEST_SLEEP_SECONDS = 1.0
+"""Waits are cut into pieces of this length, so that an interrupt is heard."""
+
+
+class TokenBucket:
+    """Lets `bytes_per_second` through on average, and at most one second's worth at once. For any thread.
+
+    `clock` returns seconds that never go back; `sleep` waits.
+    """
+
+    def __init__(
+        self,
+        bytes_per_second: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._rate = bytes_per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._tokens = bytes_per_second
+        self._filled_at = clock()
+
+    def take(self, count_bytes: int) -> None:
+        """Wait until count_bytes may pass. Those who come later wait behind."""
+        remaining = self._reserve(count_bytes)
+        while remaining > 0:
+            self._sleep(min(remaining, _LONGEST_SLEEP_SECONDS))
+            remaining -= _LONGEST_SLEEP_SECONDS
+
+    def _reserve(self, count_bytes: int) -> float:
+        """Book the bytes, going into debt if need be; return for how many seconds to wait until the debt is paid."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            self._tokens -= count_bytes
+            return -self._tokens / self._rate
+
+
+class LimitBackend:
+    """A backend whose saves and loads keep below a rate each; None is no limit."""
+
+    def __init__(
+        self, inner: Backend, *, upload: TokenBucket | None = None, download: TokenBucket | None = None
+    ) -> None:
+        self._inner = inner
+        self.connections = inner.connections
+        self._upload = upload
+        self._download = download
+
+    def create(self) -> None:
+        """Prepare the place; see Backend."""
+        self._inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle once the rate allows; see Backend."""
+        if self._upload is not None:
+            self._upload.take(memoryview(data).nbytes)
+        self._inner.save(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file, held back until the rate allows more; see Backend."""
+        data = self._inner.load(handle, offset, length)
+        if self._download is not None:
+            # Afterwards, since only now it is known how many they are.
+            self._download.take(len(data))
+        return data
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; see Backend."""
+        return self._inner.stat(handle)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type; see Backend."""
+        return self._inner.list(file_type)
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file; see Backend."""
+        self._inner.remove(handle)
+
+    def close(self) -> None:
+        """Release what the backend holds."""
+        self._inner.close()

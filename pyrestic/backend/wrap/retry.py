@@ -1,0 +1,167 @@
+"""Tries again what may succeed later. The only place that does, and only for TransientError.
+
+The waits double from one second up to a minute, each varied by half so that many clients do not return in step, until
+a quarter of an hour has passed since the first failure (restic's numbers). A file that could not be loaded in that time
+fails at once for the next hour: one dead file must not hold up a run for a quarter of an hour each time it is wanted.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.errors import BackendError, TransientError
+from pyrestic.handle import FileType, Handle
+
+FIRST_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 60.0
+TOTAL_SECONDS = 15 * 60.0
+FAILED_LOAD_SECONDS = 60 * 60.0
+_JITTER = 0.5
+
+T = TypeVar("T")
+
+
+def _drop(message: str) -> None:
+    """Take a note nobody wants."""
+
+
+class RetryBackend:
+    """A backend whose operations are repeated on TransientError.
+
+    `on_retry` takes a line for each wait and for the success after it; any thread may call it. `clock` returns seconds
+    that never go back, `sleep` waits; by default waiting ends early when `stop_retrying` is called.
+    """
+
+    def __init__(
+        self,
+        inner: Backend,
+        *,
+        on_retry: Callable[[str], None] = _drop,
+        total_seconds: float = TOTAL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._inner = inner
+        self.connections = inner.connections
+        self._on_retry = on_retry
+        self._total_seconds = total_seconds
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
+        self._chance = chance
+        self._failed_loads: dict[Handle, float] = {}
+
+    def stop_retrying(self) -> None:
+        """End all waits and try nothing again from now on: the program was interrupted. Operations still run once."""
+        self._stopped.set()
+
+    def create(self) -> None:
+        """Prepare the place; see Backend."""
+        self._run("creating the repository", self._inner.create)
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle; see Backend."""
+        self._run(f"saving {handle}", lambda: self._inner.save(handle, data))
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file; see Backend."""
+        self._refuse_failed(handle)
+        try:
+            return self._run(f"loading {handle}", lambda: self._inner.load(handle, offset, length))
+        except TransientError:
+            if not self._stopped.is_set():
+                self._failed_loads[handle] = self._clock()
+            raise
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; see Backend."""
+        return self._run(f"looking for {handle}", lambda: self._inner.stat(handle))
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type, each once, however often the listing had to be taken up again."""
+        seen: set[str] = set()
+        attempts = _Attempts(self, f"listing {file_type.value} files")
+        while True:
+            try:
+                for info in self._inner.list(file_type):
+                    if info.name not in seen:
+                        seen.add(info.name)
+                        yield info
+            except TransientError as error:
+                attempts.wait_after(error)
+            else:
+                attempts.succeeded()
+                return
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file; see Backend."""
+        self._run(f"removing {handle}", lambda: self._inner.remove(handle))
+
+    def close(self) -> None:
+        """Release what the backend holds."""
+        self._inner.close()
+
+    def _run(self, doing: str, operation: Callable[[], T]) -> T:
+        attempts = _Attempts(self, doing)
+        while True:
+            try:
+                result = operation()
+            except TransientError as error:
+                attempts.wait_after(error)
+            else:
+                attempts.succeeded()
+                return result
+
+    def _refuse_failed(self, handle: Handle) -> None:
+        failed_at = self._failed_loads.get(handle)
+        if failed_at is None:
+            return
+        if self._clock() - failed_at < FAILED_LOAD_SECONDS:
+            raise BackendError(f"loading {handle} failed again and again within the last hour; it is not tried again")
+        self._failed_loads.pop(handle, None)
+
+
+class _Attempts:
+    """The failures of one operation so far."""
+
+    def __init__(self, backend: RetryBackend, doing: str) -> None:
+        self._backend = backend
+        self._doing = doing
+        self._failures = 0
+        self._first_failure = 0.0
+        self._delay = FIRST_DELAY_SECONDS
+
+    def wait_after(self, error: TransientError) -> None:
+        """Wait before the next attempt, or raise the error if there is to be none."""
+        backend = self._backend
+        now = backend._clock()
+        if self._failures == 0:
+            self._first_failure = now
+        delay = self._next_delay(error)
+        # One more attempt is made even if the time allowed is shorter than the first wait.
+        too_late = now + delay - self._first_failure > backend._total_seconds
+        if backend._stopped.is_set() or (too_late and (self._failures > 0 or error.retry_after_seconds is not None)):
+            raise error
+        self._failures += 1
+        backend._on_retry(f"{self._doing} did not work, trying again in {delay:.1f} s: {error}")
+        backend._sleep(delay)
+        if backend._stopped.is_set():
+            raise error
+
+    def succeeded(self) -> None:
+        """Say so if it took more than one attempt."""
+        if self._failures:
+            times = "time" if self._failures == 1 else "times"
+            self._backend._on_retry(f"{self._doing} worked after failing {self._failures} {times}")
+
+    def _next_delay(self, error: TransientError) -> float:
+        jitter = 1 + _JITTER * (2 * self._backend._chance() - 1)
+        delay = self._delay * jitter
+        self._delay = min(self._delay * 2, MAX_DELAY_SECONDS)
+        return max(delay, error.retry_after_seconds or 0.0)
