@@ -5,8 +5,8 @@ design document, "Repository Version 2"). What is written here is one frame with
 (the sealing has a better one), with a window of 512 KiB, as restic writes it. What is read may be any sequence of
 frames.
 
-Levels of zstd were chosen so that each costs no more time than restic's of the same name; all compress better. With
-1 MiB blobs, ratio of source text and of a program, then nanoseconds per byte:
+Levels of zstd were chosen so that each costs about as much processor time as restic's of the same name; all compress
+better. With 1 MiB blobs of source text and of a program, ratio and nanoseconds per byte:
 
 | mode | level | text | program | ns/B | restic text | restic program |
 |---|---|---|---|---|---|---|

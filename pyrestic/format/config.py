@@ -72,5 +72,5 @@ def _check_version(version: int) -> None:
 
 
 def _check_polynomial(polynomial: int) -> None:
-    if gf2.degree(polynomial) != POLYNOMIAL_DEGREE or not gf2.is_irreducible(polynomial):
+    if polynomial >> POLYNOMIAL_DEGREE != 1 or not gf2.is_irreducible(polynomial):
         raise FormatError(f"the chunker polynomial {polynomial:x} is not an irreducible one of degree 53")
