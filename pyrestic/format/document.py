@@ -1,4 +1,4 @@
-"""Reading the JSON of repository files: one place where msgspec's errors become ours."""
+"""The JSON of repository files: written as Go writes it, read with errors of ours."""
 
 from typing import Annotated, TypeVar
 
@@ -6,6 +6,7 @@ import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.errors import FormatError
+from pyrestic.format import gojson
 
 HexId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-fA-F]{64}\Z")]
 """An ID in JSON."""
@@ -26,6 +27,28 @@ def decode(decoder: msgspec.json.Decoder[T], data: Buffer, name: str) -> T:
             return msgspec.convert(_without_nulls(msgspec.json.decode(data)), decoder.type)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise FormatError(f"{name} is not as restic writes it: {error}") from error
+
+
+def encode(fields: dict[str, object]) -> bytes:
+    """Return the JSON object with these fields as Go writes it.
+
+    Text may hold surrogates that stand for bytes that are not UTF-8 (as os.fsdecode makes them); they become U+FFFD.
+    """
+    try:
+        document = msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        document = msgspec.json.encode(_with_invalid_text(fields))
+    return gojson.escape(document)
+
+
+def _with_invalid_text(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _with_invalid_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_invalid_text(item) for item in value]
+    if isinstance(value, str):
+        return msgspec.Raw(gojson.encode_invalid(value.encode("utf-8", "surrogateescape")))
+    return value
 
 
 def _without_nulls(value: object) -> object:

@@ -12,9 +12,8 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from pyrestic.errors import FormatError, UnauthenticError, UnsupportedError, WrongPasswordError
-from pyrestic.format import gojson
+from pyrestic.format import document
 from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD, MasterKey, Sealer
-from pyrestic.format.document import decode
 
 SALT_LENGTH: Final = 64
 MAX_MEMORY_BYTES: Final = 1 << 30
@@ -83,8 +82,19 @@ def create(
     params = params or calibrate()
     salt = os.urandom(SALT_LENGTH)
     sealed = Sealer(_derive(password, salt, params)).seal(key.to_json())
-    document = KeyFile(created, username, hostname, _KDF, params.n, params.r, params.p, salt, sealed)
-    return gojson.escape(msgspec.json.encode(document))
+    return document.encode(
+        {
+            "created": created,
+            "username": username,
+            "hostname": hostname,
+            "kdf": _KDF,
+            "N": params.n,
+            "r": params.r,
+            "p": params.p,
+            "salt": salt,
+            "data": sealed,
+        }
+    )
 
 
 def parse(data: bytes) -> KeyFile:
@@ -93,7 +103,7 @@ def parse(data: bytes) -> KeyFile:
     Raises UnsupportedError for a key derivation other than scrypt, FormatError for parameters that scrypt does not
     take or that would cost more than the limits above, and for anything that is no key file.
     """
-    keyfile = decode(_decoder, data, "the key file")
+    keyfile = document.decode(_decoder, data, "the key file")
     if keyfile.kdf != _KDF:
         raise UnsupportedError(f"the key file needs the key derivation {keyfile.kdf[:40]!r}; only scrypt is known")
     _check_params(keyfile.params)

@@ -4,12 +4,12 @@ from typing import Final
 
 import msgspec
 
-from pyrestic.format import gojson
-from pyrestic.format.document import UInt32, decode
+from pyrestic.format import document, gojson
+from pyrestic.format.document import UInt32
 from pyrestic.format.snapshot import ZERO_TIME
 
 # Fields that restic leaves out if they are zero.
-_OMITTED_IF_ZERO: Final = frozenset(("uid", "gid"))
+_OMITTED_IF_ZERO: Final = frozenset(("uid", "gid", "pyrestic_process"))
 
 
 class LockFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +23,8 @@ class LockFile(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     uid: UInt32 = 0
     gid: UInt32 = 0
+    pyrestic_process: str = ""
+    """Tells the process from all others (see repository.machine); restic knows no such field and passes over it."""
 
     @property
     def time_ns(self) -> int:
@@ -38,11 +40,11 @@ def encode(lock: LockFile) -> bytes:
     fields = {
         name: value for name, value in msgspec.structs.asdict(lock).items() if value or name not in _OMITTED_IF_ZERO
     }
-    return gojson.escape(msgspec.json.encode(fields))
+    return document.encode(fields)
 
 
 def parse(data: bytes) -> LockFile:
     """Return the lock in this JSON; unknown fields are dropped. Raise FormatError if it is none."""
-    lock = decode(_decoder, data, "the lock file")
+    lock = document.decode(_decoder, data, "the lock file")
     gojson.parse_time(lock.time)
     return lock

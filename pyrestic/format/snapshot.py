@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from pyrestic.format import gojson
-from pyrestic.format.document import HexId, UInt32, decode
+from pyrestic.format import document, gojson
+from pyrestic.format.document import HexId, UInt32
 from pyrestic.ids import ID
 
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
@@ -75,11 +75,11 @@ _decoder: Final = msgspec.json.Decoder(Snapshot)
 def encode(snapshot: Snapshot) -> bytes:
     """Return the JSON as restic writes it, without a newline. Empty fields are left out."""
     fields = {name: value for name, value in msgspec.structs.asdict(snapshot).items() if value or name in _ALWAYS}
-    return gojson.escape(msgspec.json.encode(fields))
+    return document.encode(fields)
 
 
 def parse(data: bytes) -> Snapshot:
     """Return the snapshot in this JSON; unknown fields are dropped. Raise FormatError if it is none."""
-    snapshot = decode(_decoder, data, "the snapshot")
+    snapshot = document.decode(_decoder, data, "the snapshot")
     gojson.parse_time(snapshot.time)
     return snapshot

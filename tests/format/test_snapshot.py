@@ -1,4 +1,5 @@
 import json
+import os
 
 import msgspec
 import pytest
@@ -96,6 +97,15 @@ def test_text_is_escaped_as_go_escapes_it() -> None:
     assert rb'"/a\u003cb\u003e\u0026c\u2028\u0001"' in data
     assert '"ü"'.encode() in data
     assert parse(data) == snapshot
+
+
+def test_paths_that_are_not_utf_8_are_written_as_go_writes_them() -> None:
+    snapshot = Snapshot(
+        time=TIME, tree=TREE, paths=[os.fsdecode(b"/<\xff\xfe>\xc3\xa4"), "/\ufffd"], hostname="h\udcff"
+    )
+    data = encode(snapshot)
+    assert '"paths":["/\\u003c\\ufffd\\ufffd\\u003eä","/\ufffd"],"hostname":"h\\ufffd"'.encode() in data
+    assert parse(data).paths == ["/<\ufffd\ufffd>ä", "/\ufffd"]
 
 
 @given(_snapshots)
