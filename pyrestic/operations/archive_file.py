@@ -45,7 +45,7 @@ class _Buffer:
     """A large reused buffer and the chunks in it that are not saved yet."""
 
     def __init__(self) -> None:
-        self.view = memoryview(np.empty(BUFFER_LENGTH, dtype=np.uint8)).cast("B")
+        self.view = np.empty(BUFFER_LENGTH, dtype=np.uint8).data.cast("B")
         self.pending: list[Future[SavedBlob]] = []
 
     def wait(self) -> None:

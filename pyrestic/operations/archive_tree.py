@@ -3,8 +3,8 @@
 One thread walks: it lists a folder, compares each file with the parent snapshot's node, and takes over the content list
 of unchanged files without opening them. Small files it reads and saves itself, since handing a few kilobytes to another
 thread costs more than saving them; larger ones go to a few reading threads. A folder's tree is encoded once all of its
-files are saved and its sub-folders have their trees. Folders are finished in the order in which the walk leaves them, so
-children always come before their parent.
+files are saved and its sub-folders have their trees. Folders are finished in the order in which the walk leaves them,
+so children always come before their parent.
 """
 
 import os
@@ -83,7 +83,7 @@ class _Directory:
     previous: Node | None
     old: dict[str, Node]
     """Nodes of the parent snapshot by name."""
-    children: "Iterator[_Directory]" = iter(())
+    children: "Iterator[_Directory]" = field(default_factory=lambda: iter(()))
     nodes: list[Node | None] = field(default_factory=list)
     files: list[_PendingFile] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pyrestic.errors import PyresticError
+from pyrestic.format import snapshot as snapshots
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot, Summary
@@ -123,9 +123,9 @@ def _finish(
         username=options.username,
         uid=options.uid,
         gid=options.gid,
-        excludes=options.excludes or None,
-        tags=options.tags or None,
+        excludes=options.excludes,
+        tags=options.tags,
         program_version=options.program_version,
         summary=summary,
     )
-    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshot.encode()), tree, summary)
+    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshots.encode(snapshot)), tree, summary)

@@ -54,5 +54,5 @@ class BlobCodec:
         except DamageError as error:
             raise type(error)(f"blob {BlobHandle(blob_type, identifier)} is damaged: {error}") from error
         if hash_id(data) != identifier:
-            raise HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: its content has another hash")
+            raise HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: it has another hash")
         return data

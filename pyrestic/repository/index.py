@@ -63,10 +63,10 @@ class Segment:
         starts[1:-1] = np.searchsorted(self.first, edges)
         starts[-1] = count
         # Plain Python reads single items of a memoryview several times faster than those of an array.
-        self._starts = memoryview(starts)
-        self._first = memoryview(self.first)
-        self._types = memoryview(self.types)
-        self._rest = memoryview(self.rest).cast("B")
+        self._starts = starts.data
+        self._first = self.first.data
+        self._types = self.types.data
+        self._rest = self.rest.data.cast("B")
 
     def __len__(self) -> int:
         return len(self.first)
@@ -173,7 +173,7 @@ class Index:
             for (segment, order), start in zip(sorted_segments, starts, strict=True):
                 for number in its_numbers:
                     for row in order[start[number] : start[number + 1]].tolist():
-                        entries[HeaderEntry(*self._place(segment, row)[:2], *self._place(segment, row)[3:])] = None
+                        entries[self._entry(segment, row)] = None
             yield pack, sorted(entries, key=lambda entry: entry.offset)
 
     def add_columns(self, all_columns: list[Columns]) -> None:
@@ -222,6 +222,10 @@ class Index:
         while segments and len(segments[-1]) < _MERGE_FACTOR * len(segment):
             segment = Segment(_concatenate([segments.pop().columns(), segment.columns()]))
         self._segments = (*segments, segment)
+
+    def _entry(self, segment: Segment, row: int) -> HeaderEntry:
+        kind, identifier, _, offset, length, plain_length = self._place(segment, row)
+        return HeaderEntry(kind, identifier, offset, length, plain_length)
 
     def _place(self, segment: Segment, row: int) -> PackedBlob:
         return PackedBlob(

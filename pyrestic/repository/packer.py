@@ -179,4 +179,4 @@ def _append(pack: OpenPack, other: OpenPack) -> None:
 
 def _new_buffer(length: int) -> memoryview:
     # Unlike a bytearray this is not filled with zeros, so pages that no blob reaches never cost memory.
-    return memoryview(np.empty(length, dtype=np.uint8)).cast("B")
+    return np.empty(length, dtype=np.uint8).data.cast("B")

@@ -85,9 +85,7 @@ class Repository:
         config = Config.create(version, polynomial)
         backend.create()
         master = MasterKey.random()
-        key = add_key(
-            backend, master, password, hostname=hostname, username=username, created=created, params=params
-        )
+        key = add_key(backend, master, password, hostname=hostname, username=username, created=created, params=params)
         repository = cls(backend, key, config, options or RepositoryOptions())
         # The config is what makes a place a repository: it comes last.
         backend.save(CONFIG, repository._codec.seal(config.encode()))

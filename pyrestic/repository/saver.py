@@ -203,7 +203,7 @@ class Saver:
             end = self._write_header(pack, entries)
             data = pack.buffer[:end]
             identifier = hashlib.sha256(data).digest()
-            self._backend.save(Handle(FileType.PACK, identifier.hex()), data)
+            self._save_pack(pack.type, Handle(FileType.PACK, identifier.hex()), data)
             self._index.add_pack(identifier, entries)
             for entry in entries:
                 self._pending.pop((entry.type, entry.id), None)
@@ -212,6 +212,11 @@ class Saver:
         except BaseException as error:
             self._fail(error)
             raise
+
+    def _save_pack(self, blob_type: BlobType, handle: Handle, data: memoryview) -> None:
+        # Packs of trees are kept in a cache, if the backend has one: the next backup reads them.
+        save = getattr(self._backend, "save_metadata", None) if blob_type is BlobType.TREE else None
+        (save or self._backend.save)(handle, data)
 
     def _write_header(self, pack: OpenPack, entries: list[HeaderEntry]) -> int:
         """Seal the header behind the blobs and return the length of the pack (design document, "Pack Format")."""

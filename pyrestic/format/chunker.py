@@ -1,0 +1,109 @@
+"""Where files are cut into chunks: Rabin fingerprints, the cuts of restic for any polynomial.
+
+A cut may come where the low 20 bits of the fingerprint of the last 64 bytes are zero, but not before 512 KiB and at the
+latest after 8 MiB (restic design document, "Content Defined Chunking"). Restic primes its window with a byte 1 at the
+start of every chunk; that byte has left the window when 512 KiB are reached, so the fingerprint there depends on the
+64 bytes before it alone. Hence the first 512 KiB of every chunk need no look at all, and the rest can be scanned as
+several independent streams.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
+
+from pyrestic.errors import UsageError
+from pyrestic.format.polynomial import DEGREE, degree, modulo
+
+MIN_LENGTH = 512 << 10
+MAX_LENGTH = 8 << 20
+WINDOW = 64
+SPLIT_MASK = (1 << 20) - 1
+
+
+class Tables(NamedTuple):
+    """Per byte: what to add to slide it out of the window, and what reduces the top bits of a fingerprint."""
+
+    out: NDArray[np.uint64]
+    mod: NDArray[np.uint64]
+
+
+FirstCut = Callable[[NDArray[np.uint8], int, int, Tables], int]
+"""(data, low, high, tables) -> first position p, low <= p <= high, where the 64 bytes before p allow a cut, or -1."""
+
+
+@lru_cache(maxsize=8)
+def make_tables(polynomial: int) -> Tables:
+    """Return the tables of a polynomial of degree 53."""
+    if degree(polynomial) != DEGREE:
+        raise UsageError(f"a chunker polynomial has degree {DEGREE}, not {degree(polynomial)}")
+    out = [modulo(byte << 8 * (WINDOW - 1), polynomial) for byte in range(256)]
+    mod = [modulo(byte << DEGREE, polynomial) | byte << DEGREE for byte in range(256)]
+    return Tables(np.array(out, dtype=np.uint64), np.array(mod, dtype=np.uint64))
+
+
+def _engine(name: str | None) -> FirstCut:
+    if name is None:
+        name = "numba" if importlib.util.find_spec("numba") is not None else "numpy"
+    # Imported at the first use: numba takes half a second, and most runs never cut a file.
+    if name == "numba":
+        from pyrestic.format.chunker_numba import first_cut
+    elif name == "numpy":
+        from pyrestic.format.chunker_numpy import first_cut
+    else:
+        raise UsageError(f"there is no chunker engine {name!r}")
+    return first_cut
+
+
+class Chunker:
+    """Cuts for one polynomial; safe to use from any thread."""
+
+    def __init__(
+        self,
+        polynomial: int,
+        *,
+        engine: str | None = None,
+        min_length: int = MIN_LENGTH,
+        max_length: int = MAX_LENGTH,
+    ) -> None:
+        if not WINDOW <= min_length <= max_length:
+            raise UsageError(f"chunks from {min_length} to {max_length} bytes are not possible")
+        self._tables = make_tables(polynomial)
+        self._name = engine
+        self._min = min_length
+        self._max = max_length
+        self._first_cut: FirstCut | None = None
+
+    def warm_up(self) -> None:
+        """Import and compile the engine now."""
+        self._first_cut = _engine(self._name)
+        self._first_cut(np.zeros(2 * WINDOW, dtype=np.uint8), WINDOW, 2 * WINDOW, self._tables)
+
+    def cuts(self, buffer: Buffer, length: int, *, final: bool) -> list[int]:
+        """Return where the chunks of buffer[:length] end, ascending; the buffer starts with a chunk.
+
+        The last chunk may go on beyond the buffer: it is left out unless `final` says that nothing follows. Callers
+        fill a large buffer before they ask, as an undecided rest is scanned again.
+        """
+        ends: list[int] = []
+        start = 0
+        if length >= self._min:
+            if self._first_cut is None:
+                self._first_cut = _engine(self._name)
+            data = np.frombuffer(memoryview(buffer), dtype=np.uint8, count=length)
+            while length - start >= self._min:
+                limit = start + self._max
+                cut = self._first_cut(data, start + self._min, min(limit, length), self._tables)
+                if cut < 0:
+                    if limit > length:
+                        break
+                    cut = limit
+                ends.append(cut)
+                start = cut
+        if final and start < length:
+            ends.append(length)
+        return ends

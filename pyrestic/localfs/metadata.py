@@ -1,0 +1,156 @@
+"""Metadata of a file on this machine as a node: what restic's nodes hold on Linux, no more and no less."""
+
+import errno
+import grp
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from pyrestic.errors import LocalFileError
+from pyrestic.format import node as nodes
+from pyrestic.format.gojson import format_time, quote_name
+from pyrestic.format.node import ExtendedAttribute, Node, mode_to_go
+
+Report = Callable[[bytes, LocalFileError], None]
+"""Takes the path and what could not be read of it; the rest of the node is kept."""
+
+_NODE_TYPES = {
+    stat.S_IFREG: nodes.FILE,
+    stat.S_IFDIR: nodes.DIRECTORY,
+    stat.S_IFLNK: nodes.SYMLINK,
+    stat.S_IFBLK: nodes.DEVICE,
+    stat.S_IFCHR: nodes.CHARACTER_DEVICE,
+    stat.S_IFIFO: nodes.FIFO,
+    stat.S_IFSOCK: nodes.SOCKET,
+}
+_QUARTER = 900
+_SECOND = 1_000_000_000
+
+
+@lru_cache(maxsize=65_536)
+def _offset_of_quarter(quarter: int) -> int | None:
+    """Return the zone offset that holds for a whole quarter of an hour, None if it changes within."""
+    first, last = quarter * _QUARTER, (quarter + 1) * _QUARTER - 1
+    offset = time.localtime(first).tm_gmtoff
+    return offset if offset == time.localtime(last).tm_gmtoff else None
+
+
+def local_offset_seconds(seconds: int) -> int:
+    """Return how far east of UTC this machine's zone is at a moment, in seconds; 0 where no calendar reaches."""
+    try:
+        offset = _offset_of_quarter(seconds // _QUARTER)
+        return time.localtime(seconds).tm_gmtoff if offset is None else offset
+    except (OverflowError, ValueError, OSError):
+        return 0
+
+
+@lru_cache(maxsize=8192)
+def _format_local(ns: int) -> str:
+    return format_time(ns, local_offset_seconds(ns // _SECOND))
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str:
+    """Return the name of a user, "" if there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def group_name(gid: int) -> str:
+    """Return the name of a group, "" if there is none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+def node_from_stat(
+    path: bytes,
+    name: bytes,
+    status: os.stat_result,
+    *,
+    with_atime: bool = False,
+    report: Report | None = None,
+    ignore_denied_attributes: bool = False,
+) -> Node:
+    """Return the node of a file, without content and subtree; raise OSError if a link cannot be read.
+
+    Extended attributes that cannot be read go to `report`; `ignore_denied_attributes` keeps quiet about those that may
+    not be listed (folders above the sources).
+    """
+    mode = status.st_mode
+    kind = stat.S_IFMT(mode)
+    mtime = _format_local(status.st_mtime_ns)
+    node = Node(
+        name=quote_name(name),
+        type=_NODE_TYPES.get(kind, nodes.IRREGULAR),
+        mode=mode_to_go(mode),
+        mtime=mtime,
+        atime=_format_local(status.st_atime_ns) if with_atime else mtime,
+        ctime=_format_local(status.st_ctime_ns),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        user=user_name(status.st_uid),
+        group=group_name(status.st_gid),
+        inode=status.st_ino,
+        device_id=status.st_dev,
+    )
+    if kind == stat.S_IFREG:
+        node.size = status.st_size
+        node.links = status.st_nlink
+        node.content = []
+    elif kind == stat.S_IFLNK:
+        node.links = status.st_nlink
+        _set_target(node, os.readlink(path))
+    elif kind in (stat.S_IFBLK, stat.S_IFCHR):
+        node.links = status.st_nlink
+        node.device = status.st_rdev
+    _set_attributes(node, path, report, ignore_denied=ignore_denied_attributes)
+    return node
+
+
+def _set_target(node: Node, target: bytes) -> None:
+    try:
+        node.linktarget = target.decode("utf-8")
+    except UnicodeDecodeError:
+        node.linktarget = target.decode("utf-8", "replace")
+        node.linktarget_raw = target
+
+
+def _set_attributes(node: Node, path: bytes, report: Report | None, *, ignore_denied: bool) -> None:
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError as error:
+        if not (_without_attributes(error) or (ignore_denied and isinstance(error, PermissionError))):
+            _tell(report, path, f"the extended attributes of {os.fsdecode(path)} cannot be listed", error)
+        return
+    if names:
+        attributes = [_attribute(path, name, report) for name in names]
+        node.extended_attributes = [attribute for attribute in attributes if attribute is not None] or None
+
+
+def _attribute(path: bytes, name: str, report: Report | None) -> ExtendedAttribute | None:
+    try:
+        value = os.getxattr(path, name, follow_symlinks=False)
+    except OSError as error:
+        if not _without_attributes(error):
+            _tell(report, path, f"the extended attribute {name!r} of {os.fsdecode(path)} cannot be read", error)
+            return None
+        value = b""
+    return ExtendedAttribute(os.fsencode(name).decode("utf-8", "replace"), value)
+
+
+def _without_attributes(error: OSError) -> bool:
+    """Tell whether the file system has no attributes (or, over SMB, says so with another number)."""
+    return error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA)
+
+
+def _tell(report: Report | None, path: bytes, message: str, error: OSError) -> None:
+    if report is not None:
+        report(path, LocalFileError(f"{message}: {(error.strerror or str(error)).lower()}"))
