@@ -68,7 +68,7 @@ class RecordingBackend:
 @dataclass
 class _Fault:
     method: str
-    make: Callable[[], Exception]
+    make: Callable[[], BaseException]
     times: int
     file_type: FileType | None
     after: int
@@ -86,7 +86,7 @@ class FaultyBackend:
     def fail(
         self,
         method: str,
-        make: Callable[[], Exception],
+        make: Callable[[], BaseException],
         *,
         times: int = 1,
         file_type: FileType | None = None,

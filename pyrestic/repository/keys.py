@@ -1,0 +1,216 @@
+"""The keys of a repository: find the one a password opens, add, remove and list them.
+
+Each key file holds the master key, sealed with a password of its own (restic design document, "Keys, Encryption and
+MAC"). Trying one takes half a second, so a repository with many keys names the right one by --key-hint.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyrestic.backend.base import Backend
+from pyrestic.errors import (
+    BackendError,
+    DamageError,
+    HashMismatchError,
+    NotFoundError,
+    PyresticError,
+    UnsupportedError,
+    UsageError,
+    WrongPasswordError,
+)
+from pyrestic.format import keyfile as key_format
+from pyrestic.format.crypto import MasterKey
+from pyrestic.format.keyfile import KeyFile, ScryptParams
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import ID, hash_id, parse_id, short
+from pyrestic.report import NullReporter, Reporter
+
+MAX_KEYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """A key that a password opened: its ID, the master key, and the file as it is stored."""
+
+    id: ID
+    master: MasterKey
+    keyfile: KeyFile
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key as it is listed; `current` is the one this repository was opened with."""
+
+    id: ID
+    keyfile: KeyFile
+    current: bool
+
+
+def find_key(
+    backend: Backend, password: str, *, hint: str = "", max_keys: int = MAX_KEYS, report: Reporter | None = None
+) -> OpenedKey:
+    """Return the first key that the password opens, among at most max_keys.
+
+    The key whose ID starts with `hint` is tried first. Key files that cannot be used are skipped and noted; one whose
+    content has another hash than its name is tried when all else failed, as what it seals may still be whole.
+
+    Raises WrongPasswordError if there is no such key; DamageError, UnsupportedError or BackendError if no key file
+    could be tried at all.
+    """
+    return _Search(backend, password, report or NullReporter()).run(hint, max_keys)
+
+
+def add_key(
+    backend: Backend,
+    master: MasterKey,
+    password: str,
+    *,
+    hostname: str,
+    username: str,
+    created: str,
+    params: ScryptParams | None = None,
+) -> OpenedKey:
+    """Store a new key file that opens `master` with the password; return it as read back from the backend.
+
+    `created` is a time as gojson.format_time writes it. If the new key does not open, it is removed again and
+    the error is raised.
+    """
+    data = key_format.create(password, master, hostname=hostname, username=username, created=created, params=params)
+    identifier = hash_id(data)
+    handle = Handle(FileType.KEY, identifier.hex())
+    backend.save(handle, data)
+    try:
+        return _open_again(backend, identifier, password, master)
+    except BaseException:
+        _remove_quietly(backend, handle)
+        raise
+
+
+def remove_key(backend: Backend, identifier: ID, *, current: ID) -> None:
+    """Remove a key; raise UsageError if it is the one in use, NotFoundError or BackendError."""
+    if identifier == current:
+        raise UsageError(
+            f"key {short(identifier)} is the one the repository was opened with, it is not removed",
+            hint="Open the repository with another key to remove this one.",
+        )
+    backend.remove(Handle(FileType.KEY, identifier.hex()))
+
+
+def list_keys(backend: Backend, *, current: ID | None = None, report: Reporter | None = None) -> list[KeyInfo]:
+    """Return all keys in order of their IDs; those that cannot be read go to report.error."""
+    report = report or NullReporter()
+    keys = []
+    for identifier in sorted(_list_ids(backend)):
+        try:
+            keys.append(KeyInfo(identifier, key_format.parse(_load(backend, identifier)), identifier == current))
+        except PyresticError as error:
+            report.error(f"key {identifier.hex()}", error)
+    return keys
+
+
+class _Search:
+    """One password tried on key files, one after the other."""
+
+    def __init__(self, backend: Backend, password: str, report: Reporter) -> None:
+        self._backend = backend
+        self._password = password
+        self._report = report
+        self._damaged: list[tuple[ID, bytes]] = []
+        self._failure: PyresticError | None = None
+        self._tried = 0
+
+    def run(self, hint: str, max_keys: int) -> OpenedKey:
+        """Return the key, or raise what explains best why there is none."""
+        candidates = list(_list_ids(self._backend))
+        hinted = [identifier for identifier in candidates if hint and identifier.hex().startswith(hint)]
+        if len(hinted) == 1:
+            candidates.remove(hinted[0])
+            candidates.insert(0, hinted[0])
+            max_keys += 1
+        for identifier in candidates[:max_keys]:
+            key = self._try_stored(identifier)
+            if key is not None:
+                return key
+        for identifier, data in self._damaged:
+            key = self._try(identifier, data)
+            if key is not None:
+                self._report.note(f"key {identifier.hex()} is damaged, but it opens; replace it with a new one")
+                return key
+        raise self._explain(len(candidates), max_keys)
+
+    def _try_stored(self, identifier: ID) -> OpenedKey | None:
+        try:
+            data = _load(self._backend, identifier)
+        except _DamagedKeyError as error:
+            self._skip(identifier, error)
+            self._damaged.append((identifier, error.data))
+            return None
+        except BackendError as error:
+            self._skip(identifier, error)
+            return None
+        return self._try(identifier, data)
+
+    def _try(self, identifier: ID, data: bytes) -> OpenedKey | None:
+        try:
+            keyfile = key_format.parse(data)
+            master = key_format.unwrap(keyfile, self._password)
+        except WrongPasswordError:
+            self._tried += 1
+            return None
+        except (DamageError, UnsupportedError) as error:
+            self._skip(identifier, error)
+            return None
+        return OpenedKey(identifier, master, keyfile)
+
+    def _skip(self, identifier: ID, error: PyresticError) -> None:
+        self._failure = self._failure or error
+        self._report.note(f"key {identifier.hex()} is not used: {error}")
+
+    def _explain(self, count: int, max_keys: int) -> PyresticError:
+        if self._tried == 0 and self._failure is not None:
+            return self._failure
+        if count > max_keys:
+            return WrongPasswordError(
+                f"wrong password, or its key is not among the first {max_keys} of {count} that were tried",
+                hint="Name the key to be used with --key-hint.",
+            )
+        hint = f"Some key files could not be used; the first: {self._failure}." if self._failure else ""
+        return WrongPasswordError("wrong password or no key found", hint=hint)
+
+
+class _DamagedKeyError(HashMismatchError):
+    """A key file with another hash than its name; `data` is what it holds."""
+
+    def __init__(self, identifier: ID, data: bytes) -> None:
+        super().__init__(f"key file {identifier.hex()} is damaged: its content has another hash than its name")
+        self.data = data
+
+
+def _load(backend: Backend, identifier: ID) -> bytes:
+    """Return the bytes of a key file; raise HashMismatchError if they are wrong twice, BackendError."""
+    handle = Handle(FileType.KEY, identifier.hex())
+    data = b""
+    for _ in range(2):
+        data = backend.load(handle)
+        if hash_id(data) == identifier:
+            return data
+    raise _DamagedKeyError(identifier, data)
+
+
+def _list_ids(backend: Backend) -> Iterator[ID]:
+    return (parse_id(info.name) for info in backend.list(FileType.KEY))
+
+
+def _open_again(backend: Backend, identifier: ID, password: str, master: MasterKey) -> OpenedKey:
+    keyfile = key_format.parse(_load(backend, identifier))
+    if key_format.unwrap(keyfile, password) != master:
+        raise PyresticError(f"the new key {short(identifier)} opens to another master key; it was removed")
+    return OpenedKey(identifier, master, keyfile)
+
+
+def _remove_quietly(backend: Backend, handle: Handle) -> None:
+    try:
+        backend.remove(handle)
+    except (NotFoundError, BackendError):
+        # What made the key useless is what the caller has to hear.
+        pass

@@ -1,0 +1,98 @@
+"""The lock files of a repository: list, read, show and remove them, whoever they belong to."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from pyrestic.backend.base import FileInfo
+from pyrestic.errors import DamageError, NotFoundError
+from pyrestic.format import lock as lock_format
+from pyrestic.format.lock import LockFile
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, parse_id, short
+from pyrestic.repository.machine import STALE_SECONDS, Machine
+
+
+class UnpackedStore(Protocol):
+    """What locks need of a Repository."""
+
+    def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate files of a type with their lengths."""
+
+    def load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
+        """Return the verified plaintext of a file; raise DamageError or BackendError."""
+
+    def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
+        """Store a file and return its ID."""
+
+    def remove(self, file_type: FileType, identifier: ID) -> None:
+        """Remove a file; raise NotFoundError or BackendError."""
+
+
+def list_lock_ids(store: UnpackedStore) -> Iterator[ID]:
+    """Iterate the IDs of the locks. Empty files are left out: some places show a file before it has content."""
+    return (parse_id(info.name) for info in store.list_files(FileType.LOCK) if info.length > 0)
+
+
+def load_lock(store: UnpackedStore, identifier: ID) -> LockFile:
+    """Return a lock; raise DamageError or BackendError."""
+    return lock_format.parse(store.load_unpacked(FileType.LOCK, identifier))
+
+
+def remove_stale(
+    store: UnpackedStore, *, machine: Machine | None = None, clock: Callable[[], float] = time.time
+) -> int:
+    """Remove the locks that are 30 minutes old or whose process on this machine is dead; return how many.
+
+    Locks that cannot be read are left. Raises BackendError.
+    """
+    machine = machine or Machine()
+    removed = 0
+    for identifier in list(list_lock_ids(store)):
+        try:
+            lock = load_lock(store, identifier)
+        except (DamageError, NotFoundError):
+            continue
+        now = clock()
+        if now - lock.time_ns / 1e9 > STALE_SECONDS or machine.seems_dead(lock, now):
+            removed += _remove(store, identifier)
+    return removed
+
+
+def remove_all(store: UnpackedStore) -> int:
+    """Remove every lock, also those that are in use or cannot be read; return how many. Raises BackendError."""
+    return sum(_remove(store, parse_id(info.name)) for info in list(store.list_files(FileType.LOCK)))
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in whole seconds as Go writes it: 1h2m3s."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minute}m{second}s"
+    return f"{minute}m{second}s" if minute else f"{second}s"
+
+
+def _remove(store: UnpackedStore, identifier: ID) -> int:
+    try:
+        store.remove(FileType.LOCK, identifier)
+    except NotFoundError:
+        return 0
+    return 1
+
+
+def describe_lock(identifier: ID, lock: LockFile, now_seconds: float) -> str:
+    """Return who holds a lock since when, in restic's words."""
+    exclusively = "exclusively " if lock.exclusive else ""
+    age = format_duration(now_seconds - lock.time_ns / 1e9)
+    return (
+        f"repository is already locked {exclusively}by PID {lock.pid} on {lock.hostname} by {lock.username} "
+        f"(UID {lock.uid}, GID {lock.gid})\n"
+        f"lock was created at {show_time(lock)} ({age} ago)\n"
+        f"storage ID {short(identifier)}"
+    )
+
+
+def show_time(lock: LockFile) -> str:
+    """Return when a lock was last written, in the zone of its writer."""
+    return lock.time[:19].replace("T", " ")
