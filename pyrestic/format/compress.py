@@ -30,6 +30,7 @@ UNPACKED_LIMIT_BYTES: Final = 1 << 30
 """Longest unpacked file that is decompressed. Index files, the longest, end at about 110 MiB."""
 
 _WINDOW_LOG: Final = 19
+_SMALL_BYTES: Final = 8 << 10
 _ZSTD_VERSION_BYTE: Final = 2
 _RAW_JSON_STARTS: Final = b"{["
 # A frame can claim 30,000 times its own length. Blobs of zeros really do that, but they are short: what has more than
@@ -70,14 +71,25 @@ class Compressor:
     """
 
     def __init__(self, mode: Compression = Compression.AUTO) -> None:
-        parameters = zstandard.ZstdCompressionParameters(
-            compression_level=_LEVELS[mode], window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
+        level = _LEVELS[mode]
+        self._large = zstandard.ZstdCompressor(
+            compression_params=zstandard.ZstdCompressionParameters(
+                compression_level=level, window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
+            )
         )
-        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        self._small = self._large
+        if level <= _LEVELS[Compression.AUTO]:
+            # Tables made for small inputs stay in the processor's cache: on files of 2 KB level 1 with them compresses
+            # as well as level 3 with large ones, in half the time.
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                1, source_size=_SMALL_BYTES, write_content_size=True, write_checksum=False
+            )
+            self._small = zstandard.ZstdCompressor(compression_params=parameters)
 
     def compress(self, data: Buffer) -> bytes:
         """Return data as one frame; it may be longer than data."""
-        return self._compressor.compress(memoryview(data))
+        view = memoryview(data)
+        return (self._small if view.nbytes <= _SMALL_BYTES else self._large).compress(view)
 
 
 class _Contexts(threading.local):

@@ -14,6 +14,11 @@ class BackupSelector:
         self._by_path = by_path
         self._by_status = by_status
 
+    @property
+    def takes_all(self) -> bool:
+        """There is no rule, so nobody needs to ask."""
+        return not self._by_path and not self._by_status
+
     def by_path(self, path: bytes) -> bool:
         """Tell whether the absolute path is wanted, before anything is known of the file."""
         return not any(reject(path) for reject in self._by_path)

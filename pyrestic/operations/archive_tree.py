@@ -61,7 +61,7 @@ class _PendingFile(NamedTuple):
     """A file whose node is not complete yet, and its place among the folder's nodes."""
 
     place: int
-    location: bytes
+    name: bytes
     old: Node | None
     read: "Future[_FileRead | None]"
     started: float
@@ -108,7 +108,7 @@ class TreeArchiver:
         self.tally = Tally()
         self._repository = repository
         self._saver = repository.saver
-        self._select = select
+        self._select = None if select.takes_all else select
         self._options = options
         self._report = report
         self._progress = progress
@@ -139,9 +139,8 @@ class TreeArchiver:
         """Save a tree with one file whose content is a stream; raise OSError of the stream and PyresticError."""
         root = _Directory(b"/", Node(name="", type="dir"), None, {}, nodes=[None])
         with self._workers():
-            done: Future[_FileRead | None] = Future()
-            done.set_result(_FileRead(node, self._savers.own.save(read_into)))
-            self._finish_file(root, _PendingFile(0, b"/" + name, None, done, root.started))
+            content = self._savers.own.save(read_into)
+            self._finish_file(root, 0, name, None, _FileRead(node, content), root.started)
             self._finish_directory(root)
         return self._root_id(root)
 
@@ -194,7 +193,8 @@ class TreeArchiver:
 
     def _entry(self, directory: _Directory, name: bytes, path: bytes, *, explicit: bool) -> _Directory | None:
         """Archive one entry; a folder is returned opened. A source that was named cannot be excluded."""
-        if not explicit and not self._select.by_path(path):
+        select = self._select
+        if select is not None and not explicit and not select.by_path(path):
             return None
         try:
             status = os.lstat(path)
@@ -204,7 +204,7 @@ class TreeArchiver:
         except OSError as error:
             self._error(path, "lstat", error)
             return None
-        if not explicit and not self._select.by_status(path, status):
+        if select is not None and not explicit and not select.by_status(path, status):
             return None
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
@@ -250,7 +250,6 @@ class TreeArchiver:
 
     def _file(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> None:
         started = time.monotonic()
-        location = directory.child_location(name)
         old = None
         if directory.old:
             node = self._node(path, name, status)
@@ -260,24 +259,19 @@ class TreeArchiver:
                     node.content = old.content
                     directory.nodes.append(node)
                     self._progress.add_bytes(status.st_size)
-                    self._file_done(location, "unchanged", status.st_size, started)
+                    self._file_done(directory, name, "unchanged", status.st_size, started)
                     return
                 self._error(
                     path, "", LocalFileError("parts of it are not in the repository's index; storing the file again")
                 )
+        place = len(directory.nodes)
         directory.nodes.append(None)
-        read: Future[_FileRead | None]
         if status.st_size <= INLINE_BYTES:
-            read = Future()
-            read.set_result(self._read(name, path, location))
+            self._finish_file(directory, place, name, old, self._read(name, path), started)
         else:
             self._slots.acquire()
-            read = self._readers.submit(self._read_in_thread, name, path, location)
-        pending = _PendingFile(len(directory.nodes) - 1, location, old, read, started)
-        if pending.done():
-            self._finish_file(directory, pending)
-        else:
-            directory.files.append(pending)
+            read = self._readers.submit(self._read_in_thread, name, path)
+            directory.files.append(_PendingFile(place, name, old, read, started))
 
     def _unchanged(self, node: Node, old: Node) -> bool:
         """Compare type, size, mtime, ctime and inode; the stored texts of times differ when the zone did."""
@@ -294,16 +288,16 @@ class TreeArchiver:
         knows = self._saver.knows
         return all(knows(BlobType.DATA, bytes.fromhex(blob)) for blob in old.content or ())
 
-    def _read_in_thread(self, name: bytes, path: bytes, location: bytes) -> _FileRead | None:
+    def _read_in_thread(self, name: bytes, path: bytes) -> _FileRead | None:
         try:
-            return self._read(name, path, location)
+            return self._read(name, path)
         finally:
             self._slots.release()
 
-    def _read(self, name: bytes, path: bytes, location: bytes) -> _FileRead | None:
+    def _read(self, name: bytes, path: bytes) -> _FileRead | None:
         """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
         me = threading.get_ident()
-        self._progress.current_files[me] = os.fsdecode(location)
+        self._progress.current_files[me] = path
         try:
             descriptor = _open(path)
             try:
@@ -311,6 +305,10 @@ class TreeArchiver:
                 if not stat.S_ISREG(status.st_mode):
                     raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
                 node = self._node(path, name, status)
+                if status.st_size <= INLINE_BYTES:
+                    content = self._read_small(descriptor, status.st_size)
+                    if content is not None:
+                        return _FileRead(node, content)
                 return _FileRead(node, self._savers.own.save(lambda view: self._read_into(descriptor, view)))
             finally:
                 os.close(descriptor)
@@ -321,6 +319,15 @@ class TreeArchiver:
         finally:
             self._progress.current_files.pop(me, None)
         return None
+
+    def _read_small(self, descriptor: int, size: int) -> Content | None:
+        """Save a file that one read gets whole; None if it grew since."""
+        data = os.read(descriptor, size + 1)
+        if len(data) > size:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return None
+        self._progress.add_bytes(len(data))
+        return Content(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else Content()
 
     def _read_into(self, descriptor: int, view: memoryview) -> int:
         if self._stopped:
@@ -342,7 +349,9 @@ class TreeArchiver:
 
     def _finish_directory(self, directory: _Directory) -> None:
         for pending in directory.files:
-            self._finish_file(directory, pending)
+            self._finish_file(
+                directory, pending.place, pending.name, pending.old, pending.read.result(), pending.started
+            )
         directory.files.clear()
         data = encode_tree([node for node in directory.nodes if node is not None])
         saved = self._saver.save(BlobType.TREE, data)
@@ -360,11 +369,12 @@ class TreeArchiver:
             seconds = time.monotonic() - directory.started
             self._on_item(ItemDone(action, True, directory.location + b"/", seconds, 0, 0, *added))
 
-    def _finish_file(self, directory: _Directory, pending: _PendingFile) -> None:
-        result = pending.read.result()
-        if result is None:
+    def _finish_file(
+        self, directory: _Directory, place: int, name: bytes, old: Node | None, read: _FileRead | None, started: float
+    ) -> None:
+        if read is None:
             return
-        node, content = result
+        node, content = read
         blobs = content.saved()
         node.size = content.size
         node.content = [blob.id.hex() for blob in blobs]
@@ -374,16 +384,24 @@ class TreeArchiver:
             if not blob.known:
                 added += length
                 packed += blob.length
-        directory.nodes[pending.place] = node
-        self._file_done(pending.location, change(pending.old, node), node.size, pending.started, added, packed)
+        directory.nodes[place] = node
+        self._file_done(directory, name, change(old, node), node.size, started, added, packed)
 
     def _file_done(
-        self, location: bytes, action: str, size: int, started: float, added: int = 0, packed: int = 0
+        self,
+        directory: _Directory,
+        name: bytes,
+        action: str,
+        size: int,
+        started: float,
+        added: int = 0,
+        packed: int = 0,
     ) -> None:
         self.tally.files[action] += 1
         self.tally.total_bytes += size
         self._progress.files_done += 1
         if self._on_item is not None:
+            location = directory.child_location(name)
             self._on_item(ItemDone(action, False, location, time.monotonic() - started, added, packed, 0, 0))
 
     def _metadata_error(self, path: bytes, error: LocalFileError) -> None:

@@ -33,8 +33,8 @@ class BackupProgress(Progress):
     total_bytes: int = 0
     scan_finished: bool = False
     error_count: int = 0
-    current_files: dict[int, str] = field(default_factory=dict)
-    """What each thread reads now."""
+    current_files: dict[int, bytes] = field(default_factory=dict)
+    """Path of what each thread reads now."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add_bytes(self, count: int) -> None:

@@ -43,6 +43,11 @@ class SavedBlob(NamedTuple):
     length: int
 
 
+def _is_zero_chunk(data: Buffer) -> bool:
+    """Tell whether data is the chunk that holes in sparse files give: comparing takes a tenth of hashing."""
+    return memoryview(data).nbytes == MIN_LENGTH and data == _ZERO_CHUNK
+
+
 class IndexWriter:
     """Collects stored packs and saves an index file whenever enough blobs or time have come together."""
 
@@ -114,8 +119,7 @@ class Saver:
         if self._failure is not None:
             self._raise_failure()
         if identifier is None:
-            # Sparse files: comparing is a tenth of hashing.
-            identifier = _ZERO_CHUNK_ID if data == _ZERO_CHUNK else hash_id(data)
+            identifier = _ZERO_CHUNK_ID if _is_zero_chunk(data) else hash_id(data)
         if not self._claim((blob_type, identifier)) and not duplicate:
             return SavedBlob(identifier, True, 0)
         return SavedBlob(identifier, False, self._store_blob(blob_type, identifier, data))
