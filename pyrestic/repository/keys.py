@@ -12,7 +12,6 @@ from pyrestic.errors import (
     BackendError,
     DamageError,
     HashMismatchError,
-    NotFoundError,
     PyresticError,
     UnsupportedError,
     UsageError,
@@ -211,6 +210,6 @@ def _open_again(backend: Backend, identifier: ID, password: str, master: MasterK
 def _remove_quietly(backend: Backend, handle: Handle) -> None:
     try:
         backend.remove(handle)
-    except (NotFoundError, BackendError):
+    except BackendError:
         # What made the key useless is what the caller has to hear.
         pass

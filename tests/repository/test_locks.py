@@ -12,6 +12,7 @@ from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, BackendError, DamageError, FormatError, LockedError
 from pyrestic.format import gojson
 from pyrestic.format import lock as lock_format
+from pyrestic.format.keyfile import ScryptParams
 from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
@@ -19,6 +20,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.lockfiles import format_duration, remove_all, remove_stale
 from pyrestic.repository.locks import Lock, LockTiming
 from pyrestic.repository.machine import Machine
+from pyrestic.repository.repository import Repository
 from tests.support.backends import FaultyBackend, RecordingBackend
 
 START = 1_700_000_000.0
@@ -531,3 +533,28 @@ def test_unlock_remove_all_removes_everything(stage: Stage) -> None:
     assert remove_all(stage.store) == 4
     assert stage.store.ids() == set()
     assert remove_all(stage.store) == 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_real_repository_is_locked_and_keeps_the_lock_sealed(version: int) -> None:
+    backend = MemoryBackend()
+    repository = Repository.create(
+        backend,
+        "password",
+        version=version,
+        hostname="here",
+        username="user",
+        created=at(START),
+        params=ScryptParams(16, 1, 1),
+    )
+    with Lock(repository, NullReporter(), exclusive=True) as lock:
+        stored = backend.load(Handle(FileType.LOCK, lock.id.hex()))
+        assert hash_id(stored) == lock.id
+        assert b"hostname" not in stored
+        with pytest.raises(LockedError):
+            Lock(repository, NullReporter(), exclusive=False).acquire()
+        lock.refresh()
+        backend.save(Handle(FileType.LOCK, "ab" * 32), stored[:50])
+        assert remove_stale(repository) == 0
+    assert remove_all(repository) == 1
+    assert list(backend.list(FileType.LOCK)) == []
