@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyrestic.format import snapshot as snapshots
-from pyrestic.format.gojson import format_time
+from pyrestic.format.gojson import format_time, quote_name
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot, Summary
 from pyrestic.handle import FileType
@@ -69,17 +69,18 @@ def backup(
     *,
     parent: Parent | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
+    before_snapshot: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
 
     The index has to be loaded. Source files that cannot be read go to `report.error`. When interrupted, what is stored
-    already is indexed, so that the next run finds it.
+    already is indexed, so that the next run finds it. `before_snapshot` is called last and may raise: a lost lock.
     """
     archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())
     parent_tree = parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
     tree = archiver.archive(source, parent_tree)
-    return _finish(repository, archiver, options, start, tree, parent)
+    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
 
 
 def backup_stream(
@@ -87,7 +88,6 @@ def backup_stream(
     name: bytes,
     node: Node,
     read_into: ReadInto,
-    select: BackupSelector,
     options: BackupOptions,
     report: Reporter,
     progress: BackupProgress,
@@ -95,25 +95,34 @@ def backup_stream(
     finish: Callable[[], None] = lambda: None,
     parent: Parent | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
+    before_snapshot: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     """Save a stream of unknown length as the one file of a snapshot.
 
     `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
     """
-    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
+    archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())
+    node.name = quote_name(name)
     tree = archiver.archive_stream(name, node, read_into)
     finish()
-    return _finish(repository, archiver, options, start, tree, parent)
+    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
 
 
 def _finish(
-    repository: Repository, archiver: TreeArchiver, options: BackupOptions, start: str, tree: ID, parent: Parent | None
+    repository: Repository,
+    archiver: TreeArchiver,
+    options: BackupOptions,
+    start: str,
+    tree: ID,
+    parent: Parent | None,
+    before_snapshot: Callable[[], None],
 ) -> BackupResult:
     repository.flush()
     summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
     if options.skip_if_unchanged and parent is not None and parent.snapshot.tree == tree.hex():
         return BackupResult(None, tree, summary)
+    before_snapshot()
     snapshot = Snapshot(
         time=format_local_time(options.time_ns),
         parent=parent.id.hex() if parent is not None else None,

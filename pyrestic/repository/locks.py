@@ -87,6 +87,8 @@ class Lock:
         self._timing = timing or LockTiming()
         self._clock = clock
         self._sleep = sleep
+        self.removed_dead = 0
+        """Locks of killed processes that were in the way: such a run may have left packs without an index."""
         self._own: list[ID] = []
         """Our files: the current one is the last, earlier ones could not be removed yet."""
         self._refreshed_at = 0.0
@@ -216,6 +218,7 @@ class Lock:
         except BackendError as error:
             self._report.note(f"ignored the lock {short(identifier)} {whose}; it could not be removed: {error}")
         else:
+            self.removed_dead += 1
             self._report.note(f"removed the lock {short(identifier)} {whose}")
 
     def _save(self) -> ID:

@@ -4,7 +4,7 @@ Opening needs a password and reads one key file and the config; the index is loa
 (restic design document, "Keys, Encryption and MAC" and "Repository Layout").
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -93,22 +93,33 @@ class Repository:
 
     @classmethod
     def open(
-        cls, backend: Backend, password: str, *, key_hint: str = "", options: RepositoryOptions | None = None
+        cls,
+        backend: Backend,
+        password: str,
+        *,
+        key_hint: str = "",
+        options: RepositoryOptions | None = None,
+        report: Reporter | None = None,
+        wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
     ) -> "Repository":
-        """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError."""
+        """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
+
+        `wrap` may put a backend around the given one once the repository is known, such as its cache.
+        """
         try:
             sealed = backend.load(CONFIG)
         except NotFoundError as error:
             raise NoRepositoryError(
                 f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
             ) from error
-        key = find_key(backend, password, hint=key_hint)
+        key = find_key(backend, password, hint=key_hint, report=report)
         codec = BlobCodec(key.master, 1, Compression.OFF)
         try:
             plain = codec.open(sealed)
         except UnauthenticError as error:
             raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
-        return cls(backend, key, Config.parse(plain), options or RepositoryOptions())
+        config = Config.parse(plain)
+        return cls(wrap(backend, config), key, config, options or RepositoryOptions())
 
     @property
     def saver(self) -> Saver:

@@ -1,0 +1,172 @@
+"""What backup prints: items with -v, progress, the summary, in restic's words and JSON."""
+
+import os
+from collections.abc import Callable
+
+from pyrestic.cli.terminal import Fields, Terminal
+from pyrestic.cli.units import format_bytes, format_duration
+from pyrestic.format.gojson import parse_time
+from pyrestic.ids import short
+from pyrestic.operations.backup import BackupResult
+from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+
+
+def attach(terminal: Terminal, progress: BackupProgress) -> None:
+    """Tell the terminal how to show a backup's progress."""
+
+    terminal.status_fields = lambda _, elapsed_seconds: _status(progress, elapsed_seconds)
+    terminal.status_text = lambda _, elapsed_seconds: _status_text(progress, elapsed_seconds)
+
+
+def wants_totals(terminal: Terminal) -> bool:
+    """Tell whether anybody would see what a scan finds."""
+    return terminal.json or terminal.is_terminal or terminal.verbosity >= 2 or terminal.shows_progress
+
+
+def _remaining_seconds(progress: BackupProgress, elapsed_seconds: float) -> int:
+    if not progress.scan_finished or elapsed_seconds <= 0:
+        return 0
+    rate = progress.done / elapsed_seconds
+    return int(max(0, progress.total_bytes - progress.done) / rate) if rate > 1024 else 0
+
+
+def _status(progress: BackupProgress, elapsed_seconds: float) -> Fields:
+    share = progress.done / progress.total_bytes if progress.total_bytes else 0.0
+    fields: Fields = {"message_type": "status"}
+    optional = {
+        "seconds_elapsed": int(elapsed_seconds),
+        "seconds_remaining": _remaining_seconds(progress, elapsed_seconds),
+    }
+    fields |= {name: value for name, value in optional.items() if value}
+    fields["percent_done"] = share
+    optional = {
+        "total_files": progress.total_files,
+        "files_done": progress.files_done,
+        "total_bytes": progress.total_bytes,
+        "bytes_done": progress.done,
+        "error_count": progress.error_count,
+    }
+    fields |= {name: value for name, value in optional.items() if value}
+    current = sorted(path.decode("utf-8", "replace") for path in list(progress.current_files.values()))
+    if current:
+        fields["current_files"] = current
+    return fields
+
+
+def _status_text(progress: BackupProgress, elapsed_seconds: float) -> str:
+    head = f"[{format_duration(elapsed_seconds)}]"
+    done = f"{progress.files_done} files {format_bytes(progress.done)}"
+    if not progress.total_files:
+        return f"{head} {progress.files_done} files, {format_bytes(progress.done)}, {progress.error_count} errors"
+    left = _remaining_seconds(progress, elapsed_seconds)
+    share = f" {progress.done / progress.total_bytes:.2%} " if left and progress.total_bytes else ""
+    eta = f" ETA {format_duration(left)}" if left else ""
+    total = f"total {progress.total_files} files {format_bytes(progress.total_bytes)}"
+    return f"{head}{share} {done}, {total}, {progress.error_count} errors{eta}"
+
+
+def scan_finished(terminal: Terminal, progress: BackupProgress, seconds: float) -> None:
+    """Tell what the scan counted, with -v."""
+    if terminal.json:
+        if terminal.verbosity >= 2:
+            item = {
+                "message_type": "verbose_status",
+                "action": "scan_finished",
+                "item": "",
+                "duration": seconds,
+                "data_size": progress.total_bytes,
+                "data_size_in_repo": 0,
+                "metadata_size": 0,
+                "metadata_size_in_repo": 0,
+                "total_files": progress.total_files,
+            }
+            terminal.print_json(item)
+        return
+    size = format_bytes(progress.total_bytes)
+    terminal.note(f"scan finished in {seconds:.3f}s: {progress.total_files} files, {size}", 2)
+
+
+def item_printer(terminal: Terminal) -> Callable[[ItemDone], None] | None:
+    """Return what prints each item, None if nobody wants to see them."""
+    if terminal.json:
+        return (lambda item: terminal.print_json(_item_json(item))) if terminal.verbosity >= 2 else None
+    return (lambda item: terminal.print(_item_text(item))) if terminal.verbosity >= 3 else None
+
+
+def _item_json(item: ItemDone) -> Fields:
+    unchanged = item.action == "unchanged"
+    return {
+        "message_type": "verbose_status",
+        "action": item.action,
+        "item": item.location.decode("utf-8", "replace"),
+        "duration": 0 if unchanged else item.duration_seconds,
+        "data_size": item.data_added,
+        "data_size_in_repo": item.data_added_packed,
+        "metadata_size": item.tree_added,
+        "metadata_size_in_repo": item.tree_added_packed,
+        "total_files": 0,
+    }
+
+
+def _item_text(item: ItemDone) -> str:
+    name = os.fsdecode(item.location)
+    if item.action == "unchanged":
+        return f"unchanged {name}"
+    added = f"{format_bytes(item.data_added)} added"
+    if item.is_directory:
+        stored = f"{format_bytes(item.data_added_packed)} stored, {format_bytes(item.tree_added_packed)} metadata"
+    else:
+        stored = f"{format_bytes(item.data_added_packed)} stored"
+    return f"{item.action:<9} {name}, saved in {item.duration_seconds:.3f}s ({added}, {stored})"
+
+
+def finish(terminal: Terminal, result: BackupResult, *, dry_run: bool) -> None:
+    """Print the summary."""
+    summary = result.summary
+    seconds = (parse_time(summary.backup_end) - parse_time(summary.backup_start)) / 1e9
+    if terminal.json:
+        fields: Fields = {
+            "message_type": "summary",
+            "files_new": summary.files_new,
+            "files_changed": summary.files_changed,
+            "files_unmodified": summary.files_unmodified,
+            "dirs_new": summary.dirs_new,
+            "dirs_changed": summary.dirs_changed,
+            "dirs_unmodified": summary.dirs_unmodified,
+            "data_blobs": summary.data_blobs,
+            "tree_blobs": summary.tree_blobs,
+            "data_added": summary.data_added,
+            "data_added_packed": summary.data_added_packed,
+            "total_files_processed": summary.total_files_processed,
+            "total_bytes_processed": summary.total_bytes_processed,
+            "total_duration": seconds,
+            "backup_start": summary.backup_start,
+            "backup_end": summary.backup_end,
+        }
+        if result.id is not None:
+            fields["snapshot_id"] = result.id.hex()
+        if dry_run:
+            fields["dry_run"] = True
+        terminal.print_json(fields)
+        return
+    terminal.note("")
+    terminal.note(
+        f"Files:       {summary.files_new:5} new, {summary.files_changed:5} changed, "
+        f"{summary.files_unmodified:5} unmodified"
+    )
+    terminal.note(
+        f"Dirs:        {summary.dirs_new:5} new, {summary.dirs_changed:5} changed, "
+        f"{summary.dirs_unmodified:5} unmodified"
+    )
+    terminal.note(f"Data Blobs:  {summary.data_blobs:5} new", 2)
+    terminal.note(f"Tree Blobs:  {summary.tree_blobs:5} new", 2)
+    verb = "Would add" if dry_run else "Added"
+    added, packed = format_bytes(summary.data_added), format_bytes(summary.data_added_packed)
+    terminal.note(f"{verb} to the repository: {added:<5} ({packed:<5} stored)")
+    terminal.note("")
+    terminal.note(
+        f"processed {summary.total_files_processed} files, {format_bytes(summary.total_bytes_processed)} "
+        f"in {format_duration(seconds)}"
+    )
+    if not dry_run:
+        terminal.note("skipped creating snapshot" if result.id is None else f"snapshot {short(result.id)} saved")

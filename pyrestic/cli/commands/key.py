@@ -1,0 +1,128 @@
+"""pyrestic key: the passwords of a repository."""
+
+import time
+
+import click
+
+from pyrestic.cli import password as passwords
+from pyrestic.cli.command import App, define
+from pyrestic.cli.identity import current_identity
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.table import format_table
+from pyrestic.errors import UsageError
+from pyrestic.handle import FileType
+from pyrestic.ids import short
+from pyrestic.operations.backup import format_local_time
+from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
+from pyrestic.repository.snapshots import find_id
+
+
+@click.group("key", help="Manage keys (passwords).", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Group of the commands below."""
+
+
+@define("list", "List keys.")
+def key_list(app: App) -> None:
+    """Print all keys, the one in use with a star."""
+    with opened(app.settings, app.terminal, LockMode.READ) as session:
+        repository = session.repository
+        keys = list_keys(repository.backend, current=repository.key_id, report=app.terminal)
+    shown = [
+        {
+            "current": key.current,
+            "id": key.id.hex(),
+            "userName": key.keyfile.username,
+            "hostName": key.keyfile.hostname,
+            "created": _local(key.keyfile.created),
+        }
+        for key in keys
+    ]
+    if app.settings.json:
+        app.terminal.print_json(shown)
+        return
+    rows = [
+        [("*" if key.current else " ") + short(key.id), str(one["userName"]), str(one["hostName"]), str(one["created"])]
+        for key, one in zip(keys, shown, strict=True)
+    ]
+    for line in format_table([" ID", "User", "Host", "Created"], rows):
+        app.terminal.print(line)
+
+
+def _local(created: str) -> str:
+    from pyrestic.format.gojson import parse_time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(parse_time(created) // 1_000_000_000))
+
+
+def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> str:
+    if new_password_file and new_insecure_no_password:
+        raise UsageError("only either --new-password-file or --new-insecure-no-password may be specified")
+    if new_insecure_no_password:
+        return ""
+    if new_password_file:
+        password = passwords.read_file(new_password_file)
+        if not password:
+            passwords.refuse_empty()
+        return password
+    return passwords.ask_twice("enter new password: ", "enter password again: ")
+
+
+def _add(session: Session, password: str, host: str, user: str) -> OpenedKey:
+    who = current_identity()
+    repository = session.repository
+    return add_key(
+        repository.backend,
+        repository.key,
+        password,
+        hostname=host or who.hostname,
+        username=user or who.username,
+        created=format_local_time(time.time_ns()),
+    )
+
+
+@define("add", "Add a key (password).")
+@click.option("--host", default="", help="host to note in the key")
+@click.option("--user", default="", help="user to note in the key")
+@click.option("--new-password-file", default="", help="file with the new password")
+@click.option("--new-insecure-no-password", is_flag=True, help="add an empty password")
+def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:
+    """Add a key."""
+    with opened(app.settings, app.terminal, LockMode.APPEND) as session:
+        password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
+        key = _add(session, password, host, user)
+        app.terminal.note(f"saved new key with ID {key.id.hex()}")
+
+
+@define("remove", "Remove a key (password).")
+@click.argument("key_id", nargs=-1)
+def key_remove(app: App, key_id: tuple[str, ...]) -> None:
+    """Remove a key, not the one in use."""
+    if len(key_id) != 1:
+        raise UsageError("key remove expects one argument as the key id")
+    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
+        repository = session.repository
+        identifier = find_id(repository, FileType.KEY, key_id[0])
+        session.ensure_locked()
+        remove_key(repository.backend, identifier, current=repository.key_id)
+        app.terminal.note(f"removed key {identifier.hex()}")
+
+
+@define("passwd", "Change the password: add a new key and remove the one in use.")
+@click.option("--host", default="", help="host to note in the key")
+@click.option("--user", default="", help="user to note in the key")
+@click.option("--new-password-file", default="", help="file with the new password")
+@click.option("--new-insecure-no-password", is_flag=True, help="change to an empty password")
+def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:
+    """Change the password."""
+    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
+        password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
+        key = _add(session, password, host, user)
+        session.ensure_locked()
+        # The new key has been opened once already, so the old one may go.
+        remove_key(session.repository.backend, session.repository.key_id, current=key.id)
+        app.terminal.note(f"saved new key as ID {key.id.hex()}")
+
+
+for subcommand in (key_list, key_add, key_remove, key_passwd):
+    command.add_command(subcommand)

@@ -1,0 +1,324 @@
+"""pyrestic ls: the files of a snapshot."""
+
+import os
+import posixpath
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.snapshots import snapshot_json
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.terminal import Terminal, encode_json
+from pyrestic.cli.units import format_bytes, format_mode
+from pyrestic.errors import UsageError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
+from pyrestic.repository.trees import Visit, find_tree, walk
+
+_SORT: dict[str, Callable[[Visit], Any]] = {
+    "size": lambda visit: visit.node.size,
+    "time": lambda visit: visit.node.mtime_ns,
+    "mtime": lambda visit: visit.node.mtime_ns,
+    "atime": lambda visit: visit.node.atime_ns,
+    "ctime": lambda visit: visit.node.ctime_ns,
+    "extension": lambda visit: _extension(visit.location),
+}
+
+
+def _extension(location: bytes) -> bytes:
+    name = posixpath.basename(location)
+    return name[name.rindex(b".") :] if b"." in name else b""
+
+
+class Printer(Protocol):
+    """A way to show a snapshot's files."""
+
+    def snapshot(self, stored: StoredSnapshot) -> None:
+        """Begin."""
+
+    def node(self, visit: Visit, *, on_the_way: bool) -> None:
+        """Show a node; `on_the_way` are folders above those that were asked for."""
+
+    def leave(self) -> None:
+        """The folder that was shown last and not left yet ends."""
+
+    def close(self) -> None:
+        """End."""
+
+
+@define("ls", "List the files of a snapshot.")
+@snapshot_filter
+@click.option("-l", "--long", is_flag=True, help="with mode, owner, size and time")
+@click.option("--human-readable", is_flag=True, help="sizes in KiB, MiB, …")
+@click.option("--ncdu", is_flag=True, help="for ncdu -f -")
+@click.option("--recursive", is_flag=True, help="also what is in sub-folders of the given folders")
+@click.option("--reverse", is_flag=True, help="last first")
+@click.option("-s", "--sort", default="name", help="name, size, time (mtime), atime, ctime or extension")
+@click.argument("arguments", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    sort: str,
+    arguments: tuple[str, ...],
+    **shape: bool,
+) -> None:
+    """Print the files of a snapshot, or of some of its folders."""
+    _check(app, arguments, sort, **shape)
+    folders = [posixpath.normpath(os.fsencode(folder)) for folder in arguments[1:]]
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+        wanted = make_filter(app.settings.environment, host, tag, path)
+        stored, folder = find_snapshot(session.repository, arguments[0], wanted, app.terminal)
+        tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
+        printer = _make_printer(app, arguments[1:], sort, **shape)
+        shown = msgspec.structs.replace(stored.snapshot, tree=tree.hex())
+        printer.snapshot(StoredSnapshot(stored.id, shown))
+        within, leading = _chooser(folders)
+
+        def enter(location: bytes, _: Node) -> bool:
+            return (within(location) and shape["recursive"]) or leading(location)
+
+        for visit in walk(session.repository, tree, enter=enter, leaving=True):
+            if visit.leaving:
+                if within(visit.location) or leading(visit.location):
+                    printer.leave()
+            elif within(visit.location):
+                printer.node(visit, on_the_way=False)
+            elif leading(visit.location):
+                printer.node(visit, on_the_way=True)
+        printer.close()
+
+
+def _check(app: App, arguments: tuple[str, ...], sort: str, **shape: bool) -> None:
+    if not arguments:
+        raise UsageError("no snapshot ID specified, specify snapshot ID or use special ID 'latest'")
+    if sort != "name" and sort not in _SORT:
+        raise UsageError(f"invalid sort mode {sort!r}, must be one of name|size|time=mtime|atime|ctime|extension")
+    if shape["ncdu"] and app.settings.json:
+        raise UsageError("only either '--json' or '--ncdu' can be specified")
+    if shape["ncdu"] and (sort != "name" or shape["reverse"]):
+        raise UsageError("--ncdu cannot be combined with --sort or --reverse")
+    if not all(folder.startswith("/") for folder in arguments[1:]):
+        raise UsageError("All path filters must be absolute, starting with a forward slash '/'")
+
+
+Test = Callable[[bytes], bool]
+
+
+def _chooser(folders: list[bytes]) -> tuple[Test, Test]:
+    """Return what tells whether a location is in one of the folders, and whether it leads to one."""
+    if not folders:
+        return lambda _: True, lambda _: True
+
+    def below(folder: bytes, location: bytes) -> bool:
+        return folder == b"/" or location == folder or location.startswith(folder + b"/")
+
+    return (
+        lambda location: any(below(folder, location) for folder in folders),
+        lambda location: any(below(location, folder) for folder in folders),
+    )
+
+
+def _make_printer(app: App, folders: tuple[str, ...], sort: str, **shape: bool) -> Printer:
+    printer: Printer
+    if app.settings.json:
+        printer = JsonPrinter(app.terminal)
+    elif shape["ncdu"]:
+        return NcduPrinter(app.terminal)
+    else:
+        printer = TextPrinter(app.terminal, folders, long=shape["long"], human=shape["human_readable"])
+    if sort != "name" or shape["reverse"]:
+        return SortedPrinter(printer, _SORT.get(sort), reverse=shape["reverse"])
+    return printer
+
+
+def _shown(location: bytes) -> str:
+    return location.decode("utf-8", "surrogateescape")
+
+
+class TextPrinter:
+    """Paths, or lines like those of ls -l."""
+
+    def __init__(self, terminal: Terminal, folders: tuple[str, ...], *, long: bool, human: bool) -> None:
+        self._terminal = terminal
+        self._folders = folders
+        self._long = long
+        self._human = human
+
+    def snapshot(self, stored: StoredSnapshot) -> None:
+        """Say which snapshot it is."""
+        snapshot = stored.snapshot
+        self._terminal.note(
+            f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {_go_time(snapshot.time)} "
+            f"by {snapshot.username}@{snapshot.hostname} filtered by [{' '.join(self._folders)}]:"
+        )
+
+    def node(self, visit: Visit, *, on_the_way: bool) -> None:
+        """Print a line."""
+        if not on_the_way:
+            self._terminal.print(format_node(visit, human=self._human) if self._long else _shown(visit.location))
+
+    def leave(self) -> None:
+        """Nothing to print."""
+
+    def close(self) -> None:
+        """Nothing to print."""
+
+
+def format_node(visit: Visit, *, human: bool) -> str:
+    """Return a line as restic's ls -l has it."""
+    node = visit.node
+    size = format_bytes(node.size) if human else f"{node.size:6}"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.mtime_ns // 1_000_000_000))
+    target = f" -> {_shown(node.raw_linktarget)}" if node.type == SYMLINK else ""
+    return f"{format_mode(node.mode)} {node.uid:5} {node.gid:5} {size} {when} {_shown(visit.location)}{target}"
+
+
+def _go_time(text: str) -> str:
+    """Return an RFC 3339 time in the form Go prints by default."""
+    date, _, rest = text.partition("T")
+    clock = rest.rstrip("Z") if rest.endswith("Z") else rest[:-6]
+    offset = "+0000" if rest.endswith("Z") else rest[-6:].replace(":", "")
+    return f"{date} {clock} {offset} {'UTC' if offset == '+0000' else offset}"
+
+
+class JsonPrinter:
+    """A line of JSON for the snapshot and for every node."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def snapshot(self, stored: StoredSnapshot) -> None:
+        """Print the snapshot."""
+        self._terminal.print_json({**snapshot_json(stored), "message_type": "snapshot", "struct_type": "snapshot"})
+
+    def node(self, visit: Visit, *, on_the_way: bool) -> None:
+        """Print the node."""
+        if not on_the_way:
+            self._terminal.print_json(node_json(visit))
+
+    def leave(self) -> None:
+        """Nothing to print."""
+
+    def close(self) -> None:
+        """Nothing to print."""
+
+
+def node_json(visit: Visit) -> dict[str, Any]:
+    """Return a node as restic's ls --json shows it."""
+    node = visit.node
+    fields: dict[str, Any] = {
+        "name": node.raw_name.decode("utf-8", "replace"),
+        "type": node.type,
+        "path": visit.location.decode("utf-8", "replace"),
+        "uid": node.uid,
+        "gid": node.gid,
+    }
+    if node.type == FILE:
+        fields["size"] = node.size
+    if node.mode:
+        fields["mode"] = node.mode
+    fields |= {
+        "permissions": format_mode(node.mode),
+        "mtime": node.mtime,
+        "atime": node.atime,
+        "ctime": node.ctime,
+    }
+    if node.inode:
+        fields["inode"] = node.inode
+    return {**fields, "message_type": "node", "struct_type": "node"}
+
+
+class NcduPrinter:
+    """The export format of ncdu, version 1.2."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._parts: list[str] = []
+        self._depth = 0
+
+    def snapshot(self, stored: StoredSnapshot) -> None:
+        """Open the list."""
+        document = snapshot_format.encode(stored.snapshot).decode()
+        self._line = f'[1, 2, {document}, [{{"name":"/"}}'
+        self._depth = 1
+
+    def node(self, visit: Visit, *, on_the_way: bool) -> None:  # noqa: ARG002 - ncdu shows the way, too
+        """Add a node; a folder opens a list."""
+        indent = "  " * self._depth
+        text = encode_json(_ncdu_node(visit))
+        self._terminal.print(self._line + ",")
+        if visit.node.type == DIRECTORY:
+            self._terminal.print(indent + "[")
+            self._line = indent + "  " + text
+            self._depth += 1
+        else:
+            self._line = indent + text
+
+    def leave(self) -> None:
+        """Close the folder's list."""
+        self._depth -= 1
+        self._terminal.print(self._line)
+        self._line = "  " * self._depth + "]"
+
+    def close(self) -> None:
+        """Close the list."""
+        self._terminal.print(f"{self._line}\n]\n]")
+
+
+def _ncdu_node(visit: Visit) -> dict[str, Any]:
+    node = visit.node
+    return {
+        "name": node.raw_name.decode("utf-8", "replace"),
+        "asize": node.size,
+        "dsize": -(-node.size // 512) * 512,
+        "dev": node.device_id,
+        "ino": node.inode,
+        "nlink": node.links,
+        "notreg": node.type not in (DIRECTORY, FILE),
+        "uid": node.uid,
+        "gid": node.gid,
+        "mode": mode_from_go(node.mode) & 0o7777,
+        "mtime": max(0, node.mtime_ns // 1_000_000_000),
+    }
+
+
+class SortedPrinter:
+    """Collects nodes, sorts them and hands them on."""
+
+    def __init__(self, printer: Printer, key: Callable[[Visit], Any] | None, *, reverse: bool) -> None:
+        self._printer = printer
+        self._key = key
+        self._reverse = reverse
+        self._visits: list[Visit] = []
+
+    def snapshot(self, stored: StoredSnapshot) -> None:
+        """Hand on."""
+        self._printer.snapshot(stored)
+
+    def node(self, visit: Visit, *, on_the_way: bool) -> None:
+        """Keep the node."""
+        if not on_the_way:
+            self._visits.append(visit)
+
+    def leave(self) -> None:
+        """Folders are not told apart."""
+
+    def close(self) -> None:
+        """Sort and hand on."""
+        for visit in self._sorted():
+            self._printer.node(visit, on_the_way=False)
+        self._printer.close()
+
+    def _sorted(self) -> Iterator[Visit]:
+        key = self._key
+        if key is not None:
+            self._visits.sort(key=lambda visit: (key(visit), visit.location))
+        return reversed(self._visits) if self._reverse else iter(self._visits)

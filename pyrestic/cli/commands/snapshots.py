@@ -1,0 +1,161 @@
+"""pyrestic snapshots: what there is."""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.table import format_table
+from pyrestic.cli.units import format_bytes
+from pyrestic.errors import UsageError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.ids import short
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
+
+
+class GroupBy(NamedTuple):
+    """By what snapshots are put together."""
+
+    host: bool = False
+    paths: bool = False
+    tags: bool = False
+
+
+def parse_group_by(text: str) -> GroupBy:
+    """Return what `host,paths,tags` asks for; raise UsageError."""
+    names = {"host": "host", "hosts": "host", "path": "paths", "paths": "paths", "tag": "tags", "tags": "tags"}
+    wanted: set[str] = set()
+    for word in filter(None, text.split(",")):
+        if word not in names:
+            raise UsageError(f"unknown grouping option: {word!r}")
+        wanted.add(names[word])
+    return GroupBy("host" in wanted, "paths" in wanted, "tags" in wanted)
+
+
+@define("snapshots", "List snapshots.")
+@snapshot_filter
+@click.option("-c", "--compact", is_flag=True, help="without paths")
+@click.option("--last", is_flag=True, hidden=True, help="the same as --latest 1")
+@click.option("--latest", type=int, default=0, help="only the last N of each host and paths")
+@click.option("-g", "--group-by", default="", help="group by host, paths, tags")
+@click.argument("snapshot_id", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    *,
+    compact: bool,
+    last: bool,
+    latest: int,
+    group_by: str,
+    snapshot_id: tuple[str, ...],
+) -> None:
+    """Print the snapshots that match, oldest first."""
+    wanted = make_filter(app.settings.environment, host, tag, path)
+    grouping = parse_group_by(group_by)
+    with opened(app.settings, app.terminal, LockMode.READ) as session:
+        found = list(find_snapshots(session.repository, list(snapshot_id), wanted, app.terminal))
+    limit = 1 if last and not latest else latest
+    groups = group_snapshots(found, grouping)
+    if limit > 0:
+        groups = [(key, _newest(stored, limit, grouped=any(grouping))) for key, stored in groups]
+    if app.settings.json:
+        _print_json(app, groups, grouped=any(grouping))
+        return
+    for key, stored in groups:
+        if any(grouping):
+            header = describe_group(key)
+            if header:
+                app.terminal.print(header)
+        for line in snapshot_table(stored, compact=compact):
+            app.terminal.print(line)
+
+
+Group = tuple[dict[str, Any], list[StoredSnapshot]]
+
+
+def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[Group]:
+    """Return groups with their key as restic's JSON has it, each sorted by time, oldest first."""
+    groups: dict[str, Group] = {}
+    for stored in sorted(found, key=lambda stored: stored.snapshot.time_ns):
+        snapshot = stored.snapshot
+        key = {
+            "hostname": snapshot.hostname if grouping.host else "",
+            "paths": sorted(snapshot.paths) if grouping.paths else None,
+            "tags": sorted(snapshot.tags) if grouping.tags else None,
+        }
+        groups.setdefault(json.dumps(key), (key, []))[1].append(stored)
+    return [groups[name] for name in sorted(groups)] or ([] if any(grouping) else [({}, [])])
+
+
+def _newest(stored: list[StoredSnapshot], limit: int, *, grouped: bool) -> list[StoredSnapshot]:
+    if grouped:
+        return stored[-limit:]
+    kept: list[StoredSnapshot] = []
+    seen: dict[tuple[str, str], int] = {}
+    for one in reversed(stored):
+        key = (one.snapshot.hostname, "|".join(sorted(one.snapshot.paths)))
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= limit:
+            kept.insert(0, one)
+    return kept
+
+
+def describe_group(key: dict[str, Any]) -> str:
+    """Return the line above a group's table, "" if there is nothing to say."""
+    parts = []
+    if key["hostname"]:
+        parts.append(f"host [{key['hostname']}]")
+    if key["tags"] is not None:
+        parts.append(f"tags [{', '.join(key['tags'])}]")
+    if key["paths"] is not None:
+        parts.append(f"paths [{', '.join(key['paths'])}]")
+    return f"snapshots for ({', '.join(parts)}):" if parts else ""
+
+
+def show_time(stored: StoredSnapshot) -> str:
+    """Return a snapshot's time in the zone of this machine."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.snapshot.time_ns // 1_000_000_000))
+
+
+def snapshot_table(found: list[StoredSnapshot], *, compact: bool = False) -> list[str]:
+    """Return the lines of the table of snapshots."""
+    sizes = any(stored.snapshot.summary is not None for stored in found)
+    columns = ["ID", "Time", "Host", "Tags  "] if compact else ["ID", "Time", "Host      ", "Tags      ", "Paths"]
+    rows = []
+    for stored in found:
+        snapshot = stored.snapshot
+        row = [short(stored.id), show_time(stored), snapshot.hostname]
+        row += ["\n".join(snapshot.tags)] if compact else [",".join(snapshot.tags), "\n".join(snapshot.paths)]
+        if sizes:
+            row.append(format_bytes(snapshot.summary.total_bytes_processed) if snapshot.summary else "")
+        rows.append(row)
+    spaced = not compact and any(len(stored.snapshot.paths) > 1 for stored in found)
+    footer = f"Timestamps shown in {_zone_name()}\n{len(found)} snapshots"
+    return format_table(columns + ["Size"] * sizes, rows, footer, spaced=spaced)
+
+
+def _zone_name() -> str:
+    return "UTC" if time.tzname == ("UTC", "UTC") else "local time"
+
+
+def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
+    """Return a snapshot as restic's JSON shows it, with its ID."""
+    document: dict[str, Any] = msgspec.json.decode(snapshot_format.encode(stored.snapshot))
+    return {**document, "id": stored.id.hex(), "short_id": short(stored.id)}
+
+
+def _print_json(app: App, groups: list[Group], *, grouped: bool) -> None:
+    if grouped:
+        app.terminal.print_json(
+            [{"group_key": key, "snapshots": [snapshot_json(one) for one in stored]} for key, stored in groups]
+        )
+    else:
+        app.terminal.print_json([snapshot_json(one) for _, stored in groups for one in stored])

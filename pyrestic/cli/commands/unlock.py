@@ -1,0 +1,18 @@
+"""pyrestic unlock: remove locks."""
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.repository.lockfiles import remove_all as remove_all_locks
+from pyrestic.repository.lockfiles import remove_stale
+
+
+@define("unlock", "Remove locks whose process is gone.")
+@click.option("--remove-all", is_flag=True, help="remove all locks, also those in use")
+def command(app: App, *, remove_all: bool) -> None:
+    """Remove stale locks, or all."""
+    with opened(app.settings, app.terminal, LockMode.NONE) as session:
+        count = remove_all_locks(session.repository) if remove_all else remove_stale(session.repository)
+    if count:
+        app.terminal.note(f"successfully removed {count} locks")

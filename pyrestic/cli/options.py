@@ -1,0 +1,206 @@
+"""Flags that every command has, before or after its name, and the environment variables behind them."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+from pyrestic.cli.arguments import parse_duration, split_list
+from pyrestic.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A global flag: its click parameters, and the variable that is used when it is not given."""
+
+    names: tuple[str, ...]
+    help: str
+    environment: str = ""
+    kind: str = "text"
+    """text, switch, count, number or list."""
+
+    @property
+    def name(self) -> str:
+        """Its name as a keyword argument."""
+        return self.names[-1].lstrip("-").replace("-", "_")
+
+
+FLAGS = (
+    Flag(("--cacert",), "file with more root certificates to trust", "RESTIC_CACERT", "list"),
+    Flag(("--cache-dir",), "folder of the local cache", "RESTIC_CACHE_DIR"),
+    Flag(("--cleanup-cache",), "remove old cache folders", kind="switch"),
+    Flag(("--compression",), "auto, off, fastest, better or max (repository version 2)", "RESTIC_COMPRESSION"),
+    Flag(("--http-user-agent",), "value of the User-Agent header", "RESTIC_HTTP_USER_AGENT"),
+    Flag(("--insecure-no-password",), "use an empty password", kind="switch"),
+    Flag(("--insecure-tls",), "do not verify certificates", kind="switch"),
+    Flag(("--json",), "print JSON where the command has it", kind="switch"),
+    Flag(("--key-hint",), "ID of the key to try first", "RESTIC_KEY_HINT"),
+    Flag(("--limit-download",), "most KiB/s to download", kind="number"),
+    Flag(("--limit-upload",), "most KiB/s to upload", kind="number"),
+    Flag(("--no-cache",), "do without a local cache", kind="switch"),
+    Flag(("--no-extra-verify",), "do not read back data before it is stored", kind="switch"),
+    Flag(("--no-lock",), "do not lock the repository, where it is only read", kind="switch"),
+    Flag(("-o", "--option"), "option of a backend, key=value", kind="list"),
+    Flag(("--pack-size",), "target length of packs in MiB", "RESTIC_PACK_SIZE", "number"),
+    Flag(("--password-command",), "command that prints the password", "RESTIC_PASSWORD_COMMAND"),
+    Flag(("-p", "--password-file"), "file with the password", "RESTIC_PASSWORD_FILE"),
+    Flag(("-q", "--quiet"), "print only what is wrong", kind="switch"),
+    Flag(("-r", "--repo"), "where the repository is", "RESTIC_REPOSITORY"),
+    Flag(("--repository-file",), "file that says where the repository is", "RESTIC_REPOSITORY_FILE"),
+    Flag(("--retry-lock",), "wait so long for a locked repository, such as 5m"),
+    Flag(("--stuck-request-timeout",), "give up a request without progress after this time"),
+    Flag(("--tls-client-cert",), "file with a client certificate and its key", "RESTIC_TLS_CLIENT_CERT"),
+    Flag(("-v", "--verbose"), "print more; may be given twice", kind="count"),
+)
+SWITCHES = frozenset(flag.names[-1].lstrip("-") for flag in FLAGS if flag.kind in ("switch", "count"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the global flags and the environment say. Never holds a password."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    repo: str = ""
+    repository_file: str = ""
+    password_file: str = ""
+    password_command: str = field(default="", repr=False)
+    insecure_no_password: bool = False
+    key_hint: str = ""
+    cache_dir: str = ""
+    no_cache: bool = False
+    cleanup_cache: bool = False
+    compression: str = "auto"
+    pack_size: int = 0
+    no_extra_verify: bool = False
+    no_lock: bool = False
+    retry_lock_seconds: float = 0.0
+    stuck_request_timeout_seconds: float = 300.0
+    limit_download: int = 0
+    limit_upload: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    cacert: tuple[str, ...] = ()
+    insecure_tls: bool = False
+    tls_client_cert: str = ""
+    http_user_agent: str = ""
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    @property
+    def verbosity(self) -> int:
+        """0 with --quiet, 1 by default, 2 and 3 with -v and -vv."""
+        return 0 if self.quiet else 1 + min(self.verbose, 2)
+
+
+def _click_option(flag: Flag, *, hidden: bool) -> Callable[[F], F]:
+    settings: dict[str, Any] = {"help": flag.help, "hidden": hidden, "default": None}
+    if flag.kind == "switch":
+        settings |= {"is_flag": True, "flag_value": True, "type": bool}
+    elif flag.kind == "count":
+        settings |= {"count": True, "default": 0}
+    elif flag.kind == "list":
+        settings["multiple"] = True
+    return click.option(*flag.names, "global_" + flag.name, **settings)
+
+
+def global_flags(*, hidden: bool) -> Callable[[F], F]:
+    """Return a decorator that gives a click command all global flags; their values never reach its function."""
+
+    def decorate(command: F) -> F:
+        for flag in reversed(FLAGS):
+            command = _click_option(flag, hidden=hidden)(command)
+        return command
+
+    return decorate
+
+
+def take_global(params: dict[str, Any], values: dict[str, Any]) -> None:
+    """Move the global flags that were given from click's parameters to values; later ones win, lists add up."""
+    for flag in FLAGS:
+        value = params.pop("global_" + flag.name, None)
+        if value in (None, (), 0) and value != "":
+            continue
+        if flag.kind == "list":
+            values[flag.name] = (*values.get(flag.name, ()), *value)
+        elif flag.kind == "count":
+            values[flag.name] = values.get(flag.name, 0) + value
+        else:
+            values[flag.name] = value
+
+
+def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings for flags that were given, and the environment for the rest; raise UsageError."""
+    environment = os.environ if environment is None else environment
+
+    def get(name: str) -> Any:  # noqa: ANN401 - the kind of a flag decides
+        flag = next(flag for flag in FLAGS if flag.name == name)
+        if name in values:
+            return values[name]
+        return environment.get(flag.environment, "") if flag.environment else ""
+
+    if values.get("quiet") and values.get("verbose"):
+        raise UsageError("--quiet and --verbose cannot be specified at the same time")
+    certificates = values["cacert"] if "cacert" in values else [environment.get("RESTIC_CACERT", "")]
+    return Settings(
+        environment=environment,
+        repo=get("repo"),
+        repository_file=get("repository_file"),
+        password_file=get("password_file"),
+        password_command=get("password_command"),
+        insecure_no_password=bool(values.get("insecure_no_password")),
+        key_hint=get("key_hint"),
+        cache_dir=get("cache_dir"),
+        no_cache=bool(values.get("no_cache")),
+        cleanup_cache=bool(values.get("cleanup_cache")),
+        compression=_compression(get("compression") or "auto"),
+        pack_size=_number("pack-size", get("pack_size")),
+        no_extra_verify=bool(values.get("no_extra_verify")),
+        no_lock=bool(values.get("no_lock")),
+        retry_lock_seconds=parse_duration(values.get("retry_lock", "0")),
+        stuck_request_timeout_seconds=parse_duration(values.get("stuck_request_timeout", "5m")),
+        limit_download=_number("limit-download", get("limit_download")),
+        limit_upload=_number("limit-upload", get("limit_upload")),
+        options=_extended(split_list(values.get("option", ()))),
+        cacert=tuple(name for name in split_list(certificates) if name),
+        insecure_tls=bool(values.get("insecure_tls")),
+        tls_client_cert=get("tls_client_cert"),
+        http_user_agent=get("http_user_agent"),
+        json=bool(values.get("json")),
+        quiet=bool(values.get("quiet")),
+        verbose=int(values.get("verbose", 0)),
+    )
+
+
+def _compression(text: str) -> str:
+    if text not in ("auto", "off", "fastest", "better", "max"):
+        raise UsageError(f"invalid compression mode {text!r}, must be one of (auto|off|fastest|better|max)")
+    return text
+
+
+def _number(name: str, text: str | int) -> int:
+    if text in ("", None):
+        return 0
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise UsageError(f'invalid value "{text}" for --{name}: it is a whole number')
+    return number
+
+
+def _extended(items: list[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for item in items:
+        key, _, value = item.partition("=")
+        key = key.strip().lower()
+        if not key:
+            raise UsageError("empty key is not a valid option")
+        if options.get(key, value.strip()) != value.strip():
+            raise UsageError(f"key {key!r} present more than once")
+        options[key] = value.strip()
+    return options

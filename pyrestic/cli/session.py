@@ -1,0 +1,203 @@
+"""From settings to an opened, locked repository and back: the stack of backends, the password, the lock."""
+
+import _thread
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pyrestic.backend.base import Backend
+from pyrestic.backend.location import Location, open_backend, parse_location
+from pyrestic.backend.wrap.cache import CacheBackend
+from pyrestic.backend.wrap.cache_folder import find_default_base, list_cache_folders, open_cache, remove_cache_folder
+from pyrestic.backend.wrap.dryrun import DryRunBackend
+from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
+from pyrestic.backend.wrap.retry import RetryBackend
+from pyrestic.cli import password as passwords
+from pyrestic.cli.options import Settings
+from pyrestic.cli.terminal import Terminal
+from pyrestic.errors import LockedError, PyresticError, UsageError, WrongPasswordError
+from pyrestic.format.compress import Compression
+from pyrestic.format.config import Config
+from pyrestic.repository.locks import Lock
+from pyrestic.repository.packer import DEFAULT_PACK_LENGTH, MAX_PACK_LENGTH, MIN_PACK_LENGTH
+from pyrestic.repository.repository import Repository, RepositoryOptions
+
+
+class LockMode(Enum):
+    """What a command needs: nothing, to read (--no-lock is heeded), to add, or to be alone."""
+
+    NONE = "none"
+    READ = "read"
+    APPEND = "append"
+    EXCLUSIVE = "exclusive"
+
+
+@dataclass(slots=True)
+class Session:
+    """An opened repository; `interrupted_before` says that a killed run had left its lock."""
+
+    repository: Repository
+    lock: Lock | None
+
+    @property
+    def interrupted_before(self) -> bool:
+        """A process that was killed had left its lock here."""
+        return self.lock is not None and self.lock.removed_dead > 0
+
+    def ensure_locked(self) -> None:
+        """Raise LockedError if the lock was lost; to be called before something becomes visible or is removed."""
+        if self.lock is not None:
+            self.lock.ensure_held()
+
+
+def find_location(settings: Settings) -> Location:
+    """Return where the repository is; raise UsageError if nothing says so."""
+    if settings.repo and settings.repository_file:
+        raise UsageError("Options -r and --repository-file are mutually exclusive, please specify only one")
+    text = settings.repo
+    if settings.repository_file:
+        text = passwords.read_file(settings.repository_file)
+    if not text:
+        raise UsageError(
+            "Please specify repository location (-r or --repository-file)",
+            hint="RESTIC_REPOSITORY or RESTIC_REPOSITORY_FILE in the environment do as well.",
+        )
+    return parse_location(text)
+
+
+def repository_options(settings: Settings) -> RepositoryOptions:
+    """Return how to write; raise UsageError for a pack size that restic refuses."""
+    pack_length = settings.pack_size << 20 or DEFAULT_PACK_LENGTH
+    if not MIN_PACK_LENGTH <= pack_length <= MAX_PACK_LENGTH:
+        raise UsageError(f"pack size {settings.pack_size} MiB is not between 4 and 128 MiB")
+    return RepositoryOptions(Compression(settings.compression), pack_length, settings.no_extra_verify)
+
+
+def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
+    """Return the backend of the location, limited and with retries; nothing is connected yet."""
+    backend = open_backend(find_location(settings), settings.options)
+    if settings.limit_upload or settings.limit_download:
+        backend = LimitBackend(
+            backend,
+            upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
+            download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
+        )
+    return RetryBackend(backend, on_retry=lambda message: terminal.note(message, 0))
+
+
+def open_repository(
+    settings: Settings, terminal: Terminal, backend: Backend, *, dry_run: bool = False, cache_base: str | None = None
+) -> Repository:
+    """Open the repository with the password that was given or asked for; raise PyresticError.
+
+    `cache_base` is another place for the cache, "" for none.
+    """
+
+    def wrap(backend: Backend, config: Config) -> Backend:
+        wrapped = _with_cache(settings, terminal, backend, config, cache_base)
+        return DryRunBackend(wrapped) if dry_run else wrapped
+
+    options = repository_options(settings)
+    given = passwords.find_password(settings)
+    tries = passwords.TRIES if given is None and passwords.on_terminal() else 1
+    for attempt in range(tries):
+        password = passwords.ask("enter password for repository: ") if given is None else given
+        try:
+            repository = Repository.open(
+                backend, password, key_hint=settings.key_hint, options=options, report=terminal, wrap=wrap
+            )
+        except WrongPasswordError as error:
+            if attempt == tries - 1:
+                raise
+            terminal.complain(f"{error}. Try again")
+            continue
+        if terminal.is_terminal:
+            config = repository.config
+            level = f", compression level {options.compression}" if config.version >= 2 else ""
+            terminal.note(f"repository {config.id[:8]} opened (version {config.version}{level})")
+        return repository
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _with_cache(
+    settings: Settings, terminal: Terminal, backend: Backend, config: Config, cache_base: str | None
+) -> Backend:
+    if settings.no_cache or cache_base == "":
+        return backend
+    try:
+        base = cache_base or settings.cache_dir or find_default_base(settings.environment)
+        cache = open_cache(base, config.id)
+        if cache.created and terminal.is_terminal:
+            terminal.note(f"created new cache in {base}")
+        _clean_cache(settings, terminal, base, config.id)
+    except PyresticError as error:
+        terminal.note(f"unable to open cache: {error}", 0)
+        return backend
+    return CacheBackend(backend, cache.folder, on_note=lambda message: terminal.note(message, 0))
+
+
+def _clean_cache(settings: Settings, terminal: Terminal, base: str, own: str) -> None:
+    old = [info for info in list_cache_folders(base) if info.name != own and info.is_old(time.time())]
+    if old and not settings.cleanup_cache and terminal.is_terminal:
+        terminal.note(f"found {len(old)} old cache directories in {base}, run with --cleanup-cache to remove them")
+    if settings.cleanup_cache:
+        for info in old:
+            remove_cache_folder(info)
+
+
+@contextlib.contextmanager
+def opened(
+    settings: Settings,
+    terminal: Terminal,
+    lock: LockMode,
+    *,
+    load_index: bool = False,
+    dry_run: bool = False,
+    cache_base: str | None = None,
+) -> Iterator[Session]:
+    """Open and lock the repository for the time of a with block; raise PyresticError.
+
+    A lock that is lost interrupts the block, and what is raised then is a LockedError.
+    """
+    backend = make_backend(settings, terminal)
+    try:
+        repository = open_repository(settings, terminal, backend, dry_run=dry_run, cache_base=cache_base)
+        with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
+            if load_index:
+                repository.load_index(terminal)
+            yield Session(repository, held)
+    except KeyboardInterrupt:
+        backend.stop_retrying()
+        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise PyresticError(f"{os.fsdecode(error.filename)}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _locked(settings: Settings, terminal: Terminal, repository: Repository, mode: LockMode) -> Iterator[Lock | None]:
+    if mode is LockMode.NONE or (mode is LockMode.READ and settings.no_lock):
+        yield None
+        return
+
+    def interrupt(error: LockedError) -> None:
+        terminal.complain(f"Fatal: {error}")
+        _thread.interrupt_main()
+
+    lock = Lock(
+        repository,
+        terminal,
+        exclusive=mode is LockMode.EXCLUSIVE,
+        retry_seconds=settings.retry_lock_seconds,
+        on_lost=interrupt,
+    )
+    with lock:
+        try:
+            yield lock
+        except KeyboardInterrupt:
+            lock.ensure_held()
+            raise

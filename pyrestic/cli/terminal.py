@@ -1,0 +1,234 @@
+"""What a person or a script sees: lines, errors and progress, as text or as JSON."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from pyrestic.cli.options import Settings
+from pyrestic.cli.units import format_duration
+from pyrestic.errors import PyresticError
+from pyrestic.report import Progress
+
+Fields = dict[str, Any]
+_MAX_FPS = 60.0
+_TERMINAL_FPS = 10.0
+
+
+def encode_json(value: object) -> str:
+    """Return JSON in one line as Go's encoder writes it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+class Terminal:
+    """A Reporter that writes to standard output and standard error.
+
+    Commands that have progress messages in JSON set `status_fields`; `during` names the phase in error messages.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.json = settings.json
+        self.verbosity = settings.verbosity
+        self.during = ""
+        self.error_count = 0
+        self.status_fields: Callable[[Progress, float], Fields] | None = None
+        self.status_text: Callable[[Progress, float], str] | None = None
+        self._lock = threading.RLock()
+        self._is_terminal = sys.stdout.isatty()
+        self._interval_seconds = self._find_interval(settings)
+        self._shown: list[_Display] = []
+
+    @property
+    def is_terminal(self) -> bool:
+        """Standard output is a terminal."""
+        return self._is_terminal
+
+    @property
+    def shows_progress(self) -> bool:
+        """Progress is printed while work goes on."""
+        return self._interval_seconds > 0
+
+    def _find_interval(self, settings: Settings) -> float:
+        """Return the seconds between two looks at the progress, 0 for none."""
+        if self.verbosity == 0:
+            return 0.0
+        try:
+            fps = float(settings.environment.get("RESTIC_PROGRESS_FPS", ""))
+        except ValueError:
+            fps = 0.0
+        if fps > 0:
+            return 1 / min(fps, _MAX_FPS)
+        if self.json:
+            return 1 / _MAX_FPS
+        return 1 / _TERMINAL_FPS if self._is_terminal else 0.0
+
+    def print(self, text: str = "") -> None:
+        """Write a line of results to standard output."""
+        with self._lock:
+            self._clear()
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def print_json(self, value: object) -> None:
+        """Write a value as a line of JSON to standard output."""
+        self.print(encode_json(value))
+
+    def complain(self, text: str) -> None:
+        """Write a line to standard error."""
+        with self._lock:
+            self._clear()
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def error(self, item: str, error: Exception) -> None:
+        """Show a non-fatal error."""
+        self.error_count += 1
+        if not self.json:
+            self.complain(f"error: {error}")
+            return
+        shown = os.fsencode(item).decode("utf-8", "replace")
+        self.complain(
+            encode_json(
+                {
+                    "message_type": "error",
+                    "error": {"message": os.fsencode(str(error)).decode("utf-8", "replace")},
+                    "during": self.during,
+                    "item": shown,
+                }
+            )
+        )
+
+    def note(self, message: str, level: int = 1) -> None:
+        """Show a line from a verbosity on; level 0 goes to standard error."""
+        if level == 0:
+            self.complain(message)
+        elif not self.json and self.verbosity >= level:
+            self.print(message)
+
+    @contextlib.contextmanager
+    def show(self, progress: Progress) -> Iterator[None]:
+        """Show progress while the context lasts."""
+        display = _Display(self, progress)
+        with display.running(self._interval_seconds):
+            yield
+
+    def _clear(self) -> None:
+        for display in self._shown:
+            display.clear()
+
+
+class _Display:
+    """One progress on its way to the screen."""
+
+    def __init__(self, terminal: Terminal, progress: Progress) -> None:
+        self._terminal = terminal
+        self._progress = progress
+        self._started = time.monotonic()
+        self._bar: Any = None
+        self._done = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self, interval_seconds: float) -> Iterator[None]:
+        terminal = self._terminal
+        old_handler = self._listen_for_signal()
+        thread = None
+        if interval_seconds > 0 and self._visible():
+            thread = threading.Thread(target=self._run, args=(interval_seconds,), name="progress", daemon=True)
+            terminal._shown.append(self)
+            thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            if thread is not None:
+                thread.join()
+                terminal._shown.remove(self)
+                self.clear()
+                if self._bar is not None:
+                    self._bar.close()
+            if old_handler is not None:
+                signal.signal(signal.SIGUSR1, old_handler)
+
+    def _visible(self) -> bool:
+        return self._terminal.status_fields is not None if self._terminal.json else True
+
+    def _listen_for_signal(self) -> Any:  # noqa: ANN401 - whatever handler was there
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        return signal.signal(signal.SIGUSR1, self._on_signal)
+
+    def _on_signal(self, _: int, __: FrameType | None) -> None:
+        if self._terminal.json:
+            self._print_json()
+        else:
+            self._terminal.print(self._text())
+
+    def _run(self, interval_seconds: float) -> None:
+        while not self._done.wait(interval_seconds):
+            if self._terminal.json:
+                self._print_json()
+            elif self._terminal.is_terminal:
+                self._draw()
+            else:
+                self._terminal.print(self._text())
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _print_json(self) -> None:
+        if self._terminal.status_fields is not None:
+            self._terminal.print_json(self._terminal.status_fields(self._progress, self._elapsed()))
+
+    def _text(self) -> str:
+        progress = self._progress
+        if self._terminal.status_text is not None:
+            return self._terminal.status_text(progress, self._elapsed())
+        head = f"[{format_duration(self._elapsed())}]"
+        if progress.total:
+            return f"{head} {progress.done / progress.total:.2%}  {progress.done} / {progress.total} {progress.label}"
+        return f"{head} {progress.done} {progress.label}"
+
+    def _draw(self) -> None:
+        with self._terminal._lock:
+            if self._bar is None:
+                from tqdm import tqdm
+
+                in_bytes = self._progress.unit == "B"
+                self._bar = tqdm(
+                    desc=self._progress.label,
+                    unit=self._progress.unit or "it",
+                    unit_scale=in_bytes,
+                    unit_divisor=1024,
+                    leave=False,
+                    dynamic_ncols=True,
+                    file=sys.stdout,
+                )
+            self._bar.total = self._progress.total
+            self._bar.n = self._progress.done
+            self._bar.refresh()
+
+    def clear(self) -> None:
+        """Take the bar off the screen, to make room for a line."""
+        if self._bar is not None:
+            self._bar.clear()
+
+
+def exit_error(code: int, message: str, *, as_json: bool) -> None:
+    """Tell on standard error why the program ends with this exit code."""
+    text = encode_json({"message_type": "exit_error", "code": code, "message": message}) if as_json else message
+    sys.stderr.write(os.fsencode(text).decode("utf-8", "replace") + "\n")
+
+
+def describe(error: PyresticError) -> str:
+    """Return an error and its advice for a person."""
+    return f"Fatal: {error}" + (f"\n{error.hint}" if error.hint else "")

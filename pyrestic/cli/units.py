@@ -1,0 +1,27 @@
+"""Lengths and durations in the words restic uses for people."""
+
+_BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def format_bytes(count: int) -> str:
+    """Return a length such as 1.500 KiB or 12 B."""
+    for size, unit in _BYTES:
+        if count >= size:
+            return f"{count / size:.3f} {unit}"
+    return f"{count} B"
+
+
+def format_duration(seconds: float) -> str:
+    """Return minutes and seconds as m:ss, with hours in front if there are any."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+_MODE_LETTERS = "dalTLDpSugct?"
+
+
+def format_mode(mode: int) -> str:
+    """Return Go's FileMode bits as Go prints them, such as drwxr-xr-x."""
+    kind = "".join(letter for bit, letter in enumerate(_MODE_LETTERS) if mode >> (31 - bit) & 1) or "-"
+    return kind + "".join(letter if mode >> (8 - bit) & 1 else "-" for bit, letter in enumerate("rwxrwxrwx"))

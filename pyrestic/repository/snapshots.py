@@ -1,0 +1,158 @@
+"""Finding snapshots: by ID, by the beginning of one, as `latest`, and by host, tags and paths."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyrestic.errors import FormatError, PyresticError, UsageError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.snapshot import Snapshot
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, parse_id, short
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+
+
+class StoredSnapshot(NamedTuple):
+    """A snapshot and the ID of its file."""
+
+    id: ID
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFilter:
+    """Which snapshots are meant. Within `tags` each list asks for all of its tags, and one list has to match.
+
+    An empty list of tags asks for snapshots without any. `paths` all have to be among the snapshot's.
+    """
+
+    hosts: tuple[str, ...] = ()
+    tags: tuple[tuple[str, ...], ...] = ()
+    paths: tuple[str, ...] = ()
+    not_after_ns: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is asked for."""
+        return not (self.hosts or self.tags or self.paths)
+
+    def matches(self, snapshot: Snapshot) -> bool:
+        """Tell whether the snapshot is meant."""
+        return (
+            (not self.hosts or snapshot.hostname in self.hosts)
+            and (not self.tags or any(_has_tags(snapshot, wanted) for wanted in self.tags))
+            and set(self.paths) <= set(snapshot.paths)
+        )
+
+    def absolute(self) -> "SnapshotFilter":
+        """Return the filter with its paths made absolute, as `latest` needs them."""
+        paths = tuple(os.path.normpath(os.path.join(os.getcwd(), path)) for path in self.paths)
+        return SnapshotFilter(self.hosts, self.tags, paths, self.not_after_ns)
+
+
+def _has_tags(snapshot: Snapshot, wanted: tuple[str, ...]) -> bool:
+    if wanted in ((), ("",)):
+        return not snapshot.tags
+    return set(wanted) <= set(snapshot.tags)
+
+
+def load_snapshot(repository: Repository, identifier: ID) -> Snapshot:
+    """Return a snapshot; raise NotFoundError, DamageError or BackendError."""
+    data = repository.load_unpacked(FileType.SNAPSHOT, identifier)
+    try:
+        return snapshot_format.parse(data)
+    except FormatError as error:
+        raise FormatError(f"snapshot {short(identifier)} is damaged: {error}") from error
+
+
+def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnapshot]:
+    """Return all snapshots in no order; those that cannot be read go to report.error."""
+    identifiers = list(repository.list_ids(FileType.SNAPSHOT))
+
+    def load(identifier: ID) -> StoredSnapshot | None:
+        try:
+            return StoredSnapshot(identifier, load_snapshot(repository, identifier))
+        except PyresticError as error:
+            report.error(f"snapshot {short(identifier)}", error)
+            return None
+
+    with ThreadPoolExecutor(repository.backend.connections, "snapshots") as pool:
+        return [found for found in pool.map(load, identifiers) if found is not None]
+
+
+def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:
+    """Return the newest snapshot that matches, or None."""
+    wanted = wanted.absolute()
+    limit = wanted.not_after_ns
+    matching = [
+        found
+        for found in load_snapshots(repository, report)
+        if wanted.matches(found.snapshot) and (limit is None or found.snapshot.time_ns <= limit)
+    ]
+    return max(matching, key=lambda found: found.snapshot.time_ns, default=None)
+
+
+def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
+    """Return the ID of the file that begins with a hex prefix; raise UsageError if none or several do."""
+    if len(prefix) == 64:
+        try:
+            return parse_id(prefix)
+        except FormatError:
+            pass
+    matches = [identifier for identifier in repository.list_ids(file_type) if identifier.hex().startswith(prefix)]
+    if not matches or not prefix:
+        raise UsageError(f"no matching ID found for prefix {prefix!r}")
+    if len(matches) > 1:
+        raise UsageError(f"multiple IDs with prefix {prefix!r} found", hint="Give more digits.")
+    return matches[0]
+
+
+def find_snapshot(
+    repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter
+) -> tuple[StoredSnapshot, str]:
+    """Return the snapshot that `latest`, an ID or the beginning of one names, and the folder after a colon, or "".
+
+    Raises UsageError if there is no such snapshot.
+    """
+    identifier, _, folder = name.partition(":")
+    if identifier == "latest":
+        latest = find_latest(repository, wanted, report)
+        if latest is None:
+            raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found")
+        return latest, folder
+    found = find_id(repository, FileType.SNAPSHOT, identifier)
+    return StoredSnapshot(found, load_snapshot(repository, found)), folder
+
+
+def find_snapshots(
+    repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
+) -> Iterator[StoredSnapshot]:
+    """Iterate the named snapshots, or all that match the filter; what cannot be found is only reported."""
+    if not names:
+        yield from (found for found in load_snapshots(repository, report) if wanted.matches(found.snapshot))
+        return
+    seen: set[ID] = set()
+    used_filter = False
+    for name in names:
+        used_filter = used_filter or name == "latest"
+        try:
+            if ":" in name:
+                raise UsageError("<snapshot>:<subfolder> syntax not allowed")
+            found, _ = find_snapshot(repository, name, wanted, report)
+        except PyresticError as error:
+            report.note(f"Ignoring {name!r}: {error}", 0)
+            continue
+        if found.id not in seen:
+            seen.add(found.id)
+            yield found
+    if not used_filter and not wanted.empty:
+        report.note('Ignoring "filters": explicit snapshot ids are given', 0)
+
+
+def describe(wanted: SnapshotFilter) -> str:
+    """Return the filter as it is named in messages."""
+    tags = " ".join(f"[{', '.join(tags)}]" for tags in wanted.tags)
+    return f"(Paths:[{' '.join(wanted.paths)}] Tags:[{tags}] Hosts:[{' '.join(wanted.hosts)}])"

@@ -1,0 +1,82 @@
+"""Walking through the trees of a snapshot."""
+
+import posixpath
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from pyrestic.errors import FormatError, PyresticError, UsageError
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.ids import ID, parse_id
+from pyrestic.repository.repository import Repository
+
+
+class Visit(NamedTuple):
+    """A node on the way through a tree. `location` is its path in the snapshot; `leaving` comes after its entries."""
+
+    location: bytes
+    node: Node
+    leaving: bool = False
+
+
+def find_tree(repository: Repository, tree: ID, folder: str | bytes) -> ID:
+    """Return the tree of a folder below `tree`; raise UsageError if there is none, DamageError or BackendError."""
+    raw = folder.encode("utf-8", "surrogateescape") if isinstance(folder, str) else folder
+    passed = b""
+    for name in posixpath.normpath(b"/" + raw).split(b"/"):
+        if not name:
+            continue
+        passed = posixpath.join(passed, name)
+        node = next((node for node in repository.load_tree(tree) if node.raw_name == name), None)
+        if node is None:
+            raise UsageError(f"path {passed.decode('utf-8', 'replace')}: not found")
+        if node.type != DIRECTORY or node.subtree is None:
+            raise UsageError(f"path {passed.decode('utf-8', 'replace')}: not a directory")
+        tree = parse_id(node.subtree)
+    return tree
+
+
+def walk(
+    repository: Repository,
+    tree: ID,
+    *,
+    enter: Callable[[bytes, Node], bool] | None = None,
+    on_error: Callable[[bytes, PyresticError], None] | None = None,
+    leaving: bool = False,
+    root: bytes = b"/",
+) -> Iterator[Visit]:
+    """Iterate all nodes below a tree, a folder before its entries, names in order.
+
+    `enter` decides for each folder whether to go into it. With `leaving` a folder is visited again after its entries. A
+    tree that cannot be read goes to `on_error`, or is raised if there is none. Memory holds the folders on the way.
+    """
+    stack: list[tuple[Visit | None, Iterator[Node]]] = [(None, iter(repository.load_tree(tree)))]
+    while stack:
+        folder, nodes = stack[-1]
+        node = next(nodes, None)
+        if node is None:
+            stack.pop()
+            if folder is not None and leaving:
+                yield folder._replace(leaving=True)
+            continue
+        location = posixpath.join(root if folder is None else folder.location, node.raw_name)
+        visit = Visit(location, node)
+        yield visit
+        if node.type != DIRECTORY or (enter is not None and not enter(location, node)):
+            if node.type == DIRECTORY and leaving:
+                yield visit._replace(leaving=True)
+            continue
+        stack.append((visit, _entries(repository, visit, on_error)))
+
+
+def _entries(
+    repository: Repository, visit: Visit, on_error: Callable[[bytes, PyresticError], None] | None
+) -> Iterator[Node]:
+    try:
+        if visit.node.subtree is None:
+            raise FormatError(f"the folder {visit.location.decode('utf-8', 'replace')} has no tree")
+        return iter(repository.load_tree(parse_id(visit.node.subtree)))
+    except PyresticError as error:
+        if on_error is None:
+            raise
+        on_error(visit.location, error)
+        return iter(())
