@@ -61,8 +61,8 @@ class Repository:
         self.key_id: ID = key.id
         self.options = options
         self.index = Index()
-        self._codec = BlobCodec(self.key, config.version, options.compression)
-        self._loader = Loader(backend, self._codec, self.index)
+        self.codec = BlobCodec(self.key, config.version, options.compression)
+        self._loader = Loader(backend, self.codec, self.index)
         self.index_writer = IndexWriter(self._save_index)
         self._saver: Saver | None = None
 
@@ -88,7 +88,7 @@ class Repository:
         key = add_key(backend, master, password, hostname=hostname, username=username, created=created, params=params)
         repository = cls(backend, key, config, options or RepositoryOptions())
         # The config is what makes a place a repository: it comes last.
-        backend.save(CONFIG, repository._codec.seal(config.encode()))
+        backend.save(CONFIG, repository.codec.seal(config.encode()))
         return repository
 
     @classmethod
@@ -127,7 +127,7 @@ class Repository:
         if self._saver is None:
             self._saver = Saver(
                 backend=self.backend,
-                codec=self._codec,
+                codec=self.codec,
                 index=self.index,
                 index_writer=self.index_writer,
                 pack_length=self.options.pack_length,
@@ -185,12 +185,12 @@ class Repository:
 
     def load_config(self) -> bytes:
         """Return the plaintext of the config file as stored now."""
-        return self._codec.open(self.backend.load(CONFIG))
+        return self.codec.open(self.backend.load(CONFIG))
 
     def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
         """Store an index, snapshot or lock file and return its ID."""
-        sealed = self._codec.seal(encode_unpacked(data, self.config.version))
-        if not self.options.no_extra_verify and decode_unpacked(self._codec.open(sealed), self.config.version) != data:
+        sealed = self.codec.seal(encode_unpacked(data, self.config.version))
+        if not self.options.no_extra_verify and decode_unpacked(self.codec.open(sealed), self.config.version) != data:
             raise PyresticError(f"a {file_type.value} file could not be read back before it was stored")
         identifier = hash_id(sealed)
         self.backend.save(Handle(file_type, identifier.hex()), sealed)
@@ -210,7 +210,7 @@ class Repository:
 
     def open_sealed(self, sealed: Buffer) -> bytes:
         """Return the plaintext of sealed bytes; raise UnauthenticError."""
-        return self._codec.open(sealed)
+        return self.codec.open(sealed)
 
     def flush(self) -> None:
         """Store all saved blobs and the index that names them."""
@@ -229,7 +229,7 @@ class Repository:
         if hash_id(sealed) != identifier:
             raise HashMismatchError(f"file {handle} is damaged: its content has another hash than its name")
         try:
-            return decode_unpacked(self._codec.open(sealed), self.config.version)
+            return decode_unpacked(self.codec.open(sealed), self.config.version)
         except DamageError as error:
             raise type(error)(f"file {handle} is damaged: {error}") from error
 

@@ -1,0 +1,248 @@
+"""pyrestic check: look for errors."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import click
+
+from pyrestic.cli.arguments import parse_size
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.errors import DamageError, UsageError
+from pyrestic.ids import ID
+from pyrestic.operations.check import Check, Finding, Kind, PackChoice
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+
+_DAMAGED = "repository contains errors"
+
+
+@define("check", "Look for errors in the repository.")
+@snapshot_filter
+@click.option("--check-unused", is_flag=True, hidden=True, help="tell about blobs that no snapshot uses")
+@click.option("--read-data", is_flag=True, help="read and verify all packs")
+@click.option("--read-data-subset", default="", help="read some: N/M, a share such as 2.5%, or a size such as 10G")
+@click.option("--with-cache", is_flag=True, help="use the cache, instead of an empty one")
+@click.argument("snapshot_id", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    read_data_subset: str,
+    snapshot_id: tuple[str, ...],
+    *,
+    check_unused: bool,
+    read_data: bool,
+    with_cache: bool,
+) -> None:
+    """Check the repository; raise DamageError after telling what was found."""
+    if read_data and read_data_subset:
+        raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
+    choice = PackChoice() if read_data else parse_subset(read_data_subset)
+    wanted = make_filter(app.settings.environment, host, tag, path)
+    mode = LockMode.NONE if app.settings.no_lock else LockMode.EXCLUSIVE
+    output = _Output(app)
+    with _temporary_cache(app, with_cache=with_cache) as cache_base:
+        if mode is not LockMode.NONE:
+            app.terminal.note("create exclusive lock for repository")
+        with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
+            check = Check(session.repository, app.terminal, output.found)
+            whole = _run(app, session, check, wanted, list(snapshot_id), choice, output, check_unused=check_unused)
+    output.finish(check, whole=whole)
+
+
+def _run(
+    app: App,
+    session: Session,
+    check: Check,
+    wanted: SnapshotFilter,
+    names: list[str],
+    choice: PackChoice | None,
+    output: "_Output",
+    *,
+    check_unused: bool,
+) -> bool:
+    """Run the steps; False if the index is too damaged to go on."""
+    terminal = app.terminal
+    terminal.note("load indexes")
+    if not check.load_index():
+        return False
+    output.after_index(check)
+    terminal.note("check all packs")
+    check.packs()
+    output.after_packs(check)
+    terminal.note("check snapshots, trees and blobs")
+    filtered = bool(names) or not wanted.empty
+    roots = [found.snapshot.tree_id for found in find_snapshots(session.repository, names, wanted, output)]
+    check.structure(roots, track=filtered or check_unused)
+    if check_unused:
+        check.unused()
+    if choice is not None:
+        packs = check.choose(choice)
+        terminal.note(_describe(choice, packs, "filtered " if filtered else ""))
+        check.read(packs)
+    return True
+
+
+def parse_subset(text: str) -> PackChoice | None:
+    """Return what --read-data-subset asks for, None for nothing; raise UsageError."""
+    if not text:
+        return None
+    bad = UsageError(
+        f"check flag --read-data-subset={text} has invalid value, please see documentation:"
+        " it is N/M with 1 <= N <= M <= 256, a share such as 2.5%, or a size such as 10G"
+    )
+    number, slash, total = text.partition("/")
+    if slash:
+        if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total) <= 256):
+            raise bad
+        return PackChoice(bucket=int(number), buckets=int(total))
+    if text.endswith("%"):
+        try:
+            percent = float(text[:-1])
+        except ValueError:
+            raise bad from None
+        if not 0 < percent <= 100:
+            raise bad
+        return PackChoice(percent=percent)
+    try:
+        limit = parse_size(text)
+    except UsageError:
+        raise bad from None
+    if limit <= 0:
+        raise bad
+    return PackChoice(limit_bytes=limit)
+
+
+def _describe(choice: PackChoice, packs: dict[ID, int], filtered: str) -> str:
+    if choice.buckets:
+        return f"read group #{choice.bucket} of {len(packs)} {filtered}data packs (in {choice.buckets} groups)"
+    if choice.limit_bytes is not None:
+        return f"read {sum(packs.values())} bytes of {filtered}data packs"
+    if choice.percent < 100:
+        return f"read {choice.percent:.1f}% of {filtered}packfiles"
+    return f"read all {filtered}data"
+
+
+@contextlib.contextmanager
+def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
+    """Give an empty cache for the time of the check: what the ordinary one holds shall not hide damage."""
+    if with_cache or app.settings.no_cache:
+        yield None
+        return
+    base = app.settings.cache_dir or None
+    try:
+        if base is not None:
+            os.makedirs(base, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix="restic-check-cache-", dir=base)
+    except OSError as error:
+        app.terminal.complain(f"unable to create temporary directory for cache during check: {error.strerror}")
+        yield ""
+        return
+    app.terminal.note(f"using temporary cache in {folder}")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Output:
+    """Prints findings as restic does, and counts unreadable snapshots; a Reporter for those."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._terminal = app.terminal
+        self._orphaned = 0
+        self._duplicates = self._mixed = False
+        self._snapshot_errors = 0
+
+    def found(self, finding: Finding) -> None:
+        """Print a finding."""
+        if finding.kind is Kind.ORPHANED_PACK:
+            self._orphaned += 1
+            self._terminal.note(finding.message, 2)
+        elif finding.kind in (Kind.DUPLICATE_PACK, Kind.MIXED_PACK, Kind.UNUSED_BLOB):
+            self._duplicates |= finding.kind is Kind.DUPLICATE_PACK
+            self._mixed |= finding.kind is Kind.MIXED_PACK
+            self._terminal.note(finding.message)
+        else:
+            self._complain(finding.message)
+
+    def error(self, item: str, error: Exception) -> None:
+        """Take a snapshot that cannot be read."""
+        self._snapshot_errors += 1
+        self._complain(f"error: {item}: {error}")
+
+    def note(self, message: str, level: int = 1) -> None:
+        """Take a snapshot that was named and cannot be found."""
+        if level == 0:
+            self._snapshot_errors += 1
+        self._complain(message)
+
+    def show(self, progress: object) -> contextlib.AbstractContextManager[None]:
+        """Show nothing."""
+        del progress
+        return contextlib.nullcontext()
+
+    def _complain(self, message: str) -> None:
+        if self._app.settings.json:
+            from pyrestic.cli.terminal import encode_json
+
+            self._terminal.complain(encode_json({"message_type": "error", "message": message}))
+        else:
+            self._terminal.complain(message)
+
+    def after_index(self, check: Check) -> None:
+        """Say what to do about what the index showed."""
+        del check
+        if self._duplicates:
+            self._terminal.note("Duplicate packs are non-critical, you can run `restic repair index' to correct this.")
+        if self._mixed:
+            self._terminal.note(
+                "Mixed packs with tree and data blobs are non-critical, you can run `restic prune` to correct this."
+            )
+
+    def after_packs(self, check: Check) -> None:
+        """Say what to do about packs that no index names."""
+        if self._orphaned and not check.result.error_count:
+            self._terminal.note(
+                f"{self._orphaned} additional files were found in the repo, which likely contain duplicate data.\n"
+                "This is non-critical, you can run `restic prune` to correct this."
+            )
+
+    def finish(self, check: Check, *, whole: bool) -> None:
+        """Print what comes last; raise DamageError if errors were found."""
+        result = check.result
+        errors = result.error_count + self._snapshot_errors
+        broken = sorted({pack.hex() for pack in result.broken_packs})
+        if self._app.settings.json:
+            self._terminal.print_json(
+                {
+                    "message_type": "summary",
+                    "num_errors": errors,
+                    "broken_packs": broken or None,
+                    "suggest_repair_index": result.suggest_repair_index,
+                    "suggest_prune": result.suggest_prune,
+                }
+            )
+        if not errors:
+            self._terminal.note("no errors were found")
+            return
+        if not whole:
+            self._complain(
+                "\nThe repository index is damaged and must be repaired. You must run `restic repair index' to correct"
+                " this.\n"
+            )
+        elif broken:
+            self._complain(
+                "\nThe repository contains damaged pack files. These damaged files must be removed to repair the"
+                " repository. This can be done using the following commands:\n\n"
+                f"restic repair packs {' '.join(broken)}\nrestic repair snapshots --forget\n"
+            )
+        else:
+            self._complain("\nThe repository is damaged and must be repaired.\n")
+        raise DamageError(_DAMAGED)

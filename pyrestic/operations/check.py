@@ -1,0 +1,224 @@
+"""Check: is everything there that index and snapshots name, and are the bytes what they should be?
+
+Findings go one by one to a callback. Errors are faults that cost data or hide it; hints are things that prune or repair
+index would tidy up (restic's documentation, "Checking integrity and consistency").
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from pyrestic.errors import BackendError, DamageError, PyresticError
+from pyrestic.format.indexfile import Columns
+from pyrestic.format.pack import HeaderEntry
+from pyrestic.handle import BlobHandle, FileType
+from pyrestic.ids import ID, parse_id, short
+from pyrestic.operations.check_pack import check_pack, expected_length
+from pyrestic.operations.check_trees import check_trees
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.repository import Repository
+
+
+class Kind(Enum):
+    """What a finding means."""
+
+    ERROR = "error"
+    INDEX_ERROR = "index error"
+    DUPLICATE_PACK = "duplicate pack"
+    MIXED_PACK = "mixed pack"
+    ORPHANED_PACK = "orphaned pack"
+    UNUSED_BLOB = "unused blob"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be; `count` errors in one message."""
+
+    kind: Kind
+    message: str
+    count: int = 1
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """What a check found in all."""
+
+    error_count: int = 0
+    broken_packs: list[ID] = field(default_factory=list)
+    suggest_repair_index: bool = False
+    suggest_prune: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackChoice:
+    """Which packs to read: all, group `bucket` of `buckets`, a share in percent, or so many bytes."""
+
+    bucket: int = 0
+    buckets: int = 0
+    percent: float = 100.0
+    limit_bytes: int | None = None
+
+    def choose(self, packs: dict[ID, int]) -> dict[ID, int]:
+        """Return the chosen of all packs with their lengths; shares and limits are drawn at random."""
+        if self.buckets:
+            return {pack: length for pack, length in packs.items() if pack[0] % self.buckets == self.bucket - 1}
+        if self.limit_bytes is None and self.percent >= 100:
+            return packs
+        count = int(len(packs) * self.percent / 100)
+        if self.limit_bytes is not None:
+            total = sum(packs.values())
+            count = int(len(packs) * min(1.0, self.limit_bytes / total)) if total else 0
+        chosen = random.sample(sorted(packs), min(len(packs), max(1, count)))
+        return {pack: packs[pack] for pack in chosen}
+
+
+class Check:
+    """The steps of a check, called in this order; `result` adds up."""
+
+    def __init__(self, repository: Repository, report: Reporter, found: Callable[[Finding], None]) -> None:
+        self.result = CheckResult()
+        self._repository = repository
+        self._report = report
+        self._found = found
+        self._packs: dict[ID, int] = {}
+        self._used: set[BlobHandle] | None = None
+
+    def load_index(self) -> bool:
+        """Load all index files, tell about packs in several of them; False if one could not be read."""
+        repository = self._repository
+        files = sorted(repository.list_ids(FileType.INDEX))
+        progress = Progress("index files loaded", "files", len(files))
+        loaded: list[Columns] = []
+        places: dict[ID, list[tuple[ID, Columns, int]]] = {}
+
+        def load(identifier: ID) -> Columns | PyresticError:
+            try:
+                return repository.load_index_file(identifier)
+            except PyresticError as error:
+                return error
+            finally:
+                progress.done += 1
+
+        whole = True
+        with self._report.show(progress), ThreadPoolExecutor(repository.backend.connections, "index") as pool:
+            for identifier, columns in zip(files, pool.map(load, files), strict=True):
+                if isinstance(columns, PyresticError):
+                    whole = False
+                    self._error(f"error: {columns}", Kind.INDEX_ERROR)
+                    continue
+                loaded.append(columns)
+                for number, pack in enumerate(columns.packs):
+                    places.setdefault(pack, []).append((identifier, columns, number))
+        repository.index.add_columns(loaded)
+        self._tell_about_packs(places)
+        self.result.suggest_repair_index |= not whole
+        return whole
+
+    def _tell_about_packs(self, places: dict[ID, list[tuple[ID, Columns, int]]]) -> None:
+        for pack, found in places.items():
+            if len(found) > 1:
+                names = ", ".join(short(identifier) for identifier, _, _ in found)
+                if len({_content(columns, number) for _, columns, number in found}) > 1:
+                    self.result.broken_packs.append(pack)
+                    self._error(f"pack {pack.hex()} has only partial contents in some indexes: {names}")
+                else:
+                    self.result.suggest_repair_index = True
+                    message = f"pack {pack.hex()} contained in several indexes: {names}"
+                    self._found(Finding(Kind.DUPLICATE_PACK, message))
+
+    def packs(self) -> None:
+        """Compare the packs that the index names with those that are there."""
+        stored = {parse_id(info.name): info.length for info in self._repository.list_files(FileType.PACK)}
+        for pack, entries in self._repository.index.by_pack():
+            self._packs[pack] = length = expected_length(entries)
+            if len({entry.type for entry in entries}) > 1:
+                self.result.suggest_prune = True
+                self._found(Finding(Kind.MIXED_PACK, f"pack {pack.hex()} contains a mix of tree and data blobs"))
+            actual = stored.pop(pack, None)
+            if actual is None:
+                self._error(f"pack {pack.hex()}: does not exist")
+            elif actual != length:
+                self.result.broken_packs.append(pack)
+                self._error(f"pack {pack.hex()}: unexpected file size: got {actual}, expected {length}")
+        for pack in stored:
+            self.result.suggest_prune = True
+            self._found(Finding(Kind.ORPHANED_PACK, f"pack {pack.hex()}: not referenced in any index"))
+
+    def structure(self, roots: Iterable[ID], *, track: bool) -> None:
+        """Visit all trees below the roots; `track` notes which blobs are used."""
+        roots = list(roots)
+        progress = Progress("snapshots", "snapshots", len(roots))
+        self._used = set() if track else None
+
+        def fault(tree: ID, faults: list[str]) -> None:
+            lines = [f"error for tree {short(tree)}:", *(f"  tree {tree.hex()}: {text}" for text in faults)]
+            self._error("\n".join(lines), count=len(faults))
+
+        def root_done() -> None:
+            progress.done += 1
+
+        with self._report.show(progress):
+            check_trees(self._repository, roots, fault, root_done, self._used)
+
+    def unused(self) -> None:
+        """Tell about blobs that no snapshot uses; needs tracking."""
+        for blob in self._repository.index.blobs():
+            if self._used is not None and blob.handle not in self._used:
+                self._found(Finding(Kind.UNUSED_BLOB, f"unused blob {blob.handle}"))
+
+    def choose(self, choice: PackChoice) -> dict[ID, int]:
+        """Return the packs to read with their lengths; with tracking only those that hold used blobs."""
+        packs = self._packs
+        if self._used is not None:
+            index = self._repository.index
+            wanted = {place.pack for handle in self._used for place in index.find_all(handle)}
+            packs = {pack: length for pack, length in packs.items() if pack in wanted}
+        return choice.choose(packs)
+
+    def read(self, packs: dict[ID, int]) -> None:
+        """Read packs whole and verify every byte."""
+        progress = Progress("packs", "packs", len(packs))
+        workers = max(2, self._repository.backend.connections)
+        running: set[Future[None]] = set()
+
+        def work(pack: ID, entries: list[HeaderEntry]) -> None:
+            self._read_pack(pack, entries)
+            progress.done += 1
+
+        with self._report.show(progress), ThreadPoolExecutor(workers, "check") as pool:
+            for pack, entries in self._repository.index.by_pack():
+                if pack not in packs:
+                    continue
+                if len(running) >= 2 * workers:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                running.add(pool.submit(work, pack, entries))
+            for future in running:
+                future.result()
+
+    def _read_pack(self, pack: ID, entries: list[HeaderEntry]) -> None:
+        try:
+            faults = check_pack(self._repository, pack, entries)
+        except (BackendError, DamageError) as error:
+            self._error(f"pack {pack.hex()}: download error: {error}")
+            return
+        if faults:
+            self.result.broken_packs.append(pack)
+            self._error(f"pack {pack.hex()} contains {len(faults)} errors: [{' '.join(faults)}]")
+
+    def _error(self, message: str, kind: Kind = Kind.ERROR, count: int = 1) -> None:
+        self.result.error_count += count
+        self._found(Finding(kind, message, count))
+
+
+def _content(columns: Columns, number: int) -> bytes:
+    """Return something that is equal for two index files that say the same of a pack."""
+    rows = np.flatnonzero(columns.pack_numbers == number)
+    rows = rows[np.argsort(columns.offsets[rows], kind="stable")]
+    parts = (columns.ids, columns.types, columns.offsets, columns.lengths, columns.plain_lengths)
+    return b"".join(np.ascontiguousarray(part[rows]).tobytes() for part in parts)

@@ -1,0 +1,96 @@
+"""The trees of snapshots: can each be read, and is everything they name in the index?"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from pyrestic.errors import PyresticError
+from pyrestic.format.node import DIRECTORY, FILE, INVALID, IRREGULAR, Node
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.repository.repository import Repository
+
+_AHEAD = 64
+_NULL = bytes(ID_LENGTH)
+
+Fault = Callable[[ID, list[str]], None]
+"""Takes a tree and what is wrong with it."""
+
+
+def check_trees(
+    repository: Repository,
+    roots: Iterable[ID],
+    fault: Fault,
+    root_done: Callable[[], None],
+    used: set[BlobHandle] | None = None,
+) -> None:
+    """Visit every tree below the roots once; note in `used`, if given, all blobs that they name."""
+    seen: set[ID] = set()
+    with ThreadPoolExecutor(max(2, repository.backend.connections), "trees") as pool:
+        for root in roots:
+            waiting: list[ID] = [root]
+            running: deque[tuple[ID, Future[list[Node]]]] = deque()
+            while waiting or running:
+                while waiting and len(running) < _AHEAD:
+                    tree = waiting.pop()
+                    if tree not in seen:
+                        seen.add(tree)
+                        running.append((tree, pool.submit(repository.load_tree, tree)))
+                if running:
+                    tree, future = running.popleft()
+                    waiting.extend(_check_tree(repository, tree, future, fault, used))
+            root_done()
+    if used is not None:
+        used.update(BlobHandle(BlobType.TREE, tree) for tree in seen)
+
+
+def _check_tree(
+    repository: Repository, tree: ID, future: "Future[list[Node]]", fault: Fault, used: set[BlobHandle] | None
+) -> Iterator[ID]:
+    try:
+        nodes = future.result()
+    except PyresticError as error:
+        fault(tree, [str(error)])
+        return
+    faults: list[str] = []
+    for node in nodes:
+        if node.type == FILE:
+            faults += _check_content(repository, node, used)
+        elif node.type == DIRECTORY:
+            subtree = _parse(node.subtree)
+            if subtree is None:
+                faults.append(f'dir node "{node.name}" has no subtree')
+            else:
+                yield subtree
+        elif node.type in (INVALID, IRREGULAR) or node.type not in _OTHER_TYPES:
+            faults.append(f'node "{node.name}" with invalid type "{node.type}"')
+    if faults:
+        fault(tree, faults)
+
+
+_OTHER_TYPES = {"symlink", "socket", "chardev", "dev", "fifo"}
+
+
+def _parse(text: str | None) -> ID | None:
+    try:
+        identifier = bytes.fromhex(text or "")
+    except ValueError:
+        return None
+    return identifier if len(identifier) == ID_LENGTH and identifier != _NULL else None
+
+
+def _check_content(repository: Repository, node: Node, used: set[BlobHandle] | None) -> list[str]:
+    if node.content is None:
+        return [f'file "{node.name}" has nil blob list']
+    faults = []
+    for number, text in enumerate(node.content):
+        identifier = _parse(text)
+        if identifier is None:
+            faults.append(f'file "{node.name}" blob {number} has null ID')
+            continue
+        handle = BlobHandle(BlobType.DATA, identifier)
+        if used is not None:
+            used.add(handle)
+        if not repository.index.has(handle):
+            faults.append(f'file "{node.name}" blob {text} not found in index')
+    return faults
