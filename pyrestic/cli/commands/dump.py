@@ -1,0 +1,81 @@
+"""pyrestic dump: a file, or a folder as an archive, to standard output."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.format.node import DIRECTORY, FILE
+from pyrestic.ids import parse_id
+from pyrestic.operations.dump import dump_file, dump_folder, find_node
+from pyrestic.repository.snapshots import find_snapshot
+from pyrestic.repository.trees import find_tree
+
+
+@define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.")
+@snapshot_filter
+@click.option("-a", "--archive", default="tar", help="tar or zip")
+@click.option("-t", "--target", default="", help="write to this file")
+@click.argument("arguments", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    archive: str,
+    target: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """Write SNAPSHOT's FILE."""
+    if len(arguments) != 2:
+        raise UsageError("no file and no snapshot ID specified")
+    if archive not in ("tar", "zip"):
+        raise UsageError(f"unknown archive format {archive!r}")
+    name, location = arguments[0], os.fsencode(arguments[1])
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+        wanted = make_filter(app.settings.environment, host, tag, path)
+        found, folder = find_snapshot(session.repository, name, wanted, app.terminal)
+        tree = find_tree(session.repository, found.snapshot.tree_id, folder)
+        with _output(target) as output:
+            try:
+                _dump(session, tree, location, output, archive, to_terminal=not target and sys.stdout.isatty())
+                output.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise LocalFileError(f"cannot dump file: {error.strerror}") from error
+
+
+def _dump(session: Session, tree: bytes, location: bytes, output: BinaryIO, archive: str, *, to_terminal: bool) -> None:
+    node = find_node(session.repository, tree, location)
+    if node is not None and node.type == FILE:
+        dump_file(session.repository, node, output)
+        return
+    if node is not None and (node.type != DIRECTORY or node.subtree is None):
+        raise UsageError(f"{os.fsdecode(location)!r} should be a file, but is a {node.type!r}")
+    if to_terminal:
+        raise PyresticError("cannot dump file: stdout is the terminal, please redirect output")
+    if node is not None and node.subtree is not None:
+        tree = parse_id(node.subtree)
+    root = b"/" + b"/".join(part for part in location.split(b"/") if part not in (b"", b"."))
+    dump_folder(session.repository, tree, root, output, archive)
+
+
+@contextlib.contextmanager
+def _output(target: str) -> Iterator[BinaryIO]:
+    if not target:
+        yield sys.stdout.buffer
+        return
+    try:
+        file = open(target, "wb")  # noqa: SIM115 - closed below, and errors of opening are ours to word
+    except OSError as error:
+        raise LocalFileError(f"cannot dump to file {target}: {error.strerror}") from error
+    with file:
+        yield file
