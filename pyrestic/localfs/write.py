@@ -1,0 +1,402 @@
+"""Files written below one target folder, for restores.
+
+Nothing is ever written through a symbolic link or outside the target: every folder on the way is opened from its
+parent without following links, and whatever stands in the way of a folder or file is removed. Folders and files stay
+open for reuse, a few of each, so any restore runs with few descriptors.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pyrestic.errors import LocalFileError
+from pyrestic.format import node as nodes
+from pyrestic.format.node import Node
+from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
+from pyrestic.localfs.remove import remove_tree
+from pyrestic.localfs.restore_metadata import MetadataRestorer
+
+_FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_WRITE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CREATE_FLAGS = _WRITE_FLAGS | os.O_CREAT | os.O_EXCL
+_PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
+_BLOCK = 4096
+_NO_BLOCK = bytes(_BLOCK)
+
+
+class TargetWriter:
+    """Writes below a target folder. Locations are bytes and begin with a slash; `/` is the target itself.
+
+    All methods may be called by any thread; they raise LocalFileError with the path of the file. New files and folders
+    are private until their metadata is restored. `replace_folders` allows to remove a folder with its content where
+    the snapshot has something else.
+    """
+
+    def __init__(
+        self,
+        root: bytes,
+        metadata: MetadataRestorer | None = None,
+        *,
+        replace_folders: bool = False,
+        open_files: int = 16,
+        open_folders: int = 12,
+    ) -> None:
+        self.root = os.path.abspath(root)
+        self.metadata = metadata or MetadataRestorer()
+        self._replace_folders = replace_folders
+        self._files = DescriptorCache(open_files)
+        self._folders = DescriptorCache(open_folders)
+        self._root_descriptor = -1
+
+    def open(self, *, create: bool = True) -> None:
+        """Open the target, made with its parents if it is missing. Links on the way to it are the user's choice."""
+        try:
+            if create:
+                os.makedirs(self.root, _PRIVATE_FOLDER, exist_ok=True)
+            self._root_descriptor = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise self._failure(b"", "made or opened", error) from error
+
+    def close(self) -> None:
+        """Close all that is open."""
+        self._files.close()
+        self._folders.close()
+        if self._root_descriptor >= 0:
+            os.close(self._root_descriptor)
+            self._root_descriptor = -1
+
+    def path(self, location: bytes) -> bytes:
+        """Return where on disk a location is."""
+        return self.root.rstrip(b"/") + location if location != b"/" else self.root
+
+    # Looking
+
+    def status(self, location: bytes) -> os.stat_result | None:
+        """Return the stat of what is there, links not followed; None if there is nothing."""
+        try:
+            if location == b"/":
+                return os.stat(self.root)
+            with self._parent(location) as (folder, name):
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "looked at", error) from error
+
+    def names(self, location: bytes) -> list[bytes]:
+        """Return the sorted names in a folder, none if there is no folder."""
+        try:
+            with self._folder(_key(location)) as folder:
+                descriptor = os.open(b".", _LIST_FLAGS, dir_fd=folder)
+                try:
+                    return sorted(map(os.fsencode, os.listdir(descriptor)))
+                finally:
+                    os.close(descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "listed", error) from error
+
+    def open_to_read(self, location: bytes) -> int | None:
+        """Return a descriptor of the regular file that is there, to be closed by the caller; None if there is none."""
+        try:
+            with self._parent(location) as (folder, name):
+                descriptor = os.open(name, _READ_FLAGS, dir_fd=folder)
+        except (OSError, ValueError):
+            return None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    # Folders
+
+    def make_directory(self, location: bytes) -> None:
+        """Make a folder and those above it where they are missing; other things in their way are removed."""
+        try:
+            self._folders.release(self._folders.acquire(_key(location), self._make_folders))
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "made", error) from error
+
+    def _make_folders(self, key: bytes) -> int:
+        return self._descend(key, make=True)
+
+    def _open_folder(self, key: bytes) -> int:
+        return self._descend(key, make=False)
+
+    def _descend(self, key: bytes, *, make: bool) -> int:
+        """Open a folder step by step, from the nearest one above it that is open."""
+        above, base = key, None
+        while above and base is None:
+            above = above.rpartition(b"/")[0]
+            base = self._folders.find(above)
+        current = os.dup(self._root_descriptor if base is None else base.descriptor)
+        if base is not None:
+            self._folders.release(base)
+        for name in key[len(above) + 1 :].split(b"/") if key else ():
+            _check_name(name)
+            below = -1
+            try:
+                below = self._enter(current, name, make=make)
+            finally:
+                os.close(current)
+            current = below
+        return current
+
+    def _enter(self, folder: int, name: bytes, *, make: bool) -> int:
+        if not make:
+            return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+        try:
+            os.mkdir(name, _PRIVATE_FOLDER, dir_fd=folder)
+        except FileExistsError:
+            try:
+                return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+            except NotADirectoryError:
+                os.unlink(name, dir_fd=folder)
+                os.mkdir(name, _PRIVATE_FOLDER, dir_fd=folder)
+        return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+
+    # Files
+
+    def write_small_file(self, location: bytes, data: bytes, node: Node | None = None) -> None:
+        """Write a whole file and, if node is given, restore its metadata, all in one go."""
+        try:
+            with self._parent(location) as (folder, name):
+                descriptor, is_new = self._create(folder, name, location)
+                try:
+                    _write_all(descriptor, data, 0)
+                    if not is_new:
+                        os.ftruncate(descriptor, len(data))
+                    if node is not None:
+                        self.metadata.apply_to_open(descriptor, node)
+                finally:
+                    os.close(descriptor)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "written", error) from error
+
+    def create_file(self, location: bytes, length: int, *, sparse: bool = False) -> None:
+        """Make or take over a file and give it its length in bytes; its content may then be written in any order.
+
+        What a file held before is kept up to the length, unless it becomes sparse. Call it once for each file, before
+        write_at.
+        """
+        try:
+            with self._parent(location) as (folder, name):
+                self._files.forget(location)
+                descriptor, is_new = self._create(folder, name, location)
+                used = self._files.add(location, OpenDescriptor(descriptor))
+                try:
+                    _set_length(used.descriptor, length, is_new=is_new, sparse=sparse)
+                finally:
+                    self._files.release(used)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "made", error) from error
+
+    def write_at(self, location: bytes, offset: int, data: bytes, *, sparse: bool = False) -> None:
+        """Write a part of a file that create_file has made; a sparse file keeps holes for blocks of zeros."""
+        try:
+            used = self._files.acquire(location, self._open_file)
+            try:
+                if sparse:
+                    _write_sparse(used.descriptor, data, offset)
+                else:
+                    _write_all(used.descriptor, data, offset)
+            finally:
+                self._files.release(used)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "written", error) from error
+
+    def close_file(self, location: bytes) -> None:
+        """Close a file that is complete."""
+        self._files.forget(location)
+
+    def _open_file(self, location: bytes) -> int:
+        with self._parent(location) as (folder, name):
+            return os.open(name, _WRITE_FLAGS, dir_fd=folder)
+
+    def _create(self, folder: int, name: bytes, location: bytes) -> tuple[int, bool]:
+        """Return a descriptor for writing, and whether the file is new."""
+        try:
+            return os.open(name, _CREATE_FLAGS, _PRIVATE_FILE, dir_fd=folder), True
+        except FileExistsError:
+            descriptor = _take_over(folder, name)
+        if descriptor is not None:
+            return descriptor, False
+        self._clear(folder, name, location)
+        return os.open(name, _CREATE_FLAGS, _PRIVATE_FILE, dir_fd=folder), True
+
+    def _clear(self, folder: int, name: bytes, location: bytes) -> None:
+        """Remove what stands in the way."""
+        try:
+            os.unlink(name, dir_fd=folder)
+            self._files.forget(location)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            self._folders.forget_tree(location)
+            if self._replace_folders:
+                remove_tree(folder, name)
+            else:
+                os.rmdir(name, dir_fd=folder)
+
+    # Other things
+
+    def create_node(self, location: bytes, node: Node) -> None:
+        """Make a symbolic link, device or pipe, in place of what is there, with its metadata; sockets are left out."""
+        if node.type == nodes.SOCKET:
+            return
+        try:
+            with self._parent(location) as (folder, name):
+                self._clear(folder, name, location)
+                _make_node(folder, name, node)
+                self.metadata.apply(folder, name, node)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "made", error) from error
+
+    def link(self, location: bytes, existing: bytes) -> None:
+        """Make a hard link to another location, in place of what is there."""
+        try:
+            with self._parent(location) as (folder, name), self._parent(existing) as (other_folder, other_name):
+                self._clear(folder, name, location)
+                os.link(other_name, name, src_dir_fd=other_folder, dst_dir_fd=folder, follow_symlinks=False)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, f"linked to {os.fsdecode(existing)}", error) from error
+
+    def remove(self, location: bytes, told: Callable[[bytes], None] | None = None, *, dry_run: bool = False) -> None:
+        """Remove what is there with all below it, telling the location of each thing that goes, children first."""
+        above = location.rpartition(b"/")[0] + b"/"
+        try:
+            with self._parent(location) as (folder, name):
+                self._files.forget(location)
+                self._folders.forget_tree(location)
+                tell = None if told is None else lambda path: told(above + path)
+                remove_tree(folder, name, tell, dry_run=dry_run)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "removed", error) from error
+
+    def restore_metadata(self, location: bytes, node: Node) -> None:
+        """Give a file, folder or other thing that is there the node's metadata; an open file is closed."""
+        self._files.forget(location)
+        try:
+            with self._parent(location) as (folder, name):
+                self.metadata.apply(folder, name, node)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "given its metadata", error) from error
+
+    # Inside
+
+    @contextmanager
+    def _folder(self, key: bytes) -> Iterator[int]:
+        used = self._folders.acquire(key, self._open_folder)
+        try:
+            yield used.descriptor
+        finally:
+            self._folders.release(used)
+
+    @contextmanager
+    def _parent(self, location: bytes) -> Iterator[tuple[int, bytes]]:
+        """Give the open folder that holds a location, and its name there."""
+        key, _, name = location.rpartition(b"/")
+        _check_name(name)
+        used = self._folders.acquire(key, self._open_folder)
+        try:
+            yield used.descriptor, name
+        finally:
+            self._folders.release(used)
+
+    def _failure(self, location: bytes, verb: str, error: Exception) -> LocalFileError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        hint = "Free some space and restore again." if getattr(error, "errno", None) in _FULL else ""
+        return LocalFileError(
+            f"{os.fsdecode(self.path(location))} could not be {verb}: {reason[:1].lower() + reason[1:]}", hint=hint
+        )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _key(location: bytes) -> bytes:
+    return b"" if location == b"/" else location
+
+
+def _check_name(name: bytes) -> None:
+    if name in (b"", b".", b".."):
+        raise OSError(errno.EINVAL, "a name in the snapshot would lead out of the target")
+
+
+def _take_over(folder: int, name: bytes) -> int | None:
+    """Open an existing file for writing; None if it has to be replaced: other type, several links, running program."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        return None
+    try:
+        descriptor = os.open(name, _WRITE_FLAGS, dir_fd=folder)
+    except PermissionError:
+        _allow_writing(folder, name)
+        descriptor = os.open(name, _WRITE_FLAGS, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ETXTBSY, errno.ELOOP):
+            raise
+        return None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _allow_writing(folder: int, name: bytes) -> None:
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.chmod(b"/proc/self/fd/%d" % descriptor, _PRIVATE_FILE)
+    finally:
+        os.close(descriptor)
+
+
+def _set_length(descriptor: int, length: int, *, is_new: bool, sparse: bool) -> None:
+    if sparse:
+        if not is_new:
+            os.ftruncate(descriptor, 0)
+        os.ftruncate(descriptor, length)
+    elif not is_new and os.fstat(descriptor).st_size > length:
+        os.ftruncate(descriptor, length)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    written = os.pwrite(descriptor, data, offset)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            offset += written
+            written = os.pwrite(descriptor, rest, offset)
+            rest = rest[written:]
+
+
+def _write_sparse(descriptor: int, data: bytes, offset: int) -> None:
+    """Write only the blocks, as they lie in the file, that are not all zeros."""
+    start = position = 0
+    while position < len(data):
+        end = min(len(data), position + _BLOCK - (offset + position) % _BLOCK)
+        if data[position:end] == _NO_BLOCK[: end - position]:
+            if start < position:
+                _write_all(descriptor, data[start:position], offset + start)
+            start = end
+        position = end
+    if start < len(data):
+        _write_all(descriptor, data[start:], offset + start)
+
+
+def _make_node(folder: int, name: bytes, node: Node) -> None:
+    if node.type == nodes.SYMLINK:
+        os.symlink(node.raw_linktarget, name, dir_fd=folder)
+    elif node.type == nodes.FIFO:
+        os.mkfifo(name, _PRIVATE_FILE, dir_fd=folder)
+    elif node.type in (nodes.DEVICE, nodes.CHARACTER_DEVICE):
+        kind = stat.S_IFBLK if node.type == nodes.DEVICE else stat.S_IFCHR
+        os.mknod(name, kind | _PRIVATE_FILE, node.device, dir_fd=folder)
+    else:
+        raise OSError(errno.EINVAL, f"a file of type {node.type!r} cannot be restored")
