@@ -40,6 +40,7 @@ class Terminal:
         self.json = settings.json
         self.verbosity = settings.verbosity
         self.during = ""
+        self.error_text = "error: {error}"
         self.error_count = 0
         self.status_fields: Callable[[Progress, float], Fields] | None = None
         self.status_text: Callable[[Progress, float], str] | None = None
@@ -94,7 +95,7 @@ class Terminal:
         """Show a non-fatal error."""
         self.error_count += 1
         if not self.json:
-            self.complain(f"error: {error}")
+            self.complain(self.error_text.format(item=item, error=error))
             return
         shown = os.fsencode(item).decode("utf-8", "replace")
         self.complain(

@@ -154,11 +154,7 @@ class TextPrinter:
 
     def snapshot(self, stored: StoredSnapshot) -> None:
         """Say which snapshot it is."""
-        snapshot = stored.snapshot
-        self._terminal.note(
-            f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {_go_time(snapshot.time)} "
-            f"by {snapshot.username}@{snapshot.hostname} filtered by [{' '.join(self._folders)}]:"
-        )
+        self._terminal.note(f"{describe_snapshot(stored)} filtered by [{' '.join(self._folders)}]:")
 
     def node(self, visit: Visit, *, on_the_way: bool) -> None:
         """Print a line."""
@@ -179,6 +175,15 @@ def format_node(visit: Visit, *, human: bool) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.mtime_ns // 1_000_000_000))
     target = f" -> {_shown(node.raw_linktarget)}" if node.type == SYMLINK else ""
     return f"{format_mode(node.mode)} {node.uid:5} {node.gid:5} {size} {when} {_shown(visit.location)}{target}"
+
+
+def describe_snapshot(stored: StoredSnapshot) -> str:
+    """Return which snapshot it is, in restic's words."""
+    snapshot = stored.snapshot
+    return (
+        f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {_go_time(snapshot.time)} "
+        f"by {snapshot.username}@{snapshot.hostname}"
+    )
 
 
 def _go_time(text: str) -> str:

@@ -1,0 +1,135 @@
+"""pyrestic restore: the files of a snapshot back to a folder."""
+
+import os
+import time
+from typing import Any
+
+import click
+
+from pyrestic.cli import restore_output as output
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.ls import describe_snapshot
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.errors import PyresticError, UsageError
+from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
+from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
+from pyrestic.localfs.textfile import read_patterns
+from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.restore import Overwrite, RestoreOptions, RestoreProgress, Restorer
+from pyrestic.repository.snapshots import find_snapshot
+from pyrestic.repository.trees import find_tree
+
+Flags = dict[str, Any]
+
+
+@define("restore", "Give back the files of a snapshot.")
+@snapshot_filter
+@click.option("--delete", is_flag=True, help="remove files from the target that the snapshot does not have")
+@click.option("--dry-run", is_flag=True, help="write nothing, only show what would be done")
+@click.option("-e", "--exclude", multiple=True, help="leave out what matches this pattern")
+@click.option("--exclude-file", multiple=True, help="file with patterns to leave out")
+@click.option("--exclude-xattr", multiple=True, help="leave out extended attributes of these names")
+@click.option("--iexclude", multiple=True, help="like --exclude, upper and lower case alike")
+@click.option("--iexclude-file", multiple=True, help="like --exclude-file, upper and lower case alike")
+@click.option("--iinclude", multiple=True, help="like --include, upper and lower case alike")
+@click.option("--iinclude-file", multiple=True, help="like --include-file, upper and lower case alike")
+@click.option("-i", "--include", multiple=True, help="restore only what matches this pattern")
+@click.option("--include-file", multiple=True, help="file with patterns to restore")
+@click.option("--include-xattr", multiple=True, help="restore only extended attributes of these names")
+@click.option("--overwrite", default="always", help="always, if-changed, if-newer or never")
+@click.option("--ownership-by-name", is_flag=True, help="look up owners by their names")
+@click.option("--sparse", is_flag=True, help="leave holes for runs of zeros")
+@click.option("-t", "--target", default="", help="folder to restore to")
+@click.option("--verify", is_flag=True, help="read the files back in the end")
+@click.argument("snapshot_id", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    target: str,
+    snapshot_id: tuple[str, ...],
+    **flags: Any,  # noqa: ANN401 - flags of many kinds
+) -> None:
+    """Restore a snapshot, or a folder of it."""
+    select = _selector(app, flags)
+    _check(snapshot_id, target, flags, filtered=select is not None)
+    options = RestoreOptions(
+        overwrite=Overwrite(flags["overwrite"]),
+        delete=flags["delete"],
+        dry_run=flags["dry_run"],
+        sparse=flags["sparse"],
+        verify=flags["verify"],
+    )
+    terminal = app.terminal
+    progress = RestoreProgress("restore", "B", total=0)
+    output.attach(terminal, progress)
+    with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
+        repository = session.repository
+        wanted = make_filter(app.settings.environment, host, tag, path)
+        found, folder = find_snapshot(repository, snapshot_id[0], wanted, terminal)
+        tree = find_tree(repository, found.snapshot.tree_id, folder)
+        terminal.note(f"restoring {describe_snapshot(found)} to {target}")
+        writer = _writer(app, target, flags)
+        restorer = Restorer(
+            repository, writer, options, terminal, progress, select=select, on_item=output.item_printer(terminal)
+        )
+        started = time.monotonic()
+        with terminal.show(progress):
+            restorer.restore(tree)
+        output.finish(terminal, progress, time.monotonic() - started)
+        _raise_errors(progress)
+        if options.verify:
+            _verify(app, restorer, target)
+            _raise_errors(progress)
+
+
+def _raise_errors(progress: RestoreProgress) -> None:
+    if progress.error_count:
+        raise PyresticError(f"There were {progress.error_count} errors")
+
+
+def _verify(app: App, restorer: Restorer, target: str) -> None:
+    app.terminal.note(f"verifying files in {target}")
+    started = time.monotonic()
+    count = restorer.verify()
+    seconds = time.monotonic() - started
+    app.terminal.note(f"finished verifying {count} files in {target} (took {seconds:.3f}s)")
+
+
+def _selector(app: App, flags: Flags) -> Select | None:
+    environment = app.settings.environment
+
+    def patterns(name: str) -> Patterns:
+        exact = [*flags[name], *read_patterns(flags[f"{name}_file"], environment)]
+        any_case = [*flags[f"i{name}"], *read_patterns(flags[f"i{name}_file"], environment)]
+        return Patterns(tuple(exact), tuple(any_case))
+
+    return restore_selector(patterns("include"), patterns("exclude"))
+
+
+def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered: bool) -> None:
+    if not snapshot_id:
+        raise UsageError("no snapshot ID specified")
+    if len(snapshot_id) > 1:
+        raise UsageError(f"more than one snapshot ID specified: {' '.join(snapshot_id)}")
+    if not target:
+        raise UsageError("please specify a directory to restore to (--target)")
+    if flags["dry_run"] and flags["verify"]:
+        raise UsageError("--dry-run and --verify are mutually exclusive")
+    if flags["delete"] and os.path.normpath(target) == "/" and not filtered:
+        raise UsageError("'--target / --delete' must be combined with an include or exclude filter")
+    if flags["overwrite"] not in {mode.value for mode in Overwrite}:
+        raise UsageError(
+            f"invalid overwrite behavior {flags['overwrite']!r}, must be one of (always|if-changed|if-newer|never)"
+        )
+
+
+def _writer(app: App, target: str, flags: Flags) -> TargetWriter:
+    rules = MetadataRules(
+        ownership_by_name=flags["ownership_by_name"],
+        attributes=attribute_selector(flags["include_xattr"], flags["exclude_xattr"]),
+    )
+    metadata = MetadataRestorer(rules, lambda message: app.terminal.complain(f"Warning: {message}"))
+    return TargetWriter(os.fsencode(target), metadata, replace_folders=flags["delete"])

@@ -1,0 +1,91 @@
+"""What restore prints, in restic's words and JSON."""
+
+import os
+from collections.abc import Callable
+
+from pyrestic.cli.terminal import Fields, Terminal
+from pyrestic.cli.units import format_bytes, format_duration
+from pyrestic.operations.restore import ItemRestored, RestoreProgress
+
+
+def attach(terminal: Terminal, progress: RestoreProgress) -> None:
+    """Tell the terminal how to show a restore's progress and errors."""
+    terminal.during = "restore"
+    terminal.error_text = "ignoring error for {item}: {error}"
+    terminal.status_fields = lambda _, elapsed_seconds: _fields("status", progress, elapsed_seconds)
+    terminal.status_text = lambda _, elapsed_seconds: _text(progress, elapsed_seconds)
+
+
+def _fields(kind: str, progress: RestoreProgress, elapsed_seconds: float) -> Fields:
+    total = progress.total or 0
+    fields: Fields = {"message_type": kind}
+    if int(elapsed_seconds):
+        fields["seconds_elapsed"] = int(elapsed_seconds)
+    if kind == "status":
+        fields["percent_done"] = progress.done / total if total else 0.0
+    counts = {
+        "total_files": progress.total_files + progress.files_skipped,
+        "files_restored": progress.files_restored,
+        "files_skipped": progress.files_skipped,
+        "files_deleted": progress.files_deleted,
+        "total_bytes": total + progress.bytes_skipped,
+        "bytes_restored": progress.done,
+        "bytes_skipped": progress.bytes_skipped,
+    }
+    return fields | {name: count for name, count in counts.items() if count}
+
+
+def _text(progress: RestoreProgress, elapsed_seconds: float) -> str:
+    total = progress.total or 0
+    share = f"{progress.done / total:.2%}" if total else "0.00%"
+    text = (
+        f"[{format_duration(elapsed_seconds)}] {share}  {progress.files_restored} files/dirs "
+        f"{format_bytes(progress.done)}, total {progress.total_files} files/dirs {format_bytes(total)}"
+    )
+    if progress.files_skipped:
+        text += f", skipped {progress.files_skipped} files/dirs {format_bytes(progress.bytes_skipped)}"
+    if progress.files_deleted:
+        text += f", deleted {progress.files_deleted} files/dirs"
+    return text
+
+
+def item_printer(terminal: Terminal) -> Callable[[ItemRestored], None] | None:
+    """Return what prints each item, None if nobody wants to see them."""
+    if terminal.verbosity < 3:
+        return None
+    return lambda item: terminal.print_json(_item_json(item)) if terminal.json else terminal.print(_item_text(item))
+
+
+def _item_json(item: ItemRestored) -> Fields:
+    return {
+        "message_type": "verbose_status",
+        "action": item.action,
+        "item": item.location.decode("utf-8", "replace"),
+        "size": item.size or 0,
+    }
+
+
+def _item_text(item: ItemRestored) -> str:
+    size = "" if item.size is None else f" with size {format_bytes(item.size)}"
+    return f"{item.action:<9} {os.fsdecode(item.location)}{size}"
+
+
+def finish(terminal: Terminal, progress: RestoreProgress, seconds: float) -> None:
+    """Print the summary."""
+    if terminal.json:
+        terminal.print_json(_fields("summary", progress, seconds))
+        return
+    total = progress.total or 0
+    took = format_duration(seconds)
+    if progress.files_restored == progress.total_files and progress.done == total:
+        text = f"Summary: Restored {progress.total_files} files/dirs ({format_bytes(total)}) in {took}"
+    else:
+        text = (
+            f"Summary: Restored {progress.files_restored} / {progress.total_files} files/dirs "
+            f"({format_bytes(progress.done)} / {format_bytes(total)}) in {took}"
+        )
+    if progress.files_skipped:
+        text += f", skipped {progress.files_skipped} files/dirs {format_bytes(progress.bytes_skipped)}"
+    if progress.files_deleted:
+        text += f", deleted {progress.files_deleted} files/dirs"
+    terminal.note(text)

@@ -1,0 +1,332 @@
+"""Restore: the files of a snapshot back to a folder on this machine.
+
+One walk through the trees makes folders and collects files; their contents are fetched and written in batches; what
+needs all files in place comes last: hard links, links, devices, and the metadata of folders, deepest first.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from pyrestic.errors import FormatError, LocalFileError, PyresticError
+from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
+from pyrestic.ids import ID
+from pyrestic.localfs.select import Select
+from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.trees import walk
+
+
+class Overwrite(Enum):
+    """What to do with files that exist: compare all, those whose time or length differ, only older ones, none."""
+
+    ALWAYS = "always"
+    IF_CHANGED = "if-changed"
+    IF_NEWER = "if-newer"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """How to restore."""
+
+    overwrite: Overwrite = Overwrite.ALWAYS
+    delete: bool = False
+    dry_run: bool = False
+    sparse: bool = False
+    verify: bool = False
+
+
+class ItemRestored(NamedTuple):
+    """Something that was done: action is restored, updated, unchanged or deleted; size in bytes, None for non-files."""
+
+    action: str
+    location: bytes
+    size: int | None
+
+
+@dataclass(slots=True)
+class RestoreProgress(Progress):
+    """Counters of a restore; `done` and `total` are bytes, files include folders and links."""
+
+    total_files: int = 0
+    files_restored: int = 0
+    files_skipped: int = 0
+    files_deleted: int = 0
+    bytes_skipped: int = 0
+    error_count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add_bytes(self, count: int) -> None:
+        """Count bytes as written; any thread."""
+        with self._lock:
+            self.done += count
+
+    def add_restored(self) -> None:
+        """Count a file or folder as done; any thread."""
+        with self._lock:
+            self.files_restored += 1
+
+
+class _Later(NamedTuple):
+    """Something to do when all contents are written."""
+
+    location: bytes
+    node: Node
+
+
+class Restorer:
+    """One restore of a tree to a target; used once."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        writer: TargetWriter,
+        options: RestoreOptions,
+        report: Reporter,
+        progress: RestoreProgress,
+        *,
+        select: Select | None = None,
+        on_item: Callable[[ItemRestored], None] | None = None,
+    ) -> None:
+        self._repository = repository
+        self._writer = writer
+        self._options = options
+        self._report = report
+        self._progress = progress
+        self._select = select
+        self._on_item = on_item
+        self._files = FileRestorer(
+            repository,
+            writer,
+            sparse=options.sparse,
+            done=self._file_done,
+            failed=self._failed,
+            count_bytes=progress.add_bytes,
+        )
+        self._existing: dict[bytes, set[bytes]] = {}
+        self._touched: set[bytes] = set()
+        self._folders: list[_Later] = []
+        self._others: list[_Later] = []
+        self._links: list[tuple[_Later, bytes]] = []
+        self._first_link: dict[tuple[int, int], bytes] = {}
+        self._expected: dict[bytes, set[bytes]] = {}
+        self._written: dict[bytes, Node] = {}
+        self._enter = True
+        self._delete = options.delete
+
+    def restore(self, tree: ID) -> None:
+        """Restore all that is selected below a tree; raise PyresticError when nothing more can be done.
+
+        Files that cannot be restored go to `report.error`.
+        """
+        dry = self._options.dry_run
+        self._writer.open(create=not dry)
+        try:
+            self._walk(tree)
+            if not dry:
+                self._files.flush()
+            for later, first in self._links:
+                self._guard(later.location, lambda later=later, first=first: self._link(later, first))  # type: ignore[misc]
+            for later in self._others:
+                self._guard(later.location, lambda later=later: self._other(later))  # type: ignore[misc]
+            for later in self._folders:
+                self._guard(later.location, lambda later=later: self._leave(later))  # type: ignore[misc]
+            if self._delete:
+                self._guard(b"/", lambda: self._remove_unexpected(b"/"))
+        finally:
+            self._writer.close()
+
+    def verify(self) -> int:
+        """Read the written files back and compare them with the snapshot; return how many were right."""
+        count = 0
+        self._writer.open(create=False)
+        try:
+            for location, node in self._written.items():
+                file = make_plan(self._repository, location, node)
+                compare_existing(file, self._writer, trust_times=False)
+                if file.whole:
+                    count += 1
+                else:
+                    shown = os.fsdecode(self._writer.path(location))
+                    self._failed(location, LocalFileError(f"{shown} does not have the content of the snapshot"))
+        finally:
+            self._writer.close()
+        return count
+
+    # The walk
+
+    def _walk(self, tree: ID) -> None:
+        def on_error(location: bytes, error: PyresticError) -> None:
+            # What the folder should hold is not known, so nothing may be removed as unexpected.
+            self._delete = False
+            self._failed(location, error)
+
+        visits = walk(self._repository, tree, enter=lambda _, __: self._enter, on_error=on_error, leaving=True)
+        for location, node, leaving in visits:
+            if leaving:
+                if location in self._touched:
+                    self._folders.append(_Later(location, node))
+                    self._existing.pop(location, None)
+                continue
+            if self._delete:
+                folder, _, name = location.rpartition(b"/")
+                self._expected.setdefault(folder or b"/", set()).add(name)
+            self._guard(location, lambda location=location, node=node: self._visit(location, node))  # type: ignore[misc]
+
+    def _visit(self, location: bytes, node: Node) -> None:
+        self._enter = True
+        selected = True
+        if self._select is not None:
+            selected, self._enter = self._select(location, node.type == DIRECTORY)
+        if not selected or node.type == SOCKET:
+            return
+        self._touch(location if node.type == DIRECTORY else _parent(location))
+        if node.type == DIRECTORY:
+            self._progress.total_files += 1
+            if not self._options.dry_run:
+                self._writer.make_directory(location)
+        elif node.type == FILE:
+            self._visit_file(location, node)
+        elif node.type in _OTHERS:
+            self._progress.total_files += 1
+            self._others.append(_Later(location, node))
+        else:
+            raise FormatError(f"{os.fsdecode(location)} has the unknown type {node.type!r}")
+
+    def _touch(self, folder: bytes) -> None:
+        """Note that something is restored in a folder: it and those above it get their metadata in the end."""
+        if folder in self._touched:
+            return
+        if not self._options.dry_run and folder != b"/":
+            self._writer.make_directory(folder)
+        while folder not in self._touched:
+            self._touched.add(folder)
+            folder = _parent(folder)
+
+    def _visit_file(self, location: bytes, node: Node) -> None:
+        if node.links > 1:
+            key = (node.inode, node.device_id)
+            first = self._first_link.setdefault(key, location)
+            if first != location:
+                self._progress.total_files += 1
+                self._links.append((_Later(location, node), first))
+                return
+        if not self._may_overwrite(location, node):
+            self._skip(location, node.size)
+            return
+        file = make_plan(self._repository, location, node)
+        if self._exists(location):
+            compare_existing(file, self._writer, trust_times=self._options.overwrite is Overwrite.IF_CHANGED)
+        if file.whole:
+            self._skip(location, node.size)
+            if not self._options.dry_run:
+                self._writer.restore_metadata(location, node)
+            return
+        self._progress.total_files += 1
+        self._progress.total = (self._progress.total or 0) + file.length
+        if self._options.dry_run:
+            self._progress.add_bytes(file.length)
+            self._file_done(file)
+            return
+        lengths = file.lengths()
+        self._progress.add_bytes(sum(lengths[number] for number in file.present))
+        self._files.add(file)
+
+    def _exists(self, location: bytes) -> bool:
+        folder, _, name = location.rpartition(b"/")
+        if folder not in self._existing:
+            self._existing[folder] = set(self._writer.names(folder or b"/"))
+        return name in self._existing[folder]
+
+    def _may_overwrite(self, location: bytes, node: Node) -> bool:
+        if self._options.overwrite in (Overwrite.ALWAYS, Overwrite.IF_CHANGED) or not self._exists(location):
+            return True
+        if self._options.overwrite is Overwrite.NEVER:
+            return False
+        status = self._writer.status(location)
+        return status is None or node.mtime_ns > status.st_mtime_ns
+
+    def _skip(self, location: bytes, size: int) -> None:
+        self._progress.files_skipped += 1
+        self._progress.bytes_skipped += size
+        self._tell("unchanged", location, size)
+
+    # What comes last
+
+    def _link(self, later: _Later, first: bytes) -> None:
+        if not self._may_overwrite(later.location, later.node):
+            self._progress.total_files -= 1
+            self._skip(later.location, 0)
+            return
+        if not self._options.dry_run:
+            self._writer.link(later.location, first)
+            self._writer.restore_metadata(later.location, later.node)
+        self._other_done(later.location)
+
+    def _other(self, later: _Later) -> None:
+        if not self._may_overwrite(later.location, later.node):
+            self._progress.total_files -= 1
+            self._skip(later.location, 0)
+            return
+        if not self._options.dry_run:
+            self._writer.create_node(later.location, later.node)
+        self._other_done(later.location)
+
+    def _leave(self, later: _Later) -> None:
+        if self._delete:
+            self._remove_unexpected(later.location)
+        if not self._options.dry_run:
+            self._writer.restore_metadata(later.location, later.node)
+        self._other_done(later.location)
+
+    def _remove_unexpected(self, folder: bytes) -> None:
+        expected = self._expected.pop(folder, set())
+        for name in self._writer.names(folder):
+            location = folder.rstrip(b"/") + b"/" + name
+            if name in expected or (self._select is not None and not self._select(location, False)[0]):
+                continue
+            self._writer.remove(location, self._deleted, dry_run=self._options.dry_run)
+
+    def _deleted(self, location: bytes) -> None:
+        self._progress.files_deleted += 1
+        self._tell("deleted", location, None)
+
+    # Telling
+
+    def _file_done(self, file: FilePlan) -> None:
+        if self._options.verify:
+            self._written[file.location] = file.node
+        self._progress.add_restored()
+        self._tell("updated" if file.exists else "restored", file.location, file.node.size)
+
+    def _other_done(self, location: bytes) -> None:
+        self._progress.add_restored()
+        self._tell("restored", location, None)
+
+    def _tell(self, action: str, location: bytes, size: int | None) -> None:
+        if self._on_item is not None:
+            self._on_item(ItemRestored(action, location, size))
+
+    def _failed(self, location: bytes, error: PyresticError) -> None:
+        self._progress.error_count += 1
+        self._report.error(os.fsdecode(location), error)
+
+    def _guard(self, location: bytes, work: Callable[[], None]) -> None:
+        """Do the work for one file; what is wrong with that file alone is reported, and the restore goes on."""
+        try:
+            work()
+        except PyresticError as error:
+            self._failed(location, error)
+
+
+_OTHERS = {"symlink", "dev", "chardev", "fifo"}
+
+
+def _parent(location: bytes) -> bytes:
+    return location.rpartition(b"/")[0] or b"/"
