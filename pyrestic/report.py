@@ -18,6 +18,8 @@ class Progress:
     """What is counted: "B" for bytes, otherwise a plural noun such as "packs"."""
     total: int | None = None
     done: int = 0
+    only_on_terminal: bool = False
+    """Shown to a person who waits, never in output that may be read by a program."""
 
 
 class Reporter(Protocol):

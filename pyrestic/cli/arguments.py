@@ -1,40 +1,72 @@
-"""Restic's habits on the command line that click does not have: `--flag=true`, `--verbose=2`, lists with commas."""
+"""Values on the command line, read as restic reads them; errors in the words of Go's library, which scripts know."""
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pyrestic.errors import UsageError
 
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
-_ASSIGNED = re.compile(r"--([a-z0-9][a-z0-9-]*)=(.*)", re.DOTALL)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SPACE = re.compile(r"\s")
 
 
-def normalize(arguments: Sequence[str], switches: frozenset[str]) -> list[str]:
-    """Return the arguments with `--switch=true` and the like made plain; `switches` are flags without a value.
+def parse_bool(text: str) -> bool:
+    """Return whether a text means true; raise UsageError if it means neither."""
+    if text not in _TRUE | _FALSE:
+        raise UsageError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return text in _TRUE
 
-    Raises UsageError for a value that is neither true nor false.
-    """
-    result: list[str] = []
-    for number, argument in enumerate(arguments):
-        if argument == "--":
-            return result + list(arguments[number:])
-        match = _ASSIGNED.fullmatch(argument)
-        if match is None or match[1] not in switches:
-            result.append(argument)
-        elif match[1] == "verbose" and match[2].isdigit():
-            result.extend(["-v"] * int(match[2]))
-        elif match[2] in _TRUE:
-            result.append("--" + match[1])
-        elif match[2] in _FALSE:
-            result = [other for other in result if other != "--" + match[1]]
-        else:
-            raise UsageError(f'invalid argument "{match[2]}" for "--{match[1]}" flag: it is either true or false')
-    return result
+
+def parse_integer(text: str, *, signed: bool) -> int:
+    """Return a number in decimal, or hexadecimal and the like with a prefix, of at most 64 bits; raise UsageError."""
+    function = "ParseInt" if signed else "ParseUint"
+    try:
+        if text != text.strip() or (not signed and text[:1] in ("+", "-")):
+            raise ValueError
+        octal = re.fullmatch(r"([+-]?)0([0-7_]+)", text)
+        number = int(octal[1] + "0o" + octal[2] if octal else text, 0)
+    except ValueError:
+        raise UsageError(f'strconv.{function}: parsing "{text}": invalid syntax') from None
+    if not (-(1 << 63) <= number < 1 << 63 if signed else number < 1 << 64):
+        raise UsageError(f'strconv.{function}: parsing "{text}": value out of range')
+    return number
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds for a duration as Go writes it, such as 1h30m or -1.5s; raise UsageError."""
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    sign = -1 if text.startswith("-") else 1
+    if unsigned == "0":
+        return 0.0
+    parts = _DURATION.findall(unsigned)
+    if not parts or "".join(number + unit for number, unit in parts) != unsigned:
+        raise UsageError(f'time: invalid duration "{text}"')
+    seconds = 0.0
+    for number, unit in parts:
+        if not unit:
+            raise UsageError(f'time: missing unit in duration "{text}"')
+        if unit not in _UNIT_SECONDS:
+            raise UsageError(f'time: unknown unit "{unit}" in duration "{text}"')
+        seconds += float(number) * _UNIT_SECONDS[unit]
+    return sign * seconds
+
+
+def parse_size(text: str) -> int:
+    """Return bytes for a size such as 500, 10M or 2g (1024-based); raise UsageError."""
+    unit = _SIZES.get(text[-1:].lower())
+    digits = text if unit is None else text[:-1]
+    if not re.fullmatch(r"[+-]?[0-9]+", digits):
+        raise UsageError(
+            f'strconv.ParseInt: parsing "{digits}": invalid syntax' if text else "expected size, got empty string"
+        )
+    size = int(digits) * (unit or 1)
+    if not -(1 << 63) <= size < 1 << 63:
+        raise UsageError(f'ParseSize: "{digits}": value out of range')
+    return size
 
 
 def split_list(values: Iterable[str]) -> list[str]:
@@ -43,21 +75,32 @@ def split_list(values: Iterable[str]) -> list[str]:
 
 
 def parse_tags(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Return lists of tags: within one a comma means AND, several mean OR; an empty one asks for no tags."""
-    return tuple(tuple(tag.strip() for tag in value.split(",")) if value else () for value in values)
+    """Return lists of tags: within one a comma means AND, several mean OR; an empty tag asks for no tags."""
+    return tuple(tuple(tag.strip() for tag in value.split(",")) for value in values)
 
 
-def parse_duration(text: str) -> float:
-    """Return seconds for a duration as Go writes it, such as 1h30m or 15s; raise UsageError."""
-    parts = _DURATION.findall(text)
-    if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
-        raise UsageError(f"{text!r} is not a duration such as 30s, 5m or 1h30m")
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+def split_command(text: str) -> list[str]:
+    """Return the words of a command as restic splits it: at white space and backslashes, but not within quotes.
 
-
-def parse_size(text: str) -> int:
-    """Return bytes for a size such as 500, 10M or 1.5g (1024-based); raise UsageError."""
-    match = re.fullmatch(r"(\d+)([bkmgt]?)", text.strip().lower())
-    if match is None:
-        raise UsageError(f"{text!r} is not a size such as 500, 10M or 2G")
-    return int(match[1]) * _SIZES[match[2]]
+    There is no shell: quotes end a word, too, and a backslash only keeps a quote from being one. Raises UsageError.
+    """
+    words: list[str] = []
+    word = quote = last = ""
+    for character in text:
+        if last != "\\" and character == (quote or character) and character in "\"'":
+            quote = "" if quote else character
+            ends = True
+        else:
+            last = character
+            ends = not quote and (character == "\\" or _SPACE.match(character) is not None)
+        if not ends:
+            word += character
+        elif word:
+            words.append(word)
+            word = ""
+    if quote:
+        raise UsageError(f"{'single' if quote == chr(39) else 'double'}-quoted string not terminated")
+    words += [word] if word else []
+    if not words:
+        raise UsageError("command string is empty")
+    return words

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
 from pyrestic.cli.terminal import Terminal
 
@@ -21,6 +22,10 @@ class App:
 class Command(click.Command):
     """A command whose function is called with an App and its own flags; it returns the exit code or None."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags as restic does."""
+        return super().parse_args(ctx, make_plain(args, self, ctx, mixed=True))
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Take the global flags out of the parameters and run the function."""
         values = dict(ctx.find_object(dict) or {})
@@ -30,13 +35,58 @@ class Command(click.Command):
         return super().invoke(ctx)
 
 
-def define(name: str, help: str, **settings: Any) -> Callable[[Callable[..., int | None]], click.Command]:  # noqa: A002, ANN401
-    """Return a decorator that makes a function the command of this name."""
+class Group(click.Group):
+    """Commands below a name: global flags may stand before the command; without one, help is shown."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags before the command as restic does."""
+        args = make_plain(args, self, ctx, mixed=False)
+        if not any(not argument.startswith("--") for argument in args):
+            args.append("--help")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; show help for a name that is none."""
+        if args[0] == "--help" or self.get_command(ctx, args[0]) is None:
+            click.echo(self.get_help(ctx))
+            ctx.exit()
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Keep the global flags for the command, then run it."""
+        take_global(ctx.params, ctx.ensure_object(dict))
+        return super().invoke(ctx)
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def define_group(name: str, help: str) -> Callable[[Callable[[], None]], Group]:  # noqa: A002 - click's word
+    """Return a decorator that makes a function a group of commands."""
+
+    def decorate(function: Callable[[], None]) -> Group:
+        return click.group(name, cls=Group, help=help, context_settings=_CONTEXT)(global_flags(hidden=True)(function))
+
+    return decorate
+
+
+def define(
+    name: str,
+    help: str,  # noqa: A002 - click's word
+    *,
+    any_arguments: bool = False,
+    **settings: Any,  # noqa: ANN401 - click's
+) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Return a decorator that makes a function the command of this name.
+
+    With `any_arguments` a command that needs none does not mind them, as some of restic's.
+    """
 
     def decorate(function: Callable[..., int | None]) -> click.Command:
-        make = click.command(
-            name, cls=Command, help=help, context_settings={"help_option_names": ["-h", "--help"]}, **settings
-        )
+        context = {**_CONTEXT, "allow_extra_args": any_arguments}
+        make = click.command(name, cls=Command, help=help, context_settings=context, **settings)
         return make(global_flags(hidden=True)(function))
 
     return decorate

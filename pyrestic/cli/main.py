@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -12,9 +13,10 @@ from typing import Any, NoReturn
 import click
 
 from pyrestic import __version__
-from pyrestic.cli.arguments import normalize
-from pyrestic.cli.options import SWITCHES, global_flags
-from pyrestic.errors import PyresticError, UsageError
+from pyrestic.cli.command import Group
+from pyrestic.cli.flags import FlagError
+from pyrestic.cli.options import global_flags
+from pyrestic.errors import PyresticError
 
 COMMANDS = {
     "backup": "create a snapshot of files and folders",
@@ -33,7 +35,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class Program(click.Group):
+class Program(Group):
     """Loads a command's module when it is used, so that others cost nothing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -53,13 +55,25 @@ class Program(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Keep the global flags for the command, then run it."""
-        from pyrestic.cli.options import take_global
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `help NAME` is the same as `NAME --help`."""
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        if args[0] not in COMMANDS and args[0] != "--help":
+            raise _UnknownCommand(args[0], ctx)
+        return super().resolve_command(ctx, args)
 
-        ctx.ensure_object(dict)
-        take_global(ctx.params, ctx.obj)
-        return super().invoke(ctx)
+
+class _UnknownCommand(click.UsageError):
+    def __init__(self, name: str, ctx: click.Context) -> None:
+        from difflib import get_close_matches
+
+        near = [known for known in sorted(COMMANDS) if known.startswith(name.lower())]
+        near = near or get_close_matches(name.lower(), COMMANDS, cutoff=0.75)
+        advice = "\n\nDid you mean this?\n\t" + "\n\t".join(near) + "\n" if near else ""
+        super().__init__(f'unknown command "{name}" for "{ctx.command_path}"{advice}', ctx)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,42 +85,25 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with the given arguments and return its exit code; everything it has to say is printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in arguments or "--json=true" in arguments
-    name = os.path.basename(sys.argv[0])
+    state: dict[str, Any] = {}
     try:
-        result = program.main(
-            args=normalize(arguments, SWITCHES),
-            prog_name=name if name in ("restic", "pyrestic") else "pyrestic",
-            standalone_mode=False,
-        )
+        result = program.main(args=arguments, prog_name=_own_name(), standalone_mode=False, obj=state)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
+    except (KeyboardInterrupt, click.Abort):
+        _tell(INTERRUPTED, "interrupted", as_json=bool(state.get("as_json")))
         return INTERRUPTED
-    except KeyboardInterrupt:
-        _tell(INTERRUPTED, "interrupted", as_json=as_json)
-        return INTERRUPTED
-    except click.ClickException as error:
-        _tell(1, _usage_message(error), as_json=as_json)
-        return 1
-    except PyresticError as error:
-        _tell_error(error, as_json=as_json)
-        return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has enough, as in `ls latest | head`.
         _close_output()
         return 0
     except Exception as error:
-        return _tell_bug(error, as_json=as_json)
+        return _tell_error(error, as_json=bool(state.get("as_json")))
 
 
-def _usage_message(error: click.ClickException) -> str:
-    if isinstance(error, click.NoSuchOption):
-        name = error.option_name
-        return f"unknown flag: {name}" if name.startswith("--") else f"unknown shorthand flag: {name}"
-    context = getattr(error, "ctx", None)
-    hint = f"\nSee '{context.command_path} --help'." if context is not None else ""
-    return error.format_message() + hint
+def _own_name() -> str:
+    name = os.path.basename(sys.argv[0])
+    return name if name in ("restic", "pyrestic") else "pyrestic"
 
 
 def _tell(code: int, message: str, *, as_json: bool) -> None:
@@ -116,9 +113,20 @@ def _tell(code: int, message: str, *, as_json: bool) -> None:
         exit_error(code, message, as_json=as_json)
 
 
-def _tell_error(error: PyresticError, *, as_json: bool) -> None:
-    message = f"Fatal: {error}" + (f"\n{error.hint}" if error.hint and not as_json else "")
-    _tell(error.exit_code, message, as_json=as_json)
+def _tell_error(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, _UnknownCommand):
+        _tell(1, error.message, as_json=False)
+    elif isinstance(error, FlagError):
+        _tell(1, error.message, as_json=as_json)
+    elif isinstance(error, click.ClickException):
+        _tell(1, error.format_message(), as_json=as_json)
+    elif isinstance(error, PyresticError):
+        message = f"Fatal: {error}" + (f"\n{error.hint}" if error.hint and not as_json else "")
+        _tell(error.exit_code, message, as_json=as_json)
+        return error.exit_code
+    else:
+        return _tell_bug(error, as_json=as_json)
+    return 1
 
 
 def _tell_bug(error: Exception, *, as_json: bool) -> int:
@@ -142,18 +150,33 @@ def _close_output() -> None:
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     """End the program in order at the first signal, at once at the second."""
-    signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    word = "interrupt" if number == signal.SIGINT else "terminated"
+    with contextlib.suppress(OSError):
+        # Not through sys.stderr: the signal may have come while that was being written to.
+        os.write(2, f"\rsignal {word} received, cleaning up \n".encode())
     raise KeyboardInterrupt
+
+
+def _use_utf8() -> None:
+    """See that names are read and shown as UTF-8, whatever the locale: that is what restic stores and prints."""
+    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "pyrestic", *sys.argv[1:]])  # noqa: S606 - ourselves again
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def run() -> NoReturn:
     """Entry point of the console script."""
+    _use_utf8()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     code = main()
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        _close_output()
     sys.exit(code)
-
-
-__all__ = ["UsageError", "main", "program", "run"]

@@ -7,10 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from pyrestic.cli.arguments import parse_duration, split_list
+from pyrestic.cli.arguments import parse_integer, split_list
+from pyrestic.cli.features import parse_features
+from pyrestic.cli.flags import DURATION, INTEGER, NATURAL, Parsed
 from pyrestic.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,9 @@ class Flag:
     help: str
     environment: str = ""
     kind: str = "text"
-    """text, switch, count, number or list."""
+    """text, switch, count or list."""
+    type: Parsed | None = None
+    """What a text has to look like."""
 
     @property
     def name(self) -> str:
@@ -29,34 +34,44 @@ class Flag:
         return self.names[-1].lstrip("-").replace("-", "_")
 
 
+def _compression(text: str) -> str:
+    if text not in ("auto", "off", "fastest", "better", "max"):
+        raise UsageError(f'invalid compression mode "{text}", must be one of (auto|off|fastest|better|max)')
+    return text
+
+
 FLAGS = (
     Flag(("--cacert",), "file with more root certificates to trust", "RESTIC_CACERT", "list"),
     Flag(("--cache-dir",), "folder of the local cache", "RESTIC_CACHE_DIR"),
     Flag(("--cleanup-cache",), "remove old cache folders", kind="switch"),
-    Flag(("--compression",), "auto, off, fastest, better or max (repository version 2)", "RESTIC_COMPRESSION"),
+    Flag(
+        ("--compression",),
+        "auto, off, fastest, better or max (repository version 2)",
+        "RESTIC_COMPRESSION",
+        type=Parsed("mode", _compression),
+    ),
     Flag(("--http-user-agent",), "value of the User-Agent header", "RESTIC_HTTP_USER_AGENT"),
     Flag(("--insecure-no-password",), "use an empty password", kind="switch"),
     Flag(("--insecure-tls",), "do not verify certificates", kind="switch"),
     Flag(("--json",), "print JSON where the command has it", kind="switch"),
     Flag(("--key-hint",), "ID of the key to try first", "RESTIC_KEY_HINT"),
-    Flag(("--limit-download",), "most KiB/s to download", kind="number"),
-    Flag(("--limit-upload",), "most KiB/s to upload", kind="number"),
+    Flag(("--limit-download",), "most KiB/s to download", type=INTEGER),
+    Flag(("--limit-upload",), "most KiB/s to upload", type=INTEGER),
     Flag(("--no-cache",), "do without a local cache", kind="switch"),
     Flag(("--no-extra-verify",), "do not read back data before it is stored", kind="switch"),
     Flag(("--no-lock",), "do not lock the repository, where it is only read", kind="switch"),
     Flag(("-o", "--option"), "option of a backend, key=value", kind="list"),
-    Flag(("--pack-size",), "target length of packs in MiB", "RESTIC_PACK_SIZE", "number"),
+    Flag(("--pack-size",), "target length of packs in MiB", "RESTIC_PACK_SIZE", type=NATURAL),
     Flag(("--password-command",), "command that prints the password", "RESTIC_PASSWORD_COMMAND"),
     Flag(("-p", "--password-file"), "file with the password", "RESTIC_PASSWORD_FILE"),
     Flag(("-q", "--quiet"), "print only what is wrong", kind="switch"),
     Flag(("-r", "--repo"), "where the repository is", "RESTIC_REPOSITORY"),
     Flag(("--repository-file",), "file that says where the repository is", "RESTIC_REPOSITORY_FILE"),
-    Flag(("--retry-lock",), "wait so long for a locked repository, such as 5m"),
-    Flag(("--stuck-request-timeout",), "give up a request without progress after this time"),
+    Flag(("--retry-lock",), "wait so long for a locked repository, such as 5m", type=DURATION),
+    Flag(("--stuck-request-timeout",), "give up a request without progress after this time", type=DURATION),
     Flag(("--tls-client-cert",), "file with a client certificate and its key", "RESTIC_TLS_CLIENT_CERT"),
     Flag(("-v", "--verbose"), "print more; may be given twice", kind="count"),
 )
-SWITCHES = frozenset(flag.names[-1].lstrip("-") for flag in FLAGS if flag.kind in ("switch", "count"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,8 @@ class Settings:
     json: bool = False
     quiet: bool = False
     verbose: int = 0
+    features: frozenset[str] = frozenset()
+    """Names of the feature flags that are on."""
 
     @property
     def verbosity(self) -> int:
@@ -98,6 +115,8 @@ class Settings:
 
 def _click_option(flag: Flag, *, hidden: bool) -> Callable[[F], F]:
     settings: dict[str, Any] = {"help": flag.help, "hidden": hidden, "default": None}
+    if flag.type is not None:
+        settings["type"] = flag.type
     if flag.kind == "switch":
         settings |= {"is_flag": True, "flag_value": True, "type": bool}
     elif flag.kind == "count":
@@ -122,7 +141,7 @@ def take_global(params: dict[str, Any], values: dict[str, Any]) -> None:
     """Move the global flags that were given from click's parameters to values; later ones win, lists add up."""
     for flag in FLAGS:
         value = params.pop("global_" + flag.name, None)
-        if value in (None, (), 0) and value != "":
+        if value is None or value == () or (flag.kind == "count" and value == 0):
             continue
         if flag.kind == "list":
             values[flag.name] = (*values.get(flag.name, ()), *value)
@@ -156,14 +175,14 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         cache_dir=get("cache_dir"),
         no_cache=bool(values.get("no_cache")),
         cleanup_cache=bool(values.get("cleanup_cache")),
-        compression=_compression(get("compression") or "auto"),
-        pack_size=_number("pack-size", get("pack_size")),
+        compression=_from_environment("RESTIC_COMPRESSION", get("compression"), _compression) or "auto",
+        pack_size=_from_environment("RESTIC_PACK_SIZE", get("pack_size"), _natural) or 0,
         no_extra_verify=bool(values.get("no_extra_verify")),
         no_lock=bool(values.get("no_lock")),
-        retry_lock_seconds=parse_duration(values.get("retry_lock", "0")),
-        stuck_request_timeout_seconds=parse_duration(values.get("stuck_request_timeout", "5m")),
-        limit_download=_number("limit-download", get("limit_download")),
-        limit_upload=_number("limit-upload", get("limit_upload")),
+        retry_lock_seconds=values.get("retry_lock", 0.0),
+        stuck_request_timeout_seconds=values.get("stuck_request_timeout", 300.0),
+        limit_download=max(0, values.get("limit_download", 0)),
+        limit_upload=max(0, values.get("limit_upload", 0)),
         options=_extended(split_list(values.get("option", ()))),
         cacert=tuple(name for name in split_list(certificates) if name),
         insecure_tls=bool(values.get("insecure_tls")),
@@ -172,25 +191,22 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         json=bool(values.get("json")),
         quiet=bool(values.get("quiet")),
         verbose=int(values.get("verbose", 0)),
+        features=parse_features(environment.get("RESTIC_FEATURES", "")),
     )
 
 
-def _compression(text: str) -> str:
-    if text not in ("auto", "off", "fastest", "better", "max"):
-        raise UsageError(f"invalid compression mode {text!r}, must be one of (auto|off|fastest|better|max)")
-    return text
+def _natural(text: str) -> int:
+    return parse_integer(text, signed=False)
 
 
-def _number(name: str, text: str | int) -> int:
-    if text in ("", None):
-        return 0
+def _from_environment(variable: str, value: T | str, parse: Callable[[str], T]) -> T | None:
+    """Return the value of a flag, or what its variable means, None without either; raise UsageError."""
+    if not isinstance(value, str) or not value:
+        return None if isinstance(value, str) else value
     try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise UsageError(f'invalid value "{text}" for --{name}: it is a whole number')
-    return number
+        return parse(value)
+    except UsageError as error:
+        raise UsageError(f'invalid value for {variable} "{value}": {error}') from None
 
 
 def _extended(items: list[str]) -> dict[str, str]:
@@ -201,6 +217,6 @@ def _extended(items: list[str]) -> dict[str, str]:
         if not key:
             raise UsageError("empty key is not a valid option")
         if options.get(key, value.strip()) != value.strip():
-            raise UsageError(f"key {key!r} present more than once")
+            raise UsageError(f'key "{key}" present more than once')
         options[key] = value.strip()
     return options

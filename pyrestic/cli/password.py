@@ -2,15 +2,18 @@
 
 import getpass
 import os
-import shlex
 import subprocess
 import sys
 
+from pyrestic.cli.arguments import split_command
 from pyrestic.cli.options import Settings
-from pyrestic.errors import LocalFileError, UsageError
+from pyrestic.errors import PyresticError, UsageError
 
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 TRIES = 3
+
+
+class EmptyPasswordError(UsageError):
+    """A password without a character; a person may try again."""
 
 
 def on_terminal() -> bool:
@@ -18,44 +21,57 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
+def is_given(settings: Settings) -> bool:
+    """Tell whether flags or the environment name a password, without looking at it."""
+    named = settings.password_command or settings.password_file or settings.environment.get("RESTIC_PASSWORD")
+    return settings.insecure_no_password or bool(named)
+
+
 def find_password(settings: Settings) -> str | None:
-    """Return the password that flags or environment name, None if a person has to be asked; raise UsageError."""
-    environment_password = settings.environment.get("RESTIC_PASSWORD", "")
-    if settings.password_file and settings.password_command:
-        raise UsageError("Password file and command are mutually exclusive options")
-    if settings.insecure_no_password:
-        if settings.password_file or settings.password_command or environment_password:
-            raise UsageError(
-                "--insecure-no-password must not be specified together with providing a password via a cli"
-                " option or environment variable"
-            )
-        return ""
-    if settings.password_command:
-        password = run_command(settings.password_command)
-    elif settings.password_file:
-        password = read_file(settings.password_file)
-    elif environment_password:
-        return environment_password
-    else:
-        return None
-    if not password:
-        refuse_empty()
-    return password
+    """Return the password that flags or environment name, None if it has to be asked for; raise UsageError.
+
+    A command is run each time this is called.
+    """
+    password = _resolve(settings)
+    if not settings.insecure_no_password:
+        return password or None
+    if password:
+        raise UsageError(
+            "--insecure-no-password must not be specified together with providing a password via a cli"
+            " option or environment variable"
+        )
+    return ""
 
 
-def refuse_empty() -> None:
-    """Raise UsageError: an empty password has to be asked for by its own flag."""
-    raise UsageError(
-        "an empty password is not allowed by default",
-        hint="Pass --insecure-no-password to use a repository without one.",
-    )
+def _resolve(settings: Settings) -> str:
+    try:
+        if settings.password_file and settings.password_command:
+            raise UsageError("Password file and command are mutually exclusive options")
+        if settings.password_command:
+            return run_command(settings.password_command)
+        if settings.password_file:
+            return read_file(settings.password_file)
+    except PyresticError as error:
+        raise UsageError(f"Resolving password failed: {error}") from error
+    return settings.environment.get("RESTIC_PASSWORD", "")
 
 
 def ask(prompt: str) -> str:
-    """Return what a person types, unseen, or one line of standard input where there is no terminal."""
-    password = getpass.getpass(prompt) if on_terminal() else sys.stdin.readline().rstrip("\r\n")
+    """Return what a person types, unseen, or one line of standard input where there is no terminal.
+
+    Raises EmptyPasswordError.
+    """
+    if on_terminal():
+        password = getpass.getpass(prompt)
+    else:
+        if sys.stdout.isatty():
+            sys.stdout.write("reading repository password from stdin\n")
+            sys.stdout.flush()
+        password = sys.stdin.readline().removesuffix("\n").removesuffix("\r") if sys.stdin is not None else ""
     if not password:
-        refuse_empty()
+        raise EmptyPasswordError(
+            "an empty password is not allowed by default. Pass the flag `--insecure-no-password` to disable this check"
+        )
     return password
 
 
@@ -68,25 +84,28 @@ def ask_twice(prompt: str, again: str) -> str:
 
 
 def run_command(command: str) -> str:
-    """Return what a command prints, without white space around it. It is split like a shell does, without a shell."""
+    """Return what a command prints, without white space around it; raise UsageError. There is no shell."""
+    words = split_command(command)
     try:
-        words = shlex.split(command)
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - the user's own command
-    except (OSError, ValueError, IndexError) as error:
-        raise UsageError(f"the password command could not be started: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"the command {words[0]!r} could not be started: {reason}") from error
     if done.returncode != 0:
-        raise UsageError(f"the password command failed with exit code {done.returncode}")
-    return done.stdout.decode("utf-8", "surrogateescape").strip()
+        raise UsageError(f"exit status {done.returncode}")
+    return _trim(done.stdout)
 
 
 def read_file(path: str) -> str:
-    """Return the content of a password file, without a byte order mark and white space around it."""
-    try:
-        with open(os.path.expanduser(path) if path.startswith("~/") else path, "rb") as file:
-            data = file.read(1 << 20)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist") from error
-    except OSError as error:
-        raise LocalFileError(f"the password file {path} cannot be read: {error.strerror}") from error
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    return data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict").strip()
+    """Return a password file's content, without byte order mark and white space around it; raise UsageError."""
+    from pyrestic.localfs.textfile import read_text
+
+    if not os.path.lexists(path):
+        raise UsageError(f"{path} does not exist")
+    return _trim(read_text(path))
+
+
+def _trim(data: bytes) -> str:
+    from pyrestic.localfs.textfile import trim
+
+    return trim(data).decode("utf-8", "surrogateescape")

@@ -18,12 +18,19 @@ from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
-from pyrestic.errors import LockedError, PyresticError, UsageError, WrongPasswordError
+from pyrestic.errors import (
+    LockedError,
+    NoRepositoryError,
+    NotFoundError,
+    PyresticError,
+    UsageError,
+    WrongPasswordError,
+)
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.packer import DEFAULT_PACK_LENGTH, MAX_PACK_LENGTH, MIN_PACK_LENGTH
-from pyrestic.repository.repository import Repository, RepositoryOptions
+from pyrestic.repository.repository import CONFIG, Repository, RepositoryOptions
 
 
 class LockMode(Enum):
@@ -63,7 +70,7 @@ def find_location(settings: Settings) -> Location:
     if not text:
         raise UsageError(
             "Please specify repository location (-r or --repository-file)",
-            hint="RESTIC_REPOSITORY or RESTIC_REPOSITORY_FILE in the environment do as well.",
+            hint="RESTIC_REPOSITORY or RESTIC_REPOSITORY_FILE in the environment will do as well.",
         )
     return parse_location(text)
 
@@ -89,11 +96,17 @@ def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
 
 
 def open_repository(
-    settings: Settings, terminal: Terminal, backend: Backend, *, dry_run: bool = False, cache_base: str | None = None
+    settings: Settings,
+    terminal: Terminal,
+    backend: Backend,
+    *,
+    dry_run: bool = False,
+    cache_base: str | None = None,
+    name: str = "repository",
 ) -> Repository:
     """Open the repository with the password that was given or asked for; raise PyresticError.
 
-    `cache_base` is another place for the cache, "" for none.
+    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for.
     """
 
     def wrap(backend: Backend, config: Config) -> Backend:
@@ -102,14 +115,18 @@ def open_repository(
 
     options = repository_options(settings)
     given = passwords.find_password(settings)
+    if given is None:
+        _check_exists(settings, backend)
     tries = passwords.TRIES if given is None and passwords.on_terminal() else 1
     for attempt in range(tries):
-        password = passwords.ask("enter password for repository: ") if given is None else given
         try:
+            password = passwords.ask(f"enter password for {name}: ") if given is None else given
             repository = Repository.open(
                 backend, password, key_hint=settings.key_hint, options=options, report=terminal, wrap=wrap
             )
-        except WrongPasswordError as error:
+        except NoRepositoryError as error:
+            raise _no_repository(settings, error) from error
+        except (WrongPasswordError, passwords.EmptyPasswordError) as error:
             if attempt == tries - 1:
                 raise
             terminal.complain(f"{error}. Try again")
@@ -120,6 +137,21 @@ def open_repository(
             terminal.note(f"repository {config.id[:8]} opened (version {config.version}{level})")
         return repository
     raise AssertionError("the last attempt returns or raises")
+
+
+def _check_exists(settings: Settings, backend: Backend) -> None:
+    """Raise NoRepositoryError before a person types a password in vain."""
+    try:
+        backend.stat(CONFIG)
+    except NotFoundError as error:
+        raise _no_repository(settings, error) from error
+
+
+def _no_repository(settings: Settings, error: PyresticError) -> NoRepositoryError:
+    return NoRepositoryError(
+        f"repository does not exist: unable to open config file: {error.__cause__ or error}\n"
+        f"Is there a repository at the following location?\n{find_location(settings)}"
+    )
 
 
 def _with_cache(

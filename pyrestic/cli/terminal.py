@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,12 +19,16 @@ from pyrestic.report import Progress
 
 Fields = dict[str, Any]
 _MAX_FPS = 60.0
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _TERMINAL_FPS = 10.0
 
 
 def encode_json(value: object) -> str:
     """Return JSON in one line as Go's encoder writes it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not text.isascii():
+        # Bytes that are not UTF-8, as file names may have them, come as surrogates.
+        text = _SURROGATES.sub(r"\\ufffd", text)
     for character in "<>&\u2028\u2029":
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
@@ -33,7 +38,9 @@ def encode_json(value: object) -> str:
 class Terminal:
     """A Reporter that writes to standard output and standard error.
 
-    Commands that have progress messages in JSON set `status_fields`; `during` names the phase in error messages.
+    Commands with a progress of their own kind (a subclass of Progress) set `status_fields` and `status_text` to what
+    shows it, in JSON and as a line; `during` names the phase in error messages. A plain counter is shown in restic's
+    one form, and its last state stays on the screen.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,7 +85,8 @@ class Terminal:
         with self._lock:
             self._clear()
             sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+            if self._is_terminal:
+                sys.stdout.flush()
 
     def print_json(self, value: object) -> None:
         """Write a value as a line of JSON to standard output."""
@@ -97,14 +105,13 @@ class Terminal:
         if not self.json:
             self.complain(self.error_text.format(item=item, error=error))
             return
-        shown = os.fsencode(item).decode("utf-8", "replace")
         self.complain(
             encode_json(
                 {
                     "message_type": "error",
-                    "error": {"message": os.fsencode(str(error)).decode("utf-8", "replace")},
+                    "error": {"message": str(error)},
                     "during": self.during,
-                    "item": shown,
+                    "item": item,
                 }
             )
         )
@@ -115,6 +122,7 @@ class Terminal:
             self.complain(message)
         elif not self.json and self.verbosity >= level:
             self.print(message)
+            sys.stdout.flush()
 
     @contextlib.contextmanager
     def show(self, progress: Progress) -> Iterator[None]:
@@ -136,7 +144,9 @@ class _Display:
         self._progress = progress
         self._started = time.monotonic()
         self._bar: Any = None
+        self._last = ""
         self._done = threading.Event()
+        self._plain = type(progress) is Progress
 
     @contextlib.contextmanager
     def running(self, interval_seconds: float) -> Iterator[None]:
@@ -157,11 +167,15 @@ class _Display:
                 self.clear()
                 if self._bar is not None:
                     self._bar.close()
+            if self._plain and self._visible():
+                terminal.note(self._text())
             if old_handler is not None:
                 signal.signal(signal.SIGUSR1, old_handler)
 
     def _visible(self) -> bool:
-        return self._terminal.status_fields is not None if self._terminal.json else True
+        if self._terminal.json:
+            return not self._plain and self._terminal.status_fields is not None
+        return self._terminal.is_terminal or not self._progress.only_on_terminal
 
     def _listen_for_signal(self) -> Any:  # noqa: ANN401 - whatever handler was there
         if threading.current_thread() is not threading.main_thread():
@@ -169,19 +183,29 @@ class _Display:
         return signal.signal(signal.SIGUSR1, self._on_signal)
 
     def _on_signal(self, _: int, __: FrameType | None) -> None:
+        if not self._visible():
+            return
         if self._terminal.json:
             self._print_json()
         else:
             self._terminal.print(self._text())
+            sys.stdout.flush()
 
     def _run(self, interval_seconds: float) -> None:
-        while not self._done.wait(interval_seconds):
-            if self._terminal.json:
-                self._print_json()
-            elif self._terminal.is_terminal:
-                self._draw()
-            else:
-                self._terminal.print(self._text())
+        # Nobody may be left to read this; whoever prints results will notice.
+        with contextlib.suppress(BrokenPipeError):
+            while not self._done.wait(interval_seconds):
+                self._show()
+
+    def _show(self) -> None:
+        if self._terminal.json:
+            self._print_json()
+        elif self._terminal.is_terminal:
+            self._draw()
+        elif (text := self._text()) != self._last:
+            self._last = text
+            self._terminal.print(text)
+            sys.stdout.flush()
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
@@ -189,15 +213,17 @@ class _Display:
     def _print_json(self) -> None:
         if self._terminal.status_fields is not None:
             self._terminal.print_json(self._terminal.status_fields(self._progress, self._elapsed()))
+            sys.stdout.flush()
 
     def _text(self) -> str:
         progress = self._progress
-        if self._terminal.status_text is not None:
+        if self._terminal.status_text is not None and not self._plain:
             return self._terminal.status_text(progress, self._elapsed())
         head = f"[{format_duration(self._elapsed())}]"
         if progress.total:
-            return f"{head} {progress.done / progress.total:.2%}  {progress.done} / {progress.total} {progress.label}"
-        return f"{head} {progress.done} {progress.label}"
+            share = min(1.0, progress.done / progress.total)
+            return f"{head} {share:.2%}  {progress.done} / {progress.total} {progress.label}"
+        return f"{head}          {progress.done} {progress.label}"
 
     def _draw(self) -> None:
         with self._terminal._lock:

@@ -91,7 +91,7 @@ class Check:
         """Load all index files, tell about packs in several of them; False if one could not be read."""
         repository = self._repository
         files = sorted(repository.list_ids(FileType.INDEX))
-        progress = Progress("index files loaded", "files", len(files))
+        progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
         loaded: list[Columns] = []
         places: dict[ID, list[tuple[ID, Columns, int]]] = {}
 

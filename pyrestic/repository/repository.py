@@ -143,7 +143,7 @@ class Repository:
     def load_index(self, report: Reporter) -> None:
         """Read all index files; raise DamageError if one cannot be used."""
         files = sorted(self.list_ids(FileType.INDEX))
-        progress = Progress("index files loaded", "files", len(files))
+        progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
         def load(identifier: ID) -> Columns:
             columns = self.load_index_file(identifier)
@@ -244,10 +244,10 @@ def _refuse_existing(backend: Backend) -> None:
     except NotFoundError:
         pass
     else:
-        raise UsageError("a repository exists here already: the config file is there")
+        raise UsageError("config file already exists")
     for file_type, word in ((FileType.KEY, "keys"), (FileType.SNAPSHOT, "snapshots")):
         try:
             if any(True for _ in backend.list(file_type)):
-                raise UsageError(f"the place holds {word} of a repository already, but no config")
+                raise UsageError(f"repository already contains {word}")
         except NotFoundError:
             continue

@@ -97,7 +97,7 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
 def _check(app: App, sources: tuple[str, ...], flags: Flags) -> None:
     lists = [*flags["files_from"], *flags["files_from_raw"], *flags["files_from_verbatim"]]
     streamed = flags["stdin"] or flags["stdin_from_command"]
-    if passwords.find_password(app.settings) is None:
+    if not passwords.is_given(app.settings):
         if flags["stdin"]:
             raise UsageError("cannot read both password and data from stdin")
         if "-" in lists:

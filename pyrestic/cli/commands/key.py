@@ -5,7 +5,7 @@ import time
 import click
 
 from pyrestic.cli import password as passwords
-from pyrestic.cli.command import App, define
+from pyrestic.cli.command import App, define, define_group
 from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
@@ -17,7 +17,7 @@ from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
 from pyrestic.repository.snapshots import find_id
 
 
-@click.group("key", help="Manage keys (passwords).", context_settings={"help_option_names": ["-h", "--help"]})
+@define_group("key", "Manage keys (passwords).")
 def command() -> None:
     """Group of the commands below."""
 
@@ -63,7 +63,10 @@ def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> 
     if new_password_file:
         password = passwords.read_file(new_password_file)
         if not password:
-            passwords.refuse_empty()
+            raise UsageError(
+                "an empty password is not allowed by default. Pass the flag `--new-insecure-no-password` to disable"
+                " this check"
+            )
         return password
     return passwords.ask_twice("enter new password: ", "enter password again: ")
 

@@ -8,7 +8,7 @@ from pyrestic.repository.lockfiles import remove_all as remove_all_locks
 from pyrestic.repository.lockfiles import remove_stale
 
 
-@define("unlock", "Remove locks whose process is gone.")
+@define("unlock", "Remove locks whose process is gone.", any_arguments=True)
 @click.option("--remove-all", is_flag=True, help="remove all locks, also those in use")
 def command(app: App, *, remove_all: bool) -> None:
     """Remove stale locks, or all."""

@@ -1,0 +1,155 @@
+"""Flags as restic takes them, made plain for click: `--flag=true`, `-r=place`, `--verbose=2`, bundles.
+
+Restic's library of flags reads them from left to right and stops at the first wrong one, in words that scripts know.
+Click does neither, so arguments are read here first; what click gets is `--flag`, `--flag=value`, `--` and the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from pyrestic.cli.arguments import parse_bool, parse_duration, parse_integer
+from pyrestic.errors import UsageError
+
+
+class FlagError(click.UsageError):
+    """A flag that is not known or has a value it cannot have; the message is shown as it is."""
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
+    """A type of flag whose value is what a function returns; the function raises UsageError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the value; fail as click does."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+INTEGER = Parsed("number", lambda text: parse_integer(text, signed=True))
+NATURAL = Parsed("number", lambda text: parse_integer(text, signed=False))
+DURATION = Parsed("duration", parse_duration)
+
+
+class OldOption(click.Option):
+    """A flag that still works and should not be used; `advice` is what to use."""
+
+    def __init__(self, *args: Any, advice: str, **settings: Any) -> None:  # noqa: ANN401 - click's signature
+        super().__init__(*args, **{**settings, "hidden": True})
+        self.advice = advice
+
+
+def make_plain(arguments: Sequence[str], command: click.Command, ctx: click.Context, *, mixed: bool) -> list[str]:
+    """Return the arguments in a form that click reads alike; raise FlagError for the first wrong flag.
+
+    `mixed` says that flags may follow other arguments; if not, the first of those ends the flags. The object of the
+    context notes under "as_json" that --json was seen, which decides the form of errors to its right.
+    """
+    return _Reader(arguments, command, ctx, mixed=mixed).read()
+
+
+class _Reader:
+    def __init__(self, arguments: Sequence[str], command: click.Command, ctx: click.Context, *, mixed: bool) -> None:
+        self._rest = list(reversed(arguments))
+        self._ctx = ctx
+        self._mixed = mixed
+        self._state: dict[str, Any] = ctx.ensure_object(dict)
+        self._flags: list[str] = []
+        self._others: list[str] = []
+        self._options: dict[str, click.Option] = {}
+        for parameter in command.get_params(ctx):
+            if isinstance(parameter, click.Option):
+                self._options |= dict.fromkeys(parameter.opts, parameter)
+
+    def read(self) -> list[str]:
+        while self._rest:
+            argument = self._rest.pop()
+            if argument == "--":
+                self._others += reversed(self._rest)
+                break
+            if argument.startswith("--"):
+                self._read_long(argument)
+            elif argument.startswith("-") and argument != "-":
+                self._read_short(argument)
+            else:
+                self._others.append(argument)
+                if not self._mixed:
+                    self._others += reversed(self._rest)
+                    break
+        # A group looks for its command among the others; "--" would hide it.
+        return self._flags + (["--"] if self._others and self._mixed else []) + self._others
+
+    def _read_long(self, argument: str) -> None:
+        name, equals, value = argument.partition("=")
+        if name.startswith("---") or name == "--":
+            self._refuse(f"bad flag syntax: {argument}")
+        option = self._options.get(name)
+        if option is None:
+            self._refuse(f"unknown flag: {name}")
+        if equals:
+            self._set(option, value)
+        elif _takes_value(option):
+            self._set(option, self._next(f"flag needs an argument: {name}"))
+        else:
+            self._set(option, None)
+
+    def _read_short(self, argument: str) -> None:
+        bundle = argument[1:]
+        while bundle:
+            letter, rest = bundle[0], bundle[1:]
+            option = self._options.get("-" + letter)
+            if option is None:
+                self._refuse(f"unknown shorthand flag: {letter!r} in -{bundle}")
+            if len(rest) > 1 and rest[0] == "=":
+                self._set(option, rest[1:])
+                return
+            if _takes_value(option):
+                self._set(option, rest or self._next(f"flag needs an argument: {letter!r} in -{bundle}"))
+                return
+            self._set(option, None)
+            bundle = rest
+
+    def _next(self, otherwise: str) -> str:
+        if not self._rest:
+            self._refuse(otherwise)
+        return self._rest.pop()
+
+    def _set(self, option: click.Option, value: str | None) -> None:
+        """Note a flag; without value it is a switch or a counter."""
+        name = _long_name(option)
+        if isinstance(option, OldOption):
+            click.echo(f"Flag {name} has been deprecated, {option.advice}", err=True)
+        try:
+            if _takes_value(option):
+                option.type.convert(value, option, self._ctx)
+                self._flags.append(f"{name}={value}")
+            elif value is None:
+                self._flags.append(name)
+            else:
+                count = parse_integer(value, signed=True) if option.count else int(parse_bool(value))
+                self._flags = [flag for flag in self._flags if flag != name] + [name] * count
+        except (UsageError, click.BadParameter) as error:
+            reason = error.message if isinstance(error, click.BadParameter) else str(error)
+            short = next((f"{one}, " for one in option.opts if not one.startswith("--")), "")
+            self._refuse(f'invalid argument "{value}" for "{short}{name}" flag: {reason}')
+        if name == "--json":
+            self._state["as_json"] = name in self._flags
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise FlagError(message, self._ctx)
+
+
+def _takes_value(option: click.Option) -> bool:
+    return not (option.is_flag or option.count)
+
+
+def _long_name(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--"))
