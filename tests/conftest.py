@@ -1,11 +1,37 @@
-"""Settings that hold for every test."""
+"""Settings and fixtures that hold for every test."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 
 settings.register_profile(
     "ci", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Processes that tests start find the package even where it is not installed.
+os.environ["PYTHONPATH"] = str(ROOT)
+
+
+@pytest.fixture
+def pyrestic(tmp_path: Path) -> Program:
+    """This checkout's program."""
+    return find_pyrestic(tmp_path)
+
+
+@pytest.fixture
+def newest(tmp_path: Path) -> Program:
+    """The newest real restic."""
+    return find_restic(NEWEST, tmp_path)
+
+
+@pytest.fixture(params=RELEASES)
+def restic(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
+    """Each release of the real restic in turn."""
+    release: str = request.param
+    return find_restic(release, tmp_path)

@@ -1,0 +1,157 @@
+"""Installs the real programs the tests compare with, from Debian's packages, into `.tools/` of this checkout.
+
+    python3 tools/install_restic.py            # restic of bookworm, trixie and sid
+    python3 tools/install_restic.py rclone     # other tools by name: rclone, rest-server
+
+The packages hold static binaries, so nothing is installed on the machine: they are downloaded by apt, with its own checks
+of signatures, from the mirror that the machine's own apt sources name, and unpacked. Without apt or a network one sentence
+says so, and the exit code is 1.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / ".tools"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program in a Debian suite: package, path in the package, and the name it gets here."""
+
+    package: str
+    suite: str
+    path: str
+    name: str
+    version_argument: str = "version"
+
+
+RESTIC = (
+    Tool("restic", "bookworm", "usr/bin/restic", "restic-0.14"),
+    Tool("restic", "trixie", "usr/bin/restic", "restic-0.18"),
+    Tool("restic", "sid", "usr/bin/restic", "restic-0.19"),
+)
+OTHERS = {
+    "rclone": (Tool("rclone", "sid", "usr/bin/rclone", "rclone"),),
+    "rest-server": (
+        Tool("restic-rest-server", "sid", "usr/bin/restic-rest-server", "rest-server", version_argument="--version"),
+    ),
+}
+
+
+class InstallError(Exception):
+    """Why a tool cannot be had here, in one sentence."""
+
+
+def install(tools: tuple[Tool, ...] = RESTIC, folder: Path = TOOLS) -> list[Path]:
+    """Return the paths of the tools, downloading those that are not there yet; raise InstallError."""
+    missing = [tool for tool in tools if not works(folder / tool.name, tool)]
+    if missing:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="install-", dir=folder) as work:
+            _download(missing, folder, Path(work))
+    return [folder / tool.name for tool in tools]
+
+
+def works(path: Path, tool: Tool) -> bool:
+    """Tell whether the tool is there and starts."""
+    try:
+        return subprocess.run([path, tool.version_argument], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _download(tools: list[Tool], folder: Path, work: Path) -> None:
+    for program in ("apt-get", "dpkg"):
+        if shutil.which(program) is None:
+            raise InstallError(f"{program} is missing: the real restic is installed from Debian's packages")
+    options = _apt_options(work, sorted({tool.suite for tool in tools}))
+    _run(["apt-get", *options, "-q", "update"], work)
+    for tool in tools:
+        _run(["apt-get", *options, "-q", "download", f"{tool.package}/{tool.suite}"], work)
+        packages = list(work.glob(f"{tool.package}_*.deb"))
+        if len(packages) != 1:
+            raise InstallError(f"apt-get did not download {tool.package} of {tool.suite}")
+        unpacked = work / tool.name
+        _run(["dpkg", "-x", str(packages[0]), str(unpacked)], work)
+        packages[0].unlink()
+        # In one step, so that a run that is cut off leaves nothing half.
+        (unpacked / tool.path).rename(folder / tool.name)
+        if not works(folder / tool.name, tool):
+            raise InstallError(f"{tool.name} was unpacked but does not start on this machine")
+
+
+def _apt_options(work: Path, suites: list[str]) -> list[str]:
+    """Return options that give apt sources, lists and cache of its own, on the machine's mirror."""
+    mirror = _find_mirror()
+    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    sources = work / "sources.list"
+    sources.write_text("".join(f"deb {signed}{mirror} {suite} main\n" for suite in suites))
+    for name in ("lists/partial", "cache/archives/partial"):
+        (work / name).mkdir(parents=True)
+    settings = {
+        "Dir::Etc::SourceList": sources,
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State::Lists": work / "lists",
+        "Dir::Cache": work / "cache",
+        "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    return [word for name, value in settings.items() if value != "" for word in ("-o", f"{name}={value}")]
+
+
+def _find_mirror() -> str:
+    """Return the address of the Debian mirror in the machine's own apt sources."""
+    release = _codename()
+    for attempt in range(2):
+        listed = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)"], capture_output=True, text=True
+        )
+        for line in listed.stdout.splitlines():
+            site, _, name = line.partition(" ")
+            if name == release:
+                return site
+        if attempt == 0 and os.geteuid() == 0:
+            subprocess.run(["apt-get", "-q", "update"], capture_output=True)
+    raise InstallError(f"the apt sources of this machine name no mirror for the Debian release {release!r}")
+
+
+def _codename() -> str:
+    try:
+        lines = Path("/etc/os-release").read_text().splitlines()
+    except OSError as error:
+        raise InstallError("this machine does not say which Debian release it is") from error
+    found = [line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")]
+    if not found:
+        raise InstallError("this machine does not say which Debian release it is")
+    return found[0]
+
+
+def _run(command: list[str], work: Path) -> None:
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no reason given"]
+        raise InstallError(f"{command[0]} {command[-1]} failed: {last[0]}")
+
+
+def main() -> int:
+    """Install what the arguments name, by default all releases of restic."""
+    wanted = [tool for name in sys.argv[1:] for tool in OTHERS[name]] if sys.argv[1:] else list(RESTIC)
+    try:
+        for path in install(tuple(wanted)):
+            print(path.relative_to(ROOT))
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Runs everything that CI runs, from a fresh clone on a fresh machine.
+
+    python3 tools/run_tests.py             # all of it
+    python3 tools/run_tests.py --quick     # without the slow tests
+    python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
+
+Makes `.venv`, installs the checkout with its extras and what the tests need, fetches the real restic of three Debian
+suites into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it says what is missing and
+skips just that; in CI (CI=true) what is missing is a failure.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import install_restic  # noqa: E402 - the checkout is not installed yet
+
+VENV = ROOT / ".venv"
+IN_CI = os.environ.get("CI", "") == "true"
+
+
+def run(title: str, command: Sequence[str | Path], **environment: str) -> bool:
+    """Run a step, its output passing through; return whether it succeeded."""
+    print(f"== {title}", flush=True)
+    started = time.monotonic()
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env={**os.environ, **environment})
+    print(f"== {title}: {'ok' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - started:.0f} s", flush=True)
+    return done.returncode == 0
+
+
+def make_environment(folder: Path, requirement: str) -> Path:
+    """Make a virtual environment with the checkout installed; return its bin folder, or end the program."""
+    if importlib.util.find_spec("ensurepip") is None and not (folder / "bin" / "pip").exists():
+        install_venv_module()
+    python = str(folder / "bin" / "python")
+    if not os.path.exists(python) and not run(f"make {folder.name}", [sys.executable, "-m", "venv", str(folder)]):
+        sys.exit("a virtual environment could not be made")
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", requirement]
+    if not run(f"install {requirement}", command):
+        sys.exit("the packages could not be installed")
+    return folder / "bin"
+
+
+def install_venv_module() -> None:
+    """Install Debian's package for virtual environments if we may; end the program otherwise."""
+    package = f"python3.{sys.version_info.minor}-venv"
+    if os.geteuid() != 0:
+        sys.exit(f"the package {package} is missing: install it with apt-get install {package}, then run this again")
+    run("apt-get update", ["apt-get", "-qq", "update"])
+    if not run(f"install {package}", ["apt-get", "-qq", "install", "--yes", package]):
+        sys.exit(f"{package} could not be installed")
+
+
+def install_tools() -> bool:
+    """Fetch the real programs; say why if that is not possible, and return whether that is fine."""
+    print("== fetch the real restic", flush=True)
+    try:
+        for path in install_restic.install():
+            print(path.relative_to(ROOT))
+    except install_restic.InstallError as error:
+        print(f"{error}; tests that need it {'fail' if IN_CI else 'are skipped'}", flush=True)
+        return not IN_CI
+    return True
+
+
+def main() -> int:
+    """Run all steps; return 0 if all succeeded."""
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    arguments = [argument for argument in arguments if argument != "--quick"]
+    bin_folder = make_environment(VENV, ".[fast,test]")
+    results = {"tools": install_tools()}
+    if not arguments:
+        results["ruff check"] = run("ruff check", [bin_folder / "ruff", "check", "--quiet", "."])
+        results["ruff format"] = run("ruff format", [bin_folder / "ruff", "format", "--quiet", "--check", "."])
+        results["mypy"] = run("mypy", [bin_folder / "mypy"])
+        results["lint-imports"] = run("lint-imports", [bin_folder / "lint-imports", "--no-cache"])
+        results["base install"] = check_base_install()
+    pytest = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *arguments]
+    if quick:
+        pytest += ["-m", "not slow"]
+    results["pytest"] = run("pytest", pytest)
+    failed = [name for name, good in results.items() if not good]
+    print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
+    return 1 if failed else 0
+
+
+def check_base_install() -> bool:
+    """Install without extras, and see that the program backs up and restores with the base engines alone."""
+    folder = make_environment(ROOT / ".venv-base", ".")
+    return run("base install", [folder / "python", ROOT / "tools" / "smoke.py"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
