@@ -20,7 +20,28 @@ def encode_tree(nodes: list[Node]) -> bytes:
     _check_order(nodes)
     if any(node.linktarget_raw is not None for node in nodes):
         nodes = [node if node.linktarget_raw is None else _with_raw_target(node) for node in nodes]
-    return gojson.escape(_encoder.encode(_Tree(nodes))) + b"\n"
+    try:
+        document = _encoder.encode(_Tree(nodes))
+    except UnicodeEncodeError:
+        document = _encoder.encode(_Tree([_with_raw_names(node) for node in nodes]))
+    return gojson.escape(document) + b"\n"
+
+
+def _with_raw_names(node: Node) -> Node:
+    """Replace names of owners and attributes that hold undecodable bytes (surrogate escapes) by what Go writes."""
+    attributes = [
+        msgspec.structs.replace(attribute, name=_raw_name(attribute.name))
+        for attribute in node.extended_attributes or ()
+    ]
+    return msgspec.structs.replace(
+        node, user=_raw_name(node.user), group=_raw_name(node.group), extended_attributes=attributes or None
+    )
+
+
+def _raw_name(name: str) -> str | msgspec.Raw:
+    if name.isascii():
+        return name
+    return msgspec.Raw(gojson.encode_invalid(name.encode("utf-8", "surrogateescape")))
 
 
 def _with_raw_target(node: Node) -> Node:

@@ -136,14 +136,15 @@ def _set_attributes(node: Node, path: bytes, report: Report | None, *, ignore_de
 
 
 def _attribute(path: bytes, name: str, report: Report | None) -> ExtendedAttribute | None:
+    """Read an attribute. Undecodable bytes in its name stay surrogate escapes, which encode_tree understands."""
     try:
-        value = os.getxattr(path, name, follow_symlinks=False)
+        value: bytes | None = os.getxattr(path, name, follow_symlinks=False)
     except OSError as error:
         if not _without_attributes(error):
             _tell(report, path, f"the extended attribute {name!r} of {os.fsdecode(path)} cannot be read", error)
             return None
-        value = b""
-    return ExtendedAttribute(os.fsencode(name).decode("utf-8", "replace"), value)
+        value = None
+    return ExtendedAttribute(name, value)
 
 
 def _without_attributes(error: OSError) -> bool:

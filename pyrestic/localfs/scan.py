@@ -6,11 +6,11 @@ path is kept as it was typed, without its leading dots, and `.` or `/` stand for
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pyrestic.errors import LocalFileError, UsageError
+from pyrestic.errors import UsageError
 
 
 @dataclass(slots=True)
@@ -18,12 +18,13 @@ class SourceTree:
     """A folder of the snapshot to be. A leaf takes over `path` whole, others hold only the named children.
 
     `path` of others is where their own metadata comes from. `explicit` leaves were named and cannot be excluded.
+    `origin` is where a folder at the top was found, which may differ for equal names.
     """
 
     path: bytes = b""
     is_leaf: bool = False
     explicit: bool = False
-    root: bytes = b""
+    origin: bytes = b""
     children: "dict[bytes, SourceTree]" = field(default_factory=dict)
 
 
@@ -40,6 +41,20 @@ def clean(path: bytes) -> bytes:
     """Return a path without doubled slashes, `.` and resolvable `..`, like Go's filepath.Clean."""
     normal = os.path.normpath(path)
     return normal[1:] if normal.startswith(b"//") else normal
+
+
+def working_directory(environment: Mapping[str, str]) -> bytes:
+    """Return the working directory as the shell shows it: $PWD, if that is where we are, may go through links.
+
+    Absolute paths of sources begin with it, as in restic, so both tools find each other's parent snapshots.
+    """
+    shown = environment.get("PWD", "")
+    try:
+        if shown.startswith("/") and os.path.samefile(shown, "."):
+            return os.fsencode(shown)
+    except (OSError, ValueError):
+        pass
+    return os.getcwdb()
 
 
 def read_directory(path: bytes) -> list[bytes]:
@@ -67,7 +82,7 @@ def _root_of(path: bytes) -> bytes:
 
 
 def resolve(targets: Iterable[bytes]) -> SourceTree:
-    """Return the tree of all targets; raise LocalFileError or UsageError for targets that cannot come together."""
+    """Return the tree of all targets; raise UsageError for targets that cannot be read or come together."""
     tree = SourceTree()
     seen = set()
     for path, explicit in _expand(targets):
@@ -88,22 +103,22 @@ def _expand(targets: Iterable[bytes]) -> Iterable[tuple[bytes, bool]]:
         try:
             names = read_directory(path)
         except OSError as error:
-            raise LocalFileError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from error
+            raise UsageError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from error
         for name in names:
             yield (name if path == b"." else os.path.join(path, name)), False
 
 
 def _add_top(tree: SourceTree, path: bytes, *, explicit: bool) -> None:
     components = _components(path)
-    root = _root_of(path)
+    first = clean(os.path.join(_root_of(path), components[0]))
     name = components[0]
     number = 0
-    # Sources of different roots that begin alike (`a` and `../a`) stand side by side under different names.
-    while name in tree.children and tree.children[name].root != root:
+    # Sources of different places that begin alike (`a` and `../a`) stand side by side under different names.
+    while name in tree.children and tree.children[name].origin != first:
         number += 1
         name = components[0] + b"-%d" % number
-    child = tree.children.setdefault(name, SourceTree(root=root))
-    _place(child, components[1:], path, clean(os.path.join(root, components[0])), explicit=explicit)
+    child = tree.children.setdefault(name, SourceTree(origin=first))
+    _place(child, components[1:], path, first, explicit=explicit)
 
 
 def _place(node: SourceTree, rest: list[bytes], target: bytes, here: bytes, *, explicit: bool) -> None:
@@ -124,7 +139,7 @@ def _unroll(node: SourceTree) -> None:
         try:
             names = read_directory(node.path)
         except OSError as error:
-            raise LocalFileError(f"{os.fsdecode(node.path)} cannot be read: {error.strerror}") from error
+            raise UsageError(f"{os.fsdecode(node.path)} cannot be read: {error.strerror}") from error
         for name in names:
             child = node.children.setdefault(name, SourceTree())
             if not child.is_leaf:
