@@ -106,7 +106,8 @@ def _make_contents(root: bytes, *, large: bool) -> None:
     for name, length in LENGTHS.items():
         _write(os.path.join(folder, name), source.randbytes(length))
     _write(os.path.join(folder, b"text"), b"All work and no play makes Jack a dull boy.\n" * 30_000)
-    _write(os.path.join(folder, b"same as one"), source.randbytes(0) + open(os.path.join(folder, b"one"), "rb").read())
+    _write(os.path.join(folder, b"same as empty"), b"")
+    _write(os.path.join(folder, b"same as text"), b"All work and no play makes Jack a dull boy.\n" * 30_000)
     _write(os.path.join(folder, b"zeros"), bytes(3 * MIB + 5))
     if large:
         _write(os.path.join(folder, b"chunk maximum of zeros and 1"), bytes(8 * MIB) + b"1")
