@@ -4,8 +4,8 @@
     python3 tools/install_restic.py rclone     # other tools by name: rclone, rest-server
 
 The packages hold static binaries, so nothing is installed on the machine: they are downloaded by apt, with its own
-checks of signatures, from the mirror that the machine's own apt sources name, and unpacked. Without apt or a network one
-sentence says so, and the exit code is 1.
+checks of signatures, from the mirror that the machine's own apt sources name, and unpacked. Without apt or a network
+one sentence says so, and the exit code is 1.
 """
 
 import os

@@ -29,8 +29,14 @@ from pyrestic.errors import (
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.repository.locks import Lock
-from pyrestic.repository.packer import DEFAULT_PACK_LENGTH, MAX_PACK_LENGTH, MIN_PACK_LENGTH
-from pyrestic.repository.repository import CONFIG, Repository, RepositoryOptions
+from pyrestic.repository.repository import (
+    CONFIG,
+    DEFAULT_PACK_LENGTH,
+    MAX_PACK_LENGTH,
+    MIN_PACK_LENGTH,
+    Repository,
+    RepositoryOptions,
+)
 
 
 class LockMode(Enum):

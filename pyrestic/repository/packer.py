@@ -17,9 +17,6 @@ from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_LENGTH, HeaderEntry
 from pyrestic.handle import BlobType
 
-DEFAULT_PACK_LENGTH = 16 << 20
-MIN_PACK_LENGTH = 4 << 20
-MAX_PACK_LENGTH = 128 << 20
 OPEN_PACKS = 2
 
 # A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.

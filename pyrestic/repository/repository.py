@@ -2,11 +2,15 @@
 
 Opening needs a password and reads one key file and the config; the index is loaded separately, by those who need blobs
 (restic design document, "Keys, Encryption and MAC" and "Repository Layout").
+
+Deriving the key takes a third of a second in C code that leaves Python alone. What costs time to import, numpy above
+all, is imported meanwhile; that is why some imports of this module stand in functions.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from typing_extensions import Buffer
 
@@ -21,11 +25,9 @@ from pyrestic.errors import (
     UnauthenticError,
     UsageError,
 )
-from pyrestic.format import indexfile
 from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked
 from pyrestic.format.config import Config
 from pyrestic.format.crypto import MasterKey
-from pyrestic.format.indexfile import Columns, IndexPack
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.format.node import Node
 from pyrestic.format.tree import parse_tree
@@ -33,13 +35,24 @@ from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.codec import BlobCodec
-from pyrestic.repository.index import Index
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
-from pyrestic.repository.loader import Loader
-from pyrestic.repository.packer import DEFAULT_PACK_LENGTH
-from pyrestic.repository.saver import IndexWriter, Saver
+
+if TYPE_CHECKING:
+    from pyrestic.format.indexfile import Columns, IndexPack
+    from pyrestic.repository.saver import Saver
 
 CONFIG = Handle(FileType.CONFIG, "")
+DEFAULT_PACK_LENGTH = 16 << 20
+MIN_PACK_LENGTH = 4 << 20
+MAX_PACK_LENGTH = 128 << 20
+
+
+def _machinery() -> None:
+    """Import what an opened repository works with."""
+    import pyrestic.format.indexfile
+    import pyrestic.repository.index
+    import pyrestic.repository.loader
+    import pyrestic.repository.saver  # noqa: F401 - later imports find them loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +70,16 @@ class Repository:
     def __init__(self, backend: Backend, key: OpenedKey, config: Config, options: RepositoryOptions) -> None:
         self.backend = backend
         self.config = config
+        from pyrestic.repository.index import Index
+        from pyrestic.repository.loader import Loader
+        from pyrestic.repository.saver import IndexWriter
+
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
         self.options = options
         self.index = Index()
         self.codec = BlobCodec(self.key, config.version, options.compression)
-        self._loader = Loader(backend, self.codec, self.index)
+        self.loader: Loader = Loader(backend, self.codec, self.index)
         self.index_writer = IndexWriter(self._save_index)
         self._saver: Saver | None = None
 
@@ -101,10 +118,12 @@ class Repository:
         options: RepositoryOptions | None = None,
         report: Reporter | None = None,
         wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> "Repository":
         """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
 
-        `wrap` may put a backend around the given one once the repository is known, such as its cache.
+        `wrap` may put a backend around the given one once the repository is known, such as its cache. `meanwhile` is
+        done while the key is derived: a good time to import what comes next.
         """
         try:
             sealed = backend.load(CONFIG)
@@ -112,7 +131,11 @@ class Repository:
             raise NoRepositoryError(
                 f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
             ) from error
-        key = find_key(backend, password, hint=key_hint, report=report)
+        with ThreadPoolExecutor(1, "key") as pool:
+            search = pool.submit(find_key, backend, password, hint=key_hint, report=report)
+            _machinery()
+            meanwhile()
+            key = search.result()
         codec = BlobCodec(key.master, 1, Compression.OFF)
         try:
             plain = codec.open(sealed)
@@ -122,9 +145,11 @@ class Repository:
         return cls(wrap(backend, config), key, config, options or RepositoryOptions())
 
     @property
-    def saver(self) -> Saver:
+    def saver(self) -> "Saver":
         """What saves blobs; its threads start with the first use."""
         if self._saver is None:
+            from pyrestic.repository.saver import Saver
+
             self._saver = Saver(
                 backend=self.backend,
                 codec=self.codec,
@@ -135,17 +160,12 @@ class Repository:
             )
         return self._saver
 
-    @property
-    def loader(self) -> Loader:
-        """What loads blobs."""
-        return self._loader
-
     def load_index(self, report: Reporter) -> None:
         """Read all index files; raise DamageError if one cannot be used."""
         files = sorted(self.list_ids(FileType.INDEX))
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
-        def load(identifier: ID) -> Columns:
+        def load(identifier: ID) -> "Columns":
             columns = self.load_index_file(identifier)
             progress.done += 1
             return columns
@@ -153,8 +173,10 @@ class Repository:
         with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
             self.index.add_columns(list(pool.map(load, files)))
 
-    def load_index_file(self, identifier: ID) -> Columns:
+    def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""
+        from pyrestic.format import indexfile
+
         data = self.load_unpacked(FileType.INDEX, identifier)
         try:
             columns = indexfile.parse_columns(data)
@@ -202,11 +224,11 @@ class Repository:
 
     def load_blob(self, handle: BlobHandle) -> bytes:
         """Return the verified plaintext of a blob; raise MissingBlobError, DamageError or BackendError."""
-        return self._loader.load(handle)
+        return self.loader.load(handle)
 
     def load_tree(self, identifier: ID) -> list[Node]:
         """Return the nodes of a tree; raise MissingBlobError, DamageError or BackendError."""
-        return parse_tree(self._loader.load(BlobHandle(BlobType.TREE, identifier)))
+        return parse_tree(self.loader.load(BlobHandle(BlobType.TREE, identifier)))
 
     def open_sealed(self, sealed: Buffer) -> bytes:
         """Return the plaintext of sealed bytes; raise UnauthenticError."""
@@ -233,7 +255,9 @@ class Repository:
         except DamageError as error:
             raise type(error)(f"file {handle} is damaged: {error}") from error
 
-    def _save_index(self, packs: list[IndexPack]) -> None:
+    def _save_index(self, packs: "list[IndexPack]") -> None:
+        from pyrestic.format import indexfile
+
         self.save_unpacked(FileType.INDEX, indexfile.encode(packs))
 
 

@@ -79,8 +79,12 @@ def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnaps
             report.error(f"snapshot {short(identifier)}", error)
             return None
 
-    with ThreadPoolExecutor(repository.backend.connections, "snapshots") as pool:
+    pool = ThreadPoolExecutor(repository.backend.connections, "snapshots")
+    try:
         return [found for found in pool.map(load, identifiers) if found is not None]
+    finally:
+        # When interrupted, what is not begun yet shall not be.
+        pool.shutdown(cancel_futures=True)
 
 
 def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:
@@ -104,9 +108,9 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
             pass
     matches = [identifier for identifier in repository.list_ids(file_type) if identifier.hex().startswith(prefix)]
     if not matches or not prefix:
-        raise UsageError(f"no matching ID found for prefix {prefix!r}")
+        raise UsageError(f'no matching ID found for prefix "{prefix}"')
     if len(matches) > 1:
-        raise UsageError(f"multiple IDs with prefix {prefix!r} found", hint="Give more digits.")
+        raise UsageError(f'multiple IDs with prefix "{prefix}" found', hint="Give more digits.")
     return matches[0]
 
 
@@ -143,7 +147,7 @@ def find_snapshots(
                 raise UsageError("<snapshot>:<subfolder> syntax not allowed")
             found, _ = find_snapshot(repository, name, wanted, report)
         except PyresticError as error:
-            report.note(f"Ignoring {name!r}: {error}", 0)
+            report.note(f'Ignoring "{name}": {error}', 0)
             continue
         if found.id not in seen:
             seen.add(found.id)
