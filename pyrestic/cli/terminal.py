@@ -25,7 +25,15 @@ _TERMINAL_FPS = 10.0
 
 def encode_json(value: object) -> str:
     """Return JSON in one line as Go's encoder writes it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def indent_json(document: bytes) -> str:
+    """Return a JSON document in indented lines as Go's encoder writes it."""
+    return _escape(json.dumps(json.loads(document), ensure_ascii=False, indent=2))
+
+
+def _escape(text: str) -> str:
     if not text.isascii():
         # Bytes that are not UTF-8, as file names may have them, come as surrogates.
         text = _SURROGATES.sub(r"\\ufffd", text)

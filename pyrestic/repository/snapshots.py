@@ -145,7 +145,7 @@ def find_snapshots(
         try:
             if ":" in name:
                 raise UsageError("<snapshot>:<subfolder> syntax not allowed")
-            found, _ = find_snapshot(repository, name, wanted, report)
+            found = _find_named(repository, name, wanted, report)
         except PyresticError as error:
             report.note(f'Ignoring "{name}": {error}', 0)
             continue
@@ -156,7 +156,17 @@ def find_snapshots(
         report.note('Ignoring "filters": explicit snapshot ids are given', 0)
 
 
+def _find_named(repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot:
+    if name == "latest":
+        latest = find_latest(repository, wanted, report)
+        if latest is None:
+            raise UsageError(f"no snapshot matched given filter {describe(wanted)}")
+        return latest
+    return find_snapshot(repository, name, wanted, report)[0]
+
+
 def describe(wanted: SnapshotFilter) -> str:
     """Return the filter as it is named in messages."""
+    wanted = wanted.absolute()
     tags = " ".join(f"[{', '.join(tags)}]" for tags in wanted.tags)
     return f"(Paths:[{' '.join(wanted.paths)}] Tags:[{tags}] Hosts:[{' '.join(wanted.hosts)}])"

@@ -16,7 +16,7 @@ from pyrestic.cli import backup_output as output
 from pyrestic.cli import password as passwords
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App, define
-from pyrestic.cli.commands.snapshots import parse_group_by
+from pyrestic.cli.commands.snapshots import GROUP_BY, GroupBy
 from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
@@ -48,7 +48,13 @@ Flags = dict[str, Any]
 @click.option("--files-from-raw", multiple=True, help="file with sources, each ended by a zero byte")
 @click.option("--files-from-verbatim", multiple=True, help="file with sources, a line each")
 @click.option("-f", "--force", is_flag=True, help="read all files again")
-@click.option("-g", "--group-by", default="host,paths", help="what a parent snapshot has to share (host,paths,tags)")
+@click.option(
+    "-g",
+    "--group-by",
+    type=GROUP_BY,
+    default="host,paths",
+    help="what a parent snapshot has to share (host,paths,tags)",
+)
 @click.option("-H", "--host", default=None, help="host name of the snapshot ($RESTIC_HOST)")
 @click.option("--hostname", default=None, hidden=True)
 @click.option("--iexclude", multiple=True, help="like --exclude, upper and lower case alike")
@@ -220,7 +226,7 @@ def _find_parent(app: App, session: Session, targets: list[bytes], flags: Flags,
     elif flags["parent"]:
         found, _ = find_snapshot(session.repository, flags["parent"], SnapshotFilter(), app.terminal)
     else:
-        grouping = parse_group_by(flags["group_by"])
+        grouping: GroupBy = flags["group_by"]
         options = _options(app, targets, flags, time_ns)
         wanted = SnapshotFilter(
             hosts=(options.hostname,) if grouping.host else (),

@@ -1,19 +1,19 @@
 """pyrestic cat: one object of the repository, as it is stored, decrypted."""
 
-import json
 import sys
 
 import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.terminal import indent_json
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
-from pyrestic.repository.snapshots import SnapshotFilter, find_id, find_snapshot
+from pyrestic.repository.snapshots import StoredSnapshot, find_id, load_snapshot
 from pyrestic.repository.trees import find_tree
 
-_KINDS = ("masterkey", "config", "pack", "blob", "snapshot", "index", "key", "lock", "tree")
+_KINDS = ("config", "index", "snapshot", "key", "masterkey", "lock", "pack", "blob", "tree")
 _FILES = {"snapshot": FileType.SNAPSHOT, "index": FileType.INDEX, "lock": FileType.LOCK}
 
 
@@ -30,8 +30,7 @@ def command(app: App, arguments: tuple[str, ...]) -> None:
             sys.stdout.buffer.write(_bytes(app, session, kind, name))
             sys.stdout.buffer.flush()
         else:
-            document = _document(session, kind, name)
-            app.terminal.print(json.dumps(json.loads(document), indent=2, ensure_ascii=False))
+            app.terminal.print(_text(session, kind, name))
 
 
 def _check(arguments: tuple[str, ...]) -> str:
@@ -39,10 +38,15 @@ def _check(arguments: tuple[str, ...]) -> str:
         raise UsageError("type not specified")
     kind = arguments[0]
     if kind not in _KINDS:
-        raise UsageError(f"invalid type {kind!r}, must be one of {', '.join(_KINDS)}")
+        raise UsageError(f'invalid type "{kind}", must be one of [{"|".join(_KINDS)}]')
     if kind not in ("masterkey", "config") and len(arguments) != 2:
         raise UsageError("ID not specified")
     return kind
+
+
+def _text(session: Session, kind: str, name: str) -> str:
+    document = _document(session, kind, name)
+    return document.decode("utf-8", "surrogateescape").removesuffix("\n") if kind == "index" else indent_json(document)
 
 
 def _document(session: Session, kind: str, name: str) -> bytes:
@@ -52,9 +56,8 @@ def _document(session: Session, kind: str, name: str) -> bytes:
     if kind == "config":
         return repository.load_config()
     if kind == "key":
-        identifier = find_id(repository, FileType.KEY, name)
-        return repository.backend.load(Handle(FileType.KEY, identifier.hex()))
-    identifier = find_id(repository, FileType.SNAPSHOT, name) if kind == "snapshot" else _parse(name)
+        return repository.backend.load(Handle(FileType.KEY, _parse(name).hex()))
+    identifier = _find_snapshot(session, name)[0].id if kind == "snapshot" else _parse(name)
     return repository.load_unpacked(_FILES[kind], identifier)
 
 
@@ -70,7 +73,7 @@ def _bytes(app: App, session: Session, kind: str, name: str) -> bytes:
         return data
     if kind == "blob":
         return _blob(session, _parse(name))
-    found, folder = find_snapshot(repository, _without_latest(name), SnapshotFilter(), app.terminal)
+    found, folder = _find_snapshot(session, name)
     tree = find_tree(repository, found.snapshot.tree_id, folder)
     return repository.load_blob(BlobHandle(BlobType.TREE, tree))
 
@@ -83,14 +86,19 @@ def _blob(session: Session, identifier: ID) -> bytes:
     raise PyresticError("blob not found")
 
 
-def _without_latest(name: str) -> str:
-    if name.partition(":")[0] == "latest":
-        raise UsageError("cat tree takes the ID of a snapshot, not latest")
-    return name
+def _find_snapshot(session: Session, name: str) -> tuple[StoredSnapshot, str]:
+    """Return a snapshot and the folder after the colon; `latest` is not taken here."""
+    identifier, _, folder = name.partition(":")
+    try:
+        found = find_id(session.repository, FileType.SNAPSHOT, identifier)
+    except UsageError as error:
+        raise UsageError(f"could not find snapshot: {error}") from error
+    return StoredSnapshot(found, load_snapshot(session.repository, found)), folder
 
 
 def _parse(name: str) -> ID:
     try:
-        return parse_id(name)
+        return parse_id(name.lower())
     except PyresticError as error:
-        raise UsageError(f"unable to parse ID: {error}") from error
+        wrong = "invalid ID" if len(name) == 64 else "invalid length for ID"
+        raise UsageError(f'unable to parse ID: {wrong}: "{name}"') from error

@@ -4,7 +4,6 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
 
 _KINDS = {
@@ -21,9 +20,9 @@ _KINDS = {
 def command(app: App, kind: tuple[str, ...]) -> None:
     """Print an ID per line; for blobs their type, too."""
     if len(kind) != 1:
-        raise UsageError("type not specified: give one of blobs, packs, index, snapshots, keys, locks")
+        raise click.UsageError(f"accepts 1 arg(s), received {len(kind)}")
     if kind[0] != "blobs" and kind[0] not in _KINDS:
-        raise UsageError(f"invalid type {kind[0]!r}")
+        raise click.UsageError(f'invalid argument "{kind[0]}" for "{click.get_current_context().command_path}"')
     mode = LockMode.NONE if kind[0] == "locks" else LockMode.READ
     with opened(app.settings, app.terminal, mode, load_index=kind[0] == "blobs") as session:
         repository = session.repository

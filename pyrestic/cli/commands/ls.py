@@ -12,11 +12,13 @@ import msgspec
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
 from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.flags import Parsed
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_bytes, format_mode
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.gojson import parse_time
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.repository.trees import Visit, find_tree, walk
@@ -52,6 +54,12 @@ class Printer(Protocol):
         """End."""
 
 
+def _parse_sort(text: str) -> str:
+    if text != "name" and text not in _SORT:
+        raise UsageError(f'invalid sort mode "{text}", must be one of (name|size|time=mtime|atime|ctime|extension)')
+    return text
+
+
 @define("ls", "List the files of a snapshot.")
 @snapshot_filter
 @click.option("-l", "--long", is_flag=True, help="with mode, owner, size and time")
@@ -59,7 +67,13 @@ class Printer(Protocol):
 @click.option("--ncdu", is_flag=True, help="for ncdu -f -")
 @click.option("--recursive", is_flag=True, help="also what is in sub-folders of the given folders")
 @click.option("--reverse", is_flag=True, help="last first")
-@click.option("-s", "--sort", default="name", help="name, size, time (mtime), atime, ctime or extension")
+@click.option(
+    "-s",
+    "--sort",
+    type=Parsed("mode", _parse_sort),
+    default="name",
+    help="name, size, time (mtime), atime, ctime or extension",
+)
 @click.argument("arguments", nargs=-1)
 def command(
     app: App,
@@ -99,12 +113,10 @@ def command(
 def _check(app: App, arguments: tuple[str, ...], sort: str, **shape: bool) -> None:
     if not arguments:
         raise UsageError("no snapshot ID specified, specify snapshot ID or use special ID 'latest'")
-    if sort != "name" and sort not in _SORT:
-        raise UsageError(f"invalid sort mode {sort!r}, must be one of name|size|time=mtime|atime|ctime|extension")
     if shape["ncdu"] and app.settings.json:
         raise UsageError("only either '--json' or '--ncdu' can be specified")
     if shape["ncdu"] and (sort != "name" or shape["reverse"]):
-        raise UsageError("--ncdu cannot be combined with --sort or --reverse")
+        raise UsageError(f"--{'sort' if sort != 'name' else 'reverse'} and --ncdu are mutually exclusive")
     if not all(folder.startswith("/") for folder in arguments[1:]):
         raise UsageError("All path filters must be absolute, starting with a forward slash '/'")
 
@@ -189,9 +201,13 @@ def describe_snapshot(stored: StoredSnapshot) -> str:
 def _go_time(text: str) -> str:
     """Return an RFC 3339 time in the form Go prints by default."""
     date, _, rest = text.partition("T")
-    clock = rest.rstrip("Z") if rest.endswith("Z") else rest[:-6]
-    offset = "+0000" if rest.endswith("Z") else rest[-6:].replace(":", "")
-    return f"{date} {clock} {offset} {'UTC' if offset == '+0000' else offset}"
+    if rest.endswith("Z"):
+        return f"{date} {rest[:-1]} +0000 UTC"
+    clock, offset = rest[:-6], rest[-6:].replace(":", "")
+    here = time.localtime(parse_time(text) // 1_000_000_000)
+    # Go names the zone only if it is the local one.
+    zone = here.tm_zone if time.strftime("%z", here) == offset else offset
+    return f"{date} {clock} {offset} {zone}"
 
 
 class JsonPrinter:
@@ -220,9 +236,9 @@ def node_json(visit: Visit) -> dict[str, Any]:
     """Return a node as restic's ls --json shows it."""
     node = visit.node
     fields: dict[str, Any] = {
-        "name": node.raw_name.decode("utf-8", "replace"),
+        "name": _shown(node.raw_name),
         "type": node.type,
-        "path": visit.location.decode("utf-8", "replace"),
+        "path": _shown(visit.location),
         "uid": node.uid,
         "gid": node.gid,
     }
@@ -281,7 +297,7 @@ class NcduPrinter:
 def _ncdu_node(visit: Visit) -> dict[str, Any]:
     node = visit.node
     return {
-        "name": node.raw_name.decode("utf-8", "replace"),
+        "name": _shown(node.raw_name),
         "asize": node.size,
         "dsize": -(-node.size // 512) * 512,
         "dev": node.device_id,

@@ -1,8 +1,9 @@
 """pyrestic snapshots: what there is."""
 
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import click
@@ -10,6 +11,7 @@ import msgspec
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
@@ -17,6 +19,8 @@ from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
+
+_ZONE_FOLDERS = ("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo")
 
 
 class GroupBy(NamedTuple):
@@ -33,17 +37,20 @@ def parse_group_by(text: str) -> GroupBy:
     wanted: set[str] = set()
     for word in filter(None, text.split(",")):
         if word not in names:
-            raise UsageError(f"unknown grouping option: {word!r}")
+            raise UsageError(f'unknown grouping option: "{word}"')
         wanted.add(names[word])
     return GroupBy("host" in wanted, "paths" in wanted, "tags" in wanted)
+
+
+GROUP_BY = Parsed("group", parse_group_by)
 
 
 @define("snapshots", "List snapshots.")
 @snapshot_filter
 @click.option("-c", "--compact", is_flag=True, help="without paths")
-@click.option("--last", is_flag=True, hidden=True, help="the same as --latest 1")
-@click.option("--latest", type=int, default=0, help="only the last N of each host and paths")
-@click.option("-g", "--group-by", default="", help="group by host, paths, tags")
+@click.option("--last", is_flag=True, cls=OldOption, advice="use --latest 1")
+@click.option("--latest", type=INTEGER, default=0, help="only the last N of each host and paths")
+@click.option("-g", "--group-by", type=GROUP_BY, default="", help="group by host, paths, tags")
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,
@@ -54,27 +61,26 @@ def command(
     compact: bool,
     last: bool,
     latest: int,
-    group_by: str,
+    group_by: GroupBy,
     snapshot_id: tuple[str, ...],
 ) -> None:
     """Print the snapshots that match, oldest first."""
     wanted = make_filter(app.settings.environment, host, tag, path)
-    grouping = parse_group_by(group_by)
     with opened(app.settings, app.terminal, LockMode.READ) as session:
         found = list(find_snapshots(session.repository, list(snapshot_id), wanted, app.terminal))
     limit = 1 if last and not latest else latest
-    groups = group_snapshots(found, grouping)
+    groups = group_snapshots(found, group_by)
     if limit > 0:
-        groups = [(key, _newest(stored, limit, grouped=any(grouping))) for key, stored in groups]
+        groups = [(key, _newest(stored, limit, grouped=any(group_by))) for key, stored in groups]
     if app.settings.json:
-        _print_json(app, groups, grouped=any(grouping))
+        _print_json(app, groups, grouped=any(group_by))
         return
     for key, stored in groups:
-        if any(grouping):
+        if any(group_by):
             header = describe_group(key)
             if header:
                 app.terminal.print(header)
-        for line in snapshot_table(stored, compact=compact):
+        for line in snapshot_table(stored, zone_name(app.settings.environment), compact=compact):
             app.terminal.print(line)
 
 
@@ -84,15 +90,17 @@ Group = tuple[dict[str, Any], list[StoredSnapshot]]
 def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[Group]:
     """Return groups with their key as restic's JSON has it, each sorted by time, oldest first."""
     groups: dict[str, Group] = {}
-    for stored in sorted(found, key=lambda stored: stored.snapshot.time_ns):
-        snapshot = stored.snapshot
+    for stored in sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id)):
+        snapshot = msgspec.structs.replace(stored.snapshot, paths=sorted(stored.snapshot.paths))
+        if grouping.tags:
+            snapshot = msgspec.structs.replace(snapshot, tags=sorted(snapshot.tags))
         key = {
             "hostname": snapshot.hostname if grouping.host else "",
-            "paths": sorted(snapshot.paths) if grouping.paths else None,
-            "tags": sorted(snapshot.tags) if grouping.tags else None,
+            "paths": (snapshot.paths or None) if grouping.paths else None,
+            "tags": (snapshot.tags or None) if grouping.tags else None,
         }
-        groups.setdefault(json.dumps(key), (key, []))[1].append(stored)
-    return [groups[name] for name in sorted(groups)] or ([] if any(grouping) else [({}, [])])
+        groups.setdefault(json.dumps(key), (key, []))[1].append(StoredSnapshot(stored.id, snapshot))
+    return [groups[name] for name in sorted(groups)]
 
 
 def _newest(stored: list[StoredSnapshot], limit: int, *, grouped: bool) -> list[StoredSnapshot]:
@@ -125,7 +133,7 @@ def show_time(stored: StoredSnapshot) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.snapshot.time_ns // 1_000_000_000))
 
 
-def snapshot_table(found: list[StoredSnapshot], *, compact: bool = False) -> list[str]:
+def snapshot_table(found: list[StoredSnapshot], zone: str, *, compact: bool = False) -> list[str]:
     """Return the lines of the table of snapshots."""
     sizes = any(stored.snapshot.summary is not None for stored in found)
     columns = ["ID", "Time", "Host", "Tags  "] if compact else ["ID", "Time", "Host      ", "Tags      ", "Paths"]
@@ -138,12 +146,18 @@ def snapshot_table(found: list[StoredSnapshot], *, compact: bool = False) -> lis
             row.append(format_bytes(snapshot.summary.total_bytes_processed) if snapshot.summary else "")
         rows.append(row)
     spaced = not compact and any(len(stored.snapshot.paths) > 1 for stored in found)
-    footer = f"Timestamps shown in {_zone_name()}\n{len(found)} snapshots"
+    footer = f"Timestamps shown in {zone}\n{len(found)} snapshots"
     return format_table(columns + ["Size"] * sizes, rows, footer, spaced=spaced)
 
 
-def _zone_name() -> str:
-    return "UTC" if time.tzname == ("UTC", "UTC") else "local time"
+def zone_name(environment: Mapping[str, str]) -> str:
+    """Return the name of this machine's zone as Go finds it."""
+    zone = environment.get("TZ")
+    if zone is None or zone.removeprefix(":") == "/etc/localtime":
+        return "local time" if os.path.exists("/etc/localtime") else "UTC"
+    name = zone.removeprefix(":")
+    known = bool(name) and any(os.path.isfile(os.path.join(folder, name)) for folder in _ZONE_FOLDERS)
+    return name if known else "UTC"
 
 
 def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
