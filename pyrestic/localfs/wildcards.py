@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pyrestic.errors import UsageError
 
 _WILD = re.compile(rb"[*?\[\\]")
-_MAX_DEPTH = 1000
+_MAX_DEPTH = 200
 _WRONG = 0xFFFD
 
 Test = Callable[[bytes], bool]
