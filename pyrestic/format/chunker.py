@@ -46,41 +46,52 @@ def make_tables(polynomial: int) -> Tables:
     return Tables(np.array(out, dtype=np.uint64), np.array(mod, dtype=np.uint64))
 
 
-def _engine(name: str | None) -> FirstCut:
+@lru_cache(maxsize=2)
+def _find_engine(name: str | None) -> FirstCut:
     if name is None:
-        name = "numba" if importlib.util.find_spec("numba") is not None else "numpy"
+        name = "numba" if has_numba() else "numpy"
     # Imported at the first use: numba takes half a second, and most runs never cut a file.
     if name == "numba":
-        from pyrestic.format.chunker_numba import first_cut
-    elif name == "numpy":
+        from pyrestic.format.chunker_numba import compile_code
+
+        return compile_code().first_cut
+    if name == "numpy":
         from pyrestic.format.chunker_numpy import first_cut
-    else:
-        raise UsageError(f"there is no chunker engine {name!r}")
-    return first_cut
+
+        return first_cut
+    raise UsageError(f"there is no chunker engine {name!r}")
+
+
+def has_numba() -> bool:
+    """Tell whether the fast engine can be compiled here."""
+    return importlib.util.find_spec("numba") is not None
 
 
 class Chunker:
-    """Cuts for one polynomial; safe to use from any thread."""
+    """Cuts for one polynomial; safe to use from any thread.
+
+    `engine` is "numba" or "numpy", or what gives an engine when the first long file comes; None takes the faster one.
+    """
 
     def __init__(
         self,
         polynomial: int,
         *,
-        engine: str | None = None,
+        engine: str | Callable[[], FirstCut] | None = None,
         min_length: int = MIN_LENGTH,
         max_length: int = MAX_LENGTH,
     ) -> None:
         if not WINDOW <= min_length <= max_length:
             raise UsageError(f"chunks from {min_length} to {max_length} bytes are not possible")
         self._tables = make_tables(polynomial)
-        self._name = engine
+        self._engine = engine if callable(engine) else lambda: _find_engine(engine)
         self._min = min_length
         self._max = max_length
         self._first_cut: FirstCut | None = None
 
     def warm_up(self) -> None:
         """Import and compile the engine now."""
-        self._first_cut = _engine(self._name)
+        self._first_cut = self._engine()
         self._first_cut(np.zeros(2 * WINDOW, dtype=np.uint8), WINDOW, 2 * WINDOW, self._tables)
 
     def cuts(self, buffer: Buffer, length: int, *, final: bool) -> list[int]:
@@ -93,7 +104,7 @@ class Chunker:
         start = 0
         if length >= self._min:
             if self._first_cut is None:
-                self._first_cut = _engine(self._name)
+                self._first_cut = self._engine()
             data = np.frombuffer(memoryview(buffer), dtype=np.uint8, count=length)
             while length - start >= self._min:
                 limit = start + self._max

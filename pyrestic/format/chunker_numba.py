@@ -1,10 +1,19 @@
-"""The chunker's inner loop, compiled by numba: four interleaved streams keep the processor's pipelines busy."""
+"""The chunker's inner loop, compiled by numba: four interleaved streams keep the processor's pipelines busy.
 
+Importing numba takes half a second and 100 MB, compiling another half second. The machine code itself is small and
+moves freely, so `compile_code` also gives it as bytes, for those who keep it (see chunker_code).
+"""
+
+from typing import Any, NamedTuple
+
+import numba as _numba
 import numpy as np
-from numba import njit, types
-from numpy.typing import NDArray
 
-from pyrestic.format.chunker import SPLIT_MASK, Tables
+from pyrestic.format.chunker import SPLIT_MASK, FirstCut
+from pyrestic.format.chunker_code import extract, first_cut_at
+
+numba: Any = _numba
+"""Its types are of little use here: what is compiled is no longer typed as Python."""
 
 _STREAM = 32 << 10
 _WINDOW = 64
@@ -12,12 +21,16 @@ _SHIFT = np.uint64(45)
 _EIGHT = np.uint64(8)
 _MASK = np.uint64(SPLIT_MASK)
 
-# A buffer that may be written to fits a signature for one that may not, but not the reverse.
-_Bytes = types.Array(types.uint8, 1, "C", readonly=True)
-_Table = types.Array(types.uint64, 1, "C", readonly=True)
+
+class Compiled(NamedTuple):
+    """The compiled loop, its code if that may be moved, and what has to live as long as it is used."""
+
+    first_cut: FirstCut
+    code: bytes | None
+    owner: Any
 
 
-@njit(types.uint64(_Bytes, types.int64, _Table), nogil=True, cache=True)
+@numba.njit(inline="always")
 def _fingerprint(data, position, mod):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fingerprint of the 64 bytes before position."""
     digest = np.uint64(0)
@@ -26,7 +39,6 @@ def _fingerprint(data, position, mod):  # type: ignore[no-untyped-def]  # noqa: 
     return digest
 
 
-@njit(types.int64(_Bytes, types.int64, types.int64, _Table, _Table), nogil=True, cache=True)
 def _scan(data, low, high, out, mod):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     position = low
     # Blocks of four streams; the first hit of the first stream that has one is the first of the block.
@@ -81,6 +93,13 @@ def _scan(data, low, high, out, mod):  # type: ignore[no-untyped-def]  # noqa: A
     return -1
 
 
-def first_cut(data: NDArray[np.uint8], low: int, high: int, tables: Tables) -> int:
-    """Return the first position from low to high whose last 64 bytes allow a cut, or -1."""
-    return int(_scan(data, low, high, tables.out, tables.mod))
+def compile_code() -> Compiled:
+    """Compile the loop for this processor."""
+    types = numba.types
+    table = types.CPointer(types.uint64)
+    signature = types.int64(types.CPointer(types.uint8), types.int64, types.int64, table, table)
+    compiled = numba.cfunc(signature)(_scan)
+    library = compiled._library
+    name = compiled.native_name.removeprefix("cfunc.")
+    address = library.get_pointer_to_function(name)
+    return Compiled(first_cut_at(address), extract(library._get_compiled_object(), name), compiled)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
-from pyrestic.format.chunker import Chunker
+from pyrestic.format.chunker import Chunker, FirstCut
 from pyrestic.format.gojson import parse_time
 from pyrestic.format.node import Node
 from pyrestic.format.tree import encode_tree
@@ -48,6 +48,8 @@ class ArchiveOptions:
     ignore_ctime: bool = False
     ignore_inode: bool = False
     read_concurrency: int = 2
+    chunker_engine: Callable[[], FirstCut] | None = None
+    """What gives the engine that cuts files, None for the usual one."""
 
 
 class _FileRead(NamedTuple):
@@ -113,7 +115,7 @@ class TreeArchiver:
         self._report = report
         self._progress = progress
         self._on_item = on_item
-        chunker = Chunker(repository.config.chunker_polynomial)
+        chunker = Chunker(repository.config.chunker_polynomial, engine=options.chunker_engine)
         self._savers = ContentSavers(self._saver, chunker, progress.add_bytes)
         self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
         self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
