@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pyrestic.cli.terminal import Fields, Terminal
 from pyrestic.cli.units import format_bytes, format_duration
 from pyrestic.format.gojson import parse_time
 from pyrestic.ids import short
-from pyrestic.operations.backup import BackupResult
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+
+if TYPE_CHECKING:
+    from pyrestic.operations.backup import BackupResult
 
 
 def attach(terminal: Terminal, progress: BackupProgress) -> None:
@@ -120,7 +123,7 @@ def _item_text(item: ItemDone) -> str:
     return f"{item.action:<9} {name}, saved in {item.duration_seconds:.3f}s ({added}, {stored})"
 
 
-def finish(terminal: Terminal, result: BackupResult, *, dry_run: bool) -> None:
+def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None:
     """Print the summary."""
     summary = result.summary
     seconds = (parse_time(summary.backup_end) - parse_time(summary.backup_start)) / 1e9

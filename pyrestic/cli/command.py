@@ -9,6 +9,7 @@ import click
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
 from pyrestic.cli.terminal import Terminal
+from pyrestic.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,15 @@ class App:
 
 
 class Command(click.Command):
-    """A command whose function is called with an App and its own flags; it returns the exit code or None."""
+    """A command whose function is called with an App and its own flags; it returns the exit code or None.
+
+    With `any_arguments` it does not mind arguments that it has no use for, as some of restic's commands.
+    """
+
+    def __init__(self, *args: Any, any_arguments: bool = False, **settings: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **settings)
+        self.any_arguments = any_arguments
+        self.allow_extra_args = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags as restic does."""
@@ -28,6 +37,12 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Take the global flags out of the parameters and run the function."""
+        if ctx.args and not self.any_arguments:
+            name = ctx.command_path.partition(" ")[2]
+            raise UsageError(
+                f"the {name} command expects no arguments, only options - please see `{ctx.command_path} --help` for"
+                " usage and flags"
+            )
         values = dict(ctx.find_object(dict) or {})
         take_global(ctx.params, values)
         settings = make_settings(values)
@@ -75,18 +90,12 @@ def define_group(name: str, help: str) -> Callable[[Callable[[], None]], Group]:
 def define(
     name: str,
     help: str,  # noqa: A002 - click's word
-    *,
-    any_arguments: bool = False,
     **settings: Any,  # noqa: ANN401 - click's
 ) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Return a decorator that makes a function the command of this name.
-
-    With `any_arguments` a command that needs none does not mind them, as some of restic's.
-    """
+    """Return a decorator that makes a function the command of this name; `settings` are those of Command."""
 
     def decorate(function: Callable[..., int | None]) -> click.Command:
-        context = {**_CONTEXT, "allow_extra_args": any_arguments}
-        make = click.command(name, cls=Command, help=help, context_settings=context, **settings)
+        make = click.command(name, cls=Command, help=help, context_settings=_CONTEXT, **settings)
         return make(global_flags(hidden=True)(function))
 
     return decorate

@@ -4,7 +4,7 @@ import _thread
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -101,6 +101,23 @@ def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
     return RetryBackend(backend, on_retry=lambda message: terminal.note(message, 0))
 
 
+def cache_base(settings: Settings) -> str:
+    """Return the folder of the cache, "" if none is used."""
+    if settings.no_cache:
+        return ""
+    try:
+        return settings.cache_dir or find_default_base(settings.environment)
+    except UsageError:
+        return ""
+
+
+def code_folder(settings: Settings) -> str:
+    """Return where pyrestic keeps compiled code, "" for nowhere; apart from the cache that it shares with restic."""
+    home = settings.environment.get("HOME", "")
+    base = settings.environment.get("XDG_CACHE_HOME", "") or (os.path.join(home, ".cache") if home else "")
+    return os.path.join(base, "pyrestic") if base.startswith("/") and not settings.no_cache else ""
+
+
 def open_repository(
     settings: Settings,
     terminal: Terminal,
@@ -109,10 +126,12 @@ def open_repository(
     dry_run: bool = False,
     cache_base: str | None = None,
     name: str = "repository",
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Repository:
     """Open the repository with the password that was given or asked for; raise PyresticError.
 
-    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for.
+    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for, and
+    `meanwhile` is done while the key is derived.
     """
 
     def wrap(backend: Backend, config: Config) -> Backend:
@@ -128,7 +147,13 @@ def open_repository(
         try:
             password = passwords.ask(f"enter password for {name}: ") if given is None else given
             repository = Repository.open(
-                backend, password, key_hint=settings.key_hint, options=options, report=terminal, wrap=wrap
+                backend,
+                password,
+                key_hint=settings.key_hint,
+                options=options,
+                report=terminal,
+                wrap=wrap,
+                meanwhile=meanwhile,
             )
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error
@@ -155,9 +180,13 @@ def _check_exists(settings: Settings, backend: Backend) -> None:
 
 def _no_repository(settings: Settings, error: PyresticError) -> NoRepositoryError:
     return NoRepositoryError(
-        f"repository does not exist: unable to open config file: {error.__cause__ or error}\n"
+        f"repository does not exist: unable to open config file: {_reason(error)}\n"
         f"Is there a repository at the following location?\n{find_location(settings)}"
     )
+
+
+def _reason(error: PyresticError) -> PyresticError:
+    return error.__cause__ if isinstance(error.__cause__, PyresticError) else error
 
 
 def _with_cache(
@@ -195,6 +224,7 @@ def opened(
     load_index: bool = False,
     dry_run: bool = False,
     cache_base: str | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """Open and lock the repository for the time of a with block; raise PyresticError.
 
@@ -202,7 +232,9 @@ def opened(
     """
     backend = make_backend(settings, terminal)
     try:
-        repository = open_repository(settings, terminal, backend, dry_run=dry_run, cache_base=cache_base)
+        repository = open_repository(
+            settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, meanwhile=meanwhile
+        )
         with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
             if load_index:
                 repository.load_index(terminal)

@@ -142,9 +142,13 @@ class TreeArchiver:
         root = _Directory(b"/", Node(name="", type="dir"), None, {}, nodes=[None])
         with self._workers():
             content = self._savers.own.save(read_into)
-            self._finish_file(root, 0, name, None, _FileRead(node, content), root.started)
+            if content.size:
+                self._finish_file(root, 0, name, None, _FileRead(node, content), root.started)
+            else:
+                self._error(b"/" + name, "", LocalFileError("no data was read, so the file is left out"))
             self._finish_directory(root)
-        return self._root_id(root)
+        assert root.node.subtree is not None  # noqa: S101 - set when it was finished
+        return parse_id(root.node.subtree)
 
     @contextmanager
     def _workers(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pyrestic.format import snapshot as snapshots
 from pyrestic.format.gojson import format_time, quote_name
-from pyrestic.format.node import Node
+from pyrestic.format.node import FILE, Node
 from pyrestic.format.snapshot import Snapshot, Summary
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
@@ -18,6 +18,7 @@ from pyrestic.operations.archive_tree import ArchiveOptions, TreeArchiver
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,6 @@ class BackupOptions:
     program_version: str = ""
     skip_if_unchanged: bool = False
     archive: ArchiveOptions = field(default_factory=ArchiveOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The snapshot to compare with."""
-
-    id: ID
-    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ def backup(
     report: Reporter,
     progress: BackupProgress,
     *,
-    parent: Parent | None = None,
+    parent: StoredSnapshot | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
 ) -> BackupResult:
@@ -86,14 +79,13 @@ def backup(
 def backup_stream(
     repository: Repository,
     name: bytes,
-    node: Node,
     read_into: ReadInto,
     options: BackupOptions,
     report: Reporter,
     progress: BackupProgress,
     *,
     finish: Callable[[], None] = lambda: None,
-    parent: Parent | None = None,
+    parent: StoredSnapshot | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
 ) -> BackupResult:
@@ -103,7 +95,8 @@ def backup_stream(
     """
     archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())
-    node.name = quote_name(name)
+    when = format_local_time(options.time_ns)
+    node = Node(name=quote_name(name), type=FILE, mode=0o644, mtime=when, atime=when, ctime=when)
     tree = archiver.archive_stream(name, node, read_into)
     finish()
     return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
@@ -115,7 +108,7 @@ def _finish(
     options: BackupOptions,
     start: str,
     tree: ID,
-    parent: Parent | None,
+    parent: StoredSnapshot | None,
     before_snapshot: Callable[[], None],
 ) -> BackupResult:
     repository.flush()

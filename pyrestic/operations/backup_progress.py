@@ -2,12 +2,14 @@
 
 import threading
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Summary
 from pyrestic.report import Progress
-from pyrestic.repository.saver import SavedBlob
+
+if TYPE_CHECKING:
+    from pyrestic.repository.saver import SavedBlob
 
 
 class ItemDone(NamedTuple):
@@ -55,7 +57,7 @@ class Tally:
     data_added_packed: int = 0
     total_bytes: int = 0
 
-    def add_blob(self, blob: SavedBlob, plain_length: int, *, is_tree: bool) -> None:
+    def add_blob(self, blob: "SavedBlob", plain_length: int, *, is_tree: bool) -> None:
         """Count a saved blob unless the repository had it already."""
         if blob.known:
             return

@@ -89,7 +89,7 @@ def remove_key(backend: Backend, identifier: ID, *, current: ID) -> None:
     """Remove a key; raise UsageError if it is the one in use, NotFoundError or BackendError."""
     if identifier == current:
         raise UsageError(
-            f"key {short(identifier)} is the one the repository was opened with, it is not removed",
+            "refusing to remove key currently used to access repository",
             hint="Open the repository with another key to remove this one.",
         )
     backend.remove(Handle(FileType.KEY, identifier.hex()))
@@ -133,7 +133,7 @@ class _Search:
         for identifier, data in self._damaged:
             key = self._try(identifier, data)
             if key is not None:
-                self._report.note(f"key {identifier.hex()} is damaged, but it opens; replace it with a new one")
+                self._report.note(f"key {identifier.hex()} is damaged, but it opens; replace it with a new one", 0)
                 return key
         raise self._explain(len(candidates), max_keys)
 
@@ -163,7 +163,7 @@ class _Search:
 
     def _skip(self, identifier: ID, error: PyresticError) -> None:
         self._failure = self._failure or error
-        self._report.note(f"key {identifier.hex()} is not used: {error}")
+        self._report.note(f"key {identifier.hex()} is not used: {error}", 0)
 
     def _explain(self, count: int, max_keys: int) -> PyresticError:
         if self._tried == 0 and self._failure is not None:

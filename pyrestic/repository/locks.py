@@ -216,10 +216,10 @@ class Lock:
         except NotFoundError:
             return
         except BackendError as error:
-            self._report.note(f"ignored the lock {short(identifier)} {whose}; it could not be removed: {error}")
+            self._report.note(f"ignored the lock {short(identifier)} {whose}; it could not be removed: {error}", 0)
         else:
             self.removed_dead += 1
-            self._report.note(f"removed the lock {short(identifier)} {whose}")
+            self._report.note(f"removed the lock {short(identifier)} {whose}", 0)
 
     def _save(self) -> ID:
         lock = self._machine.describe_lock(exclusive=self._exclusive, time=_format_time(self._clock()))
@@ -267,7 +267,7 @@ class Lock:
             try:
                 self._replace()
             except PyresticError as error:
-                self._report.note(f"the lock could not be refreshed: {error}")
+                self._report.note(f"the lock could not be refreshed: {error}", 0)
 
     def _refresh_overdue(self) -> None:
         """Refresh a lock that others may call stale by now, if nobody has removed it; else it is lost."""

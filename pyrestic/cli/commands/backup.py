@@ -1,38 +1,18 @@
 """pyrestic backup: files in, a snapshot out."""
 
 import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import click
 
-from pyrestic import __version__
-from pyrestic.cli import backup_output as output
 from pyrestic.cli import password as passwords
-from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App, define
-from pyrestic.cli.commands.snapshots import GROUP_BY, GroupBy
-from pyrestic.cli.identity import current_identity
-from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.errors import LocalFileError, PyresticError, UsageError
-from pyrestic.format.node import FILE, Node
-from pyrestic.ids import short
-from pyrestic.localfs import scan, select, textfile
-from pyrestic.localfs.patterns import check_patterns
-from pyrestic.localfs.scan import SourceTree, Totals
-from pyrestic.localfs.select import BackupSelector
-from pyrestic.operations.archive_tree import ArchiveOptions
-from pyrestic.operations.backup import BackupOptions, BackupResult, Parent, backup, backup_stream, format_local_time
-from pyrestic.operations.backup_progress import BackupProgress
-from pyrestic.operations.salvage import salvage
-from pyrestic.repository.snapshots import SnapshotFilter, find_latest, find_snapshot
+from pyrestic.cli.commands.snapshots import GROUP_BY
+from pyrestic.errors import UsageError
+from pyrestic.localfs import textfile
 
-INCOMPLETE = 3
 Flags = dict[str, Any]
 
 
@@ -79,25 +59,14 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     app.terminal.during = "archival"
     _check(app, sources, flags)
     targets, complete = _targets(app, sources, flags)
-    time_ns = _snapshot_time(flags["when"])
-    options = _options(app, targets, flags, time_ns)
-    check_patterns(flags["exclude"], "--exclude")
-    check_patterns(flags["iexclude"], "--iexclude")
-    mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
-    progress = BackupProgress("backup", "B")
-    output.attach(app.terminal, progress)
-    with opened(app.settings, app.terminal, mode, dry_run=flags["dry_run"]) as session:
-        parent = None if flags["stdin"] else _find_parent(app, session, targets, flags, time_ns)
-        session.repository.load_index(app.terminal)
-        if session.interrupted_before:
-            salvage(session.repository, app.terminal)
-        with app.terminal.show(progress):
-            if flags["stdin"] or flags["stdin_from_command"]:
-                result = _run_stream(app, session, sources, options, flags, progress, parent)
-            else:
-                result = _run(app, session, targets, options, flags, progress, parent)
-    output.finish(app.terminal, result, dry_run=flags["dry_run"])
-    return 0 if complete and not app.terminal.error_count else INCOMPLETE
+    flags["read_concurrency"] = _concurrency(app, flags)
+    flags["exclude"] += tuple(textfile.read_patterns(flags["exclude_file"], app.settings.environment))
+    flags["iexclude"] += tuple(textfile.read_patterns(flags["iexclude_file"], app.settings.environment))
+    # Imported by the first step that needs the repository, behind the derivation of the key.
+    from pyrestic.cli.backup_run import Backup
+
+    backup = Backup(app, sources, targets, flags, _snapshot_time(flags["when"]))
+    return backup.run(complete=complete)
 
 
 def _check(app: App, sources: tuple[str, ...], flags: Flags) -> None:
@@ -159,33 +128,6 @@ def _snapshot_time(text: str) -> int:
     return int(moment.timestamp()) * 1_000_000_000
 
 
-def _options(app: App, targets: list[bytes], flags: Flags, time_ns: int) -> BackupOptions:
-    who = current_identity()
-    environment = app.settings.environment
-    given = flags["host"] if flags["host"] is not None else flags["hostname"]
-    host = given if given is not None else environment.get("RESTIC_HOST", "")
-    excludes, _ = _excludes(app, flags)
-    folder = os.getcwdb()
-    return BackupOptions(
-        time_ns=time_ns,
-        targets=[os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets],
-        hostname=host or who.hostname,
-        username=who.username,
-        uid=who.uid,
-        gid=who.gid,
-        tags=[tag for tags in parse_tags(flags["tag"]) for tag in tags if tag],
-        excludes=excludes,
-        program_version=f"pyrestic {__version__}",
-        skip_if_unchanged=flags["skip_if_unchanged"],
-        archive=ArchiveOptions(
-            with_atime=flags["with_atime"],
-            ignore_ctime=flags["ignore_ctime"],
-            ignore_inode=flags["ignore_inode"],
-            read_concurrency=_concurrency(app, flags),
-        ),
-    )
-
-
 def _concurrency(app: App, flags: Flags) -> int:
     text = app.settings.environment.get("RESTIC_READ_CONCURRENCY", "")
     if flags["read_concurrency"] is None and text:
@@ -193,149 +135,3 @@ def _concurrency(app: App, flags: Flags) -> int:
             raise UsageError(f"invalid value for RESTIC_READ_CONCURRENCY {text!r}: it is a whole number")
         return int(text) or 2
     return flags["read_concurrency"] or 2
-
-
-def _excludes(app: App, flags: Flags) -> tuple[list[str], list[str]]:
-    """Return the patterns of --exclude with those of its files, and the same for --iexclude."""
-    environment = app.settings.environment
-    exact = [*flags["exclude"], *textfile.read_patterns(flags["exclude_file"], environment)]
-    any_case = [*flags["iexclude"], *textfile.read_patterns(flags["iexclude_file"], environment)]
-    return exact, any_case
-
-
-def _selector(app: App, session: Session, targets: list[bytes], flags: Flags) -> BackupSelector:
-    exact, any_case = _excludes(app, flags)
-    by_path = select.reject_patterns(select.Patterns(tuple(exact), tuple(any_case)))
-    folder = getattr(session.repository.backend, "cache_path", None)
-    if folder is not None:
-        by_path.append(select.reject_folder(os.fsencode(folder)))
-    by_status = []
-    if flags["one_file_system"]:
-        by_status.append(select.reject_other_devices(targets))
-    if flags["exclude_larger_than"]:
-        by_status.append(select.reject_larger_than(parse_size(flags["exclude_larger_than"])))
-    rules = [*flags["exclude_if_present"], *([select.CACHE_TAG] if flags["exclude_caches"] else [])]
-    by_status += [select.reject_if_present(rule, app.terminal.complain) for rule in rules]
-    return BackupSelector(by_path, by_status, os.getcwdb())
-
-
-def _find_parent(app: App, session: Session, targets: list[bytes], flags: Flags, time_ns: int) -> Parent | None:
-    """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
-    if flags["force"]:
-        found = None
-    elif flags["parent"]:
-        found, _ = find_snapshot(session.repository, flags["parent"], SnapshotFilter(), app.terminal)
-    else:
-        grouping: GroupBy = flags["group_by"]
-        options = _options(app, targets, flags, time_ns)
-        wanted = SnapshotFilter(
-            hosts=(options.hostname,) if grouping.host else (),
-            tags=(tuple(options.tags),) if grouping.tags else (),
-            paths=tuple(options.targets) if grouping.paths else (),
-            not_after_ns=time_ns,
-        )
-        found = find_latest(session.repository, wanted, app.terminal)
-    if found is None:
-        app.terminal.note("no parent snapshot found, will read all files\n")
-        return None
-    app.terminal.note(f"using parent snapshot {short(found.id)}\n")
-    return Parent(found.id, found.snapshot)
-
-
-def _run(
-    app: App,
-    session: Session,
-    targets: list[bytes],
-    options: BackupOptions,
-    flags: Flags,
-    progress: BackupProgress,
-    parent: Parent | None,
-) -> BackupResult:
-    selector = _selector(app, session, targets, flags)
-    tree = scan.resolve(targets)
-    stop = threading.Event()
-    scanner = None
-    if not flags["no_scan"] and output.wants_totals(app.terminal):
-        scanner = threading.Thread(target=_scan, args=(app, tree, selector, progress, stop), name="scan", daemon=True)
-        scanner.start()
-    try:
-        return backup(
-            session.repository,
-            tree,
-            selector,
-            options,
-            app.terminal,
-            progress,
-            parent=parent,
-            on_item=output.item_printer(app.terminal),
-            before_snapshot=session.ensure_locked,
-        )
-    finally:
-        stop.set()
-        if scanner is not None:
-            scanner.join()
-
-
-def _scan(
-    app: App, tree: SourceTree, selector: BackupSelector, progress: BackupProgress, stop: threading.Event
-) -> None:
-    started = time.monotonic()
-
-    def found(totals: Totals) -> None:
-        progress.total_files, progress.total_bytes = totals.files, totals.length
-
-    scan.measure(tree, selector.by_path, selector.by_status, found, stop.is_set)
-    if not stop.is_set():
-        progress.scan_finished = True
-        progress.total = progress.total_bytes
-        output.scan_finished(app.terminal, progress, time.monotonic() - started)
-
-
-def _run_stream(
-    app: App,
-    session: Session,
-    sources: tuple[str, ...],
-    options: BackupOptions,
-    flags: Flags,
-    progress: BackupProgress,
-    parent: Parent | None,
-) -> BackupResult:
-    name = os.fsencode(flags["stdin_filename"]).strip(b"/")
-    if not name or b"/" in name:
-        raise UsageError(f"{flags['stdin_filename']!r} is not a file name")
-    read_into, finish = _open_stream(sources if flags["stdin_from_command"] else ())
-    when = format_local_time(options.time_ns)
-    node = Node(name="", type=FILE, mode=0o644, mtime=when, atime=when, ctime=when)
-    return backup_stream(
-        session.repository,
-        name,
-        node,
-        read_into,
-        options,
-        app.terminal,
-        progress,
-        finish=finish,
-        parent=parent,
-        on_item=output.item_printer(app.terminal),
-        before_snapshot=session.ensure_locked,
-    )
-
-
-def _open_stream(command: tuple[str, ...]) -> tuple[Callable[[memoryview], int], Callable[[], None]]:
-    """Return what reads standard input or a command's output, and what raises if the command failed."""
-    if not command:
-        descriptor = sys.stdin.fileno()
-        return lambda view: os.readv(descriptor, [view]), lambda: None
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
-    except OSError as error:
-        raise LocalFileError(f"the command {command[0]!r} could not be started: {error.strerror}") from error
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    descriptor = process.stdout.fileno()
-
-    def finish() -> None:
-        code = process.wait()
-        if code != 0:
-            raise PyresticError(f"command failed: exit status {code}; no snapshot was made")
-
-    return lambda view: os.readv(descriptor, [view]), finish

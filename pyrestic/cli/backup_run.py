@@ -1,0 +1,222 @@
+"""One run of backup: parent, selection, scan, the archive itself."""
+
+import importlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pyrestic import __version__
+from pyrestic.cli import backup_output as output
+from pyrestic.cli.arguments import parse_size, parse_tags
+from pyrestic.cli.command import App
+from pyrestic.cli.commands.snapshots import GroupBy
+from pyrestic.cli.identity import current_identity
+from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
+from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.ids import short
+from pyrestic.localfs import scan, select
+from pyrestic.localfs.codecache import chunker_engine
+from pyrestic.localfs.scan import SourceTree, Totals
+from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, find_snapshot
+
+if TYPE_CHECKING:
+    from pyrestic.operations.backup import BackupOptions, BackupResult
+
+INCOMPLETE = 3
+Flags = dict[str, Any]
+
+
+class Backup:
+    """A backup as the flags ask for it."""
+
+    def __init__(self, app: App, command: tuple[str, ...], targets: list[bytes], flags: Flags, time_ns: int) -> None:
+        self._app = app
+        self._terminal = app.terminal
+        self._command = command if flags["stdin_from_command"] else ()
+        self._targets = targets
+        self._flags = flags
+        self._time_ns = time_ns
+        self._streamed = flags["stdin"] or flags["stdin_from_command"]
+        self._hostname = self._find_hostname()
+        self._tags = [tag for tags in parse_tags(flags["tag"]) for tag in tags if tag]
+        folder = os.getcwdb()
+        self._paths = [os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets]
+        # Bad patterns and rules are told before a password is asked for.
+        self._selector = self._make_selector()
+        self._progress = BackupProgress("backup", "B")
+
+    def run(self, *, complete: bool) -> int:
+        """Make the snapshot and return the exit code; `complete` says that all named sources exist."""
+        flags, terminal = self._flags, self._terminal
+        output.attach(terminal, self._progress)
+        mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
+        with opened(
+            self._app.settings, terminal, mode, dry_run=flags["dry_run"], meanwhile=_import_machinery
+        ) as session:
+            parent = None if flags["stdin"] else self._find_parent(session)
+            session.repository.load_index(terminal)
+            if session.interrupted_before:
+                from pyrestic.operations.salvage import salvage
+
+                salvage(session.repository, terminal)
+            with terminal.show(self._progress):
+                result = self._run_stream(session, parent) if self._streamed else self._run_files(session, parent)
+        output.finish(terminal, result, dry_run=flags["dry_run"])
+        return 0 if complete and not terminal.error_count else INCOMPLETE
+
+    def _find_hostname(self) -> str:
+        given = self._flags["host"] if self._flags["host"] is not None else self._flags["hostname"]
+        named = given if given is not None else self._app.settings.environment.get("RESTIC_HOST", "")
+        return named or current_identity().hostname
+
+    def _make_selector(self) -> BackupSelector:
+        flags = self._flags
+        by_path = select.reject_patterns(select.Patterns(flags["exclude"], flags["iexclude"]))
+        own_cache = cache_base(self._app.settings)
+        if own_cache:
+            by_path.append(select.reject_folder(os.fsencode(os.path.abspath(own_cache))))
+        by_status = []
+        if flags["one_file_system"] and not self._streamed:
+            by_status.append(select.reject_other_devices(self._targets))
+        if flags["exclude_larger_than"]:
+            by_status.append(select.reject_larger_than(parse_size(flags["exclude_larger_than"])))
+        rules = [*flags["exclude_if_present"], *([select.CACHE_TAG] if flags["exclude_caches"] else [])]
+        by_status += [select.reject_if_present(rule, self._terminal.complain) for rule in rules]
+        return BackupSelector(by_path, by_status, os.getcwdb())
+
+    def _find_parent(self, session: Session) -> StoredSnapshot | None:
+        """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
+        flags, terminal = self._flags, self._terminal
+        found: StoredSnapshot | None = None
+        if flags["parent"] and not flags["force"]:
+            found, _ = find_snapshot(session.repository, flags["parent"], SnapshotFilter(), terminal)
+        elif not flags["force"]:
+            grouping: GroupBy = flags["group_by"]
+            wanted = SnapshotFilter(
+                hosts=(self._hostname,) if grouping.host else (),
+                tags=(tuple(self._tags),) if grouping.tags else (),
+                paths=tuple(self._paths) if grouping.paths else (),
+                not_after_ns=self._time_ns,
+            )
+            found = find_latest(session.repository, wanted, terminal)
+        if found is None:
+            terminal.note("no parent snapshot found, will read all files\n")
+        else:
+            terminal.note(f"using parent snapshot {short(found.id)}\n")
+        return found
+
+    def _options(self) -> "BackupOptions":
+        from pyrestic.operations.archive_tree import ArchiveOptions
+        from pyrestic.operations.backup import BackupOptions
+
+        flags = self._flags
+        who = current_identity()
+        folder = code_folder(self._app.settings)
+        return BackupOptions(
+            time_ns=self._time_ns,
+            targets=self._paths,
+            hostname=self._hostname,
+            username=who.username,
+            uid=who.uid,
+            gid=who.gid,
+            tags=self._tags,
+            excludes=list(flags["exclude"]),
+            program_version=f"pyrestic {__version__}",
+            skip_if_unchanged=flags["skip_if_unchanged"],
+            archive=ArchiveOptions(
+                with_atime=flags["with_atime"],
+                ignore_ctime=flags["ignore_ctime"],
+                ignore_inode=flags["ignore_inode"],
+                read_concurrency=flags["read_concurrency"],
+                chunker_engine=chunker_engine(folder) if folder else None,
+            ),
+        )
+
+    def _run_files(self, session: Session, parent: StoredSnapshot | None) -> "BackupResult":
+        from pyrestic.operations.backup import backup
+
+        tree = scan.resolve(self._targets)
+        stop = threading.Event()
+        scanner = threading.Thread(target=self._scan, args=(tree, stop), name="scan", daemon=True)
+        scans = not self._flags["no_scan"] and output.wants_totals(self._terminal)
+        if scans:
+            scanner.start()
+        try:
+            return backup(
+                session.repository,
+                tree,
+                self._selector,
+                self._options(),
+                self._terminal,
+                self._progress,
+                parent=parent,
+                on_item=output.item_printer(self._terminal),
+                before_snapshot=session.ensure_locked,
+            )
+        finally:
+            stop.set()
+            if scans:
+                scanner.join()
+
+    def _scan(self, tree: SourceTree, stop: threading.Event) -> None:
+        started = time.monotonic()
+        progress = self._progress
+
+        def found(totals: Totals) -> None:
+            progress.total_files, progress.total_bytes = totals.files, totals.length
+
+        scan.measure(tree, self._selector.by_path, self._selector.by_status, found, stop.is_set)
+        if not stop.is_set():
+            progress.scan_finished = True
+            progress.total = progress.total_bytes
+            output.scan_finished(self._terminal, progress, time.monotonic() - started)
+
+    def _run_stream(self, session: Session, parent: StoredSnapshot | None) -> "BackupResult":
+        from pyrestic.operations.backup import backup_stream
+
+        name = os.fsencode(self._flags["stdin_filename"]).strip(b"/")
+        if not name or b"/" in name:
+            raise UsageError(f"{self._flags['stdin_filename']!r} is not a file name")
+        read_into, finish = _open_stream(self._command)
+        return backup_stream(
+            session.repository,
+            name,
+            read_into,
+            self._options(),
+            self._terminal,
+            self._progress,
+            finish=finish,
+            parent=parent,
+            on_item=output.item_printer(self._terminal),
+            before_snapshot=session.ensure_locked,
+        )
+
+
+def _import_machinery() -> None:
+    importlib.import_module("pyrestic.operations.backup")
+
+
+def _open_stream(command: tuple[str, ...]) -> tuple[Callable[[memoryview], int], Callable[[], None]]:
+    """Return what reads standard input or a command's output, and what raises if the command failed."""
+    if not command:
+        descriptor = sys.stdin.fileno()
+        return lambda view: os.readv(descriptor, [view]), lambda: None
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
+    except OSError as error:
+        raise LocalFileError(f"the command {command[0]!r} could not be started: {error.strerror}") from error
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    descriptor = process.stdout.fileno()
+
+    def finish() -> None:
+        code = process.wait()
+        if code != 0:
+            raise PyresticError(f"command failed: exit status {code}; no snapshot was made")
+
+    return lambda view: os.readv(descriptor, [view]), finish

@@ -1,0 +1,90 @@
+"""The second repository of init and copy: --from-repo and the like, their variables, and the older names of both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from pyrestic.cli.flags import OldOption
+from pyrestic.cli.options import Settings
+from pyrestic.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Names(NamedTuple):
+    """A way to name the second repository: of flags and variables, {} stands for what is named."""
+
+    flag: str
+    variable: str
+
+
+_NEW = _Names("from_{}", "RESTIC_FROM_{}")
+_OLD = _Names("{}2", "RESTIC_{}2")
+_VARIABLES = {
+    "repo": "REPOSITORY",
+    "repository_file": "REPOSITORY_FILE",
+    "password_file": "PASSWORD_FILE",
+    "password_command": "PASSWORD_COMMAND",
+    "key_hint": "KEY_HINT",
+}
+_HELP = {
+    "repo": "the other repository",
+    "repository_file": "file that says where it is",
+    "password_file": "file with its password",
+    "password_command": "command that prints its password",
+    "key_hint": "ID of the key to try first",
+}
+
+
+def secondary_flags(command: F) -> F:
+    """Give a command the flags that name a second repository."""
+    for name, text in _HELP.items():
+        flag = name.replace("_", "-")
+        advice = f"use --{flag} or --from-{flag} instead"
+        if name in ("repo", "repository_file"):
+            command = click.option(f"--{flag}2", cls=OldOption, advice=advice)(command)
+        else:
+            command = click.option(f"--{flag}2", hidden=True)(command)
+        variable = _NEW.variable.format(_VARIABLES[name])
+        command = click.option(f"--from-{flag}", help=f"{text} (${variable})")(command)
+    return click.option("--from-insecure-no-password", is_flag=True, help="it has an empty password")(command)
+
+
+def is_named(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Tell whether a second repository is named."""
+    return any(
+        _collect(names, flags, environment)[place] for names in (_NEW, _OLD) for place in ("repo", "repository_file")
+    )
+
+
+def secondary_settings(flags: Mapping[str, Any], settings: Settings) -> Settings:
+    """Return the settings for the second repository; raise UsageError if nothing, or too much, says which it is."""
+    environment = settings.environment
+    if not is_named(flags, environment):
+        raise UsageError("Please specify a source repository location (--from-repo or --from-repository-file)")
+    new, old = _collect(_NEW, flags, environment), _collect(_OLD, flags, environment)
+    is_new = any(new.values()) or bool(flags["from_insecure_no_password"])
+    if is_new and any(old.values()):
+        raise UsageError("Option groups repo2 and from-repo are mutually exclusive, please specify only one")
+    names, chosen = (_NEW, new) if is_new else (_OLD, old)
+    if chosen["repo"] and chosen["repository_file"]:
+        both = " and ".join("--" + names.flag.format(name).replace("_", "-") for name in ("repo", "repository_file"))
+        raise UsageError(f"Options {both} are mutually exclusive, please specify only one")
+    password = environment.get(names.variable.format("PASSWORD"), "")
+    return replace(
+        settings,
+        environment={**environment, "RESTIC_PASSWORD": password},
+        insecure_no_password=is_new and bool(flags["from_insecure_no_password"]),
+        **chosen,
+    )
+
+
+def _collect(names: _Names, flags: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return what one group of flags says, and the environment where they are silent."""
+    found = {}
+    for name, variable in _VARIABLES.items():
+        value = flags[names.flag.format(name)]
+        found[name] = environment.get(names.variable.format(variable), "") if value is None else value
+    return found
