@@ -41,9 +41,19 @@ def make_tables(polynomial: int) -> Tables:
     """Return the tables of a polynomial of degree 53."""
     if degree(polynomial) != DEGREE:
         raise UsageError(f"a chunker polynomial has degree {DEGREE}, not {degree(polynomial)}")
-    out = [modulo(byte << 8 * (WINDOW - 1), polynomial) for byte in range(256)]
-    mod = [modulo(byte << DEGREE, polynomial) | byte << DEGREE for byte in range(256)]
-    return Tables(np.array(out, dtype=np.uint64), np.array(mod, dtype=np.uint64))
+    out = _linear(lambda byte: modulo(byte << 8 * (WINDOW - 1), polynomial))
+    mod = _linear(lambda byte: modulo(byte << DEGREE, polynomial) | byte << DEGREE)
+    return Tables(out, mod)
+
+
+def _linear(value: Callable[[int], int]) -> NDArray[np.uint64]:
+    """Return the values of all bytes for a function that is linear in their bits: those of eight bytes are enough."""
+    table = [0] * 256
+    for bit in range(8):
+        one = value(1 << bit)
+        for byte in range(1 << bit):
+            table[1 << bit | byte] = table[byte] ^ one
+    return np.array(table, dtype=np.uint64)
 
 
 @lru_cache(maxsize=2)

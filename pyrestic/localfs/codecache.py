@@ -11,23 +11,26 @@ import os
 import platform
 import stat
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from pyrestic.format.chunker import FirstCut, has_numba
+if TYPE_CHECKING:
+    # At run time only when a long file comes: it brings numpy.
+    from pyrestic.format.chunker import FirstCut
 
 _MAX_BYTES = 64 << 10
 
 
-def chunker_engine(folder: str) -> Callable[[], FirstCut] | None:
+def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
     """Return what gives the fast engine when it is first needed, None if this installation has no compiler.
 
     `folder` is where the code is kept; it is made if it is missing. Trouble with it only costs time.
     """
-    if not has_numba():
+    if importlib.util.find_spec("numba") is None:
         return None
     return lambda: _load(folder)
 
 
-def _load(folder: str) -> FirstCut:
+def _load(folder: str) -> "FirstCut":
     from pyrestic.format.chunker_code import load_code
 
     path = os.path.join(folder, f"chunker-{_tag()}")
