@@ -1,0 +1,23 @@
+"""A repository whose password costs no time to check, for tests that run a program many times."""
+
+from pathlib import Path
+
+from pyrestic.backend.local import LocalBackend
+from pyrestic.format.keyfile import ScryptParams
+from pyrestic.repository.repository import Repository
+from tests.support.restic import PASSWORD
+
+
+def make_quick_repository(folder: Path) -> Path:
+    """Make an empty repository that every restic opens, with the weakest key that is one; return its folder."""
+    backend = LocalBackend(str(folder))
+    backend.create()
+    Repository.create(
+        backend,
+        PASSWORD,
+        hostname="host",
+        username="user",
+        created="2024-01-01T00:00:00Z",
+        params=ScryptParams(2, 8, 1),
+    )
+    return folder
