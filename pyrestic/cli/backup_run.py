@@ -45,8 +45,8 @@ class Backup:
         self._streamed = flags["stdin"] or flags["stdin_from_command"]
         self._hostname = self._find_hostname()
         self._tags = [tag for tags in parse_tags(flags["tag"]) for tag in tags if tag]
-        folder = os.getcwdb()
-        self._paths = [os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets]
+        self._folder = scan.working_directory(app.settings.environment)
+        self._paths = [os.fsdecode(scan.clean(os.path.join(self._folder, target))) for target in targets]
         # Bad patterns and rules are told before a password is asked for.
         self._selector = self._make_selector()
         self._progress = BackupProgress("backup", "B")
@@ -83,12 +83,12 @@ class Backup:
             by_path.append(select.reject_folder(os.fsencode(os.path.abspath(own_cache))))
         by_status = []
         if flags["one_file_system"] and not self._streamed:
-            by_status.append(select.reject_other_devices(self._targets))
+            by_status.append(select.reject_other_devices(self._targets, self._folder))
         if flags["exclude_larger_than"]:
             by_status.append(select.reject_larger_than(parse_size(flags["exclude_larger_than"])))
         rules = [*flags["exclude_if_present"], *([select.CACHE_TAG] if flags["exclude_caches"] else [])]
         by_status += [select.reject_if_present(rule, self._terminal.complain) for rule in rules]
-        return BackupSelector(by_path, by_status, os.getcwdb())
+        return BackupSelector(by_path, by_status, self._folder)
 
     def _find_parent(self, session: Session) -> StoredSnapshot | None:
         """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
@@ -126,7 +126,7 @@ class Backup:
             uid=who.uid,
             gid=who.gid,
             tags=self._tags,
-            excludes=list(flags["exclude"]),
+            excludes=list(flags["named_excludes"]),
             program_version=f"pyrestic {__version__}",
             skip_if_unchanged=flags["skip_if_unchanged"],
             archive=ArchiveOptions(

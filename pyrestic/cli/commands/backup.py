@@ -60,6 +60,8 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     _check(app, sources, flags)
     targets, complete = _targets(app, sources, flags)
     flags["read_concurrency"] = _concurrency(app, flags)
+    # A snapshot names the patterns of --exclude itself, not those that came from files.
+    flags["named_excludes"] = flags["exclude"]
     flags["exclude"] += tuple(textfile.read_patterns(flags["exclude_file"], app.settings.environment))
     flags["iexclude"] += tuple(textfile.read_patterns(flags["iexclude_file"], app.settings.environment))
     # Imported by the first step that needs the repository, behind the derivation of the key.
