@@ -20,13 +20,19 @@ _KEPT_FOLDERS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Patterns of one kind, to exclude or to include: those that tell upper from lower case and those that do not."""
+    """Patterns of one kind, those that tell upper from lower case and those that do not.
+
+    `option` is "exclude" or "include", for errors.
+    """
 
     exact: Sequence[str] = ()
     any_case: Sequence[str] = ()
+    option: str = "exclude"
 
     def lists(self) -> list[PatternList]:
-        """Return the compiled lists; raise UsageError for a malformed pattern."""
+        """Return the compiled lists; raise UsageError with all malformed patterns of a list."""
+        check_patterns(self.any_case, f"--i{self.option}")
+        check_patterns(self.exact, f"--{self.option}")
         found = []
         if self.any_case:
             found.append(PatternList(self.any_case, ignore_case=True))

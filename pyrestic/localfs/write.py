@@ -164,9 +164,13 @@ class TargetWriter:
 
     def write_small_file(self, location: bytes, data: bytes, node: Node | None = None) -> None:
         """Write a whole file and, if node is given, restore its metadata, all in one go."""
+        key, _, name = location.rpartition(b"/")
         try:
-            with self._parent(location) as (folder, name):
-                descriptor, is_new = self._create(folder, name, location)
+            _check_name(name)
+            # Not self._parent: a context manager costs as much as a system call, which counts here.
+            folder = self._folders.acquire(key, self._open_folder)
+            try:
+                descriptor, is_new = self._create(folder.descriptor, name, location)
                 try:
                     _write_all(descriptor, data, 0)
                     if not is_new:
@@ -175,6 +179,8 @@ class TargetWriter:
                         self.metadata.apply_to_open(descriptor, node)
                 finally:
                     os.close(descriptor)
+            finally:
+                self._folders.release(folder)
         except (OSError, ValueError) as error:
             raise self._failure(location, "written", error) from error
 

@@ -33,6 +33,13 @@ def test_patterns_of_both_kinds_reject() -> None:
     assert not selector.by_path(b"/a/x.jpg")
 
 
+def test_malformed_patterns_are_named_with_their_option() -> None:
+    with pytest.raises(UsageError, match=r"--exclude: invalid pattern\(s\) provided:\n\[a\n\[b"):
+        select.reject_patterns(Patterns(["[a", "ok", "[b"]))
+    with pytest.raises(UsageError, match="--iinclude: invalid"):
+        select.restore_selector(Patterns([], ["["], "include"), Patterns())
+
+
 def test_our_own_cache_is_rejected_with_all_below_it() -> None:
     reject = select.reject_folder(b"/home/me/.cache/restic/")
     assert reject(b"/home/me/.cache/restic")

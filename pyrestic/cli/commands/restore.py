@@ -104,7 +104,7 @@ def _selector(app: App, flags: Flags) -> Select | None:
     def patterns(name: str) -> Patterns:
         exact = [*flags[name], *read_patterns(flags[f"{name}_file"], environment)]
         any_case = [*flags[f"i{name}"], *read_patterns(flags[f"i{name}_file"], environment)]
-        return Patterns(tuple(exact), tuple(any_case))
+        return Patterns(tuple(exact), tuple(any_case), name)
 
     return restore_selector(patterns("include"), patterns("exclude"))
 
