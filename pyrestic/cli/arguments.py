@@ -64,7 +64,7 @@ def parse_size(text: str) -> int:
             f'strconv.ParseInt: parsing "{digits}": invalid syntax' if text else "expected size, got empty string"
         )
     size = int(digits) * (unit or 1)
-    if not -(1 << 63) <= size < 1 << 63:
+    if not 0 <= size < 1 << 63:
         raise UsageError(f'ParseSize: "{digits}": value out of range')
     return size
 

@@ -17,15 +17,21 @@ from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.target_files import (
+    PRIVATE_FILE,
+    WRITE_FLAGS,
+    make_node,
+    set_length,
+    take_over,
+    write_all,
+    write_sparse,
+)
 
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_WRITE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CREATE_FLAGS = _WRITE_FLAGS | os.O_CREAT | os.O_EXCL
-_PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
-_BLOCK = 4096
-_NO_BLOCK = bytes(_BLOCK)
+_CREATE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
+_PRIVATE_FOLDER = 0o700
 
 
 class TargetWriter:
@@ -172,7 +178,7 @@ class TargetWriter:
             try:
                 descriptor, is_new = self._create(folder.descriptor, name, location)
                 try:
-                    _write_all(descriptor, data, 0)
+                    write_all(descriptor, data, 0)
                     if not is_new:
                         os.ftruncate(descriptor, len(data))
                     if node is not None:
@@ -196,7 +202,7 @@ class TargetWriter:
                 descriptor, is_new = self._create(folder, name, location)
                 used = self._files.add(location, OpenDescriptor(descriptor))
                 try:
-                    _set_length(used.descriptor, length, is_new=is_new, sparse=sparse)
+                    set_length(used.descriptor, length, is_new=is_new, sparse=sparse)
                 finally:
                     self._files.release(used)
         except (OSError, ValueError) as error:
@@ -208,9 +214,9 @@ class TargetWriter:
             used = self._files.acquire(location, self._open_file)
             try:
                 if sparse:
-                    _write_sparse(used.descriptor, data, offset)
+                    write_sparse(used.descriptor, data, offset)
                 else:
-                    _write_all(used.descriptor, data, offset)
+                    write_all(used.descriptor, data, offset)
             finally:
                 self._files.release(used)
         except (OSError, ValueError) as error:
@@ -222,18 +228,18 @@ class TargetWriter:
 
     def _open_file(self, location: bytes) -> int:
         with self._parent(location) as (folder, name):
-            return os.open(name, _WRITE_FLAGS, dir_fd=folder)
+            return os.open(name, WRITE_FLAGS, dir_fd=folder)
 
     def _create(self, folder: int, name: bytes, location: bytes) -> tuple[int, bool]:
         """Return a descriptor for writing, and whether the file is new."""
         try:
-            return os.open(name, _CREATE_FLAGS, _PRIVATE_FILE, dir_fd=folder), True
+            return os.open(name, _CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
         except FileExistsError:
-            descriptor = _take_over(folder, name)
+            descriptor = take_over(folder, name)
         if descriptor is not None:
             return descriptor, False
         self._clear(folder, name, location)
-        return os.open(name, _CREATE_FLAGS, _PRIVATE_FILE, dir_fd=folder), True
+        return os.open(name, _CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
 
     def _clear(self, folder: int, name: bytes, location: bytes) -> None:
         """Remove what stands in the way."""
@@ -258,7 +264,7 @@ class TargetWriter:
         try:
             with self._parent(location) as (folder, name):
                 self._clear(folder, name, location)
-                _make_node(folder, name, node)
+                make_node(folder, name, node)
                 self.metadata.apply(folder, name, node)
         except (OSError, ValueError) as error:
             raise self._failure(location, "made", error) from error
@@ -332,77 +338,3 @@ def _key(location: bytes) -> bytes:
 def _check_name(name: bytes) -> None:
     if name in (b"", b".", b".."):
         raise OSError(errno.EINVAL, "a name in the snapshot would lead out of the target")
-
-
-def _take_over(folder: int, name: bytes) -> int | None:
-    """Open an existing file for writing; None if it has to be replaced: other type, several links, running program."""
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        return None
-    try:
-        descriptor = os.open(name, _WRITE_FLAGS, dir_fd=folder)
-    except PermissionError:
-        _allow_writing(folder, name)
-        descriptor = os.open(name, _WRITE_FLAGS, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in (errno.ETXTBSY, errno.ELOOP):
-            raise
-        return None
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _allow_writing(folder: int, name: bytes) -> None:
-    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.chmod(b"/proc/self/fd/%d" % descriptor, _PRIVATE_FILE)
-    finally:
-        os.close(descriptor)
-
-
-def _set_length(descriptor: int, length: int, *, is_new: bool, sparse: bool) -> None:
-    if sparse:
-        if not is_new:
-            os.ftruncate(descriptor, 0)
-        os.ftruncate(descriptor, length)
-    elif not is_new and os.fstat(descriptor).st_size > length:
-        os.ftruncate(descriptor, length)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    written = os.pwrite(descriptor, data, offset)
-    if written < len(data):
-        rest = memoryview(data)[written:]
-        while rest:
-            offset += written
-            written = os.pwrite(descriptor, rest, offset)
-            rest = rest[written:]
-
-
-def _write_sparse(descriptor: int, data: bytes, offset: int) -> None:
-    """Write only the blocks, as they lie in the file, that are not all zeros."""
-    start = position = 0
-    while position < len(data):
-        end = min(len(data), position + _BLOCK - (offset + position) % _BLOCK)
-        if data[position:end] == _NO_BLOCK[: end - position]:
-            if start < position:
-                _write_all(descriptor, data[start:position], offset + start)
-            start = end
-        position = end
-    if start < len(data):
-        _write_all(descriptor, data[start:], offset + start)
-
-
-def _make_node(folder: int, name: bytes, node: Node) -> None:
-    if node.type == nodes.SYMLINK:
-        os.symlink(node.raw_linktarget, name, dir_fd=folder)
-    elif node.type == nodes.FIFO:
-        os.mkfifo(name, _PRIVATE_FILE, dir_fd=folder)
-    elif node.type in (nodes.DEVICE, nodes.CHARACTER_DEVICE):
-        kind = stat.S_IFBLK if node.type == nodes.DEVICE else stat.S_IFCHR
-        os.mknod(name, kind | _PRIVATE_FILE, node.device, dir_fd=folder)
-    else:
-        raise OSError(errno.EINVAL, f"a file of type {node.type!r} cannot be restored")

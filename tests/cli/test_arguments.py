@@ -49,7 +49,7 @@ def test_sizes_count_in_1024(text: str, length: int) -> None:
     assert parse_size(text) == length
 
 
-@pytest.mark.parametrize("text", ["", "k", "1.5M", "1KB", "1 M", "x", "9999999999T"])
+@pytest.mark.parametrize("text", ["", "k", "1.5M", "1KB", "1 M", "x", "9999999999T", "-1"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
