@@ -87,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     state: dict[str, Any] = {}
     try:
-        result = program.main(args=arguments, prog_name=_own_name(), standalone_mode=False, obj=state)
+        code = _run_command(arguments, state)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return code
     except (KeyboardInterrupt, click.Abort):
         _tell(INTERRUPTED, "interrupted", as_json=bool(state.get("as_json")))
         return INTERRUPTED
@@ -99,6 +99,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _tell_error(error, as_json=bool(state.get("as_json")))
+
+
+def _run_command(arguments: list[str], state: dict[str, Any]) -> int:
+    name = _own_name()
+    if f"_{name.upper()}_COMPLETE" in os.environ:
+        program.main(arguments, prog_name=name, obj=state)
+    # Not by click's own main, which has its own mind about pipes that break.
+    try:
+        with program.make_context(name, arguments, obj=state) as context:
+            result = program.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    return result if isinstance(result, int) else 0
 
 
 def _own_name() -> str:

@@ -62,7 +62,10 @@ def ask(prompt: str) -> str:
     Raises EmptyPasswordError.
     """
     if on_terminal():
-        password = getpass.getpass(prompt)
+        try:
+            password = getpass.getpass(prompt)
+        except EOFError:
+            password = ""
     else:
         if sys.stdout.isatty():
             sys.stdout.write("reading repository password from stdin\n")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class Caller:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.cwd = folder
         self.repository = folder / "repository"
         self.environment = {
             "HOME": str(folder),
@@ -45,6 +47,7 @@ class Caller:
             "RESTIC_REPOSITORY": str(self.repository),
             "RESTIC_PASSWORD": PASSWORD,
             "PATH": os.environ["PATH"],
+            "TZ": "UTC",
         }
 
     def create(self, *, version: int = 2, password: str = PASSWORD, name: str = "repository") -> Path:
@@ -68,6 +71,7 @@ class Caller:
         values = {name: value for name, value in merged.items() if value is not None}
         out, err = _Stream(), _Stream()
         with (
+            contextlib.chdir(self.cwd),
             _environment(values),
             mock.patch("sys.stdin", io.StringIO(stdin)),
             contextlib.redirect_stdout(out),
@@ -94,4 +98,9 @@ class _Stream(io.TextIOWrapper):
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     with mock.patch.dict(os.environ, values, clear=True):
-        yield
+        time.tzset()
+        try:
+            yield
+        finally:
+            os.environ.pop("TZ", None)
+            time.tzset()
