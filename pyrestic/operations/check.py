@@ -5,8 +5,9 @@ index would tidy up (restic's documentation, "Checking integrity and consistency
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,9 +18,10 @@ from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, parse_id, short
-from pyrestic.operations.check_pack import check_pack, expected_length
+from pyrestic.operations.check_pack import check_pack, expected_length, fetch_pack
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.loader import SMALL_BLOB
 from pyrestic.repository.repository import Repository
 
 
@@ -182,28 +184,42 @@ class Check:
     def read(self, packs: dict[ID, int]) -> None:
         """Read packs whole and verify every byte."""
         progress = Progress("packs", "packs", len(packs))
-        workers = max(2, self._repository.backend.connections)
-        running: set[Future[None]] = set()
+        repository = self._repository
+        workers = max(2, repository.backend.connections)
+        running: deque[tuple[ID, list[HeaderEntry], Future[bytes | DamageError] | Future[None]]] = deque()
 
         def work(pack: ID, entries: list[HeaderEntry]) -> None:
-            self._read_pack(pack, entries)
+            self._read_pack(pack, entries, None)
             progress.done += 1
 
+        def finish() -> None:
+            pack, entries, future = running.popleft()
+            try:
+                fetched = future.result()
+            except BackendError:
+                self._read_pack(pack, entries, None)
+                fetched = None
+            if fetched is not None:
+                self._read_pack(pack, entries, fetched)
+                progress.done += 1
+
         with self._report.show(progress), ThreadPoolExecutor(workers, "check") as pool:
-            for pack, entries in self._repository.index.by_pack():
+            for pack, entries in repository.index.by_pack():
                 if pack not in packs:
                     continue
-                if len(running) >= 2 * workers:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                running.add(pool.submit(work, pack, entries))
-            for future in running:
-                future.result()
+                if len(running) == workers:
+                    finish()
+                if packs[pack] < SMALL_BLOB * len(entries):
+                    # Packs of small blobs are fetched ahead, and verified here: see Loader.load_many.
+                    running.append((pack, entries, pool.submit(fetch_pack, repository, pack, entries)))
+                else:
+                    running.append((pack, entries, pool.submit(work, pack, entries)))
+            while running:
+                finish()
 
-    def _read_pack(self, pack: ID, entries: list[HeaderEntry]) -> None:
+    def _read_pack(self, pack: ID, entries: list[HeaderEntry], fetched: bytes | DamageError | None) -> None:
         try:
-            faults = check_pack(self._repository, pack, entries)
+            faults = check_pack(self._repository, pack, entries, fetched)
         except (BackendError, DamageError) as error:
             self._error(f"pack {pack.hex()}: download error: {error}")
             return

@@ -17,34 +17,42 @@ def expected_length(entries: list[HeaderEntry]) -> int:
     return sum(entry.length for entry in entries) + header + OVERHEAD + TRAILER_LENGTH
 
 
-def check_pack(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> list[str]:
+def fetch_pack(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> bytes | DamageError:
+    """Return a pack as long as the index says it is, or what is wrong with its length; raise BackendError."""
+    try:
+        return repository.backend.load(Handle(FileType.PACK, pack.hex()), 0, expected_length(entries))
+    except DamageError as error:
+        return error
+
+
+def check_pack(
+    repository: Repository, pack: ID, entries: list[HeaderEntry], fetched: bytes | DamageError | None = None
+) -> list[str]:
     """Return what is wrong with a pack that the index says holds these blobs; raise BackendError if it is not there.
 
-    What goes wrong once is tried a second time, past the cache: it may have happened on the way.
+    `fetched` is what fetch_pack returned. What goes wrong once is tried a second time, past the cache: it may have
+    happened on the way.
     """
-    faults = _check(repository, pack, entries)
+    faults = _check(repository, pack, entries, fetch_pack(repository, pack, entries) if fetched is None else fetched)
     if not faults:
         return []
     forget: Callable[[Handle], None] | None = getattr(repository.backend, "forget", None)
     if forget is not None:
         forget(Handle(FileType.PACK, pack.hex()))
-    again = _check(repository, pack, entries)
+    again = _check(repository, pack, entries, fetch_pack(repository, pack, entries))
     return again or [f"check successful on second attempt, original error: {faults[0]}"]
 
 
-def _check(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> list[str]:
+def _check(repository: Repository, pack: ID, entries: list[HeaderEntry], data: bytes | DamageError) -> list[str]:
     faults = []
-    length = expected_length(entries)
     end = 0
     for entry in entries:
         if entry.offset != end:
             faults.append("index for pack contains gaps / overlapping blobs")
             break
         end = entry.offset + entry.length
-    try:
-        data = repository.backend.load(Handle(FileType.PACK, pack.hex()), 0, length)
-    except DamageError as error:
-        return [*faults, f"partial download error: {error}"]
+    if isinstance(data, DamageError):
+        return [*faults, f"partial download error: {data}"]
     faults += _check_blobs(repository, memoryview(data), entries)
     actual = hash_id(data)
     if actual != pack:

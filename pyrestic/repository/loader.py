@@ -7,8 +7,9 @@ of threads.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from pyrestic.backend.base import Backend
@@ -20,6 +21,7 @@ from pyrestic.repository.index import Index, PackedBlob
 
 MAX_GAP = 1 << 20
 MAX_REQUEST = 32 << 20
+SMALL_BLOB = 64 << 10
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
@@ -110,43 +112,59 @@ class Loader:
         assert failure is not None  # noqa: S101 - places is not empty
         raise failure
 
-    def load_many(
-        self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail, *, workers: int | None = None
-    ) -> None:
-        """Load all blobs of the ranges on several threads and pass each to `deliver` on the thread that loaded it.
+    def load_many(self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail) -> None:
+        """Load all blobs of the ranges and pass each to `deliver`, by the calling thread or another one.
 
         A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
         """
-        source = iter(ranges)
-        lock = threading.Lock()
         stop = threading.Event()
-
-        def work() -> None:
-            while not stop.is_set():
-                with lock:
-                    request = next(source, None)
-                if request is None:
-                    return
-                try:
-                    self._load_range(request, deliver, fail, stop)
-                except BaseException:
-                    stop.set()
-                    raise
-
-        count = workers or self._backend.connections
+        count = self._backend.connections
         with ThreadPoolExecutor(count, "load") as pool:
-            futures = [pool.submit(work) for _ in range(count)]
+            running: deque[tuple[PackRange, Future[bytes | None]]] = deque()
             try:
-                for future in futures:
-                    future.result()
+                for request in ranges:
+                    if len(running) == count:
+                        self._finish_range(*running.popleft(), deliver, fail, stop)
+                    if request.length < SMALL_BLOB * len(request.blobs):
+                        running.append((request, pool.submit(self._fetch, request)))
+                    else:
+                        running.append((request, pool.submit(self._load_range, request, deliver, fail, stop)))
+                while running:
+                    self._finish_range(*running.popleft(), deliver, fail, stop)
             finally:
                 stop.set()
 
-    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> None:
+    def _finish_range(
+        self,
+        request: PackRange,
+        future: "Future[bytes | None]",
+        deliver: Deliver,
+        fail: Fail,
+        stop: threading.Event,
+    ) -> None:
+        """Wait for a range; if its blobs are small it was only fetched, and they are decoded here.
+
+        Threads that handle small blobs side by side spend their time handing Python's lock to one another.
+        """
+        data = future.result()
+        if data is not None:
+            self._decode_range(request, data, deliver, fail, stop)
+
+    def _fetch(self, request: PackRange) -> bytes:
+        """Return the bytes of a range, none if the pack cannot give them."""
         try:
-            data = memoryview(self._load_bytes(request.pack, request.blobs[0].type, request.offset, request.length))
+            return self._load_bytes(request.pack, request.blobs[0].type, request.offset, request.length)
         except (BackendError, DamageError):
-            data = memoryview(b"")
+            return b""
+
+    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> None:
+        if not stop.is_set():
+            self._decode_range(request, self._fetch(request), deliver, fail, stop)
+
+    def _decode_range(
+        self, request: PackRange, fetched: bytes, deliver: Deliver, fail: Fail, stop: threading.Event
+    ) -> None:
+        data = memoryview(fetched)
         start = request.offset
         for blob in request.blobs:
             if stop.is_set():
