@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 from pyrestic.errors import FormatError
+from pyrestic.format.printable import is_printable
 
 SECOND = 1_000_000_000
 _DAY = 86_400
@@ -18,8 +19,11 @@ _ESCAPED = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
     (b"&", b"\\u0026"),
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
+)
+_SEPARATORS_START = b"\xe2\x80"
+_SEPARATORS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
 )
 
 
@@ -27,6 +31,9 @@ def escape(document: bytes) -> bytes:
     """Return a JSON document with the characters escaped that Go escapes; none of them occurs outside strings."""
     for character, replacement in _ESCAPED:
         if character in document:
+            document = document.replace(character, replacement)
+    if _SEPARATORS_START in document:
+        for character, replacement in _SEPARATORS:
             document = document.replace(character, replacement)
     return document
 
@@ -93,24 +100,46 @@ def format_time(ns: int, offset_seconds: int) -> str:
     return f"{_second(second, offset_seconds)}.{digits}{_zone(offset_seconds)}"
 
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:(Z)|([+-])(\d\d):(\d\d))", re.ASCII)
-_MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)
+_FRACTION_AND_ZONE = re.compile(r"(?:[.,]([0-9]+))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))")
+_PREFIX_LENGTH = len("2006-01-02T15:04:05")
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def parse_time(text: str) -> int:
-    """Return the moment an RFC 3339 text names, in nanoseconds since 1970 (UTC); raise FormatError."""
+    """Return the moment an RFC 3339 text names, in nanoseconds since 1970 (UTC); raise FormatError.
+
+    Digits after the ninth are dropped, as Go does.
+    """
+    seconds = _parse_second(text[:_PREFIX_LENGTH])
+    match = _FRACTION_AND_ZONE.fullmatch(text, _PREFIX_LENGTH)
+    if match is None or seconds is None:
+        raise FormatError(f"{text[:60]!r} is not a time")
+    fraction, sign, hours, minutes = match.groups()
+    ns = seconds * SECOND
+    if fraction is not None:
+        ns += int(fraction[:9].ljust(9, "0"))
+    if sign is not None:
+        offset = int(hours) * 3600 + int(minutes) * 60
+        ns += (offset if sign == "-" else -offset) * SECOND
+    return ns
+
+
+@lru_cache(maxsize=1024)
+def _parse_second(text: str) -> int | None:
+    """Return a date and time of day as seconds since 1970, None for what no calendar and clock has."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise FormatError(f"{text[:60]!r} is not a time")
-    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
-    if not (1 <= month <= 12 and 1 <= day <= _MONTH_DAYS[month - 1] and hour < 24 and minute < 60 and second < 60):
-        raise FormatError(f"{text[:60]!r} is not a time")
-    offset = 0
-    if match[8] is None:
-        offset = (int(match[10]) * 60 + int(match[11])) * (60 if match[9] == "+" else -60)
-    fraction = int(((match[7] or "") + "000000000")[:9])
-    seconds = _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second - offset
-    return seconds * SECOND + fraction
+        return None
+    year, month, day, hour, minute, second = map(int, match.groups())
+    if not (1 <= month <= 12 and 1 <= day <= _month_days(year, month) and hour < 24 and minute < 60 and second < 60):
+        return None
+    return _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second
+
+
+def _month_days(year: int, month: int) -> int:
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 29 if month == 2 and is_leap else _MONTH_DAYS[month - 1]
 
 
 @lru_cache(maxsize=4096)
@@ -137,11 +166,12 @@ def quote_name(name: bytes) -> str:
     return "".join(map(_quote_character, name.decode("utf-8", "surrogateescape")))
 
 
+@lru_cache(maxsize=8192)
 def _quote_character(character: str) -> str:
     code = ord(character)
     if code in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[code]
-    if character.isprintable():
+    if is_printable(code):
         return character
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"

@@ -92,6 +92,23 @@ class Segment:
         """Return the blob ID of a row."""
         return int(self._first[row]).to_bytes(8, "big") + bytes(self._rest[row * 24 : row * 24 + 24])
 
+    def entries(self, rows: NDArray[np.intp]) -> list[HeaderEntry]:
+        """Return the blobs of some rows, in that order."""
+        first = self.first[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
+        ids = np.concatenate([first, self.rest[rows]], axis=1).tobytes()
+        return [
+            HeaderEntry(_TYPES[kind], ids[32 * row : 32 * row + 32], offset, length, plain_length or None)
+            for row, (kind, offset, length, plain_length) in enumerate(
+                zip(
+                    self.types[rows].tolist(),
+                    self.offsets[rows].tolist(),
+                    self.lengths[rows].tolist(),
+                    self.plain_lengths[rows].tolist(),
+                    strict=True,
+                )
+            )
+        ]
+
     def columns(self) -> Columns:
         """Return the rows as unsorted-style columns, for merging."""
         ids = np.empty((len(self), 32), dtype=np.uint8)
@@ -169,12 +186,17 @@ class Index:
             for segment, order in sorted_segments
         ]
         for pack, its_numbers in numbers.items():
-            entries: dict[HeaderEntry, None] = {}
-            for (segment, order), start in zip(sorted_segments, starts, strict=True):
-                for number in its_numbers:
-                    for row in order[start[number] : start[number + 1]].tolist():
-                        entries[self._entry(segment, row)] = None
-            yield pack, sorted(entries, key=lambda entry: entry.offset)
+            parts = [
+                segment.entries(order[start[number] : start[number + 1]])
+                for (segment, order), start in zip(sorted_segments, starts, strict=True)
+                for number in its_numbers
+                if start[number] < start[number + 1]
+            ]
+            if len(parts) == 1:
+                yield pack, parts[0]
+            else:
+                entries = dict.fromkeys(entry for part in parts for entry in part)
+                yield pack, sorted(entries, key=lambda entry: entry.offset)
 
     def add_columns(self, all_columns: list[Columns]) -> None:
         """Take the content of index files; each brings its own list of packs."""
@@ -222,10 +244,6 @@ class Index:
         while segments and len(segments[-1]) < _MERGE_FACTOR * len(segment):
             segment = Segment(_concatenate([segments.pop().columns(), segment.columns()]))
         self._segments = (*segments, segment)
-
-    def _entry(self, segment: Segment, row: int) -> HeaderEntry:
-        kind, identifier, _, offset, length, plain_length = self._place(segment, row)
-        return HeaderEntry(kind, identifier, offset, length, plain_length)
 
     def _place(self, segment: Segment, row: int) -> PackedBlob:
         return PackedBlob(
