@@ -8,6 +8,8 @@ that any bytes can be a name (restic design document, "Trees and Data").
 import re
 from functools import lru_cache
 
+import msgspec
+
 from pyrestic.errors import FormatError
 from pyrestic.format.printable import is_printable
 
@@ -20,6 +22,7 @@ _ESCAPED = (
     (b">", b"\\u003e"),
     (b"&", b"\\u0026"),
 )
+_WRONG_BYTE = re.compile("[\udc80-\udcff]")  # as surrogateescape gives them
 _SEPARATORS_START = b"\xe2\x80"
 _SEPARATORS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
@@ -40,17 +43,8 @@ def escape(document: bytes) -> bytes:
 
 def encode_invalid(raw: bytes) -> bytes:
     """Return the JSON string that Go writes for bytes that are not UTF-8: every wrong byte becomes `\\ufffd`."""
-    import msgspec
-
-    parts = re.split("([\udc80-\udcff])", raw.decode("utf-8", "surrogateescape"))
-    encoded = (
-        b"\\ufffd" if part[:1] >= "\udc80" and len(part) == 1 else _inner(msgspec.json.encode(part)) for part in parts
-    )
-    return b'"' + b"".join(encoded) + b'"'
-
-
-def _inner(quoted: bytes) -> bytes:
-    return quoted[1:-1]
+    pieces = _WRONG_BYTE.split(raw.decode("utf-8", "surrogateescape"))
+    return b'"' + b"\\ufffd".join(msgspec.json.encode(piece)[1:-1] for piece in pieces) + b'"'
 
 
 # Times
