@@ -47,6 +47,20 @@ def encode_invalid(raw: bytes) -> bytes:
     return b'"' + b"\\ufffd".join(msgspec.json.encode(piece)[1:-1] for piece in pieces) + b'"'
 
 
+def is_utf8(raw: bytes) -> bool:
+    """Tell whether bytes are valid UTF-8, by Python's definition, which is also Go's."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def replace_invalid(raw: bytes) -> bytes:
+    """Return bytes with every byte that is not part of valid UTF-8 replaced by U+FFFD, as Go's decoder does."""
+    return _WRONG_BYTE.sub("\ufffd", raw.decode("utf-8", "surrogateescape")).encode("utf-8")
+
+
 # Times
 
 

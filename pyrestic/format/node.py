@@ -6,9 +6,11 @@ a node that is read and written again costs no conversion and keeps its bytes.
 """
 
 import stat
+from typing import Annotated, TypeAlias
 
 import msgspec
 
+from pyrestic.errors import FormatError
 from pyrestic.format import gojson
 
 FILE, DIRECTORY, SYMLINK = "file", "dir", "symlink"
@@ -17,6 +19,11 @@ IRREGULAR, INVALID = "irregular", ""
 
 NO_TIME = "0001-01-01T00:00:00Z"
 """What Go writes for a time that was never set."""
+
+_Unsigned: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_Unsigned32: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+_Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Hex: TypeAlias = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
 
 # Go's FileMode bits (package io/fs), by the bits that stat gives.
 _GO_TYPES = {
@@ -57,7 +64,7 @@ class ExtendedAttribute(msgspec.Struct, gc=False):
     """An extended attribute; its value goes into JSON as base64."""
 
     name: str
-    value: bytes | None
+    value: bytes | None = None
 
 
 def _no_time() -> str:
@@ -68,31 +75,31 @@ def _no_content() -> None:
     return None
 
 
-class Node(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A file, folder or other thing. `mode` has Go's bits, `size` counts bytes."""
 
     name: str
     type: str
-    mode: int = 0
+    mode: _Unsigned32 = 0
     # Defaults made by a function are written even when nothing else was set, as Go does for these fields.
     mtime: str = msgspec.field(default_factory=_no_time)
     atime: str = msgspec.field(default_factory=_no_time)
     ctime: str = msgspec.field(default_factory=_no_time)
-    uid: int = msgspec.field(default_factory=int)
-    gid: int = msgspec.field(default_factory=int)
+    uid: _Unsigned32 = msgspec.field(default_factory=int)
+    gid: _Unsigned32 = msgspec.field(default_factory=int)
     user: str = ""
     group: str = ""
-    inode: int = 0
-    device_id: int = 0
-    size: int = 0
-    links: int = 0
+    inode: _Unsigned = 0
+    device_id: _Unsigned = 0
+    size: _Length = 0
+    links: _Unsigned = 0
     linktarget: str = ""
     linktarget_raw: bytes | None = None
     extended_attributes: list[ExtendedAttribute] | None = None
     generic_attributes: dict[str, msgspec.Raw] | None = None
-    device: int = 0
-    content: list[str] | None = msgspec.field(default_factory=_no_content)
-    subtree: str | None = None
+    device: _Unsigned = 0
+    content: list[_Hex] | None = msgspec.field(default_factory=_no_content)
+    subtree: _Hex | None = None
     error: str = ""
 
     @property
@@ -126,9 +133,24 @@ class Node(msgspec.Struct, kw_only=True, omit_defaults=True):
         return mode_from_go(self.mode)
 
     def same_as(self, other: "Node") -> bool:
-        """Tell whether nothing differs; times are compared as moments, whatever zone they are written in."""
-        if self == other:
-            return True
-        if self.mtime_ns != other.mtime_ns or self.atime_ns != other.atime_ns or self.ctime_ns != other.ctime_ns:
-            return False
-        return self == msgspec.structs.replace(other, mtime=self.mtime, atime=self.atime, ctime=self.ctime)
+        """Tell whether nothing differs, whatever zone times are written in and whatever order attributes have."""
+        return self == other or _in_one_form(self) == _in_one_form(other)
+
+
+def same_time(one: str, other: str) -> bool:
+    """Tell whether two times are the same moment; what is not a time equals only itself."""
+    return one == other or _moment(one) == _moment(other)
+
+
+def _moment(time: str) -> int | str:
+    try:
+        return gojson.parse_time(time)
+    except FormatError:
+        return time
+
+
+def _in_one_form(node: Node) -> tuple[list[int | str], list[ExtendedAttribute], Node]:
+    """Return what compares equal for nodes that say the same in different words."""
+    times = [_moment(time) for time in (node.mtime, node.atime, node.ctime)]
+    attributes = sorted(node.extended_attributes or (), key=lambda attribute: attribute.name)
+    return times, attributes, msgspec.structs.replace(node, mtime="", atime="", ctime="", extended_attributes=None)

@@ -1,5 +1,8 @@
 """Trees: the sorted entries of one folder as JSON (restic design document, "Trees and Data")."""
 
+from itertools import islice
+from operator import attrgetter, lt
+
 import msgspec
 
 from pyrestic.errors import FormatError
@@ -8,23 +11,33 @@ from pyrestic.format.node import Node
 
 
 class _Tree(msgspec.Struct):
-    nodes: list[Node]
+    # `repair snapshots` of restic 0.16 to 0.18 wrote null for a folder it had emptied.
+    nodes: list[Node] | None
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Tree)
+_raw_targets = attrgetter("linktarget_raw")
+_IMPOSSIBLE_NAMES = {"", ".", ".."}
 
 
 def encode_tree(nodes: list[Node]) -> bytes:
     """Return the bytes of a tree; raise FormatError unless names ascend strictly by their bytes."""
-    _check_order(nodes)
-    if any(node.linktarget_raw is not None for node in nodes):
+    names = _comparable_names(nodes)
+    if "" in names[:1] or not all(map(lt, names, islice(names, 1, None))):
+        raise FormatError(f"the entries of a folder are not in order: {_first_disorder(nodes, names)}")
+    if any(map(_raw_targets, nodes)):
         nodes = [node if node.linktarget_raw is None else _with_raw_target(node) for node in nodes]
     try:
         document = _encoder.encode(_Tree(nodes))
     except UnicodeEncodeError:
         document = _encoder.encode(_Tree([_with_raw_names(node) for node in nodes]))
     return gojson.escape(document) + b"\n"
+
+
+def _first_disorder(nodes: list[Node], names: list[str]) -> str:
+    place = next(number for number, name in enumerate(names) if name <= (names[number - 1] if number else ""))
+    return f"{nodes[place - 1].name!r} before {nodes[place].name!r}" if place else "the first has no name"
 
 
 def _with_raw_names(node: Node) -> Node:
@@ -45,36 +58,65 @@ def _raw_name(name: str) -> str | msgspec.Raw:
 
 
 def _with_raw_target(node: Node) -> Node:
-    target = msgspec.Raw(gojson.encode_invalid(node.raw_linktarget))
-    return msgspec.structs.replace(node, linktarget=target)
-
-
-def _check_order(nodes: list[Node]) -> None:
-    last = b""
-    for node in nodes:
-        name = gojson.unquote_name(node.name)
-        if name <= last:
-            raise FormatError(f"the entries {last!r} and {name!r} of a folder are not in order")
-        last = name
+    """Write a target that is not UTF-8 twice, as restic does: with its wrong bytes replaced, and whole in base64."""
+    raw = node.raw_linktarget
+    target = msgspec.Raw(gojson.encode_invalid(raw))
+    return msgspec.structs.replace(node, linktarget=target, linktarget_raw=None if gojson.is_utf8(raw) else raw)
 
 
 def parse_tree(data: bytes) -> list[Node]:
     """Return the nodes of a tree; unknown keys are passed over.
 
-    Raises FormatError if the JSON does not fit, or if a name is empty, `.`, `..`, has a slash or a NUL in it or comes
-    twice: such a tree cannot be restored, and no restic has written it.
+    Raises FormatError if the JSON does not fit, an ID is not one, or a name is empty, `.`, `..`, has a slash or a NUL
+    in it or comes twice: such a tree cannot be restored, and no restic has written it.
     """
-    try:
-        nodes = _decoder.decode(data).nodes
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"a tree cannot be read: {error}") from error
-    names = [gojson.unquote_name(node.name) for node in nodes]
-    for name in names:
-        if b"/" in name or b"\0" in name or name in (b"", b".", b".."):
-            raise FormatError(f"a tree holds an entry with the impossible name {name!r}")
+    nodes = _decode(data)
+    names = _comparable_names(nodes)
+    joined = "".join(names)
+    if "/" in joined or "\0" in joined or not _IMPOSSIBLE_NAMES.isdisjoint(names):
+        place = next(n for n, name in enumerate(names) if "/" in name or "\0" in name or name in _IMPOSSIBLE_NAMES)
+        raise FormatError(f"a tree holds an entry with the impossible name {nodes[place].name[:200]!r}")
     if len(set(names)) != len(names):
         raise FormatError("a tree holds two entries with the same name")
+    _check_ids(nodes)
     return nodes
+
+
+def _decode(data: bytes) -> list[Node]:
+    try:
+        try:
+            return _decoder.decode(data).nodes or []
+        except UnicodeDecodeError:
+            # Go replaces what is not UTF-8.
+            return _decoder.decode(gojson.replace_invalid(data)).nodes or []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"a tree cannot be read: {error}") from error
+
+
+def _comparable_names(nodes: list[Node]) -> list[str]:
+    """Return names, unquoted, as text that sorts like their bytes: code points do, and so does latin-1."""
+    names = [node.name for node in nodes]
+    joined = "".join(names)
+    if "\\" not in joined and '"' not in joined and "\n" not in joined:
+        return names
+    return [gojson.unquote_name(name).decode("latin-1") for name in names]
+
+
+def _check_ids(nodes: list[Node]) -> None:
+    """Raise FormatError unless every ID is lower-case hex; their lengths were looked at when they were decoded."""
+    found: list[str] = []
+    for node in nodes:
+        if node.content:
+            found += node.content
+        if node.subtree is not None:
+            found.append(node.subtree)
+    text = "".join(found)
+    try:
+        correct = bytes.fromhex(text).hex() == text
+    except ValueError:
+        correct = False
+    if not correct:
+        raise FormatError("a tree holds a content that is not an ID of 64 hex digits")
 
 
 def reproducible(data: bytes, nodes: list[Node]) -> bool:

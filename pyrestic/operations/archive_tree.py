@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format.chunker import Chunker, FirstCut
-from pyrestic.format.gojson import parse_time
-from pyrestic.format.node import Node
+from pyrestic.format.node import Node, same_time
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
@@ -285,8 +284,8 @@ class TreeArchiver:
         return (
             old.type == "file"
             and node.size == old.size
-            and _same_time(node.mtime, old.mtime)
-            and (options.ignore_ctime or options.ignore_inode or _same_time(node.ctime, old.ctime))
+            and same_time(node.mtime, old.mtime)
+            and (options.ignore_ctime or options.ignore_inode or same_time(node.ctime, old.ctime))
             and (options.ignore_inode or node.inode == old.inode)
         )
 
@@ -427,7 +426,3 @@ def _open(path: bytes) -> int:
         return os.open(path, _OPEN_FLAGS | os.O_NOATIME)
     except PermissionError:
         return os.open(path, _OPEN_FLAGS)
-
-
-def _same_time(one: str, other: str) -> bool:
-    return one == other or parse_time(one) == parse_time(other)

@@ -92,4 +92,4 @@ def change(old: Node | None, node: Node) -> str:
     """Return new, unchanged or modified, by comparing all of a node with the parent snapshot's."""
     if old is None:
         return "new"
-    return "unchanged" if old == node else "modified"
+    return "unchanged" if old.same_as(node) else "modified"
