@@ -14,7 +14,6 @@ from typing import Any
 
 from pyrestic.cli.options import Settings
 from pyrestic.cli.units import format_duration
-from pyrestic.errors import PyresticError
 from pyrestic.report import Progress
 
 Fields = dict[str, Any]
@@ -262,8 +261,3 @@ def exit_error(code: int, message: str, *, as_json: bool) -> None:
     """Tell on standard error why the program ends with this exit code."""
     text = encode_json({"message_type": "exit_error", "code": code, "message": message}) if as_json else message
     sys.stderr.write(os.fsencode(text).decode("utf-8", "replace") + "\n")
-
-
-def describe(error: PyresticError) -> str:
-    """Return an error and its advice for a person."""
-    return f"Fatal: {error}" + (f"\n{error.hint}" if error.hint else "")
