@@ -28,6 +28,8 @@ _NODE_TYPES = {
 }
 _QUARTER = 900
 _SECOND = 1_000_000_000
+_CYCLE = 146_097 * 86_400
+"""Seconds of 400 years: after them dates fall on the same days of the week, so zones have the same rules."""
 
 
 @lru_cache(maxsize=65_536)
@@ -39,12 +41,13 @@ def _offset_of_quarter(quarter: int) -> int | None:
 
 
 def local_offset_seconds(seconds: int) -> int:
-    """Return how far east of UTC this machine's zone is at a moment, in seconds; 0 where no calendar reaches."""
+    """Return how far east of UTC this machine's zone is at a moment, in seconds, however far it is."""
     try:
         offset = _offset_of_quarter(seconds // _QUARTER)
         return time.localtime(seconds).tm_gmtoff if offset is None else offset
     except (OverflowError, ValueError, OSError):
-        return 0
+        # The year does not fit into C's calendar.
+        return time.localtime(seconds % _CYCLE + (_CYCLE if seconds > 0 else -100 * _CYCLE)).tm_gmtoff
 
 
 @lru_cache(maxsize=8192)
