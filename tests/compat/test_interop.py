@@ -101,9 +101,10 @@ def test_an_unchanged_folder_is_recognised_by_the_other_tool(
 ) -> None:
     repository = tmp_path / "repository"
     pyrestic.run("init", repository=repository)
-    pyrestic.run("backup", source, repository=repository)
-    theirs = newest.run("backup", "--json", source, repository=repository).messages[-1]
-    ours = pyrestic.run("backup", "--json", source, repository=repository).messages[-1]
+    # The contents alone: folders above the source change while the test makes its own files.
+    pyrestic.run("backup", ".", repository=repository, cwd=source)
+    theirs = newest.run("backup", "--json", ".", repository=repository, cwd=source).messages[-1]
+    ours = pyrestic.run("backup", "--json", ".", repository=repository, cwd=source).messages[-1]
     for summary in (theirs, ours):
         assert summary["files_new"] == summary["files_changed"] == summary["data_added"] == 0, summary
     assert [snapshot.get("parent") is not None for snapshot in newest.snapshots(repository)] == [False, True, True]

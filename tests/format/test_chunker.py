@@ -1,0 +1,163 @@
+"""Cut points: both engines against a plain restatement, and against the real restic."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyrestic.errors import UsageError
+from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker, FirstCut, make_tables
+from pyrestic.format.chunker_code import agrees, extract, load_code
+from pyrestic.format.polynomial import random_polynomial
+from tests.support.chunker_reference import Reference
+from tests.support.restic import Program
+
+KNOWN_POLYNOMIAL = 0x3DA3358B4DC173
+ENGINES = ("numba", "numpy")
+SMALL_MIN, SMALL_MAX = 4096, 65_536
+
+
+def data_with_cuts(length: int, seed: int) -> bytes:
+    """Random bytes with runs of zeros, whose fingerprint allows a cut, here and there."""
+    source = random.Random(seed)
+    data = bytearray(source.randbytes(length))
+    for _ in range(length // 20_000):
+        start = source.randrange(max(1, length - 200))
+        data[start : start + source.randrange(60, 140)] = b"\0" * 100
+    return bytes(data[:length])
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "numba":
+        pytest.importorskip("numba")
+    return name
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: str, seed: int) -> None:
+    polynomial = KNOWN_POLYNOMIAL if seed == 0 else random_polynomial()
+    data = data_with_cuts(300_000, seed)
+    expected = Reference(polynomial, SMALL_MIN, SMALL_MAX).cuts(data)
+    chunker = Chunker(polynomial, engine=engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    assert chunker.cuts(data, len(data), final=True) == expected
+    assert len(expected) > 5
+
+
+@given(length=st.integers(0, 40_000), seed=st.integers(0, 1000), period=st.integers(0, 300))
+def test_both_engines_agree_on_any_data(length: int, seed: int, period: int) -> None:
+    source = random.Random(seed)
+    data = (source.randbytes(period) * (length // period + 1))[:length] if period else data_with_cuts(length, seed)
+    numpy, numba = (Chunker(KNOWN_POLYNOMIAL, engine=name, min_length=256, max_length=4096) for name in ENGINES)
+    assert numpy.cuts(data, length, final=True) == numba.cuts(data, length, final=True)
+
+
+def test_zeros_are_cut_at_the_minimum_and_constant_bytes_at_the_maximum(engine: str) -> None:
+    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine)
+    zeros = bytes(3 * MIN_LENGTH + 7)
+    assert chunker.cuts(zeros, len(zeros), final=True) == [MIN_LENGTH, 2 * MIN_LENGTH, 3 * MIN_LENGTH, len(zeros)]
+    ones = b"\1" * (MAX_LENGTH + 5)
+    assert chunker.cuts(ones, len(ones), final=True) == [MAX_LENGTH, MAX_LENGTH + 5]
+
+
+@pytest.mark.parametrize("length", [0, 1, MIN_LENGTH - 1, MIN_LENGTH])
+def test_what_is_not_longer_than_the_minimum_is_one_chunk(engine: str, length: int) -> None:
+    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine)
+    assert chunker.cuts(b"x" * length, length, final=True) == ([length] if length else [])
+    assert chunker.cuts(b"x" * length, length, final=False) == []
+
+
+@pytest.mark.parametrize("buffer_length", [131_072, 131_073, 200_000])
+def test_cutting_buffer_by_buffer_gives_the_cuts_of_the_whole(engine: str, buffer_length: int) -> None:
+    data = data_with_cuts(700_000, 5)
+    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    ends, start, position = [], 0, 0
+    buffer = b""
+    while position < len(data) or buffer:
+        taken = buffer_length - len(buffer)
+        buffer += data[position : position + taken]
+        position += taken
+        final = position >= len(data)
+        decided = chunker.cuts(buffer, len(buffer), final=final)
+        ends += [start + end for end in decided]
+        if final:
+            break
+        start += decided[-1]
+        buffer = buffer[decided[-1] :]
+    assert ends == chunker.cuts(data, len(data), final=True)
+
+
+def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(UsageError):
+        make_tables(0b1011)
+    with pytest.raises(UsageError):
+        Chunker(KNOWN_POLYNOMIAL, min_length=10)
+    with pytest.raises(UsageError):
+        Chunker(KNOWN_POLYNOMIAL, engine="abacus").cuts(bytes(MIN_LENGTH), MIN_LENGTH, final=True)
+
+
+def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
+    pytest.importorskip("numba")
+    from pyrestic.format.chunker_numba import compile_code
+
+    compiled = compile_code()
+    assert agrees(compiled.first_cut)
+    assert compiled.code is not None
+    engine = load_code(compiled.code)
+    assert engine is not None
+    data = data_with_cuts(400_000, 9)
+    kept = Chunker(KNOWN_POLYNOMIAL, engine=lambda: engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    fresh = Chunker(KNOWN_POLYNOMIAL, engine="numpy", min_length=SMALL_MIN, max_length=SMALL_MAX)
+    assert kept.cuts(data, len(data), final=True) == fresh.cuts(data, len(data), final=True)
+
+
+def test_an_engine_with_other_answers_is_not_believed() -> None:
+    def wrong(*_: object) -> int:
+        return -1
+
+    engine: FirstCut = wrong
+    assert not agrees(engine)
+
+
+@pytest.mark.parametrize("code", [b"", bytes(1 << 20)])
+def test_code_of_an_impossible_length_is_not_loaded(code: bytes) -> None:
+    assert load_code(code) is None
+
+
+def test_what_is_no_object_file_gives_no_code() -> None:
+    assert extract(b"not an object file", "name") is None
+
+
+@pytest.mark.restic
+def test_the_real_restic_cuts_at_the_same_places(newest: Program, tmp_path: Path) -> None:
+    repository, folder = tmp_path / "repository", tmp_path / "folder"
+    folder.mkdir()
+    source = random.Random(3)
+    files = {
+        "random": source.randbytes(9 << 20),
+        "zeros": bytes(5 * MIN_LENGTH + 1),
+        "words": b" ".join(source.choices([b"alpha", b"beta", b"gamma", b"delta"], k=600_000)),
+        "period": source.randbytes(1000) * 9000,
+        "edge": source.randbytes(MIN_LENGTH + 64),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    newest.run("init", repository=repository)
+    newest.run("backup", ".", repository=repository, cwd=folder)
+    polynomial = int(newest.run("cat", "config", repository=repository).json["chunker_polynomial"], 16)
+    tree = newest.run("cat", "tree", newest.snapshots(repository)[0]["id"], repository=repository).json
+    lengths = {}
+    import hashlib
+
+    for engine in ENGINES:
+        chunker = Chunker(polynomial, engine=engine)
+        for node in tree["nodes"]:
+            data = files[node["name"]]
+            ends = chunker.cuts(data, len(data), final=True)
+            chunks = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+            assert [hashlib.sha256(chunk).hexdigest() for chunk in chunks] == node["content"], node["name"]
+            lengths[node["name"]] = len(chunks)
+    assert lengths["random"] > 3
