@@ -206,7 +206,7 @@ class Index:
                 base = len(self._packs)
                 self._packs.extend(columns.packs)
                 parts.append(columns._replace(packs=[], pack_numbers=columns.pack_numbers + np.uint32(base)))
-            if parts:
+            if any(len(part.ids) for part in parts):
                 self._push(Segment(_concatenate(parts)))
 
     def add_pack(self, pack: ID, entries: list[HeaderEntry]) -> None:

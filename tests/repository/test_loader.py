@@ -1,0 +1,146 @@
+"""Loading blobs: requests, other copies, delivery."""
+
+import random
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyrestic.backend.mem import MemoryBackend
+from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.repository.index import PackedBlob
+from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
+from pyrestic.repository.repository import Repository
+from tests.support.backends import RecordingBackend
+from tests.support.repositories import make_repository, open_again
+
+
+def packed(offset: int, length: int) -> PackedBlob:
+    return PackedBlob(BlobType.DATA, bytes(32), b"p" * 32, offset, length, None)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 << 20), st.integers(33, 9 << 20)), max_size=30))
+def test_requests_cover_all_blobs_and_keep_to_their_limits(steps: list[tuple[int, int]]) -> None:
+    blobs, position = [], 0
+    for gap, length in steps:
+        position += gap
+        blobs.append(packed(position, length))
+        position += length
+    ranges = list(split_ranges(blobs))
+    assert [blob for request in ranges for blob in request.blobs] == blobs
+    for request in ranges:
+        assert request.length <= MAX_REQUEST or len(request.blobs) == 1
+        for one, other in zip(request.blobs, request.blobs[1:], strict=False):
+            assert other.offset - (one.offset + one.length) <= MAX_GAP
+        assert request.offset == request.blobs[0].offset
+
+
+def fill(repository: Repository, count: int, length: int = 3000) -> dict[BlobHandle, bytes]:
+    source = random.Random(count)
+    blobs = {}
+    for _ in range(count):
+        data = source.randbytes(length)
+        blobs[BlobHandle(BlobType.DATA, repository.saver.save(BlobType.DATA, data).id)] = data
+    repository.flush()
+    return blobs
+
+
+@pytest.mark.parametrize("length", [3000, 200_000])
+def test_many_blobs_are_delivered_once_each_in_few_requests(length: int) -> None:
+    backend = RecordingBackend(MemoryBackend())
+    repository = make_repository(backend)
+    blobs = fill(repository, 60, length)
+    again = open_again(repository)
+    backend.calls.clear()
+    delivered: dict[BlobHandle, bytes] = {}
+    lock = threading.Lock()
+
+    def deliver(handle: BlobHandle, data: bytes) -> None:
+        with lock:
+            assert handle not in delivered
+            delivered[handle] = data
+
+    again.loader.load_many(plan(again.index, [*blobs, *blobs], no_failure), deliver, no_failure)
+    assert delivered == blobs
+    assert backend.count("load") == len(again.index.packs())
+    repository.close()
+
+
+def no_failure(handle: BlobHandle, error: PyresticError) -> None:
+    raise AssertionError(f"{handle}: {error}")
+
+
+def flip(repository: Repository, place: PackedBlob) -> None:
+    handle = Handle(FileType.PACK, place.pack.hex())
+    data = bytearray(repository.backend.load(handle))
+    data[place.offset + 20] ^= 1
+    repository.backend.save(handle, bytes(data))
+
+
+@pytest.mark.parametrize("length", [3000, 200_000])
+def test_a_damaged_blob_is_taken_from_another_pack(length: int) -> None:
+    repository = make_repository()
+    blobs = fill(repository, 5, length)
+    for data in blobs.values():
+        repository.saver.save(BlobType.DATA, data, duplicate=True)
+    repository.flush()
+    again = open_again(repository)
+    victim = next(iter(blobs))
+    places = again.index.find_all(victim)
+    assert len(places) == 2
+    flip(again, places[0])
+    assert again.load_blob(victim) == blobs[victim]
+    delivered: dict[BlobHandle, bytes] = {}
+    again.loader.load_many(plan(again.index, blobs, no_failure), delivered.__setitem__, no_failure)
+    assert delivered == blobs
+    repository.close()
+
+
+def test_a_blob_without_a_whole_copy_fails_alone_and_is_named() -> None:
+    repository = make_repository()
+    blobs = fill(repository, 10)
+    again = open_again(repository)
+    victim = next(iter(blobs))
+    flip(again, again.index.find_all(victim)[0])
+    with pytest.raises(UnauthenticError, match=victim.id.hex()[:8]):
+        again.load_blob(victim)
+    delivered: dict[BlobHandle, bytes] = {}
+    failed: dict[BlobHandle, PyresticError] = {}
+    missing = BlobHandle(BlobType.DATA, b"\1" * 32)
+    ranges = plan(again.index, [*blobs, missing], failed.__setitem__)
+    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__)
+    assert failed.keys() == {victim, missing}
+    assert isinstance(failed[missing], MissingBlobError)
+    assert delivered.keys() == blobs.keys() - {victim}
+    repository.close()
+
+
+def test_an_error_of_the_receiver_ends_the_run_and_is_raised() -> None:
+    repository = make_repository()
+    blobs = fill(repository, 10, 100_000)
+    again = open_again(repository)
+
+    def deliver(handle: BlobHandle, data: bytes) -> None:
+        raise PyresticError("the target is full")
+
+    with pytest.raises(PyresticError, match="the target is full"):
+        again.loader.load_many(plan(again.index, blobs, no_failure), deliver, no_failure)
+    repository.close()
+
+
+def test_a_pack_that_is_gone_is_reported_blob_by_blob() -> None:
+    repository = make_repository()
+    blobs = fill(repository, 4)
+    again = open_again(repository)
+    for pack in again.index.packs():
+        again.remove(FileType.PACK, pack)
+    failed: dict[BlobHandle, PyresticError] = {}
+    again.loader.load_many(plan(again.index, blobs, no_failure), no_delivery, failed.__setitem__)
+    assert failed.keys() == blobs.keys()
+    repository.close()
+
+
+def no_delivery(handle: BlobHandle, data: bytes) -> None:
+    raise AssertionError(f"{handle} cannot have been loaded")

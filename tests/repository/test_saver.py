@@ -1,0 +1,177 @@
+"""Saving blobs: packs, duplicates, failures, index files."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pyrestic.backend.mem import MemoryBackend
+from pyrestic.errors import AccessError, PyresticError
+from pyrestic.format.crypto import OVERHEAD
+from pyrestic.format.indexfile import IndexPack
+from pyrestic.format.pack import HeaderEntry
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.ids import hash_id, parse_id
+from pyrestic.repository.packer import BufferPool, OpenPack, Packer
+from pyrestic.repository.packheader import load_header
+from pyrestic.repository.repository import MIN_PACK_LENGTH, RepositoryOptions
+from pyrestic.repository.saver import INDEX_AGE_SECONDS, INDEX_BLOBS, IndexWriter
+from tests.support.backends import FaultyBackend, RecordingBackend
+from tests.support.repositories import make_repository, open_again
+
+SMALL_PACKS = RepositoryOptions(pack_length=MIN_PACK_LENGTH)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_blobs_of_any_length_come_back_from_packs_that_agree_with_their_headers(version: int) -> None:
+    repository = make_repository(version=version, options=SMALL_PACKS)
+    source = random.Random(1)
+    lengths = [1, 31, 32, 33, 1000, 70_000, 1 << 20, 3 << 20, MIN_PACK_LENGTH - OVERHEAD, MIN_PACK_LENGTH, 8 << 20]
+    blobs = {}
+    for length in lengths:
+        for kind in BlobType:
+            data = source.randbytes(length) if length % 2 else b"compressible " * (length // 13 + 1)
+            saved = repository.saver.save(kind, data)
+            assert not saved.known
+            assert saved.id == hash_id(data)
+            blobs[BlobHandle(kind, saved.id)] = data
+    repository.flush()
+    again = open_again(repository)
+    for handle, data in blobs.items():
+        assert again.load_blob(handle) == data
+    infos = list(again.list_files(FileType.PACK))
+    stored = {parse_id(info.name): load_header(again, parse_id(info.name), info.length) for info in infos}
+    assert stored == dict(again.index.by_pack())
+    for pack, entries in stored.items():
+        assert len({entry.type for entry in entries}) == 1, "trees and data do not share a pack"
+        assert hash_id(again.backend.load(Handle(FileType.PACK, pack.hex()))) == pack
+    repository.close()
+
+
+def test_a_blob_saved_by_many_threads_at_once_is_stored_once() -> None:
+    repository = make_repository()
+    source = random.Random(2)
+    contents = [source.randbytes(5000) for _ in range(50)]
+    barrier = threading.Barrier(8)
+
+    def save_all(_: int) -> int:
+        barrier.wait()
+        return sum(not repository.saver.save(BlobType.DATA, data).known for data in contents)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(save_all, range(8))) == len(contents)
+    repository.flush()
+    assert len(open_again(repository).index) == len(contents)
+    assert all(repository.saver.save(BlobType.DATA, data).known for data in contents)
+    repository.close()
+
+
+def test_packs_are_stored_before_the_index_that_names_them() -> None:
+    backend = RecordingBackend(MemoryBackend())
+    repository = make_repository(backend, options=SMALL_PACKS)
+    source = random.Random(3)
+    for _ in range(12):
+        repository.saver.submit(BlobType.DATA, source.randbytes(1 << 20)).result()
+    repository.flush()
+    saves = [
+        call.type for call in backend.calls if call.method == "save" and call.type in (FileType.PACK, FileType.INDEX)
+    ]
+    assert saves.count(FileType.INDEX) == 1
+    assert saves[-1] is FileType.INDEX
+    repository.close()
+
+
+def test_leftover_packs_are_joined_into_one() -> None:
+    backend = RecordingBackend(MemoryBackend())
+    repository = make_repository(backend)
+    for number in range(100):
+        repository.saver.save(BlobType.DATA, b"%d" % number)
+    repository.flush()
+    assert backend.count("save", FileType.PACK) == 1
+    assert len(open_again(repository).index) == 100
+    repository.close()
+
+
+def test_a_failing_backend_ends_saving_and_nothing_hangs() -> None:
+    backend = FaultyBackend(MemoryBackend())
+    repository = make_repository(backend, options=SMALL_PACKS)
+    backend.fail("save", lambda: AccessError("the disk is full"), times=1000, file_type=FileType.PACK)
+    source = random.Random(4)
+
+    def save_much() -> None:
+        for _ in range(200):
+            repository.saver.save(BlobType.DATA, source.randbytes(1 << 20))
+        repository.flush()
+
+    with pytest.raises(PyresticError, match="the disk is full"):
+        save_much()
+    repository.saver.abort()
+    repository.close()
+
+
+def test_giving_up_keeps_what_was_stored_and_names_it_in_an_index() -> None:
+    repository = make_repository(options=SMALL_PACKS)
+    source = random.Random(5)
+    for _ in range(30):
+        repository.saver.save(BlobType.DATA, source.randbytes(1 << 20))
+    repository.saver.abort()
+    repository.backend.connections = 2
+    again = open_again(repository)
+    stored = {parse_id(info.name) for info in again.list_files(FileType.PACK)}
+    assert stored == again.index.packs()
+    assert len(stored) >= 3
+
+
+def test_an_index_file_is_saved_after_fifty_thousand_blobs_or_ten_minutes() -> None:
+    now = [0.0]
+    saved: list[int] = []
+    writer = IndexWriter(lambda packs: saved.append(len(packs)), clock=lambda: now[0])
+    entry = HeaderEntry(BlobType.DATA, bytes(32), 0, 40, None)
+    writer.add(IndexPack(b"1" * 32, [entry]))
+    assert saved == []
+    writer.add(IndexPack(b"2" * 32, [entry] * INDEX_BLOBS))
+    assert saved == [2]
+    writer.add(IndexPack(b"3" * 32, [entry]))
+    now[0] += INDEX_AGE_SECONDS
+    writer.add(IndexPack(b"4" * 32, [entry]))
+    assert saved == [2, 2]
+    writer.flush()
+    assert saved == [2, 2]
+    writer.add(IndexPack(b"5" * 32, [entry]))
+    writer.flush()
+    assert saved == [2, 2, 1]
+
+
+def test_rooms_of_a_pack_never_overlap_and_leave_space_for_the_header() -> None:
+    pool = BufferPool(6, MIN_PACK_LENGTH)
+    packer = Packer(BlobType.DATA, MIN_PACK_LENGTH, pool)
+    source = random.Random(6)
+    whole: list[OpenPack] = []
+    lock = threading.Lock()
+
+    def work(_: int) -> None:
+        for _ in range(200):
+            length = source.choice([33, 500, 40_000, 700_000, MIN_PACK_LENGTH - 1, MIN_PACK_LENGTH])
+            room = packer.reserve(length)
+            assert len(room.view) == length
+            entry = HeaderEntry(BlobType.DATA, bytes(32), room.offset, length, None)
+            pack = packer.commit(room, entry)
+            if pack is not None:
+                with lock:
+                    whole.append(pack)
+                pool.put(pack.buffer)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    whole += packer.close()
+    assert sum(len(pack.entries) for pack in whole) == 800
+    for pack in whole:
+        end = 0
+        for entry in sorted(pack.entries, key=lambda entry: entry.offset):
+            assert entry.offset == end
+            end += entry.length
+        assert end == pack.length
+        assert end + 41 * len(pack.entries) + OVERHEAD + 4 <= len(pack.buffer)
+        if any(entry.length >= MIN_PACK_LENGTH for entry in pack.entries):
+            assert len(pack.entries) == 1

@@ -1,0 +1,34 @@
+"""Repositories in memory, with keys that are derived in no time."""
+
+from pyrestic.backend.base import Backend
+from pyrestic.backend.mem import MemoryBackend
+from pyrestic.format.keyfile import ScryptParams
+from pyrestic.repository.repository import Repository, RepositoryOptions
+
+PASSWORD = "a test password"
+QUICK = ScryptParams(2, 8, 1)
+
+
+def make_repository(
+    backend: Backend | None = None, *, version: int = 2, options: RepositoryOptions | None = None
+) -> Repository:
+    """Make an empty repository and return it opened."""
+    return Repository.create(
+        backend or MemoryBackend(),
+        PASSWORD,
+        version=version,
+        hostname="host",
+        username="user",
+        created="2024-01-01T00:00:00Z",
+        params=QUICK,
+        options=options,
+    )
+
+
+def open_again(repository: Repository, backend: Backend | None = None) -> Repository:
+    """Return the same repository opened anew, its index loaded."""
+    from pyrestic.report import NullReporter
+
+    again = Repository.open(backend or repository.backend, PASSWORD)
+    again.load_index(NullReporter())
+    return again
