@@ -1,8 +1,9 @@
 """JSON, times and names as Go writes them. Expected texts were taken from trees that restic 0.19 wrote."""
 
-import datetime
+import datetime as dt
 import json
 import unicodedata
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from pyrestic.format import gojson
 from pyrestic.format.printable import is_printable
 
 SECOND = gojson.SECOND
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - times of day in a zone of their own
 
 
 @pytest.mark.parametrize(
@@ -98,18 +100,18 @@ def test_times_are_written_as_restic_writes_them(ns: int, offset_seconds: int, e
 
 
 @given(
-    st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30)),
+    st.datetimes(EPOCH.replace(year=1, day=2), EPOCH.replace(year=9999, month=12, day=30)),
     st.integers(0, 999),
     st.integers(-24 * 60 + 1, 24 * 60 - 1),
 )
 def test_times_agree_with_the_standard_library_and_are_read_back(
-    moment: datetime.datetime, ns: int, offset_minutes: int
+    moment: dt.datetime, ns: int, offset_minutes: int
 ) -> None:
-    delta = moment - datetime.datetime(1970, 1, 1)
+    delta = moment - EPOCH
     total = (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * 1000 + ns
     text = gojson.format_time(total, offset_minutes * 60)
     assert gojson.parse_time(text) == total
-    local = moment + datetime.timedelta(minutes=offset_minutes)
+    local = moment + dt.timedelta(minutes=offset_minutes)
     assert text[:19] == local.isoformat()[:19]
 
 
@@ -168,10 +170,8 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 @given(st.text() | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,12})?(Z|[+-]\d\d:\d\d)", fullmatch=True))
 def test_any_text_is_a_time_or_refused(text: str) -> None:
-    try:
+    with suppress(DamageError):
         assert isinstance(gojson.parse_time(text), int)
-    except DamageError as error:
-        assert str(error)
 
 
 # Names
@@ -248,10 +248,8 @@ def test_what_go_cannot_unquote_is_refused(text: str) -> None:
 
 @given(st.text() | st.text(alphabet='\\xuU0123456789abcdefn"', max_size=20))
 def test_any_text_is_a_quoted_name_or_refused(text: str) -> None:
-    try:
+    with suppress(DamageError):
         assert isinstance(gojson.unquote_name(text), bytes)
-    except DamageError as error:
-        assert str(error)
 
 
 def test_the_table_of_printable_characters_agrees_with_python_on_what_both_know() -> None:

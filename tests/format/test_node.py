@@ -50,15 +50,13 @@ def test_all_fields_stand_in_the_order_of_restic() -> None:
         subtree=ID,
         error="e",
     )
-    assert (
-        encode(node)
-        == (
-            '{"name":"n","type":"file","mode":1,"mtime":"%s","atime":"%s","ctime":"%s","uid":2,"gid":3,"user":"u","group":"g",'
-            '"inode":18446744073709551615,"device_id":5,"size":6,"links":7,"linktarget":"t","linktarget_raw":"/w==",'
-            '"extended_attributes":[{"name":"a","value":"AA=="},{"name":"b","value":""},{"name":"c","value":null}],'
-            '"generic_attributes":{"windows.file_attributes":{"x":1}},"device":8,"content":["%s"],"subtree":"%s","error":"e"}'
-            % (when, when, when, ID, ID)
-        ).encode()
+    assert encode(node).decode() == (
+        '{"name":"n","type":"file","mode":1,'
+        f'"mtime":"{when}","atime":"{when}","ctime":"{when}","uid":2,"gid":3,"user":"u","group":"g",'
+        '"inode":18446744073709551615,"device_id":5,"size":6,"links":7,"linktarget":"t","linktarget_raw":"/w==",'
+        '"extended_attributes":[{"name":"a","value":"AA=="},{"name":"b","value":""},{"name":"c","value":null}],'
+        '"generic_attributes":{"windows.file_attributes":{"x":1}},"device":8,'
+        f'"content":["{ID}"],"subtree":"{ID}","error":"e"}}'
     )
     assert msgspec.json.decode(encode(node), type=Node) == node
 
