@@ -112,8 +112,8 @@ class Backup:
         return found
 
     def _options(self) -> "BackupOptions":
-        from pyrestic.operations.archive_tree import ArchiveOptions
         from pyrestic.operations.backup import BackupOptions
+        from pyrestic.operations.source_file import ArchiveOptions
 
         flags = self._flags
         who = current_identity()

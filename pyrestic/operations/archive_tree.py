@@ -19,43 +19,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
-from pyrestic.format.chunker import Chunker, FirstCut
 from pyrestic.format.node import Node, same_time
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.metadata import node_from_stat
 from pyrestic.localfs.scan import SourceTree, read_directory
 from pyrestic.localfs.select import BackupSelector
-from pyrestic.operations.archive_file import Content, ContentSavers, ReadInto
+from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
+from pyrestic.operations.source_file import INLINE_BYTES, ArchiveOptions, FileRead, SourceReader
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
-INLINE_BYTES = 64 << 10
-"""Files up to this length are read and saved by the walking thread."""
 _QUEUED_FILES = 64
 _UNFINISHED_DIRECTORIES = 256
-_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveOptions:
-    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
-
-    with_atime: bool = False
-    ignore_ctime: bool = False
-    ignore_inode: bool = False
-    read_concurrency: int = 2
-    chunker_engine: Callable[[], FirstCut] | None = None
-    """What gives the engine that cuts files, None for the usual one."""
-
-
-class _FileRead(NamedTuple):
-    """A file that was read; its content may still be on the way into packs."""
-
-    node: Node
-    content: Content
 
 
 class _PendingFile(NamedTuple):
@@ -64,7 +41,7 @@ class _PendingFile(NamedTuple):
     place: int
     name: bytes
     old: Node | None
-    read: "Future[_FileRead | None]"
+    read: "Future[FileRead | None]"
     started: float
 
     def done(self) -> bool:
@@ -114,12 +91,10 @@ class TreeArchiver:
         self._report = report
         self._progress = progress
         self._on_item = on_item
-        chunker = Chunker(repository.config.chunker_polynomial, engine=options.chunker_engine)
-        self._savers = ContentSavers(self._saver, chunker, progress.add_bytes)
+        self._source = SourceReader(repository, options, report, progress)
         self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
         self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
         self._finished: deque[_Directory] = deque()
-        self._stopped = False
 
     def archive(self, source: SourceTree, parent_tree: ID | None) -> ID:
         """Save everything below source, return the ID of the root tree; raise PyresticError."""
@@ -140,11 +115,11 @@ class TreeArchiver:
         """Save a tree with one file whose content is a stream; raise OSError of the stream and PyresticError."""
         root = _Directory(b"/", Node(name="", type="dir"), None, {}, nodes=[None])
         with self._workers():
-            content = self._savers.own.save(read_into)
+            content = self._source.savers.own.save(read_into)
             if content.size:
-                self._finish_file(root, 0, name, None, _FileRead(node, content), root.started)
+                self._finish_file(root, 0, name, None, FileRead(node, content), root.started)
             else:
-                self._error(b"/" + name, "", LocalFileError("no data was read, so the file is left out"))
+                self._source.error(b"/" + name, "", LocalFileError("no data was read, so the file is left out"))
             self._finish_directory(root)
         assert root.node.subtree is not None  # noqa: S101 - set when it was finished
         return parse_id(root.node.subtree)
@@ -154,7 +129,7 @@ class TreeArchiver:
         try:
             yield
         except BaseException:
-            self._stopped = True
+            self._source.stopped = True
             self._saver.abort()
             raise
         finally:
@@ -180,9 +155,9 @@ class TreeArchiver:
 
     def _virtual_directory(self, directory: _Directory, name: bytes, source: SourceTree) -> _Directory | None:
         try:
-            node = self._node(source.path, name, os.stat(source.path))
+            node = self._source.node(source.path, name, os.stat(source.path), is_source=False)
         except OSError as error:
-            self._error(source.path, "stat", error)
+            self._source.error(source.path, "stat", error)
             return None
         opened = self._open_directory(directory, name, node)
         opened.children = self._walk_sources(opened, source)
@@ -207,7 +182,7 @@ class TreeArchiver:
             # It vanished since the folder was listed.
             return None
         except OSError as error:
-            self._error(path, "lstat", error)
+            self._source.error(path, "lstat", error)
             return None
         if select is not None and not explicit and not select.by_status(path, status):
             return None
@@ -218,18 +193,18 @@ class TreeArchiver:
             return self._directory(directory, name, path, status)
         elif kind != stat.S_IFSOCK:
             try:
-                directory.nodes.append(self._node(path, name, status))
+                directory.nodes.append(self._source.node(path, name, status))
             except OSError as error:
-                self._error(path, "readlink", error)
+                self._source.error(path, "readlink", error)
         return None
 
     def _directory(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> _Directory | None:
         try:
             names = read_directory(path)
         except OSError as error:
-            self._error(path, "open", error)
+            self._source.error(path, "open", error)
             return None
-        opened = self._open_directory(directory, name, self._node(path, name, status))
+        opened = self._open_directory(directory, name, self._source.node(path, name, status))
         opened.children = self._walk(opened, path, names)
         return opened
 
@@ -257,7 +232,7 @@ class TreeArchiver:
         started = time.monotonic()
         old = None
         if directory.old:
-            node = self._node(path, name, status)
+            node = self._source.node(path, name, status)
             old = directory.old.get(node.name)
             if old is not None and self._unchanged(node, old):
                 if self._all_known(old):
@@ -266,13 +241,13 @@ class TreeArchiver:
                     self._progress.add_bytes(status.st_size)
                     self._file_done(directory, name, "unchanged", status.st_size, started)
                     return
-                self._error(
+                self._source.error(
                     path, "", LocalFileError("parts of it are not in the repository's index; storing the file again")
                 )
         place = len(directory.nodes)
         directory.nodes.append(None)
         if status.st_size <= INLINE_BYTES:
-            self._finish_file(directory, place, name, old, self._read(name, path), started)
+            self._finish_file(directory, place, name, old, self._source.read(name, path), started)
         else:
             self._slots.acquire()
             read = self._readers.submit(self._read_in_thread, name, path)
@@ -293,55 +268,11 @@ class TreeArchiver:
         knows = self._saver.knows
         return all(knows(BlobType.DATA, bytes.fromhex(blob)) for blob in old.content or ())
 
-    def _read_in_thread(self, name: bytes, path: bytes) -> _FileRead | None:
+    def _read_in_thread(self, name: bytes, path: bytes) -> FileRead | None:
         try:
-            return self._read(name, path)
+            return self._source.read(name, path)
         finally:
             self._slots.release()
-
-    def _read(self, name: bytes, path: bytes) -> _FileRead | None:
-        """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
-        me = threading.get_ident()
-        self._progress.current_files[me] = path
-        try:
-            descriptor = _open(path)
-            try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
-                node = self._node(path, name, status)
-                if status.st_size <= INLINE_BYTES:
-                    content = self._read_small(descriptor, status.st_size)
-                    if content is not None:
-                        return _FileRead(node, content)
-                return _FileRead(node, self._savers.own.save(lambda view: self._read_into(descriptor, view)))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            self._error(path, "read", error)
-        except LocalFileError as error:
-            self._error(path, "", error)
-        finally:
-            self._progress.current_files.pop(me, None)
-        return None
-
-    def _read_small(self, descriptor: int, size: int) -> Content | None:
-        """Save a file that one read gets whole; None if it grew since."""
-        data = os.read(descriptor, size + 1)
-        if len(data) > size:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            return None
-        self._progress.add_bytes(len(data))
-        return Content(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else Content()
-
-    def _read_into(self, descriptor: int, view: memoryview) -> int:
-        if self._stopped:
-            raise PyresticError("interrupted")
-        return os.readv(descriptor, [view])
-
-    def _node(self, path: bytes, name: bytes, status: os.stat_result) -> Node:
-        """Return the node; metadata that cannot be read is reported and left out."""
-        return node_from_stat(path, name, status, with_atime=self._options.with_atime, report=self._metadata_error)
 
     # Finishing
 
@@ -375,7 +306,7 @@ class TreeArchiver:
             self._on_item(ItemDone(action, True, directory.location + b"/", seconds, 0, 0, *added))
 
     def _finish_file(
-        self, directory: _Directory, place: int, name: bytes, old: Node | None, read: _FileRead | None, started: float
+        self, directory: _Directory, place: int, name: bytes, old: Node | None, read: FileRead | None, started: float
     ) -> None:
         if read is None:
             return
@@ -408,21 +339,3 @@ class TreeArchiver:
         if self._on_item is not None:
             location = directory.child_location(name)
             self._on_item(ItemDone(action, False, location, time.monotonic() - started, added, packed, 0, 0))
-
-    def _metadata_error(self, path: bytes, error: LocalFileError) -> None:
-        self._error(path, "", error)
-
-    def _error(self, path: bytes, verb: str, error: OSError | LocalFileError) -> None:
-        self._progress.error_count += 1
-        name = os.fsdecode(path)
-        if isinstance(error, OSError):
-            error = LocalFileError(f"{verb} {name}: {(error.strerror or str(error)).lower()}")
-        self._report.error(name, error)
-
-
-def _open(path: bytes) -> int:
-    """Open a file for reading, without touching its access time where that is allowed."""
-    try:
-        return os.open(path, _OPEN_FLAGS | os.O_NOATIME)
-    except PermissionError:
-        return os.open(path, _OPEN_FLAGS)

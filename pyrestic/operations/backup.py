@@ -14,8 +14,9 @@ from pyrestic.localfs.metadata import local_offset_seconds
 from pyrestic.localfs.scan import SourceTree
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.archive_file import ReadInto
-from pyrestic.operations.archive_tree import ArchiveOptions, TreeArchiver
+from pyrestic.operations.archive_tree import TreeArchiver
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.operations.source_file import ArchiveOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot

@@ -1,0 +1,132 @@
+"""Source files of a backup, read one at a time: opened safely, described, their content handed on.
+
+What is wrong with one file is reported, and the backup goes on without it.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyrestic.errors import LocalFileError, PyresticError
+from pyrestic.format.chunker import Chunker, FirstCut
+from pyrestic.format.node import Node
+from pyrestic.handle import BlobType
+from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.operations.archive_file import Content, ContentSavers
+from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+
+INLINE_BYTES = 64 << 10
+"""Files up to this length are read and saved by the walking thread."""
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOptions:
+    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
+
+    with_atime: bool = False
+    ignore_ctime: bool = False
+    ignore_inode: bool = False
+    read_concurrency: int = 2
+    chunker_engine: Callable[[], FirstCut] | None = None
+    """What gives the engine that cuts files, None for the usual one."""
+
+
+class FileRead(NamedTuple):
+    """A file that was read; its content may still be on the way into packs."""
+
+    node: Node
+    content: Content
+
+
+class SourceReader:
+    """Reads files for one backup; for any thread. `stopped` ends reading at the next piece."""
+
+    def __init__(
+        self, repository: Repository, options: ArchiveOptions, report: Reporter, progress: BackupProgress
+    ) -> None:
+        chunker = Chunker(repository.config.chunker_polynomial, engine=options.chunker_engine)
+        self.savers = ContentSavers(repository.saver, chunker, progress.add_bytes)
+        self.stopped = False
+        self._saver = repository.saver
+        self._with_atime = options.with_atime
+        self._report = report
+        self._progress = progress
+
+    def node(self, path: bytes, name: bytes, status: os.stat_result, *, is_source: bool = True) -> Node:
+        """Return the node; metadata that cannot be read is reported and left out. Raises OSError for a link.
+
+        Of folders above the sources nobody expects that all attributes may be listed.
+        """
+        return node_from_stat(
+            path,
+            name,
+            status,
+            with_atime=self._with_atime,
+            report=self._metadata_error,
+            ignore_denied_attributes=not is_source,
+        )
+
+    def error(self, path: bytes, verb: str, error: OSError | LocalFileError) -> None:
+        """Report what is wrong with a file; `verb` says what was tried when the system refused."""
+        self._progress.error_count += 1
+        name = os.fsdecode(path)
+        if isinstance(error, OSError):
+            error = LocalFileError(f"{verb} {name}: {(error.strerror or str(error)).lower()}")
+        self._report.error(name, error)
+
+    def _metadata_error(self, path: bytes, error: LocalFileError) -> None:
+        self.error(path, "", error)
+
+    def read(self, name: bytes, path: bytes) -> FileRead | None:
+        """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
+        me = threading.get_ident()
+        self._progress.current_files[me] = path
+        try:
+            descriptor = _open(path)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
+                node = self.node(path, name, status)
+                if status.st_size <= INLINE_BYTES:
+                    content = self._read_small(descriptor, status.st_size)
+                    if content is not None:
+                        return FileRead(node, content)
+                return FileRead(node, self.savers.own.save(lambda view: self._read_into(descriptor, view)))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self.error(path, "read", error)
+        except LocalFileError as error:
+            self.error(path, "", error)
+        finally:
+            self._progress.current_files.pop(me, None)
+        return None
+
+    def _read_small(self, descriptor: int, size: int) -> Content | None:
+        """Save a file that one read gets whole; None if it grew since."""
+        data = os.read(descriptor, size + 1)
+        if len(data) > size:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return None
+        self._progress.add_bytes(len(data))
+        return Content(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else Content()
+
+    def _read_into(self, descriptor: int, view: memoryview) -> int:
+        if self.stopped:
+            raise PyresticError("interrupted")
+        return os.readv(descriptor, [view])
+
+
+def _open(path: bytes) -> int:
+    """Open a file for reading, without touching its access time where that is allowed."""
+    try:
+        return os.open(path, _OPEN_FLAGS | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, _OPEN_FLAGS)

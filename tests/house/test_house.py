@@ -1,0 +1,125 @@
+"""The rules of the house, as tests."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyrestic
+from pyrestic import errors
+from pyrestic.errors import PyresticError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MODULES = sorted((ROOT / "pyrestic").rglob("*.py"))
+MAX_LINES = 400
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), name_of(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_is_for_and_is_short_enough_to_read(path: Path) -> None:
+    assert ast.get_docstring(parse(path)), "it has no docstring"
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_imports_point_down_and_every_package_has_a_layer() -> None:
+    checker = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([checker, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    settings = (ROOT / "pyproject.toml").read_text()
+    layers = set(re.findall(r"[a-z]+", settings[settings.index("layers = [") :]))
+    for _, name, _ in pkgutil.iter_modules(pyrestic.__path__):
+        assert name.startswith("__") or name in layers, f"{name} stands in no layer"
+
+
+def test_every_error_of_ours_is_in_the_drawn_tree_with_its_exit_code() -> None:
+    drawn = dict(re.findall(r"[├└│ ─]*(\w+Error)\s+(?:exit )?(\d+)?", errors.__doc__ or ""))
+    classes = {
+        name: value
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, PyresticError)
+    }
+    assert classes.keys() == drawn.keys()
+    for name, code in drawn.items():
+        if code:
+            assert classes[name].exit_code == int(code)
+
+
+def test_no_module_raises_exceptions_of_its_own_making() -> None:
+    for path in MODULES:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef) and path.name != "errors.py":
+                bases = {ast.unparse(base) for base in node.bases}
+                assert not bases & {"Exception", "BaseException", "ValueError", "OSError"}, (
+                    f"{name_of(path)}: {node.name}"
+                )
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "cli" not in path.parts], ids=name_of)
+def test_only_the_command_line_prints_and_reads_the_environment(path: Path) -> None:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "input")
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("environ", "getenv", "stdout", "argv")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pyrestic" / "format").glob("*.py")), ids=name_of)
+def test_the_format_is_pure(path: Path) -> None:
+    """No file, clock or environment; threads only as the owner of contexts."""
+    impure = {"os", "time", "datetime", "pathlib", "socket", "subprocess", "tempfile", "io", "shutil"}
+    for node in ast.walk(parse(path)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        found = {name.partition(".")[0] for name in names} & impure
+        # Nonces and salts come from the system's random source; how costly a key may be is found out by the clock.
+        assert found <= {"crypto.py": {"os"}, "keyfile.py": {"os", "time"}}.get(path.name, set())
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "open"
+
+
+def test_nothing_committed_names_a_place_on_a_machine_or_where_packages_come_from() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
+    if listed.returncode != 0:
+        pytest.skip("this is no checkout")
+    sources = subprocess.run(
+        ["sh", "-c", "apt-get indextargets --format '$(SITE)'"], capture_output=True, text=True
+    ).stdout
+    hosts = {line.split("/")[2] for line in sources.split() if line.count("/") >= 2}
+    index = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    )
+    hosts |= {part.split("/")[2] for part in index.stdout.split() if part.count("/") >= 2}
+    forbidden = {host.encode() for host in hosts if "." in host} - {b"pypi.org", b"deb.debian.org"}
+    forbidden.add(str(ROOT).encode() + b"/")
+    for name in listed.stdout.split(b"\0"):
+        path = ROOT / name.decode()
+        if not name or not path.is_file() or path.suffix in (".gz", ".tar", ".png"):
+            continue
+        data = path.read_bytes()
+        for word in forbidden:
+            assert word not in data, f"{name.decode()} names {word.decode()}"
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_module_can_be_imported() -> None:
+    for _, name, _ in pkgutil.walk_packages(pyrestic.__path__, "pyrestic."):
+        if name not in ("pyrestic.__main__", "pyrestic.format.chunker_numba"):
+            importlib.import_module(name)
