@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -43,8 +44,8 @@ def file(name: str, **fields: Any) -> Node:
     return Node(name=name, type="file", **fields)
 
 
-def tree_of(*nodes: dict[str, object], **more: object) -> bytes:
-    return json.dumps({"nodes": [{"name": "n", "type": "file"} | node for node in nodes]} | more).encode()
+def tree_of(*nodes: Mapping[str, object], **more: object) -> bytes:
+    return json.dumps({"nodes": [{"name": "n", "type": "file", **node} for node in nodes]} | more).encode()
 
 
 def test_an_empty_folder_is_an_empty_list() -> None:
