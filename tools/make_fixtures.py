@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,8 +107,9 @@ def make(name: str, release: str, version: str, work: Path) -> Maker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )
-        while not any((maker.repository / "locks").iterdir()):
-            pass
+        # A lock has 64 digits; while it is written its name is longer.
+        while not any(len(path.name) == 64 for path in (maker.repository / "locks").iterdir()):
+            time.sleep(0.01)
         holder.kill()
         holder.wait()
         maker.commands.append("restic backup --stdin (killed)")
