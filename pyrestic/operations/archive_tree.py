@@ -7,6 +7,7 @@ files are saved and its sub-folders have their trees. Folders are finished in th
 so children always come before their parent.
 """
 
+import contextlib
 import os
 import stat
 import threading
@@ -14,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -124,13 +124,15 @@ class TreeArchiver:
         assert root.node.subtree is not None  # noqa: S101 - set when it was finished
         return parse_id(root.node.subtree)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _workers(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
             self._source.stopped = True
-            self._saver.abort()
+            with contextlib.suppress(PyresticError):
+                # What went wrong first is what is told; the index of what was stored may fail for the same reason.
+                self._saver.abort()
             raise
         finally:
             self._readers.shutdown(wait=True, cancel_futures=True)
