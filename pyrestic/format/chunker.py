@@ -10,50 +10,15 @@ several independent streams.
 import importlib.util
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 from pyrestic.errors import UsageError
-from pyrestic.format.polynomial import DEGREE, degree, modulo
+from pyrestic.format.rabin import WINDOW, FirstCut, make_tables
 
 MIN_LENGTH = 512 << 10
 MAX_LENGTH = 8 << 20
-WINDOW = 64
-SPLIT_MASK = (1 << 20) - 1
-
-
-class Tables(NamedTuple):
-    """Per byte: what to add to slide it out of the window, and what reduces the top bits of a fingerprint."""
-
-    out: NDArray[np.uint64]
-    mod: NDArray[np.uint64]
-
-
-FirstCut = Callable[[NDArray[np.uint8], int, int, Tables], int]
-"""(data, low, high, tables) -> first position p, low <= p <= high, where the 64 bytes before p allow a cut, or -1."""
-
-
-@lru_cache(maxsize=8)
-def make_tables(polynomial: int) -> Tables:
-    """Return the tables of a polynomial of degree 53."""
-    if degree(polynomial) != DEGREE:
-        raise UsageError(f"a chunker polynomial has degree {DEGREE}, not {degree(polynomial)}")
-    out = _linear(lambda byte: modulo(byte << 8 * (WINDOW - 1), polynomial))
-    mod = _linear(lambda byte: modulo(byte << DEGREE, polynomial) | byte << DEGREE)
-    return Tables(out, mod)
-
-
-def _linear(value: Callable[[int], int]) -> NDArray[np.uint64]:
-    """Return the values of all bytes for a function that is linear in their bits: those of eight bytes are enough."""
-    table = [0] * 256
-    for bit in range(8):
-        one = value(1 << bit)
-        for byte in range(1 << bit):
-            table[1 << bit | byte] = table[byte] ^ one
-    return np.array(table, dtype=np.uint64)
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrestic.format import chunker_numpy
-from pyrestic.format.chunker import WINDOW, FirstCut, Tables, make_tables
+from pyrestic.format.rabin import WINDOW, FirstCut, Tables, make_tables
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")

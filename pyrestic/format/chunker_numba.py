@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numba as _numba
 import numpy as np
 
-from pyrestic.format.chunker import SPLIT_MASK, FirstCut
 from pyrestic.format.chunker_code import extract, first_cut_at
+from pyrestic.format.rabin import SPLIT_MASK, FirstCut
 
 numba: Any = _numba
 """Its types are of little use here: what is compiled is no longer typed as Python."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from pyrestic.format.chunker import SPLIT_MASK, WINDOW, Tables
+from pyrestic.format.rabin import SPLIT_MASK, WINDOW, Tables
 
 _LANE = 256
 _LANES = 1024

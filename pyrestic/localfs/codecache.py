@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # At run time only when a long file comes: it brings numpy.
-    from pyrestic.format.chunker import FirstCut
+    from pyrestic.format.rabin import FirstCut
 
 _MAX_BYTES = 64 << 10
 

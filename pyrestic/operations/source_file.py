@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
-from pyrestic.format.chunker import Chunker, FirstCut
+from pyrestic.format.chunker import Chunker
 from pyrestic.format.node import Node
+from pyrestic.format.rabin import FirstCut
 from pyrestic.handle import BlobType
 from pyrestic.localfs.metadata import node_from_stat
 from pyrestic.operations.archive_file import Content, ContentSavers

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
-from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker, FirstCut, make_tables
+from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
 from pyrestic.format.chunker_code import agrees, extract, load_code
 from pyrestic.format.polynomial import random_polynomial
+from pyrestic.format.rabin import FirstCut, make_tables
 from tests.support.chunker_reference import Reference
 from tests.support.restic import Program
 
