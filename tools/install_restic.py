@@ -143,9 +143,13 @@ def _run(command: list[str], work: Path) -> None:
 
 def main() -> int:
     """Install what the arguments name, by default all releases of restic."""
-    wanted = [tool for name in sys.argv[1:] for tool in OTHERS[name]] if sys.argv[1:] else list(RESTIC)
+    known = {"restic": RESTIC, **OTHERS}
+    names = sys.argv[1:] or ["restic"]
     try:
-        for path in install(tuple(wanted)):
+        for name in names:
+            if name not in known:
+                raise InstallError(f"{name} is not one of the tools: {', '.join(known)}")
+        for path in install(tuple(tool for name in names for tool in known[name])):
             print(path.relative_to(ROOT))
     except InstallError as error:
         print(error, file=sys.stderr)

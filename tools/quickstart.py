@@ -9,8 +9,10 @@ a snapshot.
 import argparse
 import hashlib
 import importlib.util
+import io
 import os
 import secrets
+import shlex
 import stat
 import subprocess
 import sys
@@ -39,7 +41,7 @@ def install() -> Path:
         subprocess.run(["apt-get", "-qq", "install", "--yes", package], check=True)
     subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, f"{ROOT}[fast]"], check=True)
+    subprocess.run([*pip, "--editable", f"{ROOT}[fast]"], check=True)
     return program
 
 
@@ -85,6 +87,8 @@ def main() -> int:
     home_default = Path.home() / "pyrestic-quickstart"
     parser.add_argument("--home", type=Path, default=home_default, help="where the repository goes")
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are bytes
     source = options.folder.resolve()
     if not source.is_dir():
         sys.exit(f"{source} is not a folder.")
@@ -94,10 +98,13 @@ def main() -> int:
     repository, password = home / "repository", home / "password"
     make_password(password)
 
+    # Settings of another repository in the environment must not get in between.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RESTIC_")}
+
     def pyrestic(*arguments: str | Path) -> None:
         command = [program, "--repo", repository, "--password-file", password, *arguments]
         print("$", " ".join(map(str, ["pyrestic", *arguments])), flush=True)
-        done = subprocess.run(command)
+        done = subprocess.run(command, env=environment)
         if done.returncode != 0:
             sys.exit(f"That failed with exit code {done.returncode}.")
 
@@ -121,13 +128,16 @@ def main() -> int:
         return 1
     print(f"All {len(describe(target))} files and folders came back as they were.")
     say("What to type next")
-    print(f"""export PATH={program.parent}:$PATH
-export RESTIC_REPOSITORY={repository}
-export RESTIC_PASSWORD_FILE={password}
-pyrestic backup {source}                              # again; only what changed is stored
-pyrestic ls latest                                  # what is in it
-pyrestic restore latest --target /tmp/back --include {source}/some/file
-pyrestic check --read-data                          # every stored byte, verified
+    quoted = shlex.quote(str(source))
+    print(f"""export PATH={shlex.quote(str(program.parent))}:$PATH
+export RESTIC_REPOSITORY={shlex.quote(str(repository))}
+export RESTIC_PASSWORD_FILE={shlex.quote(str(password))}
+# Back up again; only what changed is stored:
+pyrestic backup {quoted}
+# See what is in it, take some of it back, verify every stored byte:
+pyrestic ls latest
+pyrestic restore latest:{quoted} --target back
+pyrestic check --read-data
 
 The original restic opens the repository with the same two variables. Without the password in
 {password} nothing can be read again: keep a copy somewhere else.

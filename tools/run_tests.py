@@ -11,6 +11,7 @@ skips just that; in CI (CI=true) what is missing is a failure.
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def make_environment(folder: Path, requirement: str) -> Path:
 def install_venv_module() -> None:
     """Install Debian's package for virtual environments if we may; end the program otherwise."""
     package = f"python3.{sys.version_info.minor}-venv"
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit(f"the package {package} is missing: install it with apt-get install {package}, then run this again")
     run("apt-get update", ["apt-get", "-qq", "update"])
     if not run(f"install {package}", ["apt-get", "-qq", "install", "--yes", package]):
