@@ -40,7 +40,7 @@ def install() -> Path:
         subprocess.run(["apt-get", "-qq", "update"], check=True)
         subprocess.run(["apt-get", "-qq", "install", "--yes", package], check=True)
     subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, "--editable", f"{ROOT}[fast]"], check=True)
     return program
 

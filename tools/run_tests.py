@@ -43,7 +43,7 @@ def make_environment(folder: Path, requirement: str) -> Path:
     python = str(folder / "bin" / "python")
     if not os.path.exists(python) and not run(f"make {folder.name}", [sys.executable, "-m", "venv", str(folder)]):
         sys.exit("a virtual environment could not be made")
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", requirement]
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--editable", requirement]
     if not run(f"install {requirement}", command):
         sys.exit("the packages could not be installed")
     return folder / "bin"
