@@ -266,7 +266,7 @@ class TargetWriter:
                 self._clear(folder, name, location)
                 make_node(folder, name, node)
                 self.metadata.apply(folder, name, node)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise self._failure(location, "made", error) from error
 
     def link(self, location: bytes, existing: bytes) -> None:

@@ -342,6 +342,14 @@ def test_a_hard_link_to_a_symbolic_link_is_no_way_out(writer: TargetWriter, targ
     assert (tmp_path / "outside").stat().st_nlink == 1
 
 
+def test_links_and_devices_that_cannot_be_are_refused(writer: TargetWriter, target: Path) -> None:
+    with pytest.raises(LocalFileError, match="made"):
+        writer.create_node(b"/device", Node(name="device", type="chardev", device=1 << 64))
+    with pytest.raises(LocalFileError, match="made"):
+        writer.create_node(b"/link", Node(name="link", type="symlink", linktarget="a\0b"))
+    assert os.listdir(target) == []
+
+
 def test_links_pipes_and_devices_are_made_with_their_metadata(writer: TargetWriter, target: Path) -> None:
     when = "2001-02-03T04:05:06.7Z"
     plain = node_of(target, mtime=when, atime=when)
