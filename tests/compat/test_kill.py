@@ -25,6 +25,13 @@ def start_backup(pyrestic: Program, repository: Path, source: Path) -> "subproce
     return subprocess.Popen(command, env=pyrestic.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def wait_for_packs(process: "subprocess.Popen[bytes]", repository: Path, count: int) -> None:
+    """Return when so many packs are stored, or the process has ended."""
+    deadline = time.monotonic() + 60
+    while len(packs(repository)) < count and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def make_source(folder: Path) -> None:
     """Several packs of large files and some small ones."""
     folder.mkdir()
@@ -53,12 +60,17 @@ def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
         assert start_backup(pyrestic, repository, source).wait() == 0
         whole_seconds = time.monotonic() - started
     killed = killed_among_packs = 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         shutil.rmtree(repository)
         shutil.copytree(empty, repository)
         process = start_backup(pyrestic, repository, source)
-        # Starting and opening take the first part of the time.
-        time.sleep(whole_seconds * dice.uniform(0.3, 0.9))
+        if number % 2:
+            # Whatever the machine's speed, half of the kills fall among the packs.
+            wait_for_packs(process, repository, dice.randint(1, 8))
+            time.sleep(dice.uniform(0, 0.1))
+        else:
+            # Starting and opening take the first part of the time.
+            time.sleep(whole_seconds * dice.uniform(0.3, 0.9))
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         stored = packs(repository)
@@ -86,9 +98,7 @@ def test_an_interrupted_backup_ends_soon_with_130_and_releases_its_lock(
         (source / f"large {index}").write_bytes(dice.randbytes(4 << 20))
     make_quick_repository(repository)
     process = start_backup(pyrestic, repository, source)
-    deadline = time.monotonic() + 60
-    while len(packs(repository)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_packs(process, repository, 3)
     process.send_signal(number)
     started = time.monotonic()
     assert process.wait(timeout=60) == 130
