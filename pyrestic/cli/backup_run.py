@@ -13,7 +13,6 @@ from pyrestic import __version__
 from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
-from pyrestic.cli.commands.snapshots import GroupBy
 from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
@@ -23,6 +22,7 @@ from pyrestic.localfs.codecache import chunker_engine
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, find_snapshot
 
 if TYPE_CHECKING:

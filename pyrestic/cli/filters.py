@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from pyrestic.cli.arguments import parse_tags
+from pyrestic.cli.flags import OldOption
 from pyrestic.repository.snapshots import SnapshotFilter
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -13,9 +14,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def snapshot_filter(command: F) -> F:
     """Give a command the three flags, as `host`, `tag` and `path`."""
-    command = click.option("--path", multiple=True, help="only snapshots of this path")(command)
-    command = click.option("--tag", multiple=True, help="only snapshots with these tags: tag[,tag…]")(command)
-    return click.option("-H", "--host", multiple=True, help="only snapshots of this host ($RESTIC_HOST)")(command)
+    return _filter_flags("-H", "--host")(command)
+
+
+def long_snapshot_filter(command: F) -> F:
+    """Give a command the three flags where -H means something else, and the old name of --host as `hostname`."""
+    old = click.option("--hostname", multiple=True, cls=OldOption, advice="use --host")
+    return old(_filter_flags("--host")(command))
+
+
+def _filter_flags(*host: str) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        command = click.option("--path", multiple=True, help="only snapshots of this path")(command)
+        command = click.option("--tag", multiple=True, help="only snapshots with these tags: tag[,tag…]")(command)
+        return click.option(*host, multiple=True, help="only snapshots of this host ($RESTIC_HOST)")(command)
+
+    return decorate
 
 
 def make_filter(

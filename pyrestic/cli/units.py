@@ -11,6 +11,11 @@ def format_bytes(count: int) -> str:
     return f"{count} B"
 
 
+def format_percent(part: int, whole: int) -> str:
+    """Return a share such as 12.50%, "" of nothing."""
+    return f"{min(100.0, 100.0 * part / whole):.2f}%" if whole else ""
+
+
 def format_duration(seconds: float) -> str:
     """Return minutes and seconds as m:ss, with hours in front if there are any."""
     minutes, second = divmod(int(seconds), 60)

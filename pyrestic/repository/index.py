@@ -11,7 +11,7 @@ handful.
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,12 @@ class Index:
                     entry.type, entry.id, self._packs[number], entry.offset, entry.length, entry.plain_length
                 )
 
+    def all_columns(self) -> Columns:
+        """Return all places of all blobs, in no order; the same pack may stand twice in the list of packs."""
+        self._settle()
+        parts = [segment.columns() for segment in self._segments] or [_NOTHING]
+        return _concatenate(parts)._replace(packs=list(self._packs))
+
     def by_pack(self) -> Iterator[tuple[ID, list[HeaderEntry]]]:
         """Iterate packs with their blobs sorted by offset; a pack named by two index files comes once."""
         self._settle()
@@ -254,6 +260,12 @@ class Index:
             int(segment.lengths[row]),
             int(segment.plain_lengths[row]) or None,
         )
+
+
+_NUMBERS: Final = np.empty(0, np.uint32)
+_NOTHING: Final = Columns(
+    [], np.empty((0, 32), np.uint8), np.empty(0, np.uint8), _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS
+)
 
 
 def _concatenate(parts: list[Columns]) -> Columns:

@@ -10,7 +10,7 @@ all, is imported meanwhile; that is why some imports of this module stand in fun
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
 
@@ -62,6 +62,14 @@ class RepositoryOptions:
     compression: Compression = Compression.AUTO
     pack_length: int = DEFAULT_PACK_LENGTH
     no_extra_verify: bool = False
+
+
+class IndexFileInfo(NamedTuple):
+    """An index file: which packs it names, and how many blobs in them."""
+
+    id: ID
+    packs: list[ID]
+    blob_count: int
 
 
 class Repository:
@@ -160,8 +168,8 @@ class Repository:
             )
         return self._saver
 
-    def load_index(self, report: Reporter) -> None:
-        """Read all index files; raise DamageError if one cannot be used."""
+    def load_index(self, report: Reporter) -> list[IndexFileInfo]:
+        """Read all index files and return what they are about; raise DamageError if one cannot be used."""
         files = sorted(self.list_ids(FileType.INDEX))
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
@@ -171,7 +179,12 @@ class Repository:
             return columns
 
         with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
-            self.index.add_columns(list(pool.map(load, files)))
+            loaded = list(pool.map(load, files))
+            self.index.add_columns(loaded)
+        return [
+            IndexFileInfo(identifier, columns.packs, len(columns.ids))
+            for identifier, columns in zip(files, loaded, strict=True)
+        ]
 
     def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""

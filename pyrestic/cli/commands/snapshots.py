@@ -1,10 +1,9 @@
 """pyrestic snapshots: what there is."""
 
-import json
 import os
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 import msgspec
@@ -15,31 +14,12 @@ from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
+from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
 
 _ZONE_FOLDERS = ("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo")
-
-
-class GroupBy(NamedTuple):
-    """By what snapshots are put together."""
-
-    host: bool = False
-    paths: bool = False
-    tags: bool = False
-
-
-def parse_group_by(text: str) -> GroupBy:
-    """Return what `host,paths,tags` asks for; raise UsageError."""
-    names = {"host": "host", "hosts": "host", "path": "paths", "paths": "paths", "tag": "tags", "tags": "tags"}
-    wanted: set[str] = set()
-    for word in filter(None, text.split(",")):
-        if word not in names:
-            raise UsageError(f'unknown grouping option: "{word}"')
-        wanted.add(names[word])
-    return GroupBy("host" in wanted, "paths" in wanted, "tags" in wanted)
 
 
 GROUP_BY = Parsed("group", parse_group_by)
@@ -84,23 +64,7 @@ def command(
             app.terminal.print(line)
 
 
-Group = tuple[dict[str, Any], list[StoredSnapshot]]
-
-
-def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[Group]:
-    """Return groups with their key as restic's JSON has it, each sorted by time, oldest first."""
-    groups: dict[str, Group] = {}
-    for stored in sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id)):
-        snapshot = msgspec.structs.replace(stored.snapshot, paths=sorted(stored.snapshot.paths))
-        if grouping.tags:
-            snapshot = msgspec.structs.replace(snapshot, tags=sorted(snapshot.tags))
-        key = {
-            "hostname": snapshot.hostname if grouping.host else "",
-            "paths": (snapshot.paths or None) if grouping.paths else None,
-            "tags": (snapshot.tags or None) if grouping.tags else None,
-        }
-        groups.setdefault(json.dumps(key), (key, []))[1].append(StoredSnapshot(stored.id, snapshot))
-    return [groups[name] for name in sorted(groups)]
+Group = tuple[GroupKey, list[StoredSnapshot]]
 
 
 def _newest(stored: list[StoredSnapshot], limit: int, *, grouped: bool) -> list[StoredSnapshot]:
@@ -116,15 +80,15 @@ def _newest(stored: list[StoredSnapshot], limit: int, *, grouped: bool) -> list[
     return kept
 
 
-def describe_group(key: dict[str, Any]) -> str:
+def describe_group(key: GroupKey) -> str:
     """Return the line above a group's table, "" if there is nothing to say."""
     parts = []
-    if key["hostname"]:
-        parts.append(f"host [{key['hostname']}]")
-    if key["tags"] is not None:
-        parts.append(f"tags [{', '.join(key['tags'])}]")
-    if key["paths"] is not None:
-        parts.append(f"paths [{', '.join(key['paths'])}]")
+    if key.hostname:
+        parts.append(f"host [{key.hostname}]")
+    if key.tags is not None:
+        parts.append(f"tags [{', '.join(key.tags)}]")
+    if key.paths is not None:
+        parts.append(f"paths [{', '.join(key.paths)}]")
     return f"snapshots for ({', '.join(parts)}):" if parts else ""
 
 
@@ -133,15 +97,22 @@ def show_time(stored: StoredSnapshot) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.snapshot.time_ns // 1_000_000_000))
 
 
-def snapshot_table(found: list[StoredSnapshot], zone: str, *, compact: bool = False) -> list[str]:
-    """Return the lines of the table of snapshots."""
+def snapshot_table(
+    found: list[StoredSnapshot], zone: str, *, compact: bool = False, reasons: Sequence[Sequence[str]] = ()
+) -> list[str]:
+    """Return the lines of the table of snapshots; `reasons`, if there are any, are why each of them is kept."""
     sizes = any(stored.snapshot.summary is not None for stored in found)
-    columns = ["ID", "Time", "Host", "Tags  "] if compact else ["ID", "Time", "Host      ", "Tags      ", "Paths"]
+    explained = ["Reasons"] * bool(reasons)
+    columns = ["Host", "Tags  "] if compact else ["Host      ", "Tags      ", *explained, "Paths"]
+    columns = ["ID", "Time", *columns]
     rows = []
-    for stored in found:
+    for number, stored in enumerate(found):
         snapshot = stored.snapshot
         row = [short(stored.id), show_time(stored), snapshot.hostname]
-        row += ["\n".join(snapshot.tags)] if compact else [",".join(snapshot.tags), "\n".join(snapshot.paths)]
+        row += ["\n".join(snapshot.tags)] if compact else [",".join(snapshot.tags)]
+        if reasons and not compact:
+            row.append("\n".join(reasons[number]))
+        row += [] if compact else ["\n".join(snapshot.paths)]
         if sizes:
             row.append(format_bytes(snapshot.summary.total_bytes_processed) if snapshot.summary else "")
         rows.append(row)
@@ -169,7 +140,10 @@ def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
 def _print_json(app: App, groups: list[Group], *, grouped: bool) -> None:
     if grouped:
         app.terminal.print_json(
-            [{"group_key": key, "snapshots": [snapshot_json(one) for one in stored]} for key, stored in groups]
+            [
+                {"group_key": key._asdict(), "snapshots": [snapshot_json(one) for one in stored]}
+                for key, stored in groups
+            ]
         )
     else:
         app.terminal.print_json([snapshot_json(one) for _, stored in groups for one in stored])

@@ -1,0 +1,169 @@
+"""pyrestic forget: remove snapshots, by their IDs or by a policy."""
+
+import re
+from typing import Any
+
+import click
+
+from pyrestic.cli.arguments import parse_tags
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_json, snapshot_table, zone_name
+from pyrestic.cli.filters import long_snapshot_filter, make_filter
+from pyrestic.cli.flags import Parsed
+from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.terminal import exit_error
+from pyrestic.errors import UsageError
+from pyrestic.ids import ID
+from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
+from pyrestic.operations.prune_plan import PruneOptions
+from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
+
+_NOT_REMOVED = 3
+
+
+def parse_count(text: str) -> int:
+    """Return how many to keep; raise UsageError."""
+    if text == "unlimited":
+        return ALL
+    if not re.fullmatch("[+-]?[0-9]+", text):
+        raise UsageError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise UsageError(f'strconv.ParseInt: parsing "{text}": value out of range')
+    if number < 0:
+        raise UsageError("negative values not allowed, use 'unlimited' instead")
+    return number
+
+
+COUNT = Parsed("n", parse_count)
+PERIOD = Parsed("duration", parse_period)
+
+
+@define("forget", "Remove snapshots: those named, or those that a policy does not keep.")
+@click.option("-l", "--keep-last", type=COUNT, default=0, help="keep the last n snapshots (or: unlimited)")
+@click.option("-H", "--keep-hourly", type=COUNT, default=0, help="keep the last of each of n hours")
+@click.option("-d", "--keep-daily", type=COUNT, default=0, help="keep the last of each of n days")
+@click.option("-w", "--keep-weekly", type=COUNT, default=0, help="keep the last of each of n weeks")
+@click.option("-m", "--keep-monthly", type=COUNT, default=0, help="keep the last of each of n months")
+@click.option("-y", "--keep-yearly", type=COUNT, default=0, help="keep the last of each of n years")
+@click.option("--keep-within", type=PERIOD, default=NO_PERIOD, help="keep all of a time such as 1y5m7d2h")
+@click.option("--keep-within-hourly", type=PERIOD, default=NO_PERIOD, help="keep the last of each hour of this time")
+@click.option("--keep-within-daily", type=PERIOD, default=NO_PERIOD, help="keep the last of each day of this time")
+@click.option("--keep-within-weekly", type=PERIOD, default=NO_PERIOD, help="keep the last of each week of this time")
+@click.option("--keep-within-monthly", type=PERIOD, default=NO_PERIOD, help="keep the last of each month of this time")
+@click.option("--keep-within-yearly", type=PERIOD, default=NO_PERIOD, help="keep the last of each year of this time")
+@click.option("--keep-tag", multiple=True, help="keep all with these tags: tag[,tag…]")
+@click.option("--unsafe-allow-remove-all", is_flag=True, help="a policy that keeps nothing is meant")
+@long_snapshot_filter
+@click.option("-c", "--compact", is_flag=True, help="without paths")
+@click.option("-g", "--group-by", type=GROUP_BY, default="host,paths", help="group by host, paths, tags (host,paths)")
+@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
+@click.option("--prune", is_flag=True, help="prune if snapshots were removed")
+@prune_flags
+@click.argument("snapshot_id", nargs=-1)
+def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
+    """Decide, tell, and remove; 3 if a snapshot could not be removed."""
+    return _Forget(app, flags).run(list(snapshot_id))
+
+
+def make_policy(flags: dict[str, Any]) -> Policy:
+    """Return the policy that the flags give; raise UsageError for negative times."""
+    units = ("hourly", "daily", "weekly", "monthly", "yearly")
+    periods = {"within": flags["keep_within"]}
+    periods |= {f"within_{unit}": flags[f"keep_within_{unit}"] for unit in units}
+    if any(number < 0 for period in periods.values() for number in period):
+        raise UsageError("durations containing negative values are not allowed for --keep-within*")
+    counts = {unit: flags[f"keep_{unit}"] for unit in ("last", *units)}
+    return Policy(**counts, **periods, tags=parse_tags(flags["keep_tag"]))
+
+
+class _Forget:
+    def __init__(self, app: App, flags: dict[str, Any]) -> None:
+        self._app = app
+        self._terminal = app.terminal
+        self._flags = flags
+        self._dry_run: bool = flags["dry_run"]
+        self._policy = make_policy(flags)
+        self._prune_options: PruneOptions = make_options(flags)
+        host = flags["host"] or flags["hostname"]
+        self._filter = make_filter(app.settings.environment, host, flags["tag"], flags["path"])
+
+    def run(self, names: list[str]) -> int | None:
+        settings = self._app.settings
+        if settings.no_lock and not self._dry_run:
+            raise UsageError("--no-lock is only applicable in combination with --dry-run for forget command")
+        mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
+        with opened(settings, self._terminal, mode) as session:
+            found = list(find_snapshots(session.repository, names, self._filter, self._terminal))
+            groups: list[ForgetGroup] = []
+            removed = {stored.id for stored in found}
+            if not names:
+                groups = self._decide(found)
+                removed = {stored.id for group in groups for stored in group.decision.remove}
+            failed = self._remove(session, removed)
+            if settings.json and groups:
+                self._terminal.print_json([_group_json(group) for group in groups])
+            if failed:
+                exit_error(_NOT_REMOVED, "failed to remove one or more snapshots", as_json=settings.json)
+                return _NOT_REMOVED
+            if removed and self._flags["prune"]:
+                self._prune(session, removed)
+        return None
+
+    def _decide(self, found: list[StoredSnapshot]) -> list[ForgetGroup]:
+        policy = self._policy
+        if policy.empty and not self._flags["unsafe_allow_remove_all"]:
+            raise UsageError("no policy was specified, no snapshots will be removed")
+        if policy.empty and self._filter.empty:
+            raise UsageError("--unsafe-allow-remove-all is not allowed unless a snapshot filter option is specified")
+        self._terminal.note(f"Applying Policy: {policy}")
+        groups = decide(found, policy, self._flags["group_by"])
+        for group in groups:
+            self._show(group)
+        return groups
+
+    def _show(self, group: ForgetGroup) -> None:
+        note = self._terminal.note
+        header = describe_group(group.key)
+        if header:
+            note(header, 2)
+        keep = list(reversed(group.decision.keep))
+        if keep:
+            note(f"keep {len(keep)} snapshots:")
+            self._show_table([kept.stored for kept in keep], [kept.matches for kept in keep])
+        if group.decision.remove:
+            note(f"remove {len(group.decision.remove)} snapshots:")
+            self._show_table(list(reversed(group.decision.remove)), [])
+
+    def _show_table(self, stored: list[StoredSnapshot], reasons: list[list[str]]) -> None:
+        zone = zone_name(self._app.settings.environment)
+        for line in snapshot_table(stored, zone, compact=self._flags["compact"], reasons=reasons):
+            self._terminal.note(line)
+        self._terminal.note("")
+
+    def _remove(self, session: Session, removed: set[ID]) -> list[ID]:
+        if not removed:
+            return []
+        if self._dry_run:
+            self._terminal.note(f"Would have removed the following snapshots:\n{format_ids(removed)}\n")
+            return []
+        return remove_snapshots(session.repository, removed, self._terminal, session.ensure_locked)
+
+    def _prune(self, session: Session, removed: set[ID]) -> None:
+        done = "would be removed, running prune dry run" if self._dry_run else "have been removed, running prune"
+        self._terminal.note(f"{len(removed)} snapshots {done}")
+        run_prune(self._app, session, self._prune_options, dry_run=self._dry_run, without=removed)
+
+
+def _group_json(group: ForgetGroup) -> dict[str, Any]:
+    keep = group.decision.keep
+    return {
+        "tags": group.key.tags,
+        "host": group.key.hostname,
+        "paths": group.key.paths,
+        "keep": [snapshot_json(kept.stored) for kept in keep] or None,
+        "remove": [snapshot_json(stored) for stored in group.decision.remove] or None,
+        "reasons": [{"snapshot": snapshot_json(kept.stored), "matches": kept.matches} for kept in keep] or None,
+    }

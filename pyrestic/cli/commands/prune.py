@@ -1,0 +1,35 @@
+"""pyrestic prune: remove what no snapshot uses."""
+
+from typing import Any
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.errors import UsageError
+
+
+@define("prune", "Remove data that no snapshot uses.", any_arguments=True)
+@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
+@prune_flags
+@click.option(
+    "--unsafe-recover-no-free-space",
+    default="",
+    help="UNSAFE: for a full disk, where even --max-repack-size 0 failed; takes the ID of the repository",
+)
+def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **flags: Any) -> None:  # noqa: ANN401
+    """Print the plan and execute it."""
+    options = make_options({**flags, "unsafe_recover_no_free_space": unsafe_recover_no_free_space})
+    settings = app.settings
+    if options.uncompressed and settings.compression == "off":
+        raise UsageError("disabled compression and `--repack-uncompressed` are mutually exclusive")
+    if settings.no_lock and not dry_run:
+        raise UsageError("--no-lock is only applicable in combination with --dry-run for prune command")
+    with opened(settings, app.terminal, LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE) as session:
+        identifier = session.repository.config.id
+        if options.recover_space and unsafe_recover_no_free_space != identifier:
+            raise UsageError(f"must pass id '{identifier}' to --unsafe-recover-no-free-space")
+        stats = run_prune(app, session, options, dry_run=dry_run)
+    if settings.json:
+        app.terminal.print_json({"message_type": "summary", "dry_run": dry_run, **stats.fields()})

@@ -1,0 +1,176 @@
+"""What prune and forget --prune have in common: the flags, and running a prune while telling about it."""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeVar
+
+import click
+
+from pyrestic.cli.arguments import parse_size
+from pyrestic.cli.command import App
+from pyrestic.cli.flags import OldOption
+from pyrestic.cli.session import Session
+from pyrestic.cli.units import format_bytes, format_percent
+from pyrestic.errors import UsageError
+from pyrestic.ids import ID, short
+from pyrestic.operations.prune import plan_prune
+from pyrestic.operations.prune_plan import UNLIMITED, PruneOptions, PrunePlan, PruneStats, UnusedLimit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FLAGS: Final = (
+    click.option("--max-unused", default="5%", help="how much may stay unused: bytes (10M), a share (5%) or unlimited"),
+    click.option("--max-repack-size", default="", help="repack no more than this, such as 10G"),
+    click.option("--repack-cacheable-only", is_flag=True, help="repack packs of trees only"),
+    click.option(
+        "--repack-small",
+        is_flag=True,
+        cls=OldOption,
+        advice="small files are automatically repacked. Use --repack-smaller-than to specify a minimum size",
+    ),
+    click.option("--repack-uncompressed", is_flag=True, help="repack all that is not compressed"),
+    click.option("--repack-smaller-than", default="", help="repack packs below this size, such as 8M"),
+)
+
+
+def prune_flags(command: F) -> F:
+    """Give a command the flags that prune and forget share; `make_options` takes them."""
+    for option in reversed(_FLAGS):
+        command = option(command)
+    return command
+
+
+def make_options(flags: dict[str, Any]) -> PruneOptions:
+    """Return what the shared flags ask for; raise UsageError."""
+    max_repack = parse_size(flags["max_repack_size"]) if flags["max_repack_size"] else UNLIMITED
+    return PruneOptions(
+        max_unused=parse_max_unused(flags["max_unused"]),
+        max_repack=0 if flags.get("unsafe_recover_no_free_space") else max_repack,
+        small_pack=_parse_small(flags["repack_smaller_than"]),
+        cacheable_only=flags["repack_cacheable_only"],
+        uncompressed=flags["repack_uncompressed"],
+        recover_space=bool(flags.get("unsafe_recover_no_free_space")),
+    )
+
+
+def parse_max_unused(text: str) -> UnusedLimit:
+    """Return the limit that --max-unused names; raise UsageError."""
+    word = text.strip()
+    if not word:
+        raise UsageError(f'invalid value for --max-unused: "{text}"')
+    if word == "unlimited":
+        return UnusedLimit(None)
+    if word.endswith("%"):
+        return UnusedLimit(_parse_percent(word[:-1], text))
+    try:
+        return UnusedLimit(None, parse_size(word))
+    except UsageError as error:
+        raise UsageError(f'invalid number of bytes "{text}" for --max-unused: {error}') from None
+
+
+def _parse_percent(number: str, text: str) -> float:
+    try:
+        percent = float(number)
+        if number != number.strip() or "_" in number or percent != percent:
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f'invalid percentage "{text}" passed for --max-unused: strconv.ParseFloat: parsing "{number}": invalid'
+            " syntax"
+        ) from None
+    if percent < 0:
+        raise UsageError("percentage for --max-unused must be positive")
+    if percent >= 100:
+        raise UsageError("percentage for --max-unused must be below 100%")
+    return percent
+
+
+def _parse_small(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        size = parse_size(text)
+    except UsageError as error:
+        raise UsageError(f'invalid number of bytes "{text}" for --repack-smaller-than: {error}') from None
+    if size <= 0:
+        raise UsageError("--repack-smaller-than must be larger than zero")
+    return size
+
+
+def run_prune(
+    app: App, session: Session, options: PruneOptions, *, dry_run: bool, without: Collection[ID] = ()
+) -> PruneStats:
+    """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError."""
+    terminal = app.terminal
+    if app.settings.no_cache:
+        warning = "warning: running prune without a cache, this may be very slow!"
+        (terminal.complain if terminal.json else terminal.print)(warning)
+    prune = plan_prune(session.repository, options, terminal, without=without)
+    if dry_run:
+        terminal.note("\nWould have made the following changes:")
+    for line, level in describe_stats(prune.plan.stats):
+        terminal.note(line, level)
+    if dry_run:
+        _tell_packs(app, prune.plan)
+    else:
+        prune.execute(terminal, session.ensure_locked)
+    return prune.plan.stats
+
+
+def _tell_packs(app: App, plan: PrunePlan) -> None:
+    note = app.terminal.note
+    note(
+        "Repeated prune dry-runs can report slightly different amounts of data to keep or repack. This is expected"
+        " behavior.\n",
+        2,
+    )
+    if plan.remove_first:
+        note(f"Would have removed the following unreferenced packs:\n{format_ids(plan.remove_first)}\n", 2)
+    note(f"Would have repacked and removed the following packs:\n{format_ids(plan.repack)}\n", 2)
+    note(f"Would have removed the following no longer used packs:\n{format_ids(plan.remove)}\n", 2)
+
+
+def format_ids(identifiers: Collection[ID]) -> str:
+    """Return IDs in braces, each in its short form, in order."""
+    return "{" + " ".join(map(short, sorted(identifiers))) + "}"
+
+
+def describe_stats(stats: PruneStats) -> list[tuple[str, int]]:
+    """Return the lines that tell the numbers of a plan, each with the verbosity from which on it is shown."""
+    blobs, size, packs = stats.blobs, stats.size, stats.packs
+    all_blobs = blobs.used + blobs.unused + blobs.duplicate
+    all_bytes = size.used + size.duplicate + size.unused + size.unref
+    wasted = size.duplicate + size.unused
+    pruned = size.remove + size.repackrm + size.unref
+    wasted_after = wasted - size.remove - size.repackrm
+    removed_blobs = blobs.remove + blobs.repackrm
+    lines = [("", 2), _count("used:", blobs.used, size.used, 2)]
+    lines += [_count("duplicates:", blobs.duplicate, size.duplicate, 2)] * (blobs.duplicate > 0)
+    lines.append(_count("unused:", blobs.unused, size.unused, 2))
+    lines += [(f"unreferenced:                    {format_bytes(size.unref)}", 2)] * (size.unref > 0)
+    lines += [
+        _count("total:", all_blobs, all_bytes, 2),
+        (f"unused size: {format_percent(wasted, all_bytes)} of total size", 2),
+        ("", 1),
+        _count("to repack:", blobs.repack, size.repack),
+        _count("this removes:", blobs.repackrm, size.repackrm),
+        _count("to delete:", blobs.remove, size.remove + size.unref),
+        _count("total prune:", removed_blobs, pruned),
+    ]
+    lines += [(f"not yet compressed:              {format_bytes(size.uncompressed)}", 1)] * (size.uncompressed > 0)
+    share = format_percent(wasted_after, all_bytes - pruned)
+    lines += [
+        _count("remaining:", all_blobs - removed_blobs, all_bytes - pruned),
+        (f"unused size after prune: {format_bytes(wasted_after)} ({share} of remaining size)", 1),
+        ("", 1),
+        (f"totally used packs: {packs.used:>10}", 2),
+        (f"partly used packs:  {packs.partly_used:>10}", 2),
+        (f"unused packs:       {packs.unused:>10}\n", 2),
+        (f"to keep:      {packs.keep:>10} packs", 2),
+        (f"to repack:    {packs.repack:>10} packs", 2),
+        (f"to delete:    {packs.remove:>10} packs", 2),
+    ]
+    return lines + [(f"to delete:    {packs.unref:>10} unreferenced packs\n", 2)] * (packs.unref > 0)
+
+
+def _count(label: str, blobs: int, length: int, level: int = 1) -> tuple[str, int]:
+    return f"{label:<13} {blobs:>10} blobs / {format_bytes(length)}", level

@@ -1,0 +1,55 @@
+"""Forget: choose the snapshots to remove by a policy, and remove snapshots."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pyrestic.errors import UsageError
+from pyrestic.handle import FileType
+from pyrestic.ids import ID
+from pyrestic.operations.removal import remove_files
+from pyrestic.operations.retention import Decision, GroupBy, GroupKey, Policy, apply, group_snapshots
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetGroup:
+    """What a policy says about the snapshots that have a key in common."""
+
+    key: GroupKey
+    decision: Decision
+
+
+def decide(
+    found: Iterable[StoredSnapshot], policy: Policy, grouping: GroupBy, *, now_ns: int | None = None
+) -> list[ForgetGroup]:
+    """Apply a policy to every group of snapshots.
+
+    Raises UsageError if a policy that keeps something would leave nothing of a group.
+    """
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    groups = []
+    for key, stored in group_snapshots(found, grouping):
+        decision = apply(policy, stored, now_ns=now_ns, local_offset=_local_offset)
+        if not policy.empty and not decision.keep:
+            raise UsageError(f'refusing to delete last snapshot of snapshot group "{key}"')
+        groups.append(ForgetGroup(key, decision))
+    return groups
+
+
+def remove_snapshots(
+    repository: Repository, identifiers: set[ID], report: Reporter, ensure_locked: Callable[[], None]
+) -> list[ID]:
+    """Remove snapshots and return those that could not be removed; each of them is reported."""
+    ensure_locked()
+    return remove_files(repository, FileType.SNAPSHOT, identifiers, report)
+
+
+def _local_offset(seconds: int) -> int:
+    """Return how many seconds this machine's zone is east of UTC at a moment."""
+    try:
+        return time.localtime(seconds).tm_gmtoff
+    except (OverflowError, OSError, ValueError):
+        return 0

@@ -1,0 +1,160 @@
+"""Prune: remove what no snapshot uses. First a plan, then its execution in an order that a kill at any moment survives.
+
+New packs are stored before the index that names them, the new index before the old one is removed, and packs that no
+index names any more are removed last. Whatever a killed prune leaves, the next one clears away: blobs that are there
+twice, and packs without an index.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyrestic.errors import MissingBlobError, PyresticError
+from pyrestic.handle import BlobHandle, FileType
+from pyrestic.ids import ID
+from pyrestic.operations.prune_plan import PruneOptions, PrunePlan, check_options, make_plan
+from pyrestic.operations.removal import remove_files
+from pyrestic.operations.rewrite_index import rewrite_index, save_index
+from pyrestic.operations.used_blobs import find_used_blobs
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.loader import PackRange, split_ranges
+from pyrestic.repository.repository import IndexFileInfo, Repository
+from pyrestic.repository.snapshots import load_snapshot
+
+_SHOWN_BLOBS = 10
+
+
+@dataclass(slots=True)
+class Prune:
+    """A plan together with what its execution needs to know."""
+
+    plan: PrunePlan
+    _repository: Repository
+    _table: BlobTable
+    _files: list[IndexFileInfo]
+    _options: PruneOptions
+
+    def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> None:
+        """Do what the plan says, once. `ensure_locked` raises if the lock was lost; it is asked before removals."""
+        repository, plan = self._repository, self.plan
+        if plan.remove_first:
+            report.note("deleting unreferenced packs")
+            ensure_locked()
+            remove_files(repository, FileType.PACK, plan.remove_first, report)
+        if plan.repack:
+            self._repack(report)
+        gone = {*plan.remove, *plan.repack, *plan.missing}
+        if self._options.recover_space:
+            report.note("deleting index files")
+            ensure_locked()
+            remove_files(repository, FileType.INDEX, [file.id for file in self._files], report, stop_at_errors=True)
+        elif gone:
+            rewrite_index(repository, self._files, gone, report, ensure_locked)
+        old = {*plan.remove, *plan.repack}
+        if old:
+            report.note(f"removing {len(old)} old packs")
+            ensure_locked()
+            # A pack that stays costs space only, so errors are told and passed over.
+            remove_files(repository, FileType.PACK, old, report)
+        if self._options.recover_space:
+            save_index(repository, repository.index.packs() - gone)
+        report.note("done")
+
+    def _repack(self, report: Reporter) -> None:
+        report.note("repacking packs")
+        saver = self._repository.saver
+        progress = Progress("packs repacked", "packs", len(self.plan.repack))
+        lock = threading.Lock()
+        waiting = len(self.plan.keep_rows)
+
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            nonlocal waiting
+            saver.save(handle.type, data, handle.id, duplicate=True)
+            with lock:
+                waiting -= 1
+
+        with report.show(progress):
+            try:
+                self._repository.loader.load_many(self._ranges(progress), deliver, _fail)
+                self._repository.flush()
+            except BaseException:
+                # What was stored gets an index, so that the next prune need not do it again.
+                saver.abort()
+                raise
+            progress.done = len(self.plan.repack)
+        if waiting:
+            raise PyresticError(f"{waiting} blobs were not repacked; no pack was removed")
+
+    def _ranges(self, progress: Progress) -> Iterator[PackRange]:
+        """Iterate the requests for the blobs to keep, pack by pack."""
+        rows = self.plan.keep_rows
+        packs = self._table.pack[rows].tolist()
+        start = 0
+        for end in range(1, len(rows) + 1):
+            if end == len(rows) or packs[end] != packs[start]:
+                yield from split_ranges([self._table.place(row) for row in rows[start:end]])
+                start = end
+                progress.done += 1
+
+
+def plan_prune(
+    repository: Repository, options: PruneOptions, report: Reporter, *, without: Collection[ID] = ()
+) -> Prune:
+    """Return a prune of a repository whose index is not loaded yet; snapshots `without` count as removed.
+
+    Raises UsageError for options that do not suit, MissingBlobError or DamageError if something that is in use cannot
+    be found or read: then nothing must be removed.
+    """
+    check_options(
+        options,
+        version=repository.config.version,
+        connections=repository.backend.connections,
+        pack_length=repository.options.pack_length,
+    )
+    files = repository.load_index(report)
+    report.note("loading all snapshots...")
+    roots = _load_roots(repository, without)
+    report.note(f"finding data that is still in use for {len(roots)} snapshots")
+    table = BlobTable(repository.index)
+    try:
+        used, missing = find_used_blobs(repository, table, roots, report)
+    except PyresticError as error:
+        raise type(error)(f"failed finding blobs: {error}", hint=error.hint) from error
+    report.note("searching used packs...")
+    if missing:
+        raise _refusal(missing, report)
+    report.note("collecting packs for deletion and repacking")
+    stored = repository.list_files(FileType.PACK)
+    plan = make_plan(table, used, stored, options, version=repository.config.version, report=report)
+    return Prune(plan, repository, table, files, options)
+
+
+def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:
+    """Return the root trees of all snapshots, raise the error of the first that cannot be read."""
+    identifiers = sorted(set(repository.list_ids(FileType.SNAPSHOT)) - set(without))
+    pool = ThreadPoolExecutor(repository.backend.connections, "snapshots")
+    try:
+        return [snapshot.tree_id for snapshot in pool.map(lambda one: load_snapshot(repository, one), identifiers)]
+    except PyresticError as error:
+        raise type(error)(f"failed loading snapshot: {error}", hint=error.hint) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _refusal(missing: set[BlobHandle], report: Reporter) -> MissingBlobError:
+    shown = " ".join(str(handle) for handle in sorted(missing)[:_SHOWN_BLOBS])
+    more = f" ({len(missing) - _SHOWN_BLOBS} more)" if len(missing) > _SHOWN_BLOBS else ""
+    report.note(
+        f"{{{shown}{more}}} not found in the index\n\nIntegrity check failed: Data seems to be missing.\n"
+        "Will not start prune to prevent (additional) data loss!",
+        0,
+    )
+    return MissingBlobError(
+        "index is not complete", hint="Run check to see what is affected; repair index finds what only the index lost."
+    )
+
+
+def _fail(handle: BlobHandle, error: PyresticError) -> None:
+    raise type(error)(f"blob {handle} could not be repacked: {error}", hint=error.hint) from error

@@ -1,0 +1,371 @@
+"""Retention: which snapshots a policy keeps, and why (restic's documentation, "Removing backup snapshots").
+
+Everything here is a function of its arguments. A snapshot's hour, day, week, month and year are those of the zone it
+was made in. Periods count back from the newest snapshot that is not in the future, by the calendar of its zone.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from pyrestic.errors import UsageError
+from pyrestic.format import gojson
+from pyrestic.repository.snapshots import StoredSnapshot
+
+ALL: Final = -1
+"""As a count: keep as many as there are."""
+
+_DAY: Final = 86_400
+_NEVER_NS: Final = -62_135_596_800 * gojson.SECOND
+"""The beginning of the year 1, which Go takes for no time at all."""
+
+
+class Period(NamedTuple):
+    """A length of time in units of the calendar, such as 1y5m7d2h."""
+
+    years: int = 0
+    months: int = 0
+    days: int = 0
+    hours: int = 0
+
+    def __str__(self) -> str:
+        return "".join(f"{number}{unit}" for number, unit in zip(self, "ymdh", strict=True) if number)
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+NO_PERIOD: Final = Period()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to keep: so many of each kind, all of a period, one of each kind in a period, and by lists of tags."""
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: Period = NO_PERIOD
+    within_hourly: Period = NO_PERIOD
+    within_daily: Period = NO_PERIOD
+    within_weekly: Period = NO_PERIOD
+    within_monthly: Period = NO_PERIOD
+    within_yearly: Period = NO_PERIOD
+    tags: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """It keeps nothing."""
+        return self == Policy()
+
+    def __str__(self) -> str:
+        return _describe(self)
+
+
+class Counters(NamedTuple):
+    """How many more of each kind may be kept."""
+
+    last: int
+    hourly: int
+    daily: int
+    weekly: int
+    monthly: int
+    yearly: int
+
+
+class Kept(NamedTuple):
+    """A snapshot that is kept, each reason for that, and the counters after it."""
+
+    stored: StoredSnapshot
+    matches: list[str]
+    counters: Counters
+
+
+class Decision(NamedTuple):
+    """What becomes of the snapshots of a group, newest first."""
+
+    keep: list[Kept]
+    remove: list[StoredSnapshot]
+
+
+class GroupBy(NamedTuple):
+    """By what snapshots are put together."""
+
+    host: bool = False
+    paths: bool = False
+    tags: bool = False
+
+
+class GroupKey(NamedTuple):
+    """What the snapshots of a group have in common; "" and None where that is not asked for."""
+
+    hostname: str = ""
+    paths: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        parts = [f"host {self.hostname}"] if self.hostname else []
+        parts += [f"path [{' '.join(self.paths)}]"] if self.paths else []
+        parts += [f"tags [{' '.join(self.tags)}]"] if self.tags else []
+        return ", ".join(parts)
+
+
+def parse_period(text: str) -> Period:
+    """Return the period that a text such as 1y5m7d2h means; raise UsageError."""
+    rest = text.strip()
+    found: dict[str, int] = {}
+    while rest:
+        number = re.match("-?[0-9]+", rest)
+        if number is None:
+            raise UsageError("no number found")
+        rest = rest[number.end() :]
+        if not rest:
+            raise UsageError(f"no unit found after number {int(number[0])}")
+        if rest[0] not in "ymdh":
+            raise UsageError(f"invalid unit {rest[0]!r} found after number {int(number[0])}")
+        found[rest[0]], rest = int(number[0]), rest[1:]
+    return Period(found.get("y", 0), found.get("m", 0), found.get("d", 0), found.get("h", 0))
+
+
+def parse_group_by(text: str) -> GroupBy:
+    """Return what `host,paths,tags` asks for; raise UsageError."""
+    names = {"host": "host", "hosts": "host", "path": "paths", "paths": "paths", "tag": "tags", "tags": "tags"}
+    wanted: set[str] = set()
+    for word in filter(None, text.split(",")):
+        if word not in names:
+            raise UsageError(f'unknown grouping option: "{word}"')
+        wanted.add(names[word])
+    return GroupBy("host" in wanted, "paths" in wanted, "tags" in wanted)
+
+
+def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[tuple[GroupKey, list[StoredSnapshot]]]:
+    """Return groups in order of their keys, each sorted by time, oldest first; paths (and tags) come sorted."""
+    groups: dict[GroupKey, list[StoredSnapshot]] = {}
+    for stored in sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id)):
+        snapshot = msgspec.structs.replace(stored.snapshot, paths=sorted(stored.snapshot.paths))
+        if grouping.tags:
+            snapshot = msgspec.structs.replace(snapshot, tags=sorted(snapshot.tags))
+        key = GroupKey(
+            snapshot.hostname if grouping.host else "",
+            tuple(snapshot.paths) if grouping.paths else None,
+            (tuple(snapshot.tags) or None) if grouping.tags else None,
+        )
+        groups.setdefault(key, []).append(StoredSnapshot(stored.id, snapshot))
+    return [(key, groups[key]) for key in sorted(groups, key=json.dumps)]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Keeps one snapshot of each hour, day and so on: of the last `count` such units, or of those within a period."""
+
+    unit: Callable[[int, int], int]
+    reason: str
+    count: int = 0
+    period: Period = NO_PERIOD
+    previous: int | None = None
+
+    def keep(self, wall_seconds: int, number: int, *, is_oldest: bool) -> str | None:
+        """Return the reason for which a snapshot is kept, or None."""
+        value = self.unit(wall_seconds, number)
+        if value == self.previous and not is_oldest:
+            return None
+        # The oldest is kept beyond its unit's first, so that history reaches back as far as it can.
+        reason = f"oldest {self.reason}" if value == self.previous else self.reason
+        self.previous = value
+        if self.count > 0:
+            self.count -= 1
+        return reason
+
+
+def apply(
+    policy: Policy, snapshots: Iterable[StoredSnapshot], *, now_ns: int, local_offset: Callable[[int], int]
+) -> Decision:
+    """Decide about the snapshots of one group.
+
+    `local_offset` returns how many seconds this machine's zone is east of UTC at a moment (seconds since 1970). If that
+    is the offset of the newest snapshot, periods follow the machine's zone with its summer and winter time.
+    """
+    # Of equal times the order given stays.
+    listed = sorted(snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=True)
+    newest = _Moment.newest(listed, now_ns)
+    counted = [
+        _Bucket(unit, f"{word} snapshot", count)
+        for unit, word, count in zip(_COUNTED_UNITS, _COUNTED_WORDS, _counts(policy), strict=True)
+    ]
+    periodic = [
+        _Bucket(unit, f"{word} within", period=period)
+        for unit, word, period in zip(_COUNTED_UNITS[1:], _COUNTED_WORDS[1:], _periods(policy), strict=True)
+        if period
+    ]
+    limits = [newest.before(bucket.period, local_offset) for bucket in periodic]
+    within = newest.before(policy.within, local_offset) if policy.within else None
+    decision = Decision([], [])
+    for number, stored in enumerate(listed):
+        time_ns = stored.snapshot.time_ns
+        wall_seconds = time_ns // gojson.SECOND + zone_offset(stored.snapshot.time)
+        is_oldest = number == len(listed) - 1
+        reasons: list[str | None] = [
+            f"has tags {_show_tags(tags)}" for tags in policy.tags if has_tags(stored.snapshot.tags, tags)
+        ]
+        if within is not None and time_ns > within:
+            reasons.append(f"within {policy.within}")
+        reasons += [bucket.keep(wall_seconds, number, is_oldest=is_oldest) for bucket in counted if bucket.count]
+        for bucket, limit in zip(periodic, limits, strict=True):
+            reason = bucket.keep(wall_seconds, number, is_oldest=is_oldest) if time_ns > limit else None
+            reasons.append(reason and f"{reason} {bucket.period}")
+        matches = [reason for reason in reasons if reason]
+        if matches:
+            decision.keep.append(Kept(stored, matches, Counters(*(bucket.count for bucket in counted))))
+        else:
+            decision.remove.append(stored)
+    return decision
+
+
+def has_tags(tags: list[str], wanted: tuple[str, ...]) -> bool:
+    """Tell whether all wanted tags are there; an empty one asks that there be none."""
+    for tag in wanted:
+        if tag == "" and not tags:
+            return True
+        if tag not in tags:
+            return False
+    return True
+
+
+def zone_offset(text: str) -> int:
+    """Return how many seconds the zone of an RFC 3339 time is east of UTC."""
+    if text.endswith("Z"):
+        return 0
+    seconds = int(text[-5:-3]) * 3600 + int(text[-2:]) * 60
+    return -seconds if text[-6] == "-" else seconds
+
+
+class _Moment(NamedTuple):
+    """A moment and the offset of its zone; `utc` says that it is written as UTC, which is never this machine's zone."""
+
+    ns: int
+    offset: int = 0
+    utc: bool = True
+
+    @classmethod
+    def newest(cls, listed: list[StoredSnapshot], now_ns: int) -> "_Moment":
+        """Return the time of the newest snapshot before now."""
+        for stored in listed:
+            if _NEVER_NS < stored.snapshot.time_ns < now_ns:
+                text = stored.snapshot.time
+                return cls(stored.snapshot.time_ns, zone_offset(text), text.endswith("Z"))
+        return cls(_NEVER_NS)
+
+    def before(self, period: Period, local_offset: Callable[[int], int]) -> int:
+        """Return the moment a period earlier, in nanoseconds; days that a month lacks run on into the next."""
+        seconds, fraction = divmod(self.ns, gojson.SECOND)
+        day, time_of_day = divmod(seconds + self.offset, _DAY)
+        year, month, day_of_month = _civil(day)
+        shifted = _day_number(year - period.years, month - period.months) + day_of_month - 1 - period.days
+        wall = shifted * _DAY + time_of_day
+        if not self.utc and local_offset(seconds) == self.offset:
+            earlier = _to_utc(wall, local_offset)
+        else:
+            earlier = wall - self.offset
+        return (earlier - period.hours * 3600) * gojson.SECOND + fraction
+
+
+def _to_utc(wall_seconds: int, local_offset: Callable[[int], int]) -> int:
+    """Return the moment of a wall clock's time as Go chooses it where the clock was turned back or forward."""
+    offset = local_offset(wall_seconds)
+    if offset:
+        offset = local_offset(wall_seconds - offset)
+    return wall_seconds - offset
+
+
+@lru_cache(maxsize=4096)
+def _civil(day: int) -> tuple[int, int, int]:
+    """Return year, month and day of a day counted from 1970-01-01."""
+    era, day_of_era = divmod(day + 719_468, 146_097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month_from_march = (5 * day_of_year + 2) // 153
+    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
+    year = era * 400 + year_of_era + (month <= 2)
+    return year, month, day_of_year - (153 * month_from_march + 2) // 5 + 1
+
+
+def _day_number(year: int, month: int) -> int:
+    """Return the first day of a month, counted from 1970-01-01; months below 1 belong to the years before."""
+    year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5
+    return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
+
+
+def _hour(wall_seconds: int, _: int) -> int:
+    return wall_seconds // 3600
+
+
+def _week(wall_seconds: int, _: int) -> int:
+    # 1970-01-01 was a Thursday; ISO weeks begin on Mondays.
+    return (wall_seconds // _DAY + 3) // 7
+
+
+def _day(wall_seconds: int, _: int) -> int:
+    return wall_seconds // _DAY
+
+
+def _month(wall_seconds: int, _: int) -> int:
+    year, month, _day_of_month = _civil(wall_seconds // _DAY)
+    return year * 12 + month
+
+
+def _year(wall_seconds: int, _: int) -> int:
+    return _civil(wall_seconds // _DAY)[0]
+
+
+_COUNTED_UNITS: Final = (lambda _, number: number, _hour, _day, _week, _month, _year)
+_COUNTED_WORDS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+
+
+def _counts(policy: Policy) -> tuple[int, ...]:
+    return (policy.last, policy.hourly, policy.daily, policy.weekly, policy.monthly, policy.yearly)
+
+
+def _periods(policy: Policy) -> tuple[Period, ...]:
+    return (
+        policy.within_hourly,
+        policy.within_daily,
+        policy.within_weekly,
+        policy.within_monthly,
+        policy.within_yearly,
+    )
+
+
+def _show_tags(tags: tuple[str, ...]) -> str:
+    return f"[{', '.join(tags)}]"
+
+
+def _describe(policy: Policy) -> str:
+    words = ("latest", *_COUNTED_WORDS[1:])
+    counts = [
+        f"{'all' if count == ALL else count} {word}"
+        for count, word in zip(_counts(policy), words, strict=True)
+        if count
+    ]
+    periods = [
+        f"{word} snapshots within {period}"
+        for word, period in zip(_COUNTED_WORDS[1:], _periods(policy), strict=True)
+        if period
+    ]
+    parts = [", ".join([", ".join(counts) + " snapshots"] * bool(counts) + periods)]
+    if policy.tags:
+        parts.append(f"all snapshots with tags [{' '.join(map(_show_tags, policy.tags))}]")
+    if policy.within:
+        parts.append(f"all snapshots within {policy.within} of the newest")
+    text = " and ".join(filter(None, parts))
+    return f"keep {text}" if text else "remove"

@@ -1,0 +1,115 @@
+"""Which blobs the snapshots use: a walk through all trees, each loaded once.
+
+Trees are taken in rounds, level by level for some snapshots at a time, and each round is fetched in as few requests as
+its trees' packs allow. So a repository without a cache on a distant server costs a few requests per level, not one per
+tree.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrestic.errors import DamageError, PyresticError
+from pyrestic.format.node import DIRECTORY, FILE
+from pyrestic.format.tree import parse_tree
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository import loader
+from pyrestic.repository.blobtable import BlobTable, encode_handles
+from pyrestic.repository.repository import Repository
+
+_ROOTS: Final = 64
+_ROUND: Final = 4096
+_BUFFERED_BYTES: Final = 4 << 20
+
+
+def find_used_blobs(
+    repository: Repository, table: BlobTable, roots: Sequence[ID], report: Reporter
+) -> tuple[NDArray[np.bool_], set[BlobHandle]]:
+    """Return for each blob of the table whether it is used, and the used blobs that the table does not know.
+
+    Raises the PyresticError of the first tree that cannot be read.
+    """
+    walk = _Walk(repository, table)
+    progress = Progress("snapshots", "snapshots", len(roots))
+    rest = iter(roots)
+    with report.show(progress):
+        while batch := list(islice(rest, _ROOTS)):
+            walk.visit(batch)
+            progress.done += len(batch)
+    walk.settle()
+    return walk.used, walk.missing
+
+
+class _Walk:
+    def __init__(self, repository: Repository, table: BlobTable) -> None:
+        self.used = np.zeros(table.blob_count, np.bool_)
+        self.missing: set[BlobHandle] = set()
+        self._repository = repository
+        self._table = table
+        self._seen: set[ID] = set()
+        self._noted = bytearray()
+
+    def visit(self, roots: list[ID]) -> None:
+        """Walk through all trees below the roots that were not seen before."""
+        waiting = self._unseen(roots)
+        while waiting:
+            trees, waiting = waiting[-_ROUND:], waiting[:-_ROUND]
+            waiting += self._load(trees)
+
+    def settle(self) -> None:
+        """Mark the blobs noted so far."""
+        numbers, missing = self._table.find(bytes(self._noted))
+        self.used[numbers] = True
+        self.missing.update(missing)
+        self._noted.clear()
+
+    def _unseen(self, trees: list[ID]) -> list[ID]:
+        fresh = [tree for tree in dict.fromkeys(trees) if tree not in self._seen]
+        self._seen.update(fresh)
+        self._noted += encode_handles(BlobType.TREE, fresh)
+        return fresh
+
+    def _load(self, trees: list[ID]) -> list[ID]:
+        """Load trees, note what they name, and return the trees below them."""
+        below: list[list[ID]] = []
+
+        def deliver(_: BlobHandle, data: bytes) -> None:
+            below.append(self._read(data))
+
+        handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
+        ranges = loader.plan(self._repository.index, handles, _fail)
+        self._repository.loader.load_many(ranges, deliver, _fail)
+        if len(self._noted) > _BUFFERED_BYTES:
+            self.settle()
+        return self._unseen([tree for each in below for tree in each])
+
+    def _read(self, data: bytes) -> list[ID]:
+        """Return the subtrees of a tree, note the content of its files."""
+        subtrees = []
+        content: list[ID] = []
+        for node in parse_tree(data):
+            if node.type == FILE:
+                content += map(_parse, node.content or ())
+            elif node.type == DIRECTORY and node.subtree is not None:
+                subtrees.append(_parse(node.subtree))
+        self._noted += encode_handles(BlobType.DATA, content)
+        return subtrees
+
+
+def _parse(text: str) -> ID:
+    try:
+        identifier = bytes.fromhex(text)
+    except ValueError:
+        identifier = b""
+    if len(identifier) != 32:
+        raise DamageError(f"a tree names {text[:80]!r}, which is not an ID")
+    return identifier
+
+
+def _fail(_: BlobHandle, error: PyresticError) -> NoReturn:
+    raise error
