@@ -76,7 +76,10 @@ class AccessError(BackendError):
 
 
 class TransientError(BackendError):
-    """The operation may succeed when tried again, not before `retry_after_seconds` if that is given."""
+    """The operation may succeed when tried again, not before `retry_after_seconds` if that is given.
+
+    0.0 says that the first new attempt should be made at once: on another connection, or at another place.
+    """
 
     def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float | None = None) -> None:
         super().__init__(message, hint=hint)

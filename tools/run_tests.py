@@ -5,7 +5,7 @@
     python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
 
 Makes `.venv`, installs the checkout with its extras and what the tests need, fetches the real restic of three Debian
-suites into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it says what is missing and
+suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it says what is missing and
 skips just that; in CI (CI=true) what is missing is a failure.
 """
 
@@ -61,9 +61,10 @@ def install_venv_module() -> None:
 
 def install_tools() -> bool:
     """Fetch the real programs; say why if that is not possible, and return whether that is fine."""
-    print("== fetch the real restic", flush=True)
+    print("== fetch the real restic and its servers", flush=True)
+    others = [tool for tools in install_restic.OTHERS.values() for tool in tools]
     try:
-        for path in install_restic.install():
+        for path in install_restic.install((*install_restic.RESTIC, *others)):
             print(path.relative_to(ROOT))
     except install_restic.InstallError as error:
         print(f"{error}; tests that need it {'fail' if IN_CI else 'are skipped'}", flush=True)

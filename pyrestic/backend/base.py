@@ -45,7 +45,7 @@ class Backend(Protocol):
         """Iterate all files of a type in no order; names that are not 64 hex digits are left out."""
 
     def remove(self, handle: Handle) -> None:
-        """Remove the file. Raises NotFoundError if it is not there, or BackendError."""
+        """Remove the file. Raises BackendError, or NotFoundError if it is not there and the place tells so."""
 
     def close(self) -> None:
         """Release connections; the backend is not used afterwards."""

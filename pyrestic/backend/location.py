@@ -1,16 +1,19 @@
 """Where a repository is: `--repo` as text, as a Location, and as the backend for it.
 
-The only module that knows all backends. A new one adds its scheme to _OPENERS, with a function from address and
-settings to a backend; what follows the scheme is parsed by the module of that backend.
+The only module that knows all backends. A new one adds its scheme to _OPENERS, with a function from address, settings
+and access to a backend. Those that speak HTTP are imported when they are wanted: requests takes its time.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyrestic.backend import local
 from pyrestic.backend.base import Backend
+from pyrestic.backend.httpsettings import HttpSettings
 from pyrestic.backend.local import LocalBackend
+from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
+from pyrestic.backend.wrap.retry import TOTAL_SECONDS
 from pyrestic.errors import UnsupportedError, UsageError
 
 LOCAL = "local"
@@ -34,6 +37,16 @@ class Location:
         return f"<Location {self}>"
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What else a backend may need: credentials by the names of their variables, HTTP settings, limits to keep."""
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    upload: TokenBucket | None = None
+    download: TokenBucket | None = None
+
+
 class _Settings:
     """The extended options of one scheme, `-o scheme.name=value`; each is to be asked for once."""
 
@@ -50,6 +63,10 @@ class _Settings:
         if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
             raise UsageError(f"option {self._scheme}.{name} has to be a number of one or more, not {text!r}")
         return int(text)
+
+    def take_text(self, name: str) -> str:
+        """Return a text, "" if it is not given."""
+        return self._values.pop(name, "")
 
     def refuse_rest(self) -> None:
         """Raise UsageError if an option is left that nobody asked for."""
@@ -88,8 +105,13 @@ def strip_password(text: str) -> str:
     return f"{before}://{user_info.partition(':')[0]}:***@{host}{slash}{path}"
 
 
-def open_backend(location: Location, options: Mapping[str, str]) -> Backend:
-    """Return the backend for a location; nothing is connected or created yet.
+def deadline_seconds(location: Location, options: Mapping[str, str]) -> float:
+    """Return for how many seconds one operation is tried in all, option `deadline`; raise UsageError."""
+    return _Settings(location.scheme, options).take_count("deadline", int(TOTAL_SECONDS))
+
+
+def open_backend(location: Location, options: Mapping[str, str], access: Access | None = None) -> Backend:
+    """Return the backend for a location, kept below the limits; nothing is connected or created yet.
 
     `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an option that makes
     no sense, UnsupportedError for a scheme that is not implemented.
@@ -101,15 +123,47 @@ def open_backend(location: Location, options: Mapping[str, str]) -> Backend:
             hint=f"Supported are: {', '.join(sorted(_OPENERS))}.",
         )
     settings = _Settings(location.scheme, options)
-    backend = opener(location.address, settings)
+    settings.take_text("deadline")
+    backend = opener(location.address, settings, access or Access())
     settings.refuse_rest()
     return backend
 
 
-def _open_local(address: str, settings: _Settings) -> Backend:
-    return LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS))
+def _open_local(address: str, settings: _Settings, access: Access) -> Backend:
+    backend = LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS))
+    if access.upload is None and access.download is None:
+        return backend
+    return LimitBackend(backend, upload=access.upload, download=access.download)
 
 
-_OPENERS: dict[str, Callable[[str, _Settings], Backend]] = {
+def _open_b2(address: str, settings: _Settings, access: Access) -> Backend:
+    from pyrestic.backend.b2.location import open_b2, parse_b2
+
+    return open_b2(
+        parse_b2(address),
+        access.environment,
+        access.http,
+        endpoint=settings.take_text("endpoint"),
+        as_of=settings.take_text("as-of"),
+        connections=settings.take_count("connections", 5),
+        upload=access.upload,
+        download=access.download,
+    )
+
+
+def _open_rest(address: str, settings: _Settings, access: Access) -> Backend:
+    from pyrestic.backend.http import HttpClient
+    from pyrestic.backend.rest import RestBackend
+    from pyrestic.backend.resturl import parse_rest
+
+    url = parse_rest(address, access.environment)
+    connections = settings.take_count("connections", 5)
+    client = HttpClient(access.http, connections, upload=access.upload, download=access.download)
+    return RestBackend(client, url, connections)
+
+
+_OPENERS: dict[str, Callable[[str, _Settings, Access], Backend]] = {
     LOCAL: _open_local,
+    "b2": _open_b2,
+    "rest": _open_rest,
 }

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pyrestic.backend.base import Backend
-from pyrestic.backend.location import Location, open_backend, parse_location
+from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.location import Access, Location, deadline_seconds, open_backend, parse_location
 from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cache_folder import find_default_base, list_cache_folders, open_cache, remove_cache_folder
 from pyrestic.backend.wrap.dryrun import DryRunBackend
-from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
+from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.options import Settings
@@ -91,14 +92,34 @@ def repository_options(settings: Settings) -> RepositoryOptions:
 
 def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
     """Return the backend of the location, limited and with retries; nothing is connected yet."""
-    backend = open_backend(find_location(settings), settings.options)
-    if settings.limit_upload or settings.limit_download:
-        backend = LimitBackend(
-            backend,
-            upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
-            download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
-        )
-    return RetryBackend(backend, on_retry=lambda message: terminal.note(message, 0))
+    location = find_location(settings)
+    return RetryBackend(
+        open_backend(location, settings.options, make_access(settings)),
+        on_retry=lambda message: terminal.note(message, 0),
+        total_seconds=deadline_seconds(location, settings.options),
+    )
+
+
+def make_access(settings: Settings) -> Access:
+    """Return credentials, HTTP settings and limits for a backend."""
+    environment = settings.environment
+    proxies = {
+        scheme: environment.get(f"{scheme}_proxy", "") or environment.get(f"{scheme}_proxy".upper(), "")
+        for scheme in ("http", "https", "no")
+    }
+    return Access(
+        environment=environment,
+        http=HttpSettings(
+            ca_files=settings.cacert,
+            client_certificate=settings.tls_client_cert,
+            insecure_tls=settings.insecure_tls,
+            user_agent=settings.http_user_agent,
+            stall_seconds=settings.stuck_request_timeout_seconds,
+            proxies={scheme: proxy for scheme, proxy in proxies.items() if proxy},
+        ),
+        upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
+        download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
+    )
 
 
 def cache_base(settings: Settings) -> str:

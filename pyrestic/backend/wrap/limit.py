@@ -16,11 +16,15 @@ from pyrestic.handle import FileType, Handle
 _LONGEST_SLEEP_SECONDS = 1.0
 """Waits are cut into pieces of this length, so that an interrupt is heard."""
 
+_BURST_SECONDS = 0.05
+_MIN_PIECE_BYTES = 1024
+_MAX_PIECE_BYTES = 64 * 1024
+
 
 class TokenBucket:
-    """Lets `bytes_per_second` through on average, and at most one second's worth at once. For any thread.
+    """Lets `bytes_per_second` through on average, with next to no burst after a pause. For any thread.
 
-    `clock` returns seconds that never go back; `sleep` waits.
+    `piece_bytes` is a good size of pieces to stream in. `clock` returns seconds that never go back; `sleep` waits.
     """
 
     def __init__(
@@ -34,21 +38,24 @@ class TokenBucket:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._tokens = bytes_per_second
+        self._burst = bytes_per_second * _BURST_SECONDS
+        self._tokens = self._burst
         self._filled_at = clock()
+        self.piece_bytes = int(min(max(bytes_per_second / 16, _MIN_PIECE_BYTES), _MAX_PIECE_BYTES))
 
-    def take(self, count_bytes: int) -> None:
-        """Wait until count_bytes may pass. Those who come later wait behind."""
-        remaining = self._reserve(count_bytes)
+    def take(self, count_bytes: int) -> float:
+        """Wait until count_bytes may pass; return for how many seconds. Those who come later wait behind."""
+        waited = remaining = max(0.0, self._reserve(count_bytes))
         while remaining > 0:
             self._sleep(min(remaining, _LONGEST_SLEEP_SECONDS))
             remaining -= _LONGEST_SLEEP_SECONDS
+        return waited
 
     def _reserve(self, count_bytes: int) -> float:
         """Book the bytes, going into debt if need be; return for how many seconds to wait until the debt is paid."""
         with self._lock:
             now = self._clock()
-            self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
             self._filled_at = now
             self._tokens -= count_bytes
             return -self._tokens / self._rate

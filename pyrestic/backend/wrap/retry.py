@@ -1,8 +1,10 @@
 """Tries again what may succeed later. The only place that does, and only for TransientError.
 
 The waits double from one second up to a minute, each varied by half so that many clients do not return in step, until
-a quarter of an hour has passed since the first failure (restic's numbers). A file that could not be loaded in that time
-fails at once for the next hour: one dead file must not hold up a run for a quarter of an hour each time it is wanted.
+a quarter of an hour has passed since the first failure (restic's numbers). Only where an error says that nothing is
+gained by waiting is the second attempt made at once, and not worth a word: a kept connection had been closed. A file
+that could not be loaded in that time fails at once for the next hour: one dead file must not hold up a run for a
+quarter of an hour each time it is wanted.
 """
 
 import random
@@ -14,7 +16,7 @@ from typing import TypeVar
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo
-from pyrestic.errors import BackendError, TransientError
+from pyrestic.errors import BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 
 FIRST_DELAY_SECONDS = 1.0
@@ -100,8 +102,19 @@ class RetryBackend:
                 return
 
     def remove(self, handle: Handle) -> None:
-        """Remove the file; see Backend."""
-        self._run(f"removing {handle}", lambda: self._inner.remove(handle))
+        """Remove the file; see Backend. That it is gone after an attempt that failed is what was wanted."""
+        attempts = 0
+
+        def remove() -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                self._inner.remove(handle)
+            except NotFoundError:
+                if attempts == 1:
+                    raise
+
+        self._run(f"removing {handle}", remove)
 
     def close(self) -> None:
         """Release what the backend holds."""
@@ -136,6 +149,7 @@ class _Attempts:
         self._failures = 0
         self._first_failure = 0.0
         self._delay = FIRST_DELAY_SECONDS
+        self._silent = True
 
     def wait_after(self, error: TransientError) -> None:
         """Wait before the next attempt, or raise the error if there is to be none."""
@@ -149,6 +163,10 @@ class _Attempts:
         if backend._stopped.is_set() or (too_late and (self._failures > 0 or error.retry_after_seconds is not None)):
             raise error
         self._failures += 1
+        if delay == 0:
+            self._silent = True
+            return
+        self._silent = False
         backend._on_retry(f"{self._doing} did not work, trying again in {delay:.1f} s: {error}")
         backend._sleep(delay)
         if backend._stopped.is_set():
@@ -156,11 +174,13 @@ class _Attempts:
 
     def succeeded(self) -> None:
         """Say so if it took more than one attempt."""
-        if self._failures:
+        if not self._silent:
             times = "time" if self._failures == 1 else "times"
             self._backend._on_retry(f"{self._doing} worked after failing {self._failures} {times}")
 
     def _next_delay(self, error: TransientError) -> float:
+        if error.retry_after_seconds == 0 and self._failures == 0:
+            return 0.0
         jitter = 1 + _JITTER * (2 * self._backend._chance() - 1)
         delay = self._delay * jitter
         self._delay = min(self._delay * 2, MAX_DELAY_SECONDS)

@@ -189,3 +189,23 @@ def test_an_interrupt_ends_all_waiting() -> None:
     faulty._faults.clear()
     backend.save(HANDLE, b"operations still run once")
     assert backend.load(HANDLE) == b"operations still run once"
+
+
+def test_where_waiting_gains_nothing_the_second_attempt_is_made_at_once_and_in_silence() -> None:
+    stage = Stage()
+    stage.faulty.fail("load", lambda: TransientError("closed", retry_after_seconds=0.0), times=1)
+    assert stage.backend.load(HANDLE) == b"content"
+    assert (stage.clock.sleeps, stage.notes) == ([], [])
+    stage.faulty.fail("load", lambda: TransientError("closed", retry_after_seconds=0.0), times=3)
+    assert stage.backend.load(HANDLE) == b"content"
+    assert stage.clock.sleeps == [1.0, 2.0]
+    assert len(stage.notes) == 3
+
+
+def test_a_file_that_is_gone_after_a_failed_removal_was_removed() -> None:
+    stage = Stage()
+    stage.record.remove(HANDLE)
+    with pytest.raises(NotFoundError):
+        stage.backend.remove(HANDLE)
+    stage.faulty.fail("remove", busy, times=1)
+    stage.backend.remove(HANDLE)

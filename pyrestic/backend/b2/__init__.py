@@ -1,0 +1,1 @@
+"""Backblaze B2 by its native REST API."""

@@ -1,0 +1,278 @@
+"""A repository in a bucket of Backblaze B2, in as few billed calls as can be.
+
+Files are uploaded under their names in restic's default layout, below the prefix. The service keeps versions: what is
+read is the newest one, a file counts as removed when no version of it is visible any more.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.large import upload_large
+from pyrestic.backend.b2.session import B2Session
+from pyrestic.backend.base import FileInfo, range_length
+from pyrestic.backend.http import Answer, NoAnswerError
+from pyrestic.backend.layout import DEFAULT_LAYOUT, FOLDERS
+from pyrestic.backend.usage import Ledger
+from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, TransientError
+from pyrestic.handle import FileType, Handle
+
+DEFAULT_CONNECTIONS = 5
+MAX_FILE_BYTES = 2 << 30
+"""Most that is read as one file; packs have 128 MiB at most, and index files far less."""
+
+_MAX_KNOWN = 100_000
+_MAX_DELETED = 1000
+
+
+class B2Backend:
+    """The Backend protocol on a bucket; nothing is connected before the first call."""
+
+    def __init__(self, session: B2Session, prefix: str, connections: int = DEFAULT_CONNECTIONS) -> None:
+        self.connections = connections
+        self._session = session
+        self._base = f"{prefix}/" if prefix else ""
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+        self._doubtful: dict[str, str] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was asked of the service so far."""
+        return self._session.caller.ledger
+
+    @property
+    def session(self) -> B2Session:
+        """The state of the client, for those who know B2."""
+        return self._session
+
+    @property
+    def base(self) -> str:
+        """What the names of all files of the repository start with."""
+        return self._base
+
+    def create(self) -> None:
+        """Create the bucket, private, unless it exists; raise BackendError."""
+        self._session.create_bucket()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle; raise BackendError.
+
+        After a failure that leaves open whether the file was stored, the next attempt looks before it uploads again.
+        """
+        name = self._name(handle)
+        view = memoryview(data).cast("B")
+        sha1 = hashlib.sha1(view, usedforsecurity=False).hexdigest()
+        if self._doubtful.get(name) == sha1 and self._is_stored(name, len(view), sha1):
+            with self._lock:
+                self._doubtful.pop(name, None)
+            return
+        try:
+            file_id = self._upload(name, view, sha1)
+        except NoAnswerError:
+            with self._lock:
+                self._doubtful[name] = sha1
+            raise
+        self.ledger.moved(stored=len(view))
+        with self._lock:
+            # The only version only if nothing is known of another one.
+            alone = handle.type is not FileType.CONFIG and name not in self._known and name not in self._doubtful
+            self._remember(name, _Known(file_id, len(view), alone=alone))
+            self._doubtful.pop(name, None)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file; raise NotFoundError, FormatError if it ends too early, BackendError."""
+        name = self._name(handle)
+        if length == 0 or offset < 0:
+            return self._load_nothing(handle, offset, length)
+        range_text = "" if offset == 0 and length is None else f"bytes={offset}-"
+        if length is not None:
+            range_text += str(offset + length - 1)
+        try:
+            answer = self._session.run(
+                lambda auth: api.download_file_by_name(
+                    self._session.caller, auth, self._session.bucket_name, name, range_text, length or MAX_FILE_BYTES
+                )
+            )
+        except FormatError:
+            # Beyond the end, or just at it.
+            return self._load_nothing(handle, offset, length)
+        return check_download(handle, answer, offset, length)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; raise NotFoundError or BackendError."""
+        return FileInfo(handle.name, _length_of(self._head(self._name(handle))))
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type; foreign names are left out."""
+        if file_type is FileType.CONFIG:
+            try:
+                yield self.stat(Handle(FileType.CONFIG, ""))
+            except NotFoundError:
+                pass
+            return
+        bucket_id = self._session.bucket_id()
+        prefix = f"{self._base}{FOLDERS[file_type]}/"
+        start: str | None = None
+        while True:
+            page = self._session.run(
+                lambda auth, start=start: api.list_file_names(  # type: ignore[misc]
+                    self._session.caller, auth, bucket_id, prefix, start
+                )
+            )
+            for version in page.files:
+                handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(self._base) :])
+                if handle is None or handle.type is not file_type or version.action != "upload":
+                    continue
+                if version.file_id is not None:
+                    with self._lock:
+                        self._remember(version.file_name, _Known(version.file_id, version.content_length, alone=False))
+                yield FileInfo(handle.name, version.content_length)
+            if page.next_file_name is None:
+                return
+            if start is not None and page.next_file_name <= start:
+                raise BackendError(f"listing {prefix} failed: the pages of B2 go round in a circle")
+            start = page.next_file_name
+
+    def remove(self, handle: Handle) -> None:
+        """Remove every version of the file that is or becomes visible; raise NotFoundError or BackendError.
+
+        With a key that may not delete, the file is hidden.
+        """
+        name = self._name(handle)
+        if not self._session.can("deleteFiles"):
+            self._hide(name)
+            return
+        with self._lock:
+            known = self._known.pop(name, None)
+        removed = 0
+        for _ in range(_MAX_DELETED):
+            if known is None:
+                known = self._find(name)
+            if known is None:
+                break
+            try:
+                self._delete(name, known)
+                removed += 1
+            except NotFoundError:
+                # Removed by somebody else meanwhile.
+                known = None
+                continue
+            if known.alone:
+                return
+            known = None
+        if removed == 0:
+            raise NotFoundError(f"{handle} is not there")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.caller.client.close()
+
+    def _name(self, handle: Handle) -> str:
+        return self._base + DEFAULT_LAYOUT.path(handle)
+
+    def _upload(self, name: str, data: memoryview, sha1: str) -> str:
+        """Upload a file whole or in parts, and return its ID."""
+        session = self._session
+        limit = min(session.authorization().recommended_part_bytes, api.MAX_UPLOAD_BYTES)
+        if len(data) > limit:
+            return upload_large(session, name, data, sha1, self.connections)
+        with session.upload_url() as url:
+            version = api.upload_file(session.caller, url, name, data, sha1)
+        if version.file_id is None or version.content_length != len(data):
+            raise TransientError(f"uploading {name} failed: B2 says it stored {version.content_length} bytes of it")
+        return version.file_id
+
+    def _is_stored(self, name: str, length: int, sha1: str) -> bool:
+        try:
+            answer = self._head(name)
+        except NotFoundError:
+            return False
+        return _length_of(answer) == length and _sha1_of(answer) == sha1
+
+    def _head(self, name: str) -> Answer:
+        session = self._session
+        return session.run(lambda auth: api.head_file_by_name(session.caller, auth, session.bucket_name, name))
+
+    def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
+        """Return no bytes where none are wanted, after a look at the length of the file."""
+        if range_length(handle, self.stat(handle).length, offset, length) != 0:
+            raise TransientError(f"loading {handle} failed: B2 refuses a range that is within the file")
+        return b""
+
+    def _find(self, name: str) -> "_Known | None":
+        try:
+            answer = self._head(name)
+        except NotFoundError:
+            return None
+        file_id = answer.headers.get("x-bz-file-id", "")
+        if not file_id:
+            raise BackendError(f"looking for {name} failed: B2 gives no ID for it")
+        return _Known(file_id, _length_of(answer), alone=False)
+
+    def _delete(self, name: str, known: "_Known") -> None:
+        session = self._session
+        try:
+            session.run(lambda auth: api.delete_file_version(session.caller, auth, name, known.file_id))
+        except AccessError:
+            # Capabilities can be narrower than they look, for instance where files are locked: hiding may still work.
+            self._hide(name)
+            return
+        self.ledger.moved(stored=-known.length)
+
+    def _hide(self, name: str) -> None:
+        session = self._session
+        bucket_id = session.bucket_id()
+        session.run(lambda auth: api.hide_file(session.caller, auth, bucket_id, name))
+        with self._lock:
+            self._known.pop(name, None)
+
+    def _remember(self, name: str, known: "_Known") -> None:
+        """Keep the ID of a file, for removing it without another look. The lock is held."""
+        if len(self._known) < _MAX_KNOWN or name in self._known:
+            self._known[name] = known
+
+
+class _Known:
+    """A version of a file; `alone` if there can be no other, since we made it under a name that was new."""
+
+    __slots__ = ("alone", "file_id", "length")
+
+    def __init__(self, file_id: str, length: int, *, alone: bool) -> None:
+        self.file_id = file_id
+        self.length = length
+        self.alone = alone
+
+
+def check_download(handle: Handle, answer: Answer, offset: int, length: int | None) -> bytes:
+    """Return the body of a download; raise FormatError if the file is too short, TransientError if it is not right."""
+    body = answer.body
+    whole = offset == 0 and length is None
+    if answer.status != (200 if whole else 206):
+        raise TransientError(f"loading {handle} failed: B2 sent {'a part' if whole else 'another part'} of it")
+    if length is not None and len(body) < length:
+        raise FormatError(f"file {handle} is too short: it has {offset + len(body)} bytes")
+    if not whole and not answer.headers.get("content-range", "").startswith(f"bytes {offset}-"):
+        raise TransientError(f"loading {handle} failed: B2 sent another part of it")
+    sha1 = _sha1_of(answer)
+    if whole and sha1 and hashlib.sha1(body, usedforsecurity=False).hexdigest() != sha1:
+        raise TransientError(f"loading {handle} failed: it arrived damaged", retry_after_seconds=0.0)
+    return body
+
+
+def _sha1_of(answer: Answer) -> str:
+    """Return the SHA-1 (hex) of the whole file that the answer is about, "" if it is not known."""
+    text = answer.headers.get("x-bz-content-sha1", "").removeprefix("unverified:")
+    if text == "none":
+        text = answer.headers.get("x-bz-info-large_file_sha1", "")
+    return text if len(text) == 40 else ""
+
+
+def _length_of(answer: Answer) -> int:
+    text = answer.headers.get("content-length", "")
+    if not text.isdigit() or len(text) > 18:
+        raise TransientError("B2 does not tell the length of a file")
+    return int(text)

@@ -1,0 +1,82 @@
+"""Uploads of files too long for one call: in parts, several at once, cancelled if they fail."""
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.caller import Authorization, UploadUrl
+from pyrestic.backend.b2.session import B2Session
+from pyrestic.errors import BackendError, NotFoundError, TransientError
+
+_ATTEMPTS = 5
+"""How often one part is tried: beginning the whole file anew would be dearer."""
+
+
+def upload_large(session: B2Session, name: str, data: memoryview, sha1: str, connections: int) -> str:
+    """Upload a file in parts and return its ID; raise BackendError, with nothing left behind."""
+    caller = session.caller
+    bucket_id = session.bucket_id()
+    authorization = session.authorization()
+    file_id = session.run(lambda auth: api.start_large_file(caller, auth, bucket_id, name, sha1))
+    try:
+        parts = split(data, authorization)
+        with ThreadPoolExecutor(min(connections, len(parts)), thread_name_prefix="b2-part") as pool:
+            uploader = _PartUploader(session, file_id)
+            sha1s = list(pool.map(uploader.upload, range(1, len(parts) + 1), parts))
+        return _finish(session, file_id, sha1s)
+    except BaseException:
+        with contextlib.suppress(BackendError):
+            session.run(lambda auth: api.cancel_large_file(caller, auth, file_id))
+        raise
+
+
+def split(data: memoryview, authorization: Authorization) -> list[memoryview]:
+    """Return the parts of a file: two or more, about equal, none below the least length but the last."""
+    count = max(2, -(-len(data) // authorization.recommended_part_bytes))
+    length = max(-(-len(data) // count), authorization.minimum_part_bytes)
+    return [data[start : start + length] for start in range(0, len(data), length)]
+
+
+class _PartUploader:
+    """Uploads parts from several threads, each at a URL of its own at a time."""
+
+    def __init__(self, session: B2Session, file_id: str) -> None:
+        self._session = session
+        self._file_id = file_id
+        self._free: list[UploadUrl] = []
+
+    def upload(self, number: int, data: memoryview) -> str:
+        """Upload a part and return its SHA-1 (hex)."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._try(number, data)
+            except TransientError as error:
+                # Only failures that a new URL may mend; what asks for patience is for those who retry whole files.
+                if attempt == _ATTEMPTS - 1 or error.retry_after_seconds != 0.0:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _try(self, number: int, data: memoryview) -> str:
+        session = self._session
+        try:
+            url = self._free.pop()
+        except IndexError:
+            url = session.run(lambda auth: api.get_upload_part_url(session.caller, auth, self._file_id))
+        sha1 = api.upload_part(session.caller, url, number, data)
+        self._free.append(url)
+        return sha1
+
+
+def _finish(session: B2Session, file_id: str, sha1s: list[str]) -> str:
+    """Put the parts together. A lost answer is no failure: a second call would be refused, so the file is looked at."""
+    caller = session.caller
+    try:
+        session.run(lambda auth: api.finish_large_file(caller, auth, file_id, sha1s))
+    except BackendError as error:
+        try:
+            version = session.run(lambda auth: api.get_file_info(caller, auth, file_id))
+        except NotFoundError:
+            raise error from None
+        if version.action != "upload":
+            raise
+    return file_id

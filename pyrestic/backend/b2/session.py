@@ -1,0 +1,110 @@
+"""Signed in to B2: the token and what it may do, the bucket's ID, a pool of upload URLs. For any thread.
+
+Nothing is asked before it is needed: downloads need the token alone, so reading by name never looks up the bucket.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.caller import Authorization, Caller, UploadUrl
+from pyrestic.backend.b2.meaning import ExpiredTokenError
+from pyrestic.errors import AccessError, NotFoundError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    """An application key."""
+
+    key_id: str
+    key: str = field(repr=False)
+
+
+class B2Session:
+    """The state of one client of one bucket."""
+
+    def __init__(self, caller: Caller, account_key: AccountKey, bucket_name: str, endpoint: str) -> None:
+        self.caller = caller
+        self.bucket_name = bucket_name
+        self._account_key = account_key
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._authorization: Authorization | None = None
+        self._bucket_id = ""
+        self._free_urls: list[UploadUrl] = []
+
+    def authorization(self) -> Authorization:
+        """Return the token and what goes with it, signing in the first time."""
+        with self._lock:
+            if self._authorization is None:
+                key = self._account_key
+                self._authorization = api.authorize_account(self.caller, self._endpoint, key.key_id, key.key)
+            return self._authorization
+
+    def run(self, call: Callable[[Authorization], T]) -> T:
+        """Return what call returns; if its token has expired, sign in and call once more."""
+        authorization = self.authorization()
+        try:
+            return call(authorization)
+        except ExpiredTokenError:
+            self._forget(authorization)
+        return call(self.authorization())
+
+    def can(self, capability: str) -> bool:
+        """Whether the key has a capability."""
+        return capability in self.authorization().capabilities
+
+    def bucket_id(self) -> str:
+        """Return the ID of the bucket; raise NotFoundError if there is none of that name, AccessError."""
+        if not self._bucket_id:
+            self._bucket_id = self._find_allowed() or self._look_up()
+        return self._bucket_id
+
+    def create_bucket(self) -> None:
+        """Create the bucket, private, unless it exists; raise AccessError if the key may not."""
+        try:
+            self.bucket_id()
+        except NotFoundError:
+            self._bucket_id = self.run(lambda auth: api.create_bucket(self.caller, auth, self.bucket_name)).bucket_id
+
+    @contextlib.contextmanager
+    def upload_url(self) -> Iterator[UploadUrl]:
+        """Lend a place to upload to for one upload; it is kept for the next one unless that fails."""
+        with self._lock:
+            url = self._free_urls.pop() if self._free_urls else None
+        if url is None:
+            bucket_id = self.bucket_id()
+            url = self.run(lambda auth: api.get_upload_url(self.caller, auth, bucket_id))
+        yield url
+        with self._lock:
+            self._free_urls.append(url)
+
+    def _forget(self, authorization: Authorization) -> None:
+        """Drop a token that has expired; another thread may have a new one already."""
+        with self._lock:
+            if self._authorization is authorization:
+                self._authorization = None
+
+    def _find_allowed(self) -> str:
+        """Return the bucket's ID as the key tells it, "" if the key is for all; raise AccessError if for others."""
+        allowed = self.authorization().buckets
+        if allowed is None:
+            return ""
+        for bucket in allowed:
+            if bucket.name == self.bucket_name:
+                return bucket.id
+        raise AccessError(
+            f"the application key is limited to other buckets than {self.bucket_name}",
+            hint="Give the bucket the key is for, or make a key for this one.",
+        )
+
+    def _look_up(self) -> str:
+        for bucket in self.run(lambda auth: api.list_buckets(self.caller, auth, self.bucket_name)):
+            if bucket.bucket_name == self.bucket_name:
+                return bucket.bucket_id
+        raise NotFoundError(f"there is no bucket {self.bucket_name} in this B2 account")

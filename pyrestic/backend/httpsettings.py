@@ -1,0 +1,20 @@
+"""How HTTP servers are to be reached."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How to reach HTTP servers, as the global flags and the environment say. `proxies` may hold passwords."""
+
+    ca_files: tuple[str, ...] = ()
+    """Files with the only root certificates to trust, in PEM; none means those of the system."""
+    client_certificate: str = ""
+    """File with a client certificate and its key in PEM."""
+    insecure_tls: bool = False
+    user_agent: str = ""
+    stall_seconds: float = 300.0
+    """How long a request may go without progress."""
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Proxy of each scheme, "http" or "https"; "no" lists the hosts that go without, as in no_proxy."""

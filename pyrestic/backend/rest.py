@@ -1,0 +1,210 @@
+"""A repository on a REST server: rest-server, `rclone serve restic`, and others that speak versions 1 or 2 of restic's
+REST protocol (restic's document "REST Backend").
+
+Version 1 lists names alone, version 2 lengths with them; which one a server speaks shows in the type of its answer.
+Servers refuse to overwrite a file, and append-only ones to remove any but locks.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import FileInfo, range_length
+from pyrestic.backend.http import Answer, HttpClient
+from pyrestic.backend.layout import FOLDERS, REST_LAYOUT, is_file_name
+from pyrestic.backend.resturl import RestUrl
+from pyrestic.errors import (
+    AccessError,
+    BackendError,
+    FormatError,
+    NotFoundError,
+    PyresticError,
+    TransientError,
+)
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import hash_id
+
+DEFAULT_CONNECTIONS = 5
+MAX_FILE_BYTES = 2 << 30
+
+_VERSION_2 = "application/vnd.x.restic.rest.v2"
+_MAX_LIST_BYTES = 1 << 30
+_BUSY = {408, 429}
+_CONFIG = Handle(FileType.CONFIG, "")
+
+
+class _Entry(msgspec.Struct):
+    """A file as version 2 lists it."""
+
+    name: str
+    size: int
+
+
+class RestBackend:
+    """The Backend protocol on a REST server; nothing is connected before the first call."""
+
+    def __init__(self, client: HttpClient, url: RestUrl, connections: int = DEFAULT_CONNECTIONS) -> None:
+        self.connections = connections
+        self._client = client
+        self._url = url.address
+        self._headers = {"Accept": _VERSION_2}
+        if url.user or url.password:
+            secret = base64.b64encode(f"{url.user}:{url.password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {secret}"
+
+    def create(self) -> None:
+        """Let the server make its folders; fine if they exist. Raises BackendError."""
+        answer = self._send("POST", f"{self._url}?create=true", body=b"", max_length=_MAX_LIST_BYTES)
+        if answer.status != 200:
+            raise _error_of(answer, "creating the repository")
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle; raise BackendError.
+
+        Servers take a name only once. What is there already is left if it has the right name and length: most likely
+        it came from an attempt whose answer was lost. Otherwise it is removed first.
+        """
+        answer = self._post(handle, data)
+        if answer.status == 403 and (length := self._find_length(handle)) is not None:
+            view = memoryview(data)
+            if length == view.nbytes and hash_id(view).hex() == handle.name:
+                return
+            self.remove(handle)
+            answer = self._post(handle, data)
+        if answer.status != 200:
+            raise _error_of(answer, f"saving {handle}")
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file; raise NotFoundError, FormatError if it ends too early, BackendError."""
+        if length == 0 or offset < 0:
+            return self._load_nothing(handle, offset, length)
+        whole = offset == 0 and length is None
+        headers = {}
+        if not whole:
+            headers["Range"] = f"bytes={offset}-" + ("" if length is None else str(offset + length - 1))
+        answer = self._send("GET", self._path(handle), headers=headers, max_length=length or MAX_FILE_BYTES)
+        if answer.status == 416 or (not whole and answer.status in (200, 206) and not answer.body):
+            # Servers have different words for a range that starts at the end or beyond.
+            return self._load_nothing(handle, offset, length)
+        if answer.status != (200 if whole else 206):
+            raise _error_of(answer, f"loading {handle}")
+        if length is not None and len(answer.body) < length:
+            raise FormatError(f"file {handle} is too short: it has {offset + len(answer.body)} bytes")
+        return answer.body
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; raise NotFoundError or BackendError."""
+        answer = self._send("HEAD", self._path(handle), max_length=0)
+        if answer.status != 200:
+            raise _error_of(answer, f"looking for {handle}")
+        text = answer.headers.get("content-length", "")
+        if not text.isdigit() or len(text) > 18:
+            raise BackendError(f"looking for {handle} failed: the server does not tell its length")
+        return FileInfo(handle.name, int(text))
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type; foreign names are left out."""
+        if file_type is FileType.CONFIG:
+            length = self._find_length(_CONFIG)
+            if length is not None:
+                yield FileInfo("", length)
+            return
+        doing = f"listing {file_type.value} files"
+        answer = self._send("GET", f"{self._url}{FOLDERS[file_type]}/", max_length=_MAX_LIST_BYTES)
+        if answer.status == 404 and not answer.headers.get("server", "").startswith("rclone/"):
+            # A folder that is not there yet. rclone lists those as empty, and says 404 for failures of its own.
+            return
+        if answer.status == 404:
+            raise TransientError(f"{doing} failed: rclone says 404")
+        if answer.status != 200:
+            raise _error_of(answer, doing)
+        try:
+            if answer.headers.get("content-type", "") == _VERSION_2:
+                for entry in msgspec.json.decode(answer.body, type=list[_Entry]):
+                    if is_file_name(entry.name):
+                        yield FileInfo(entry.name, entry.size)
+                return
+            names = msgspec.json.decode(answer.body, type=list[str])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise BackendError(f"{doing} failed: the answer is not that of a REST server for restic") from None
+        yield from self._stat_all(file_type, [name for name in names if is_file_name(name)])
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file; raise BackendError, or NotFoundError if the server tells (rest-server does not)."""
+        answer = self._send("DELETE", self._path(handle), max_length=_MAX_LIST_BYTES)
+        if answer.status == 403:
+            raise AccessError(
+                f"removing {handle} failed: the server refuses it", hint="It may be one that only lets add files."
+            )
+        if answer.status not in (200, 204):
+            raise _error_of(answer, f"removing {handle}")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def _path(self, handle: Handle) -> str:
+        return self._url + REST_LAYOUT.path(handle)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: Buffer | None = None,
+        max_length: int,
+    ) -> Answer:
+        return self._client.send(
+            method, url, headers={**self._headers, **(headers or {})}, body=body, max_length=max_length
+        )
+
+    def _post(self, handle: Handle, data: Buffer) -> Answer:
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._send("POST", self._path(handle), headers=headers, body=data, max_length=_MAX_LIST_BYTES)
+
+    def _find_length(self, handle: Handle) -> int | None:
+        try:
+            return self.stat(handle).length
+        except NotFoundError:
+            return None
+
+    def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
+        """Return no bytes where none are wanted, after a look at the length of the file."""
+        if range_length(handle, self.stat(handle).length, offset, length) != 0:
+            raise TransientError(f"loading {handle} failed: the server refuses a range that is within the file")
+        return b""
+
+    def _stat_all(self, file_type: FileType, names: Iterable[str]) -> Iterator[FileInfo]:
+        """Ask for the length of each file, several at once; files removed meanwhile are left out."""
+
+        def find(name: str) -> FileInfo | None:
+            length = self._find_length(Handle(file_type, name))
+            return None if length is None else FileInfo(name, length)
+
+        with ThreadPoolExecutor(self.connections, thread_name_prefix="rest-list") as pool:
+            yield from [info for info in pool.map(find, names) if info is not None]
+
+
+def _error_of(answer: Answer, doing: str) -> PyresticError:
+    """Return the error for an answer that is not a success."""
+    status = answer.status
+    if status == 404:
+        return NotFoundError(f"{doing} failed: it is not there")
+    if status == 401:
+        return AccessError(
+            f"{doing} failed: the server does not accept user and password",
+            hint="Put them into the URL, or into RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD.",
+        )
+    if status == 403:
+        return AccessError(f"{doing} failed: the server forbids it")
+    if status in (413, 507):
+        return AccessError(f"{doing} failed: the server has no more space for it")
+    if status in _BUSY or status >= 500:
+        return TransientError(
+            f"{doing} failed: the server says {status}", retry_after_seconds=answer.retry_after_seconds
+        )
+    return BackendError(f"{doing} failed: the server says {status}")

@@ -1,0 +1,257 @@
+"""What lies under requests: connections that a watchdog can end, certificates, proxies, Unix sockets."""
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.watchdog import Guard
+from pyrestic.errors import UsageError
+
+CONNECT_SECONDS = 30.0
+UNIX_SCHEME = "http+unix"
+
+
+_current = threading.local()
+
+
+@contextlib.contextmanager
+def guarded(guard: Guard) -> Any:  # noqa: ANN401 - a context manager of nothing
+    """Let the connection that this thread uses in the block be watched by guard."""
+    _current.guard = guard
+    try:
+        yield
+    finally:
+        _current.guard = None
+
+
+class _Watched:
+    """Mixed into a connection: keeps a second descriptor of its socket, by which the watchdog can shut it down.
+
+    The first one is not good enough: TLS takes it over in the middle of connecting.
+    """
+
+    _line: socket.socket | None = None
+
+    def keep_line(self, sock: socket.socket) -> None:
+        """Take note of a new socket."""
+        self.drop_line()
+        self._line = sock.dup()
+        self.attach()
+
+    def attach(self) -> None:
+        """Let the request of this thread be watched on this connection."""
+        guard = getattr(_current, "guard", None)
+        if guard is not None and self._line is not None:
+            guard.attach(self._line)
+
+    def drop_line(self) -> None:
+        """Close the second descriptor."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class _PlainConnection(_Watched, HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self.keep_line(sock)
+        return sock
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        self.attach()
+        super().putrequest(*args, **kwargs)
+
+    def close(self) -> None:
+        self.drop_line()
+        super().close()
+
+
+class _TlsConnection(_Watched, HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self.keep_line(sock)
+        return sock
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        self.attach()
+        super().putrequest(*args, **kwargs)
+
+    def close(self) -> None:
+        self.drop_line()
+        super().close()
+
+
+class _UnixConnection(_PlainConnection):
+    """A connection to a socket in the file system; the host of its URL is the path, percent-encoded."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(CONNECT_SECONDS)
+            sock.connect(unquote(self.host))
+        except BaseException:
+            sock.close()
+            raise
+        self.keep_line(sock)
+        return sock
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _UnixPool(HTTPConnectionPool):
+    ConnectionCls = _UnixConnection
+
+
+_POOLS = {"http": _PlainPool, "https": _TlsPool}
+_SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+
+
+class Adapter(HTTPAdapter):
+    """The transport of a session: our connections, one TLS context made once, no retries of its own."""
+
+    def __init__(self, settings: HttpSettings, connections: int) -> None:
+        self._tls = make_tls_context(settings)
+        self._verify = not settings.insecure_tls
+        super().__init__(pool_connections=4, pool_maxsize=connections + 2, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        """Make the manager of connections."""
+        super().init_poolmanager(*args, ssl_context=self._tls, socket_options=_SOCKET_OPTIONS, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as in requests
+        """Return the manager of connections through a proxy."""
+        manager = super().proxy_manager_for(
+            proxy, ssl_context=self._tls, proxy_ssl_context=self._tls, socket_options=_SOCKET_OPTIONS, **kwargs
+        )
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401, ARG002 - as in requests
+        """Leave all that to the TLS context: requests would load its own root certificates for each connection."""
+        conn.ca_certs = conn.ca_cert_dir = None
+        conn.cert_reqs = "CERT_REQUIRED" if self._verify else "CERT_NONE"
+
+
+class UnixAdapter(HTTPAdapter):
+    """The transport for URLs of Unix sockets, `http+unix://%2Fpath%2Fof%2Fsocket/path`; one socket for each adapter."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._pool: _UnixPool | None = None
+        super().__init__(max_retries=0)
+
+    def get_connection_with_tls_context(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, ARG002
+        """Return the pool of connections to the socket."""
+        if self._pool is None:
+            self._pool = _UnixPool(urlsplit(request.url).netloc, maxsize=self._connections + 2)
+        return self._pool
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._pool is not None:
+            self._pool.close()
+        super().close()
+
+
+def make_session(settings: HttpSettings, connections: int) -> requests.Session:
+    """Return a session for so many threads at once; raise UsageError for a certificate file that is none.
+
+    Nothing of the environment is looked at: a password of .netrc would replace our own, unasked.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = not settings.insecure_tls
+    session.headers.clear()
+    adapter = Adapter(settings, connections)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.mount(f"{UNIX_SCHEME}://", UnixAdapter(connections))
+    return session
+
+
+def make_tls_context(settings: HttpSettings) -> ssl.SSLContext:
+    """Return the context for all connections; raise UsageError for a certificate file that is none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.insecure_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _load_roots(context, settings.ca_files)
+    if settings.client_certificate:
+        try:
+            context.load_cert_chain(settings.client_certificate)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"unable to load the client certificate and its key from {settings.client_certificate}: "
+                f"{_reason(error)}"
+            ) from error
+    return context
+
+
+def _load_roots(context: ssl.SSLContext, ca_files: tuple[str, ...]) -> None:
+    for name in ca_files:
+        try:
+            context.load_verify_locations(name)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"unable to load root certificates from {name}: {_reason(error)}") from error
+    if ca_files:
+        return
+    context.load_default_certs()
+    paths = ssl.get_default_verify_paths()
+    in_folder = bool(paths.capath) and os.path.isdir(paths.capath) and bool(os.listdir(paths.capath))
+    if not context.cert_store_stats()["x509_ca"] and not in_folder:
+        # A Python that knows of no certificates of its system.
+        context.load_verify_locations(certifi.where())
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "it holds no certificate in PEM form"
+    return error.strerror or str(error)
+
+
+def find_proxies(settings: HttpSettings, url: str) -> dict[str, str]:
+    """Return the proxy for a URL as requests wants it, nothing for this machine and hosts that go without."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxy = settings.proxies.get(parts.scheme, "")
+    if not proxy or _is_loopback(host) or _goes_without(host, parts.port, settings.proxies.get("no", "")):
+        return {}
+    return {parts.scheme: proxy if "://" in proxy else f"http://{proxy}"}
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _goes_without(host: str, port: int | None, names: str) -> bool:
+    for name in (name.strip().lower() for name in names.split(",")):
+        if name == "*":
+            return True
+        bare, colon, wanted_port = name.rpartition(":")
+        if colon and wanted_port.isdigit() and "]" not in wanted_port:
+            if str(port) != wanted_port:
+                continue
+            name = bare
+        name = name.lstrip(".").removeprefix("*.")
+        if name and (host == name or host.endswith(f".{name}")):
+            return True
+    return False

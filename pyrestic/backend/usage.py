@@ -1,0 +1,70 @@
+"""What was asked of a service that charges: calls by class, bytes both ways, bytes stored and removed."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class CallClass(Enum):
+    """The price classes of B2: A is free, B reads files, C lists and manages."""
+
+    A = "a"
+    B = "b"
+    C = "c"
+
+
+@dataclass(slots=True)
+class Usage:
+    """Sums since the start. Bytes are those of files, without headers and answers in JSON."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    """How often each API call was made, by its name."""
+    class_a: int = 0
+    class_b: int = 0
+    class_c: int = 0
+    uploaded_bytes: int = 0
+    downloaded_bytes: int = 0
+    stored_bytes: int = 0
+    """Bytes of files stored minus bytes of files removed, as far as their lengths were known."""
+
+
+class Ledger:
+    """Takes down what is asked of a service; any thread may write."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._usage = Usage()
+
+    def call(self, name: str, call_class: CallClass, count: int = 1) -> None:
+        """Take down a call that is billed as `count` calls of a class."""
+        with self._lock:
+            usage = self._usage
+            usage.calls[name] += 1
+            if call_class is CallClass.A:
+                usage.class_a += count
+            elif call_class is CallClass.B:
+                usage.class_b += count
+            else:
+                usage.class_c += count
+
+    def moved(self, *, uploaded: int = 0, downloaded: int = 0, stored: int = 0) -> None:
+        """Take down bytes."""
+        with self._lock:
+            self._usage.uploaded_bytes += uploaded
+            self._usage.downloaded_bytes += downloaded
+            self._usage.stored_bytes += stored
+
+    def read(self) -> Usage:
+        """Return the sums so far, as a copy."""
+        with self._lock:
+            usage = self._usage
+            return Usage(
+                Counter(usage.calls),
+                usage.class_a,
+                usage.class_b,
+                usage.class_c,
+                usage.uploaded_bytes,
+                usage.downloaded_bytes,
+                usage.stored_bytes,
+            )

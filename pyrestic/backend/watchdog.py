@@ -1,0 +1,135 @@
+"""Ends requests that hang: one thread looks at all running requests and shuts down the connections of stuck ones.
+
+Time-outs of sockets bound single reads and writes only: a peer that sends a byte a minute is never late. What counts
+here is what the kernel says has moved: bytes that the other side acknowledged, and bytes that arrived. That sees
+through encryption and buffers and costs the request itself nothing. On other systems than Linux, and on Unix sockets,
+only the overall deadline is left.
+"""
+
+import contextlib
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+MIN_PROGRESS_BYTES = 16 * 1024
+"""A request that moves less than this in the time allowed without progress is stuck."""
+
+MIN_BYTES_PER_SECOND = 2048
+"""What a request has to move on average, beyond the time allowed without progress."""
+
+_ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
+"""struct tcp_info of Linux 4.1 and later: tcpi_bytes_acked and tcpi_bytes_received."""
+
+
+class Guard:
+    """One request under watch. `verdict` says in words why its connection was shut down, "" as long as it was not."""
+
+    def __init__(self, stall_seconds: float, deadline_seconds: float, clock: Callable[[], float]) -> None:
+        self.verdict = ""
+        self._stall_seconds = stall_seconds
+        self._clock = clock
+        self._line: socket.socket | None = None
+        self._moved = 0
+        now = clock()
+        self._started = self._moved_at = now
+        self._deadline = now + deadline_seconds
+
+    def attach(self, line: socket.socket) -> None:
+        """Watch this socket from now on; it belongs to the caller, and shutting it down ends the request."""
+        self._line = line
+        self._moved = _moved_bytes(line)
+        self.progressed()
+        if self.verdict:
+            _shut_down(line)
+
+    def progressed(self) -> None:
+        """Count the time without progress anew: a phase of the request has ended, or it waited for us."""
+        self._moved_at = self._clock()
+
+    def allow(self, seconds: float) -> None:
+        """Put the deadline off: it was us who waited, or there is more to move than was known."""
+        self._deadline += seconds
+        self.progressed()
+
+    def look(self) -> None:
+        """Shut the connection down if the request is stuck."""
+        now = self._clock()
+        line = self._line
+        if line is not None:
+            moved = _moved_bytes(line)
+            if moved - self._moved >= MIN_PROGRESS_BYTES:
+                self._moved = moved
+                self._moved_at = now
+        if now > self._deadline:
+            self.verdict = f"it did not end within {self._deadline - self._started:.0f} s"
+        elif now - self._moved_at > self._stall_seconds:
+            self.verdict = f"nothing moved for {self._stall_seconds:.0f} s"
+        if self.verdict and line is not None:
+            _shut_down(line)
+
+
+class Watchdog:
+    """Watches the requests of one client. `stall_seconds` is the time allowed without progress."""
+
+    def __init__(self, stall_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stall_seconds = stall_seconds
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._guards: set[Guard] = set()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def watch(self, length: int) -> Iterator[Guard]:
+        """Watch a request that moves so many bytes, for the time of a with block."""
+        guard = Guard(self._stall_seconds, self._stall_seconds + length / MIN_BYTES_PER_SECOND, self._clock)
+        with self._changed:
+            self._guards.add(guard)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            if len(self._guards) == 1:
+                self._changed.notify()
+        try:
+            yield guard
+        finally:
+            with self._changed:
+                self._guards.discard(guard)
+
+    def close(self) -> None:
+        """End the thread; requests that still run are no longer watched."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        tick = min(max(self._stall_seconds / 20, 0.02), 2.0)
+        with self._changed:
+            while not self._closed:
+                self._changed.wait(tick if self._guards else None)
+                for guard in self._guards:
+                    guard.look()
+
+
+def _moved_bytes(line: socket.socket) -> int:
+    """Return how many bytes went through a connection both ways, 0 where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    try:
+        facts = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AND_RECEIVED.size)
+    except OSError:
+        return 0
+    if len(facts) < _ACKED_AND_RECEIVED.size:
+        return 0
+    acked, received = _ACKED_AND_RECEIVED.unpack(facts)
+    return int(acked) + int(received)
+
+
+def _shut_down(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
