@@ -20,7 +20,7 @@ from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
 from pyrestic.repository.loader import PackRange, split_ranges
-from pyrestic.repository.repository import IndexFileInfo, Repository
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshot
 
 _SHOWN_BLOBS = 10
@@ -33,7 +33,6 @@ class Prune:
     plan: PrunePlan
     _repository: Repository
     _table: BlobTable
-    _files: list[IndexFileInfo]
     _options: PruneOptions
 
     def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> None:
@@ -49,9 +48,11 @@ class Prune:
         if self._options.recover_space:
             report.note("deleting index files")
             ensure_locked()
-            remove_files(repository, FileType.INDEX, [file.id for file in self._files], report, stop_at_errors=True)
+            remove_files(
+                repository, FileType.INDEX, [file.id for file in repository.index_files], report, stop_at_errors=True
+            )
         elif gone:
-            rewrite_index(repository, self._files, gone, report, ensure_locked)
+            rewrite_index(repository, gone, report, ensure_locked)
         old = {*plan.remove, *plan.repack}
         if old:
             report.note(f"removing {len(old)} old packs")
@@ -113,7 +114,7 @@ def plan_prune(
         connections=repository.backend.connections,
         pack_length=repository.options.pack_length,
     )
-    files = repository.load_index(report)
+    repository.load_index(report)
     report.note("loading all snapshots...")
     roots = _load_roots(repository, without)
     report.note(f"finding data that is still in use for {len(roots)} snapshots")
@@ -128,7 +129,7 @@ def plan_prune(
     report.note("collecting packs for deletion and repacking")
     stored = repository.list_files(FileType.PACK)
     plan = make_plan(table, used, stored, options, version=repository.config.version, report=report)
-    return Prune(plan, repository, table, files, options)
+    return Prune(plan, repository, table, options)
 
 
 def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:

@@ -10,22 +10,22 @@ from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.operations.removal import remove_files
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.repository import IndexFileInfo, Repository
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.saver import INDEX_BLOBS
 
 
 def rewrite_index(
     repository: Repository,
-    files: list[IndexFileInfo],
     without: set[ID],
     report: Reporter,
     ensure_locked: Callable[[], None],
 ) -> None:
     """Replace the index files that name packs to leave out, are not full, or name packs that others name, too.
 
-    `files` are those the index in memory was loaded from. At every moment the stored index names all blobs of all other
-    packs. Raises BackendError.
+    The files are those from which the index in memory was loaded, and those saved since. At every moment the stored
+    index names all blobs of all other packs. Raises BackendError.
     """
+    files = repository.index_files
     places = Counter(pack for file in files for pack in file.packs)
     obsolete: list[ID] = []
     moving: set[ID] = set()

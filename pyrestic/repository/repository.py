@@ -86,6 +86,7 @@ class Repository:
         self.key_id: ID = key.id
         self.options = options
         self.index = Index()
+        self.index_files: list[IndexFileInfo] = []
         self.codec = BlobCodec(self.key, config.version, options.compression)
         self.loader: Loader = Loader(backend, self.codec, self.index)
         self.index_writer = IndexWriter(self._save_index)
@@ -168,8 +169,8 @@ class Repository:
             )
         return self._saver
 
-    def load_index(self, report: Reporter) -> list[IndexFileInfo]:
-        """Read all index files and return what they are about; raise DamageError if one cannot be used."""
+    def load_index(self, report: Reporter) -> None:
+        """Read all index files; raise DamageError if one cannot be used."""
         files = sorted(self.list_ids(FileType.INDEX))
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
@@ -181,7 +182,7 @@ class Repository:
         with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
             loaded = list(pool.map(load, files))
             self.index.add_columns(loaded)
-        return [
+        self.index_files += [
             IndexFileInfo(identifier, columns.packs, len(columns.ids))
             for identifier, columns in zip(files, loaded, strict=True)
         ]
@@ -271,7 +272,9 @@ class Repository:
     def _save_index(self, packs: "list[IndexPack]") -> None:
         from pyrestic.format import indexfile
 
-        self.save_unpacked(FileType.INDEX, indexfile.encode(packs))
+        identifier = self.save_unpacked(FileType.INDEX, indexfile.encode(packs))
+        blobs = sum(len(pack.blobs) for pack in packs)
+        self.index_files.append(IndexFileInfo(identifier, [pack.id for pack in packs], blobs))
 
 
 def _refuse_existing(backend: Backend) -> None:
