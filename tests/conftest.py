@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.b2 import b2
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
+
+__all__ = ["b2"]
 
 settings.register_profile(
     "ci", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]

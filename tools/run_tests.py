@@ -5,8 +5,8 @@
     python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
 
 Makes `.venv`, installs the checkout with its extras and what the tests need, fetches the real restic of three Debian
-suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it says what is missing and
-skips just that; in CI (CI=true) what is missing is a failure.
+suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it
+says what is missing and skips just that; in CI (CI=true) what is missing is a failure.
 """
 
 import importlib.util

@@ -22,6 +22,7 @@ from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.errors import FormatError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
+from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.servers import shared_location
 
@@ -85,6 +86,7 @@ def rest_version_1() -> Backend:
 
 
 STACKS |= {
+    "b2": lambda folder: open_shared_b2(),
     "rest-server": lambda folder: rest("rest"),
     "rest-server, version 1": lambda folder: rest_version_1(),
     "rclone serve restic": lambda folder: rest("rclone"),

@@ -128,8 +128,7 @@ class B2Backend:
                 if handle is None or handle.type is not file_type or version.action != "upload":
                     continue
                 if version.file_id is not None:
-                    with self._lock:
-                        self._remember(version.file_name, _Known(version.file_id, version.content_length, alone=False))
+                    self._remember_listed(version.file_name, version.file_id, version.content_length)
                 yield FileInfo(handle.name, version.content_length)
             if page.next_file_name is None:
                 return
@@ -234,6 +233,12 @@ class B2Backend:
         """Keep the ID of a file, for removing it without another look. The lock is held."""
         if len(self._known) < _MAX_KNOWN or name in self._known:
             self._known[name] = known
+
+    def _remember_listed(self, name: str, file_id: str, length: int) -> None:
+        with self._lock:
+            known = self._known.get(name)
+            if known is None or known.file_id != file_id:
+                self._remember(name, _Known(file_id, length, alone=False))
 
 
 class _Known:
