@@ -65,8 +65,9 @@ class HttpClient:
         self._watchdog = Watchdog(settings.stall_seconds)
         self._upload = upload
         self._download = download
-        connect = min(CONNECT_SECONDS, settings.stall_seconds)
-        self._timeout = (connect, settings.stall_seconds)
+        # All but connecting is left to the watchdog: a time-out of the socket would cut off slow but steady uploads,
+        # whose last megabytes wait in the system's buffers.
+        self._timeout = (min(CONNECT_SECONDS, settings.stall_seconds), None)
 
     def send(
         self,
@@ -82,7 +83,10 @@ class HttpClient:
         Raises TransientError if the connection fails, stalls, or the body of a good answer is cut or longer than
         max_length bytes; AccessError if the server's certificate is not trusted.
         """
-        host = urlsplit(url).netloc.rpartition("@")[2]
+        try:
+            host = urlsplit(url).netloc.rpartition("@")[2]
+        except ValueError:
+            raise AccessError("there is an address that makes no sense") from None
         data = None if body is None else memoryview(body).cast("B")
         sent_length = 0 if data is None else len(data)
         with self._watchdog.watch(sent_length) as guard:
@@ -132,6 +136,9 @@ class HttpClient:
             return _read_at_most(response, MAX_ERROR_BYTES)
         if length is not None and length > max_length:
             raise TransientError(f"the answer is longer than it may be: {length} bytes instead of {max_length}")
+        if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
+            # Its end could not be told from a broken connection.
+            raise NoAnswerError("the answer broke off in its headers, or does not tell its length")
         if length is None:
             guard.allow(max_length / MIN_BYTES_PER_SECOND)
             content = _read_at_most(response, max_length + 1)

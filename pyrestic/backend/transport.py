@@ -55,6 +55,11 @@ class _Watched:
         if guard is not None and self._line is not None:
             guard.attach(self._line)
 
+    def take_time(self, sock: socket.socket | None) -> None:
+        """Leave time-outs to the watchdog: urllib3 would send bodies under the one for connecting."""
+        if sock is not None:
+            sock.settimeout(None)
+
     def drop_line(self) -> None:
         """Close the second descriptor."""
         if self._line is not None:
@@ -68,8 +73,13 @@ class _PlainConnection(_Watched, HTTPConnection):
         self.keep_line(sock)
         return sock
 
+    def connect(self) -> None:
+        super().connect()
+        self.take_time(self.sock)
+
     def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         self.attach()
+        self.take_time(self.sock)
         super().putrequest(*args, **kwargs)
 
     def close(self) -> None:
@@ -83,8 +93,13 @@ class _TlsConnection(_Watched, HTTPSConnection):
         self.keep_line(sock)
         return sock
 
+    def connect(self) -> None:
+        super().connect()
+        self.take_time(self.sock)
+
     def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         self.attach()
+        self.take_time(self.sock)
         super().putrequest(*args, **kwargs)
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ class Guard:
     def attach(self, line: socket.socket) -> None:
         """Watch this socket from now on; it belongs to the caller, and shutting it down ends the request."""
         self._line = line
-        self._moved = _moved_bytes(line)
+        self._moved = _find_moved_bytes(line) or 0
         self.progressed()
         if self.verdict:
             _shut_down(line)
@@ -59,8 +59,10 @@ class Guard:
         now = self._clock()
         line = self._line
         if line is not None:
-            moved = _moved_bytes(line)
-            if moved - self._moved >= MIN_PROGRESS_BYTES:
+            moved = _find_moved_bytes(line)
+            if moved is None:
+                self._moved_at = now
+            elif moved - self._moved >= MIN_PROGRESS_BYTES:
                 self._moved = moved
                 self._moved_at = now
         if now > self._deadline:
@@ -116,16 +118,17 @@ class Watchdog:
                     guard.look()
 
 
-def _moved_bytes(line: socket.socket) -> int:
-    """Return how many bytes went through a connection both ways, 0 where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return 0
+def _find_moved_bytes(line: socket.socket) -> int | None:
+    """Return how many bytes went through a connection both ways, None where the system does not tell."""
+    if not sys.platform.startswith("linux") or line.family == socket.AF_UNIX:
+        return None
     try:
         facts = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AND_RECEIVED.size)
     except OSError:
-        return 0
+        # Closed meanwhile: whoever uses it will notice.
+        return None
     if len(facts) < _ACKED_AND_RECEIVED.size:
-        return 0
+        return None
     acked, received = _ACKED_AND_RECEIVED.unpack(facts)
     return int(acked) + int(received)
 

@@ -28,11 +28,11 @@ class OnB2:
         self.program = program
         if program.name == "pyrestic":
             self._words = ["-o", f"b2.endpoint={server.url}"]
-            self._environment = server.environment()
+            self._environment: dict[str, Any] = dict(server.environment())
         else:
             # 0.14 does not know the variable for the authority.
             self._words = ["--cacert", str(server.front.ca_file)]
-            self._environment = server.real_restic_environment()
+            self._environment = dict(server.real_restic_environment())
 
     def run(self, *arguments: str | Path, **details: Any) -> Result:
         """Run a command on the repository."""
