@@ -66,9 +66,9 @@ class Guard:
                 self._moved = moved
                 self._moved_at = now
         if now > self._deadline:
-            self.verdict = f"it did not end within {self._deadline - self._started:.0f} s"
+            self.verdict = f"it did not end within {self._deadline - self._started:.3g} s"
         elif now - self._moved_at > self._stall_seconds:
-            self.verdict = f"nothing moved for {self._stall_seconds:.0f} s"
+            self.verdict = f"nothing moved for {self._stall_seconds:g} s"
         if self.verdict and line is not None:
             _shut_down(line)
 
