@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from pyrestic.backend.base import MetadataCache
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption
@@ -101,7 +102,7 @@ def run_prune(
 ) -> PruneStats:
     """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError."""
     terminal = app.terminal
-    if app.settings.no_cache:
+    if not isinstance(session.repository.backend, MetadataCache):
         warning = "warning: running prune without a cache, this may be very slow!"
         (terminal.complain if terminal.json else terminal.print)(warning)
     prune = plan_prune(session.repository, options, terminal, without=without)

@@ -126,6 +126,8 @@ def parse_period(text: str) -> Period:
         number = re.match("-?[0-9]+", rest)
         if number is None:
             raise UsageError("no number found")
+        if not -(1 << 63) <= int(number[0][:20]) < 1 << 63:
+            raise UsageError(f'strconv.Atoi: parsing "{number[0]}": value out of range')
         rest = rest[number.end() :]
         if not rest:
             raise UsageError(f"no unit found after number {int(number[0])}")

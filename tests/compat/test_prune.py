@@ -1,13 +1,22 @@
 """Prune beside the real restic: the same plans, the same words, and repositories that it calls clean afterwards."""
 
+import random
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from pyrestic.backend.local import LocalBackend
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.node import Node
+from pyrestic.format.snapshot import Snapshot
+from pyrestic.format.tree import encode_tree
+from pyrestic.handle import BlobType, FileType
+from pyrestic.repository.repository import Repository
 from tests.compat.test_fixtures import MANIFEST, REPOSITORIES, unpack
-from tests.support.restic import Program
+from tests.support.quick_repository import make_quick_repository
+from tests.support.restic import PASSWORD, Program
 from tests.support.wasteful import make_wasteful_repository, packs, stored_bytes, used_blobs, without_clock
 
 pytestmark = pytest.mark.restic
@@ -66,6 +75,11 @@ def wasteful(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def numbers(text: str) -> list[str]:
     """Return the lines that tell numbers; which packs are meant differs where several are equally good."""
     return re.findall(r"^.*\d.*(?:blobs|packs|size|compressed|unreferenced).*$", without_clock(text), re.MULTILINE)
+
+
+def counts(lines: list[str]) -> list[str]:
+    """Return the numbers of blobs without their lengths."""
+    return [line.partition(" / ")[0] for line in lines if " blobs" in line]
 
 
 @pytest.mark.parametrize("flags", PLANS)
@@ -177,7 +191,7 @@ def test_doubled_blobs_are_put_together(wasteful: Path, pyrestic: Program, newes
     planned = pyrestic.run("prune", "-n", "-v", "--max-unused", "0", repository=mine).text
     theirs = newest.run("prune", "-n", "-v", "--max-unused", "0", repository=mine).text
     assert "duplicates: " in planned
-    assert numbers(planned)[:5] == numbers(theirs)[:5]
+    assert counts(numbers(planned))[:4] == counts(numbers(theirs))[:4]
     pyrestic.run("prune", "--max-unused", "0", repository=mine)
     newest.run("check", "--read-data", repository=mine)
     assert used_blobs(mine) == used
@@ -203,3 +217,35 @@ def test_repositories_of_older_releases_are_pruned(
         for each in (repository, real)
     ]
     assert listed[0] == listed[1]
+
+
+def test_a_copy_in_a_missing_pack_does_not_count(pyrestic: Program, newest: Program, tmp_path: Path) -> None:
+    """Restic 0.19.1 takes it for a copy that stays, does not write the other one anew, and so loses the blob."""
+    repository = make_quick_repository(tmp_path / "repository")
+    dice = random.Random(1)
+    twice = dice.randbytes(100_000)
+    lost = save(repository, [twice, dice.randbytes(90_000)], [])
+    save(repository, [twice, dice.randbytes(80_000), dice.randbytes(80_000)], [0, 1])
+    (repository / "data" / lost[:2] / lost).unlink()
+    used = used_blobs(repository)
+    ours = pyrestic.run("prune", "--max-unused", "0", repository=repository)
+    assert f"will forget missing pack file {lost}" in ours.stderr.decode()
+    newest.run("check", "--read-data", repository=repository)
+    assert used_blobs(repository) == used
+
+
+def save(folder: Path, contents: list[bytes], used: list[int]) -> str:
+    """Save blobs in a pack, and a snapshot of a file of the used ones if there are any; return the first's pack."""
+    repository = Repository.open(LocalBackend(str(folder)), PASSWORD)
+    saver = repository.saver
+    blobs = [saver.save(BlobType.DATA, content, duplicate=True).id for content in contents]
+    content = [blobs[number].hex() for number in used]
+    tree = saver.save(BlobType.TREE, encode_tree([Node(name="f", type="file", mode=0o644, content=content)])).id
+    repository.flush()
+    if used:
+        snapshot = Snapshot(time="2024-01-01T00:00:00Z", tree=tree.hex(), paths=["/"], hostname="h")
+        repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
+    place = repository.index.find((BlobType.DATA, blobs[0]))
+    assert place is not None
+    repository.close()
+    return place.pack.hex()

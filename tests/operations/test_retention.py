@@ -127,6 +127,7 @@ def test_a_period_is_read_as_it_is_written(period: Period) -> None:
         ("h", "no number found"),
         ("3w", "invalid unit 'w' found after number 3"),
         ("1d x", "no number found"),
+        ("9" * 5000 + "y", "value out of range"),
     ],
 )
 def test_what_is_no_period_is_refused(text: str, message: str) -> None:
