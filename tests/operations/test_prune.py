@@ -263,6 +263,25 @@ def test_a_prune_costs_one_list_of_packs_and_no_stat(tmp_path: Path) -> None:
     assert recording.count("remove", FileType.PACK) == len(prune.plan.remove)
 
 
+def test_without_a_cache_the_trees_of_a_level_are_fetched_together() -> None:
+    inner = MemoryBackend()
+    repository = make_repository(inner, options=SMALL_PACKS)
+    blob = repository.saver.save(BlobType.DATA, b"content").id.hex()
+    subtrees = [
+        repository.saver.save(BlobType.TREE, encode_tree([Node(name=f"{number}", type="file", content=[blob])])).id
+        for number in range(200)
+    ]
+    folders = [Node(name=f"{number:03}", type="dir", subtree=tree.hex()) for number, tree in enumerate(subtrees)]
+    root = repository.saver.save(BlobType.TREE, encode_tree(folders)).id
+    repository.flush()
+    snapshot = Snapshot(time="2024-01-01T00:00:00Z", tree=root.hex())
+    repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
+    recording = RecordingBackend(inner)
+    stats = plan(recording).plan.stats
+    assert stats.blobs.used == 202
+    assert recording.count("load", FileType.PACK) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "version", "connections", "message"),
     [
