@@ -1,9 +1,11 @@
 """What was asked of a service that charges: calls by class, bytes both ways, bytes stored and removed."""
 
+import dataclasses
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Protocol, runtime_checkable
 
 
 class CallClass(Enum):
@@ -15,11 +17,9 @@ class CallClass(Enum):
 
 
 @dataclass(slots=True)
-class Usage:
-    """Sums since the start. Bytes are those of files, without headers and answers in JSON."""
+class Sums:
+    """Calls by class, and bytes of files, without headers and answers in JSON."""
 
-    calls: Counter[str] = field(default_factory=Counter)
-    """How often each API call was made, by its name."""
     class_a: int = 0
     class_b: int = 0
     class_c: int = 0
@@ -27,6 +27,28 @@ class Usage:
     downloaded_bytes: int = 0
     stored_bytes: int = 0
     """Bytes of files stored minus bytes of files removed, as far as their lengths were known."""
+
+    def add(self, other: "Sums") -> None:
+        """Add what was asked for at another time or place."""
+        for field in fields(Sums):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@dataclass(slots=True)
+class Usage(Sums):
+    """What was asked for since the start."""
+
+    calls: Counter[str] = dataclasses.field(default_factory=Counter)
+    """How often each API call was made, by its name."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """What a backend of a service that charges offers beyond Backend; ask with isinstance."""
+
+    @property
+    def ledger(self) -> "Ledger | None":
+        """What was asked of the service so far, None if it does not charge."""
 
 
 class Ledger:
@@ -58,13 +80,6 @@ class Ledger:
     def read(self) -> Usage:
         """Return the sums so far, as a copy."""
         with self._lock:
-            usage = self._usage
-            return Usage(
-                Counter(usage.calls),
-                usage.class_a,
-                usage.class_b,
-                usage.class_c,
-                usage.uploaded_bytes,
-                usage.downloaded_bytes,
-                usage.stored_bytes,
-            )
+            copy = Usage(calls=Counter(self._usage.calls))
+            copy.add(self._usage)
+            return copy

@@ -20,9 +20,11 @@ from pyrestic.cli.options import global_flags
 from pyrestic.errors import PyresticError
 
 COMMANDS = {
+    "b2": "what concerns Backblaze B2 alone",
     "backup": "create a snapshot of files and folders",
     "cat": "print an object of the repository",
     "check": "look for errors in the repository",
+    "cost": "show what B2 was asked for and what it costs",
     "dump": "write a file, or a folder as an archive, to standard output",
     "forget": "remove snapshots",
     "init": "create a repository",

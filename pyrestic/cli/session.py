@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.httpsettings import HttpSettings
@@ -17,6 +18,7 @@ from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
+from pyrestic.cli.billing import Bill
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
@@ -90,14 +92,43 @@ def repository_options(settings: Settings) -> RepositoryOptions:
     return RepositoryOptions(Compression(settings.compression), pack_length, settings.no_extra_verify)
 
 
-def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
+class Place(NamedTuple):
+    """The backend of a location, and the one around it that tries again."""
+
+    backend: Backend
+    retry: RetryBackend
+
+
+def open_place(settings: Settings, terminal: Terminal) -> Place:
     """Return the backend of the location, limited and with retries; nothing is connected yet."""
     location = find_location(settings)
-    return RetryBackend(
-        open_backend(location, settings.options, make_access(settings)),
+    backend = open_backend(location, settings.options, make_access(settings))
+    retry = RetryBackend(
+        backend,
         on_retry=lambda message: terminal.note(message, 0),
         total_seconds=deadline_seconds(location, settings.options),
     )
+    return Place(backend, retry)
+
+
+def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
+    """Return the backend of the location, limited and with retries; nothing is connected yet."""
+    return open_place(settings, terminal).retry
+
+
+@contextlib.contextmanager
+def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Place]:
+    """Yield where the repository is, without opening it, for the time of a with block."""
+    place = open_place(settings, terminal)
+    bill = Bill(settings, terminal, place.retry, str(find_location(settings)))
+    try:
+        yield place
+    except KeyboardInterrupt:
+        place.retry.stop_retrying()
+        raise
+    finally:
+        place.backend.close()
+        bill.close()
 
 
 def make_access(settings: Settings) -> Access:
@@ -252,6 +283,14 @@ def opened(
     A lock that is lost interrupts the block, and what is raised then is a LockedError.
     """
     backend = make_backend(settings, terminal)
+    if backend.read_only:
+        if lock not in (LockMode.NONE, LockMode.READ):
+            raise UsageError(
+                "a repository of the past cannot be changed", hint="Leave out -o b2.as-of for this command."
+            )
+        # Nothing can be written there, and the cache is that of the present.
+        lock, cache_base = LockMode.NONE, ""
+    bill = Bill(settings, terminal, backend, str(find_location(settings)))
     try:
         repository = open_repository(
             settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, meanwhile=meanwhile
@@ -267,6 +306,8 @@ def opened(
         if error.filename is None:
             raise
         raise PyresticError(f"{os.fsdecode(error.filename)}: {error.strerror}") from error
+    finally:
+        bill.close()
 
 
 @contextlib.contextmanager

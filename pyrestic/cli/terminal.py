@@ -58,6 +58,7 @@ class Terminal:
         self.error_count = 0
         self.status_fields: Callable[[Progress, float], Fields] | None = None
         self.status_text: Callable[[Progress, float], str] | None = None
+        self.more_summary: Callable[[], Fields] | None = None
         self._lock = threading.RLock()
         self._is_terminal = sys.stdout.isatty()
         self._interval_seconds = self._find_interval(settings)
@@ -96,7 +97,9 @@ class Terminal:
                 sys.stdout.flush()
 
     def print_json(self, value: object) -> None:
-        """Write a value as a line of JSON to standard output."""
+        """Write a value as a line of JSON to standard output; a summary also says what `more_summary` returns."""
+        if self.more_summary is not None and isinstance(value, dict) and value.get("message_type") == "summary":
+            value = value | self.more_summary()
         self.print(encode_json(value))
 
     def complain(self, text: str) -> None:

@@ -47,6 +47,8 @@ def parse_time(text: str) -> int:
 class AsOfBackend:
     """The Backend protocol on a bucket at a time, given in milliseconds since 1970; what would write is refused."""
 
+    read_only = True
+
     def __init__(self, backend: B2Backend, milliseconds: int) -> None:
         self._backend = backend
         self._session = backend.session

@@ -256,6 +256,8 @@ def check_download(handle: Handle, answer: Answer, offset: int, length: int | No
     """Return the body of a download; raise FormatError if the file is too short, TransientError if it is not right."""
     body = answer.body
     whole = offset == 0 and length is None
+    if "x-bz-file-id" not in answer.headers:
+        raise TransientError(f"loading {handle} failed: the answer is not one of B2")
     if answer.status != (200 if whole else 206):
         raise TransientError(f"loading {handle} failed: B2 sent {'a part' if whole else 'another part'} of it")
     if length is not None and len(body) < length:

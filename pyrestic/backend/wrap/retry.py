@@ -16,6 +16,7 @@ from typing import TypeVar
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.backend.usage import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 
@@ -63,19 +64,29 @@ class RetryBackend:
         """End all waits and try nothing again from now on: the program was interrupted. Operations still run once."""
         self._stopped.set()
 
+    @property
+    def ledger(self) -> Ledger | None:
+        """What was asked of a service that charges, None of others; see Metered."""
+        return self._inner.ledger if isinstance(self._inner, Metered) else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the place lets nothing be changed, since it is one of the past."""
+        return bool(getattr(self._inner, "read_only", False))
+
     def create(self) -> None:
         """Prepare the place; see Backend."""
-        self._run("creating the repository", self._inner.create)
+        self.run("creating the repository", self._inner.create)
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; see Backend."""
-        self._run(f"saving {handle}", lambda: self._inner.save(handle, data))
+        self.run(f"saving {handle}", lambda: self._inner.save(handle, data))
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
         self._refuse_failed(handle)
         try:
-            return self._run(f"loading {handle}", lambda: self._inner.load(handle, offset, length))
+            return self.run(f"loading {handle}", lambda: self._inner.load(handle, offset, length))
         except TransientError:
             if not self._stopped.is_set():
                 self._failed_loads[handle] = self._clock()
@@ -83,7 +94,7 @@ class RetryBackend:
 
     def stat(self, handle: Handle) -> FileInfo:
         """Return name and length; see Backend."""
-        return self._run(f"looking for {handle}", lambda: self._inner.stat(handle))
+        return self.run(f"looking for {handle}", lambda: self._inner.stat(handle))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate the files of a type, each once, however often the listing had to be taken up again."""
@@ -114,13 +125,14 @@ class RetryBackend:
                 if attempts == 1:
                     raise
 
-        self._run(f"removing {handle}", remove)
+        self.run(f"removing {handle}", remove)
 
     def close(self) -> None:
         """Release what the backend holds."""
         self._inner.close()
 
-    def _run(self, doing: str, operation: Callable[[], T]) -> T:
+    def run(self, doing: str, operation: Callable[[], T]) -> T:
+        """Return what an operation on the place returns, repeating it on TransientError; `doing` says what it does."""
         attempts = _Attempts(self, doing)
         while True:
             try:

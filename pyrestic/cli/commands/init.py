@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pyrestic.cli import password as passwords
+from pyrestic.cli.billing import Bill
 from pyrestic.cli.command import App, define
 from pyrestic.cli.identity import current_identity
 from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
@@ -61,9 +62,11 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
     if password is None:
         password = passwords.ask_twice("enter password for new repository: ", "enter password again: ")
     who = current_identity()
+    backend = make_backend(settings, app.terminal)
+    bill = Bill(settings, app.terminal, backend, str(find_location(settings)))
     try:
         repository = Repository.create(
-            make_backend(settings, app.terminal),
+            backend,
             password,
             version=version,
             polynomial=polynomial,
@@ -75,6 +78,8 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
     except (UsageError, BackendError) as error:
         message = f"create repository at {find_location(settings)} failed: {error}"
         raise type(error)(message, hint=error.hint) from error
+    finally:
+        bill.close()
     repository.close()
     return repository
 

@@ -1,0 +1,203 @@
+"""What is amiss with a bucket, its key and what lies in it, and what mends each of it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.backend import B2Backend
+from pyrestic.backend.b2.caller import Authorization, Bucket
+from pyrestic.errors import AccessError
+
+_NEEDED = {
+    "listFiles": "listing the repository",
+    "readFiles": "reading anything back",
+    "writeFiles": "backing up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something amiss: `problem` if a backup or restore may fail or cost what it need not, else a piece of advice."""
+
+    code: str
+    text: str
+    remedy: str
+    problem: bool
+
+
+class Held(NamedTuple):
+    """What lies below the repository's prefix: files that are seen, and versions that are not but are billed."""
+
+    files: int
+    file_bytes: int
+    hidden: int
+    hidden_bytes: int
+
+
+def examine(backend: B2Backend) -> list[Finding]:
+    """Return what is amiss, problems first; raise BackendError if nothing can be asked at all."""
+    session = backend.session
+    authorization = session.authorization()
+    findings = _check_key(authorization, session.bucket_name, backend.base)
+    if not session.can("listFiles"):
+        return findings
+    bucket = _find_bucket(backend)
+    held = count_held(backend)
+    if bucket is None:
+        findings.append(
+            Finding(
+                "bucket-unseen",
+                "the settings of the bucket cannot be seen: the key lacks the capability listBuckets",
+                "Run this with a key that has it, such as the master key, to have them checked.",
+                problem=False,
+            )
+        )
+    else:
+        findings += _check_bucket(bucket, backend.base, held)
+    findings += _check_unfinished(backend)
+    return sorted(findings, key=lambda finding: not finding.problem)
+
+
+def count_held(backend: B2Backend) -> Held:
+    """Return what lies below the prefix, by listing all versions."""
+    session = backend.session
+    bucket_id = session.bucket_id()
+    files = file_bytes = hidden = hidden_bytes = 0
+    decided = ""
+    place: tuple[str | None, str | None] = (None, None)
+    while True:
+        page = session.run(
+            lambda auth, place=place: api.list_file_versions(  # type: ignore[misc]
+                session.caller, auth, bucket_id, backend.base, *place
+            )
+        )
+        for version in page.files:
+            if version.action == "start":
+                continue
+            if version.action == "upload" and version.file_name != decided:
+                files += 1
+                file_bytes += version.content_length
+            elif version.action == "upload":
+                hidden += 1
+                hidden_bytes += version.content_length
+            decided = version.file_name
+        following = (page.next_file_name, page.next_file_id)
+        if page.next_file_name is None or following == place:
+            return Held(files, file_bytes, hidden, hidden_bytes)
+        place = following
+
+
+def _find_bucket(backend: B2Backend) -> Bucket | None:
+    session = backend.session
+    try:
+        found = session.run(lambda auth: api.list_buckets(session.caller, auth, session.bucket_name))
+    except AccessError:
+        return None
+    return next((bucket for bucket in found if bucket.bucket_name == session.bucket_name), None)
+
+
+def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Finding]:
+    findings = [
+        Finding(
+            f"missing-{capability}",
+            f"the key lacks the capability {capability}, which {what} needs",
+            f"Make a key that has it: b2 key create --bucket {bucket} NAME "
+            "listBuckets,listFiles,readFiles,writeFiles,deleteFiles",
+            problem=True,
+        )
+        for capability, what in _NEEDED.items()
+        if capability not in authorization.capabilities
+    ]
+    if authorization.name_prefix and not base.startswith(authorization.name_prefix):
+        findings.append(
+            Finding(
+                "prefix",
+                f"the key is limited to names that start with {authorization.name_prefix!r}",
+                f"Give the location as b2:{bucket}:{authorization.name_prefix.rstrip('/')} or below it.",
+                problem=True,
+            )
+        )
+    if "deleteFiles" not in authorization.capabilities:
+        findings.append(
+            Finding(
+                "append-only",
+                "the key may not delete: forget and prune only hide files, which stay and are billed",
+                "That protects the backups from whoever has this machine. Prune now and then from another one with a "
+                "key that may delete, or let a lifecycle rule delete hidden files after some time.",
+                problem=False,
+            )
+        )
+    if authorization.buckets is None and "writeKeys" in authorization.capabilities:
+        findings.append(
+            Finding(
+                "master-key",
+                "this is the master key or one as powerful: whoever gets it from this machine has the whole account",
+                f"Make a key for this bucket alone: b2 key create --bucket {bucket} NAME "
+                "listBuckets,listFiles,readFiles,writeFiles,deleteFiles",
+                problem=False,
+            )
+        )
+    return findings
+
+
+def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
+    name = bucket.bucket_name
+    findings = []
+    if bucket.bucket_type == "allPublic":
+        findings.append(
+            Finding(
+                "public",
+                "the bucket is public: anyone who knows a name can download it at your cost, though not decrypt it",
+                f"b2 bucket update {name} allPrivate, or Bucket Settings in the console: Files in Bucket are Private.",
+                problem=True,
+            )
+        )
+    rules = [rule for rule in bucket.lifecycle_rules if _concerns(rule, base)]
+    for rule in rules:
+        if rule.get("daysFromUploadingToHiding"):
+            findings.append(
+                Finding(
+                    "rule-hides",
+                    f"a lifecycle rule hides files {rule['daysFromUploadingToHiding']} days after they were uploaded: "
+                    "the repository loses its data by it",
+                    f"Lifecycle Settings of {name} in the console: Keep only the last version, or a rule without "
+                    "daysFromUploadingToHiding.",
+                    problem=True,
+                )
+            )
+    days = [rule["daysFromHidingToDeleting"] for rule in rules if rule.get("daysFromHidingToDeleting")]
+    if not days:
+        findings.append(
+            Finding(
+                "rule-missing",
+                f"hidden and replaced files are kept for ever and billed; there are {held.hidden} of them here, "
+                f"{held.hidden_bytes} bytes",
+                f"b2 bucket update {name} --lifecycle-rule "
+                '\'{"daysFromHidingToDeleting": 30, "daysFromUploadingToHiding": null, "fileNamePrefix": ""}\': '
+                "for 30 days they can then still be had by -o b2.as-of.",
+                problem=held.hidden > 0,
+            )
+        )
+    return findings
+
+
+def _concerns(rule: dict[str, object], base: str) -> bool:
+    prefix = rule.get("fileNamePrefix")
+    return isinstance(prefix, str) and (base.startswith(prefix) or prefix.startswith(base))
+
+
+def _check_unfinished(backend: B2Backend) -> list[Finding]:
+    session = backend.session
+    bucket_id = session.bucket_id()
+    page = session.run(lambda auth: api.list_unfinished_large_files(session.caller, auth, bucket_id, backend.base))
+    if not page.files:
+        return []
+    count = f"{len(page.files)}{' or more' if page.next_file_id else ''}"
+    return [
+        Finding(
+            "unfinished",
+            f"uploads of large files were begun and never finished; the parts of {count} files are billed",
+            f"If no upload is running: b2 file large unfinished cancel b2://{session.bucket_name}/{backend.base}",
+            problem=True,
+        )
+    ]

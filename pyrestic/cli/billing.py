@@ -1,0 +1,116 @@
+"""What a command asked of a service that charges: told at -v and in JSON, and entered in the book of this user."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+from pyrestic.backend.usage import Ledger, Sums
+from pyrestic.backend.wrap.retry import RetryBackend
+from pyrestic.cli.options import Settings
+from pyrestic.cli.terminal import Terminal
+from pyrestic.cli.units import format_bytes
+from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.localfs.costbook import CostBook
+from pyrestic.operations.cost import Prices, full_price, make_prices
+
+
+def find_book(environment: Mapping[str, str]) -> CostBook | None:
+    """Return the book of this user, None if there is no place for it."""
+    folder = _find_folder(environment, "XDG_STATE_HOME", ".local/state")
+    return CostBook(folder) if folder else None
+
+
+def prices_path(environment: Mapping[str, str]) -> str:
+    """Return the path of the file with this user's prices, "" if there is no place for it."""
+    folder = _find_folder(environment, "XDG_CONFIG_HOME", ".config")
+    return os.path.join(folder, "prices.json") if folder else ""
+
+
+def load_prices(environment: Mapping[str, str]) -> Prices:
+    """Return the prices, as this user's file has them; raise PyresticError if that makes no sense."""
+    path = prices_path(environment)
+    try:
+        with open(path, "rb") as file:
+            values = json.loads(file.read(1 << 20))
+    except FileNotFoundError:
+        return Prices()
+    except OSError as error:
+        raise LocalFileError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path} is not JSON") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} has to be a JSON object of prices")
+    try:
+        return make_prices(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}", hint=error.hint) from None
+
+
+def _find_folder(environment: Mapping[str, str], variable: str, default: str) -> str:
+    base = environment.get(variable, "")
+    if not base.startswith("/"):
+        home = environment.get("HOME", "")
+        base = os.path.join(home, default) if home.startswith("/") else ""
+    return os.path.join(base, "pyrestic") if base else ""
+
+
+def format_dollars(amount: float) -> str:
+    """Return an amount with as many places as it takes to see it."""
+    return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.6f}"
+
+
+def describe(sums: Sums, prices: Prices) -> dict[str, object]:
+    """Return what JSON says of it."""
+    return {
+        "class_a": sums.class_a,
+        "class_b": sums.class_b,
+        "class_c": sums.class_c,
+        "uploaded_bytes": sums.uploaded_bytes,
+        "downloaded_bytes": sums.downloaded_bytes,
+        "stored_bytes_added": sums.stored_bytes,
+        "dollars": round(full_price(sums, prices), 9),
+    }
+
+
+def format_sums(sums: Sums, prices: Prices) -> str:
+    """Return the line of -v."""
+    change = f"{format_bytes(abs(sums.stored_bytes))} {'less' if sums.stored_bytes < 0 else 'more'} stored"
+    return (
+        f"B2: {sums.class_a} class A, {sums.class_b} class B and {sums.class_c} class C calls, "
+        f"{format_bytes(sums.uploaded_bytes)} up, {format_bytes(sums.downloaded_bytes)} down, {change}; "
+        f"{format_dollars(full_price(sums, prices))} where the free allowance is used up"
+    )
+
+
+class Bill:
+    """The bill of one command for one backend; nothing is done for backends that do not charge."""
+
+    def __init__(self, settings: Settings, terminal: Terminal, backend: RetryBackend, location: str) -> None:
+        self._settings = settings
+        self._terminal = terminal
+        self._location = location
+        self._ledger: Ledger | None = backend.ledger
+        if self._ledger is None:
+            return
+        ledger = self._ledger
+        try:
+            prices = load_prices(settings.environment)
+        except PyresticError as error:
+            terminal.note(f"the default prices are used: {error}", 0)
+            prices = Prices()
+        self._prices = prices
+        terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
+
+    def close(self) -> None:
+        """Enter everything in the book, and tell it at -v."""
+        if self._ledger is None:
+            return
+        usage = self._ledger.read()
+        book = find_book(self._settings.environment)
+        if book is not None and usage.calls:
+            try:
+                book.add(time.strftime("%Y-%m-%d", time.gmtime()), self._location, usage)
+            except LocalFileError as error:
+                self._terminal.note(f"what was asked of B2 was not noted: {error}", 2)
+        self._terminal.note(format_sums(usage, self._prices), 2)

@@ -1,0 +1,53 @@
+"""pyrestic b2: what concerns Backblaze B2 alone."""
+
+import click
+
+from pyrestic.backend.b2.backend import B2Backend
+from pyrestic.backend.b2.doctor import examine
+from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.session import find_location, opened_place
+from pyrestic.errors import UsageError
+
+
+@define_group("b2", "What concerns Backblaze B2 alone.")
+def command() -> None:
+    """Group of the commands below."""
+
+
+@define("doctor", "Say what is amiss with the bucket, and what mends it.")
+def doctor(app: App) -> None:
+    """Print findings; the exit code is 1 if one of them is a problem."""
+    with opened_place(app.settings, app.terminal) as place:
+        backend = place.backend
+        if not isinstance(backend, B2Backend):
+            raise UsageError(
+                f"{find_location(app.settings)} is not in B2, or is one of the past",
+                hint="Give a repository such as b2:BUCKET:PATH.",
+            )
+        findings = place.retry.run("examining the bucket", lambda: examine(backend))
+    if app.settings.json:
+        app.terminal.print_json(
+            {
+                "message_type": "b2_doctor",
+                "findings": [
+                    {
+                        "code": finding.code,
+                        "problem": finding.problem,
+                        "text": finding.text,
+                        "remedy": finding.remedy,
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+    else:
+        for finding in findings:
+            app.terminal.print(f"{'Problem' if finding.problem else 'Advice'}: {finding.text}.")
+            app.terminal.print(f"  {finding.remedy}")
+        if not findings:
+            app.terminal.print("Nothing is amiss.")
+    if any(finding.problem for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+command.add_command(doctor)

@@ -1,0 +1,135 @@
+"""pyrestic cost: what B2 was asked for, what that costs, and what is to be expected."""
+
+import time
+from dataclasses import asdict
+
+import click
+
+from pyrestic.backend.b2.backend import B2Backend
+from pyrestic.backend.b2.doctor import Held, count_held
+from pyrestic.backend.usage import Sums
+from pyrestic.cli.billing import describe, find_book, format_dollars, load_prices, prices_path
+from pyrestic.cli.command import App, define
+from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.session import opened_place
+from pyrestic.cli.table import format_table
+from pyrestic.cli.units import format_bytes
+from pyrestic.localfs.costbook import Days
+from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
+
+
+@define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.")
+@click.option("--months", type=NATURAL, default=12, help="how many months to show (default 12)")
+@click.option("--offline", is_flag=True, help="do not ask the service how much is stored")
+def command(app: App, months: int, offline: bool) -> None:
+    """Print months, and a forecast if the location is in B2."""
+    environment = app.settings.environment
+    prices = load_prices(environment)
+    book = find_book(environment)
+    places = book.read() if book is not None else {}
+    days = _sum_places(places)
+    held = None if offline or not app.settings.repo + app.settings.repository_file else _count(app)
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    forecast = None if held is None else make_forecast(days, today, held.file_bytes + held.hidden_bytes, prices)
+    shown = _by_month(days)
+    shown = dict(list(shown.items())[-months:]) if months else {}
+    if app.settings.json:
+        app.terminal.print_json(_document(places, shown, held, forecast, prices))
+        return
+    _print(app, shown, held, forecast, prices)
+
+
+def _count(app: App) -> Held | None:
+    """Return what is stored at the location, None if it is not in B2."""
+    with opened_place(app.settings, app.terminal) as place:
+        backend = place.backend
+        if not isinstance(backend, B2Backend):
+            return None
+        return place.retry.run("listing the bucket", lambda: count_held(backend))
+
+
+def _sum_places(places: Days) -> dict[str, Sums]:
+    """Return the sums of each day over all locations: free allowances are those of the account."""
+    days: dict[str, Sums] = {}
+    for day, sums_of in sorted(places.items()):
+        days[day] = Sums()
+        for sums in sums_of.values():
+            days[day].add(sums)
+    return days
+
+
+def _by_month(days: dict[str, Sums]) -> dict[str, dict[str, Sums]]:
+    months: dict[str, dict[str, Sums]] = {}
+    for day, sums in days.items():
+        months.setdefault(day[:7], {})[day] = sums
+    return months
+
+
+def _total(days: dict[str, Sums]) -> Sums:
+    total = Sums()
+    for sums in days.values():
+        total.add(sums)
+    return total
+
+
+def _price(days: dict[str, Sums], prices: Prices) -> float:
+    return sum(day_price(sums, prices) for sums in days.values())
+
+
+def _document(
+    places: Days, months: dict[str, dict[str, Sums]], held: Held | None, forecast: Forecast | None, prices: Prices
+) -> dict[str, object]:
+    totals: dict[str, Sums] = {}
+    for sums_of in places.values():
+        for location, sums in sums_of.items():
+            totals.setdefault(location, Sums()).add(sums)
+    return {
+        "message_type": "cost",
+        "months": [
+            {"month": month, **describe(_total(days), prices), "dollars_beyond_allowance": _price(days, prices)}
+            for month, days in months.items()
+        ],
+        "repositories": [{"location": location, **describe(sums, prices)} for location, sums in totals.items()],
+        "stored": None if held is None else held._asdict(),
+        "forecast": None if forecast is None else asdict(forecast),
+        "prices": asdict(prices),
+    }
+
+
+def _print(
+    app: App, months: dict[str, dict[str, Sums]], held: Held | None, forecast: Forecast | None, prices: Prices
+) -> None:
+    rows = []
+    for month, days in months.items():
+        total = _total(days)
+        rows.append(
+            [
+                month,
+                str(total.class_a),
+                str(total.class_b),
+                str(total.class_c),
+                format_bytes(total.uploaded_bytes),
+                format_bytes(total.downloaded_bytes),
+                format_dollars(_price(days, prices)),
+            ]
+        )
+    if rows:
+        heads = ["Month", "Class A", "Class B", "Class C", "Uploaded", "Downloaded", "Calls and downloads"]
+        for line in format_table(heads, rows):
+            app.terminal.print(line)
+    else:
+        app.terminal.print("Nothing was asked of B2 from here yet.")
+    if held is not None and forecast is not None:
+        app.terminal.print(
+            f"stored now: {format_bytes(held.file_bytes)} in {held.files} files, and "
+            f"{format_bytes(held.hidden_bytes)} in {held.hidden} hidden or replaced ones"
+        )
+        app.terminal.print(
+            f"forecast:   {format_dollars(forecast.storage)} a month for storage and "
+            f"{format_dollars(forecast.calls)} for calls and downloads; at {format_bytes(forecast.growth_bytes)} "
+            f"more a month {format_dollars(forecast.storage_in_a_year)} for storage in a year"
+        )
+    app.terminal.print(
+        f"Beyond the free allowance; prices are those of {prices_path(app.settings.environment)} or the built-in ones. "
+        f"100 GB cost {format_dollars(storage_price(100 * 10**9, prices))} a month."
+    )

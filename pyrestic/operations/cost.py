@@ -1,0 +1,105 @@
+"""What a B2 account costs: prices, free allowances, the money for what was done and for what is stored.
+
+The prices are those that were found; they change, so a person can give others (docs/cost.md). All amounts are in US
+dollars, a GB has 10**9 bytes, and days are those of UTC, as the service counts them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+
+from pyrestic.backend.usage import Sums
+from pyrestic.errors import UsageError
+
+GB = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices and free allowances of an account."""
+
+    storage_per_gb_month: float = 0.006
+    storage_free_gb: float = 10.0
+    class_b_per_10000: float = 0.004
+    class_b_free_per_day: int = 2500
+    class_c_per_1000: float = 0.004
+    class_c_free_per_day: int = 2500
+    download_per_gb: float = 0.01
+    download_free_gb_per_day: float = 1.0
+
+
+def make_prices(values: Mapping[str, object]) -> Prices:
+    """Return the prices with some of them replaced; raise UsageError for one that is unknown or no amount."""
+    known = {field.name: field.type for field in fields(Prices)}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"there is no price {name!r}", hint=f"Known are: {', '.join(known)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise UsageError(f"the price {name} has to be a number of zero or more")
+    return Prices(**values)  # type: ignore[arg-type]
+
+
+def full_price(usage: Sums, prices: Prices) -> float:
+    """Return what calls and downloads cost where no free allowance is left; storage not included."""
+    return (
+        usage.class_b / 10_000 * prices.class_b_per_10000
+        + usage.class_c / 1000 * prices.class_c_per_1000
+        + usage.downloaded_bytes / GB * prices.download_per_gb
+    )
+
+
+def day_price(sums: Sums, prices: Prices) -> float:
+    """Return what calls and downloads of one day cost beyond the free allowance of that day."""
+    return full_price(
+        Sums(
+            class_b=max(0, sums.class_b - prices.class_b_free_per_day),
+            class_c=max(0, sums.class_c - prices.class_c_free_per_day),
+            downloaded_bytes=max(0, sums.downloaded_bytes - int(prices.download_free_gb_per_day * GB)),
+        ),
+        prices,
+    )
+
+
+def storage_price(stored_bytes: int, prices: Prices) -> float:
+    """Return what so many stored bytes cost in a month."""
+    return max(0.0, stored_bytes / GB - prices.storage_free_gb) * prices.storage_per_gb_month
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a month is going to cost if it goes on as it did."""
+
+    calls: float
+    """Calls and downloads of the whole month, from the days so far."""
+    storage: float
+    """A month of what is stored now."""
+    growth_bytes: int
+    """How many bytes a month adds, from what was added on the days that are known."""
+    storage_in_a_year: float
+    """A month of storage in a year from now, at that growth."""
+
+
+def make_forecast(days: Mapping[str, Sums], today: str, stored_bytes: int, prices: Prices) -> Forecast:
+    """Forecast from the sums of each day of the account ("2026-11-23" and so on), today's date and what is stored."""
+    month = [price for day, price in _day_prices(days, prices) if day[:7] == today[:7]]
+    days_passed = int(today[8:])
+    calls = sum(month) / days_passed * 30.4 if days_passed else 0.0
+    recent = sorted(day for day in days if day <= today)[-30:]
+    span = _days_between(recent[0], today) + 1 if recent else 1
+    # Days on which nothing was done add nothing, but they count; a first backup alone is no trend.
+    added = sum(days[day].stored_bytes for day in recent[1:])
+    growth = int(added / span * 30.4) if len(recent) > 1 else 0
+    return Forecast(
+        calls,
+        storage_price(stored_bytes, prices),
+        growth,
+        storage_price(max(0, stored_bytes + 12 * growth), prices),
+    )
+
+
+def _day_prices(days: Mapping[str, Sums], prices: Prices) -> list[tuple[str, float]]:
+    return [(day, day_price(sums, prices)) for day, sums in sorted(days.items())]
+
+
+def _days_between(first: str, last: str) -> int:
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days
