@@ -18,7 +18,7 @@ MIN_PROGRESS_BYTES = 16 * 1024
 """A request that moves less than this in the time allowed without progress is stuck."""
 
 MIN_BYTES_PER_SECOND = 2048
-"""What a request has to move on average, beyond the time allowed without progress."""
+"""What a request has to move on average, beyond twice the time allowed without progress."""
 
 _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
 """struct tcp_info of Linux 4.1 and later: tcpi_bytes_acked and tcpi_bytes_received."""
@@ -68,7 +68,7 @@ class Guard:
         if now > self._deadline:
             self.verdict = f"it did not end within {self._deadline - self._started:.3g} s"
         elif now - self._moved_at > self._stall_seconds:
-            self.verdict = f"nothing moved for {self._stall_seconds:g} s"
+            self.verdict = f"next to nothing moved for {self._stall_seconds:g} s"
         if self.verdict and line is not None:
             _shut_down(line)
 
@@ -87,7 +87,7 @@ class Watchdog:
     @contextlib.contextmanager
     def watch(self, length: int) -> Iterator[Guard]:
         """Watch a request that moves so many bytes, for the time of a with block."""
-        guard = Guard(self._stall_seconds, self._stall_seconds + length / MIN_BYTES_PER_SECOND, self._clock)
+        guard = Guard(self._stall_seconds, 2 * self._stall_seconds + length / MIN_BYTES_PER_SECOND, self._clock)
         with self._changed:
             self._guards.add(guard)
             if self._thread is None and not self._closed:

@@ -160,7 +160,7 @@ def test_a_request_to_a_hostile_server_ends_with_an_error(name: str) -> None:
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("behave", [never_reading, reading_slowly])
 def test_an_upload_that_nobody_takes_ends(behave: Behave) -> None:
-    with serving(behave) as (client, url), pytest.raises(NoAnswerError, match="given up: nothing moved"):
+    with serving(behave) as (client, url), pytest.raises(NoAnswerError, match="given up: next to nothing moved"):
         client.send("POST", url, headers={}, body=bytes(30 << 20), max_length=1000)
 
 

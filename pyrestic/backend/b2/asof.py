@@ -27,21 +27,25 @@ def parse_time(text: str) -> int:
 
     A date alone means its end. Raises UsageError.
     """
+    try:
+        moment = _parse(text)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"option b2.as-of has to be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
+        ) from None
+
+
+def _parse(text: str) -> datetime:
     for form in _FORMATS:
         try:
-            moment = datetime.strptime(text, form).astimezone()
+            moment = datetime.strptime(text, form)  # noqa: DTZ007 - the zone of this machine is meant
         except ValueError:
             continue
         if form == "%Y-%m-%d":
             moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_000)
-        return int(moment.timestamp() * 1000)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"option b2.as-of has to be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
-        ) from None
-    return int(moment.astimezone().timestamp() * 1000)
+        return moment.astimezone()
+    return datetime.fromisoformat(text).astimezone()
 
 
 class AsOfBackend:

@@ -198,7 +198,7 @@ def test_silence_is_a_stall_like_any_other(b2: B2Server) -> None:
     backend = open_b2(b2, stall_seconds=0.3)
     backend.create()
     b2.faults.add("silence", "b2_list_file_names", times=1)
-    with pytest.raises(NoAnswerError, match="nothing moved"):
+    with pytest.raises(NoAnswerError, match="next to nothing moved"):
         list(backend.list(FileType.PACK))
 
 

@@ -1,0 +1,138 @@
+"""Whole commands on B2 while it fails: they finish, nothing is stored twice, and the real restic finds it whole."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.compat.test_b2 import OnB2
+from tests.support.restic import Program
+from tools.b2_server import B2Server
+
+pytestmark = [pytest.mark.restic, pytest.mark.slow]
+
+FAILURES: list[tuple[str, str, dict[str, object]]] = [
+    ("status", "*", {"status": 503}),
+    ("status", "*", {"status": 500, "code": "internal_error"}),
+    ("status", "b2_[!d]*", {"status": 429, "code": "too_many_requests", "retry_after": 1}),
+    ("status", "*", {"status": 408, "code": "request_timeout"}),
+    ("reset upload", "b2_upload_file", {"after_bytes": 100_000}),
+    ("reset download", "b2_download*", {"after_bytes": 20_000}),
+    ("short body", "b2_download*", {"after_bytes": 500}),
+    ("flip", "b2_download*", {}),
+    ("lose answer", "*", {}),
+    ("html", "*", {"status": 200}),
+    ("latency", "*", {"seconds": 0.1}),
+]
+
+
+def make_files(folder: Path) -> None:
+    folder.mkdir()
+    dice = random.Random(41)
+    for number in range(6):
+        (folder / f"large {number}").write_bytes(dice.randbytes(3_000_000))
+    for number in range(60):
+        (folder / f"small {number}").write_bytes(dice.randbytes(dice.randrange(20_000)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.timeout(280)
+def test_everything_finishes_while_a_tenth_of_all_calls_fails(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    make_files(source)
+    ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
+    ours.run("init")
+    b2.faults.token_seconds = 4
+    for kind, calls, details in FAILURES:
+        b2.faults.add(kind, calls, chance=0.1 / len(FAILURES) * 2, **details)
+    ours.run("--pack-size", "4", "backup", source)
+    (source / "large 0").write_bytes(random.Random(42).randbytes(3_000_000))
+    (source / "small 1").unlink()
+    ours.run("--pack-size", "4", "backup", source)
+    ours.run("check", "--read-data")
+    ours.run("restore", f"latest:{source}", "--target", tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(source)
+    ours.run("forget", "--keep-last", "1")
+    ours.run("--pack-size", "4", "prune", "--max-unused", "0")
+    assert len(b2.faults.hit) > 5
+    b2.faults.clear()
+    theirs.run("check", "--read-data")
+    blobs = theirs.run("list", "blobs").text.splitlines()
+    assert len(blobs) == len(set(blobs))
+    assert theirs.run("list", "locks").text == ""
+    theirs.run("restore", f"latest:{source}", "--target", tmp_path / "by restic")
+    assert contents(tmp_path / "by restic") == contents(source)
+    # Nothing is there in two versions but what hides nothing: no pack went up twice.
+    bucket = b2.store.buckets()[0].id
+    names = [version.name for version in b2.store.versions(bucket, "", "") if "/data/" in version.name]
+    assert len(names) == len(set(names))
+
+
+PERMANENT: dict[str, tuple[str, dict[str, object], str]] = {
+    "503": ("status", {"status": 503}, "503"),
+    "silence": ("silence", {}, "next to nothing moved"),
+    "drip": ("drip", {"seconds": 0.2}, "next to nothing moved"),
+    "resets": ("lose answer", {}, "broke"),
+    "a page": ("html", {"status": 200}, "not one of B2"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        *((name, command) for name in PERMANENT for command in ("backup", "restore")),
+        *(("503", command) for command in ("snapshots", "forget", "check", "prune")),
+    ],
+)
+def test_a_fault_that_stays_ends_each_command_soon_with_one_sentence(
+    pyrestic: Program, b2: B2Server, tmp_path: Path, name: str, command: str
+) -> None:
+    kind, details, sentence = PERMANENT[name]
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"content")
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    ours.run("backup", source)
+    words: dict[str, list[str | Path]] = {
+        "backup": ["backup", source],
+        "restore": ["restore", "latest", "--target", tmp_path / "back"],
+        "snapshots": ["snapshots"],
+        "forget": ["forget", "--keep-last", "1"],
+        "check": ["check"],
+        "prune": ["prune"],
+    }[command]
+    b2.faults.add(kind, "*", **details)
+    started = time.monotonic()
+    ended = ours.run("-o", "b2.deadline=2", "--stuck-request-timeout", "500ms", "--no-cache", *words, code=1)
+    assert time.monotonic() - started < 60
+    last = ended.stderr.decode().strip().splitlines()
+    assert any(line.startswith("Fatal: ") and sentence in line for line in last), ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert b2.master_key.encode() not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize("cap", ["storage", "transaction", "download"])
+def test_a_full_cap_ends_a_backup_at_once_and_is_named(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path, cap: str
+) -> None:
+    source = tmp_path / "source"
+    make_files(source)
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    b2.faults.full_caps.add(cap)
+    started = time.monotonic()
+    ended = ours.run("--no-cache", "backup", source, code=1)
+    assert time.monotonic() - started < 30
+    word = {"storage": b"storage cap", "transaction": b"cap on transactions", "download": b"cap on downloads"}[cap]
+    assert word in ended.stderr
+    assert b"Caps & Alerts" in ended.stderr
+    b2.faults.clear()
+    ours.run("backup", source)
+    OnB2(newest, b2).run("check", "--read-data")
