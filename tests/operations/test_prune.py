@@ -26,7 +26,7 @@ from pyrestic.operations.prune import Prune, plan_prune
 from pyrestic.operations.prune_plan import PruneOptions, UnusedLimit, make_plan
 from pyrestic.report import NullReporter
 from pyrestic.repository.blobtable import BlobTable
-from pyrestic.repository.index import Index
+from pyrestic.repository.index import Index, PackedBlob
 from pyrestic.repository.repository import Repository, RepositoryOptions
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.repositories import PASSWORD, make_repository
@@ -190,10 +190,11 @@ def test_a_needed_pack_of_another_length_stops_the_prune() -> None:
 def test_a_damaged_blob_that_would_be_repacked_stops_the_prune_before_anything_is_removed() -> None:
     backend = MemoryBackend()
     found = fill(backend, snapshots=1)
-    extra = make_mixed_use(backend)
-    data = bytearray(backend.load(Handle(FileType.PACK, extra.hex())))
-    data[100] ^= 1
-    backend.save(Handle(FileType.PACK, extra.hex()), bytes(data))
+    place = make_mixed_use(backend)
+    handle = Handle(FileType.PACK, place.pack.hex())
+    data = bytearray(backend.load(handle))
+    data[place.offset + 100] ^= 1
+    backend.save(handle, bytes(data))
     before = names(backend, FileType.PACK)
     with pytest.raises(DamageError, match="could not be repacked"):
         plan(backend).execute(NullReporter(), never_lost)
@@ -201,8 +202,8 @@ def test_a_damaged_blob_that_would_be_repacked_stops_the_prune_before_anything_i
     assert names(backend, FileType.SNAPSHOT) >= {found[0].hex()}
 
 
-def make_mixed_use(backend: Backend) -> ID:
-    """Add a snapshot whose pack also holds a blob that nobody uses; return that pack."""
+def make_mixed_use(backend: Backend) -> PackedBlob:
+    """Add a snapshot of a blob whose pack also holds one that nobody uses; return where the used one is."""
     repository = opened(backend)
     dice = random.Random(6)
     used = repository.saver.save(BlobType.DATA, dice.randbytes(700_000)).id
@@ -213,7 +214,7 @@ def make_mixed_use(backend: Backend) -> ID:
     repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
     place = repository.index.find((BlobType.DATA, used))
     assert place is not None
-    return place.pack
+    return place
 
 
 def test_packs_that_cannot_be_removed_are_told_and_left_to_the_next_prune() -> None:
