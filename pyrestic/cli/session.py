@@ -43,10 +43,11 @@ from pyrestic.repository.repository import (
 
 
 class LockMode(Enum):
-    """What a command needs: nothing, to read (--no-lock is heeded), to add, or to be alone."""
+    """What a command needs: nothing, to read (--no-lock is heeded), to read alone, to add, or to change alone."""
 
     NONE = "none"
     READ = "read"
+    READ_ALONE = "read alone"
     APPEND = "append"
     EXCLUSIVE = "exclusive"
 
@@ -284,7 +285,7 @@ def opened(
     """
     backend = make_backend(settings, terminal)
     if backend.read_only:
-        if lock not in (LockMode.NONE, LockMode.READ):
+        if lock in (LockMode.APPEND, LockMode.EXCLUSIVE):
             raise UsageError(
                 "a repository of the past cannot be changed", hint="Leave out -o b2.as-of for this command."
             )
@@ -323,7 +324,7 @@ def _locked(settings: Settings, terminal: Terminal, repository: Repository, mode
     lock = Lock(
         repository,
         terminal,
-        exclusive=mode is LockMode.EXCLUSIVE,
+        exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
         on_lost=interrupt,
     )

@@ -100,17 +100,19 @@ def test_a_fault_that_stays_ends_each_command_soon_with_one_sentence(
     ours = OnB2(pyrestic, b2)
     ours.run("init")
     ours.run("backup", source)
-    words: dict[str, list[str | Path]] = {
+    commands: dict[str, list[str | Path]] = {
         "backup": ["backup", source],
         "restore": ["restore", "latest", "--target", tmp_path / "back"],
         "snapshots": ["snapshots"],
         "forget": ["forget", "--keep-last", "1"],
         "check": ["check"],
         "prune": ["prune"],
-    }[command]
+    }
     b2.faults.add(kind, "*", **details)
     started = time.monotonic()
-    ended = ours.run("-o", "b2.deadline=2", "--stuck-request-timeout", "500ms", "--no-cache", *words, code=1)
+    ended = ours.run(
+        "-o", "b2.deadline=2", "--stuck-request-timeout", "500ms", "--no-cache", *commands[command], code=1
+    )
     assert time.monotonic() - started < 60
     last = ended.stderr.decode().strip().splitlines()
     assert any(line.startswith("Fatal: ") and sentence in line for line in last), ended.stderr

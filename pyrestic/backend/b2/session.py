@@ -16,6 +16,8 @@ from pyrestic.errors import AccessError, NotFoundError
 
 T = TypeVar("T")
 
+_PATIENCE_SECONDS = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class AccountKey:
@@ -36,7 +38,10 @@ class B2Session:
         self._lock = threading.Lock()
         self._authorization: Authorization | None = None
         self._bucket_id = ""
+        self._bucket_absent = False
+        self._urls_changed = threading.Condition()
         self._free_urls: list[UploadUrl] = []
+        self._lent_urls = 0
 
     def authorization(self) -> Authorization:
         """Return the token and what goes with it, signing in the first time."""
@@ -62,6 +67,8 @@ class B2Session:
     def bucket_id(self) -> str:
         """Return the ID of the bucket; raise NotFoundError if there is none of that name, AccessError."""
         if not self._bucket_id:
+            if self._bucket_absent:
+                raise NotFoundError(f"there is no bucket {self.bucket_name} in this B2 account")
             self._bucket_id = self._find_allowed() or self._look_up()
         return self._bucket_id
 
@@ -71,18 +78,41 @@ class B2Session:
             self.bucket_id()
         except NotFoundError:
             self._bucket_id = self.run(lambda auth: api.create_bucket(self.caller, auth, self.bucket_name)).bucket_id
+            self._bucket_absent = False
 
     @contextlib.contextmanager
     def upload_url(self) -> Iterator[UploadUrl]:
         """Lend a place to upload to for one upload; it is kept for the next one unless that fails."""
-        with self._lock:
-            url = self._free_urls.pop() if self._free_urls else None
-        if url is None:
+        url = self._take_url()
+        good = False
+        try:
+            yield url
+            good = True
+        finally:
+            with self._urls_changed:
+                self._lent_urls -= 1
+                if good:
+                    self._free_urls.append(url)
+                self._urls_changed.notify()
+
+    def _take_url(self) -> UploadUrl:
+        """Return a free place, or ask for a new one.
+
+        Before that it is waited a moment for one that is in use: asking takes as long, and small files end soon.
+        """
+        with self._urls_changed:
+            if not self._free_urls and self._lent_urls:
+                self._urls_changed.wait(_PATIENCE_SECONDS)
+            self._lent_urls += 1
+            if self._free_urls:
+                return self._free_urls.pop()
+        try:
             bucket_id = self.bucket_id()
-            url = self.run(lambda auth: api.get_upload_url(self.caller, auth, bucket_id))
-        yield url
-        with self._lock:
-            self._free_urls.append(url)
+            return self.run(lambda auth: api.get_upload_url(self.caller, auth, bucket_id))
+        except BaseException:
+            with self._urls_changed:
+                self._lent_urls -= 1
+            raise
 
     def _forget(self, authorization: Authorization) -> None:
         """Drop a token that has expired; another thread may have a new one already."""
@@ -107,4 +137,5 @@ class B2Session:
         for bucket in self.run(lambda auth: api.list_buckets(self.caller, auth, self.bucket_name)):
             if bucket.bucket_name == self.bucket_name:
                 return bucket.bucket_id
+        self._bucket_absent = True
         raise NotFoundError(f"there is no bucket {self.bucket_name} in this B2 account")

@@ -44,7 +44,7 @@ def command(
         raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
     choice = PackChoice() if read_data else parse_subset(read_data_subset)
     wanted = make_filter(app.settings.environment, host, tag, path)
-    mode = LockMode.NONE if app.settings.no_lock else LockMode.EXCLUSIVE
+    mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
     output = _Output(app)
     with _temporary_cache(app, with_cache=with_cache) as cache_base:
         if mode is not LockMode.NONE:
