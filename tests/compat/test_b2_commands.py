@@ -57,7 +57,7 @@ def test_what_an_append_only_key_hid_is_back_in_the_repository_of_before(
     for name in os.listdir(source):
         assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes()
     assert b"file 3" in past.run("ls", "latest").stdout
-    for refused in (["backup", source], ["forget", "latest"], ["prune"], ["init"]):
+    for refused in (["backup", source], ["forget", "latest"], ["prune"]):
         result = past.run(*refused, code=1)
         assert b"cannot be changed" in result.stderr, refused
     nonsense = OnB2(pyrestic, b2)
