@@ -1,4 +1,4 @@
-"""Counts what the commands ask of B2, for pyrestic and for the real restic, and prints the table of docs/cost.md.
+"""Counts what the commands ask of B2, for pyrestic and for the real restic, and prints the table of docs/b2.md.
 
     python3 tools/b2_calls.py        # needs .tools/restic-0.19 (tools/install_restic.py)
 

@@ -1,6 +1,6 @@
 """What a B2 account costs: prices, free allowances, the money for what was done and for what is stored.
 
-The prices are those that were found; they change, so a person can give others (docs/cost.md). All amounts are in US
+The prices are those that were found; they change, so a person can give others (docs/b2.md). All amounts are in US
 dollars, a GB has 10**9 bytes, and days are those of UTC, as the service counts them.
 """
 
