@@ -77,3 +77,11 @@ class MetadataCache(Protocol):
 
     def forget(self, handle: Handle) -> None:
         """Drop the cached copy of a file whose content turned out to be damaged; the next load reads the backend."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What a backend offers whose operations may take long; ask with isinstance."""
+
+    def interrupt(self) -> None:
+        """End all operations that run now, by a TransientError; later ones are possible."""

@@ -95,6 +95,10 @@ class HttpClient:
             except _DROPPED as error:
                 raise _translated(host, guard, error) from error
 
+    def interrupt(self) -> None:
+        """End all requests that run now; later ones are possible."""
+        self._watchdog.interrupt()
+
     def close(self) -> None:
         """Close all connections."""
         self._session.close()

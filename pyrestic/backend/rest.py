@@ -142,6 +142,10 @@ class RestBackend:
         if answer.status not in (200, 204):
             raise _error_of(answer, f"removing {handle}")
 
+    def interrupt(self) -> None:
+        """End all transfers that run now; see Interruptible."""
+        self._client.interrupt()
+
     def close(self) -> None:
         """Close all connections."""
         self._client.close()

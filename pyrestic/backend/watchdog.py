@@ -20,6 +20,9 @@ MIN_PROGRESS_BYTES = 16 * 1024
 MIN_BYTES_PER_SECOND = 2048
 """What a request has to move on average, beyond twice the time allowed without progress."""
 
+INTERRUPTED_STALL_SECONDS = 5.0
+"""The time without progress for what is still to be done once the program was interrupted."""
+
 _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
 """struct tcp_info of Linux 4.1 and later: tcpi_bytes_acked and tcpi_bytes_received."""
 
@@ -54,6 +57,12 @@ class Guard:
         self._deadline += seconds
         self.progressed()
 
+    def end(self, verdict: str) -> None:
+        """Shut the connection down for a reason."""
+        self.verdict = verdict
+        if self._line is not None:
+            _shut_down(self._line)
+
     def look(self) -> None:
         """Shut the connection down if the request is stuck."""
         now = self._clock()
@@ -66,11 +75,9 @@ class Guard:
                 self._moved = moved
                 self._moved_at = now
         if now > self._deadline:
-            self.verdict = f"it did not end within {self._deadline - self._started:.3g} s"
+            self.end(f"it did not end within {self._deadline - self._started:.3g} s")
         elif now - self._moved_at > self._stall_seconds:
-            self.verdict = f"next to nothing moved for {self._stall_seconds:g} s"
-        if self.verdict and line is not None:
-            _shut_down(line)
+            self.end(f"next to nothing moved for {self._stall_seconds:g} s")
 
 
 class Watchdog:
@@ -100,6 +107,13 @@ class Watchdog:
         finally:
             with self._changed:
                 self._guards.discard(guard)
+
+    def interrupt(self) -> None:
+        """End all requests that run now; later ones have only a few seconds without progress."""
+        with self._changed:
+            self._stall_seconds = min(self._stall_seconds, INTERRUPTED_STALL_SECONDS)
+            for guard in self._guards:
+                guard.end("the program was interrupted")
 
     def close(self) -> None:
         """End the thread; requests that still run are no longer watched."""

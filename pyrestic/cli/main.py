@@ -16,6 +16,7 @@ import click
 from pyrestic import __version__
 from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError
+from pyrestic.cli.interrupts import tell_interrupted
 from pyrestic.cli.options import global_flags
 from pyrestic.errors import PyresticError
 
@@ -26,6 +27,7 @@ COMMANDS = {
     "check": "look for errors in the repository",
     "cost": "show what B2 was asked for and what it costs",
     "dump": "write a file, or a folder as an archive, to standard output",
+    "find": "find files, and what blobs, trees and packs belong to",
     "forget": "remove snapshots",
     "init": "create a repository",
     "key": "manage passwords",
@@ -174,6 +176,7 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     with contextlib.suppress(OSError):
         # Not through sys.stderr: the signal may have come while that was being written to.
         os.write(2, f"\rsignal {word} received, cleaning up \n".encode())
+    tell_interrupted()
     raise KeyboardInterrupt
 
 

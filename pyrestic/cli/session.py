@@ -19,6 +19,7 @@ from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.billing import Bill
+from pyrestic.cli.interrupts import when_interrupted
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
@@ -123,10 +124,8 @@ def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Place]:
     place = open_place(settings, terminal)
     bill = Bill(settings, terminal, place.retry, str(find_location(settings)))
     try:
-        yield place
-    except KeyboardInterrupt:
-        place.retry.stop_retrying()
-        raise
+        with when_interrupted(place.retry.stop_retrying):
+            yield place
     finally:
         place.backend.close()
         bill.close()
@@ -293,16 +292,14 @@ def opened(
         lock, cache_base = LockMode.NONE, ""
     bill = Bill(settings, terminal, backend, str(find_location(settings)))
     try:
-        repository = open_repository(
-            settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, meanwhile=meanwhile
-        )
-        with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
-            if load_index:
-                repository.load_index(terminal)
-            yield Session(repository, held)
-    except KeyboardInterrupt:
-        backend.stop_retrying()
-        raise
+        with when_interrupted(backend.stop_retrying):
+            repository = open_repository(
+                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, meanwhile=meanwhile
+            )
+            with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
+                if load_index:
+                    repository.load_index(terminal)
+                yield Session(repository, held)
     except OSError as error:
         if error.filename is None:
             raise

@@ -6,6 +6,7 @@ than sealing, `save` waits. The order of writing is packs first, then the index 
 `flush`.
 """
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -141,11 +142,13 @@ class Saver:
         self._index_writer.flush()
 
     def abort(self) -> None:
-        """Give up: drop what is not stored, let running uploads end, and save the index of what was stored."""
+        """Give up: drop what is not stored, let running uploads end, save the index of what was stored if that works."""
         self._fail(PyresticError("saving was interrupted"))
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._uploads.shutdown(wait=True, cancel_futures=True)
-        self._index_writer.flush()
+        with contextlib.suppress(PyresticError):
+            # Whatever ended the run is what has to be told, not that the place did not answer for this either.
+            self._index_writer.flush()
 
     def close(self) -> None:
         """End the threads; call flush before."""
@@ -238,7 +241,7 @@ class Saver:
         for future in list(self._running):
             try:
                 future.result()
-            except BaseException as error:
+            except Exception as error:
                 self._fail(error)
         if self._failure is not None:
             self._raise_failure()

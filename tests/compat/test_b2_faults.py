@@ -1,12 +1,14 @@
 """Whole commands on B2 while it fails: they finish, nothing is stored twice, and the real restic finds it whole."""
 
 import random
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.compat.test_b2 import OnB2
+from tests.compat.test_b2 import LOCATION, OnB2
 from tests.support.restic import Program
 from tools.b2_server import B2Server
 
@@ -138,3 +140,34 @@ def test_a_full_cap_ends_a_backup_at_once_and_is_named(
     b2.faults.clear()
     ours.run("backup", source)
     OnB2(newest, b2).run("check", "--read-data")
+
+
+@pytest.mark.parametrize("fault", ["silence", "status"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_uploads_that_stand_still_and_waits_and_releases_the_lock(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path, fault: str, number: signal.Signals
+) -> None:
+    source = tmp_path / "source"
+    make_files(source)
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    # The lock goes up, and then nothing any more.
+    b2.faults.add(fault, "b2_upload_file", after_calls=1)
+    command = [*pyrestic.command, "-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "--pack-size", "4", "backup", source]
+    environment = pyrestic.environment(**b2.environment())
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(b2.faults.hit) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(b2.faults.hit) >= 2
+    process.send_signal(number)
+    started = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert time.monotonic() - started < 20
+    assert b"Traceback" not in said
+    b2.faults.clear()
+    theirs = OnB2(newest, b2)
+    assert theirs.run("list", "locks").text == ""
+    ours.run("backup", source)
+    theirs.run("check", "--read-data")

@@ -104,6 +104,10 @@ class AsOfBackend:
         """Refuse."""
         self._refuse()
 
+    def interrupt(self) -> None:
+        """End all transfers that run now; see Interruptible."""
+        self._backend.interrupt()
+
     def close(self) -> None:
         """Close all connections."""
         self._backend.close()

@@ -166,6 +166,10 @@ class B2Backend:
         if removed == 0:
             raise NotFoundError(f"{handle} is not there")
 
+    def interrupt(self) -> None:
+        """End all transfers that run now; see Interruptible."""
+        self._session.caller.client.interrupt()
+
     def close(self) -> None:
         """Close all connections."""
         self._session.caller.client.close()

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.backend.base import Backend, FileInfo, Interruptible
 from pyrestic.backend.usage import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
@@ -25,6 +25,7 @@ MAX_DELAY_SECONDS = 60.0
 TOTAL_SECONDS = 15 * 60.0
 FAILED_LOAD_SECONDS = 60 * 60.0
 _JITTER = 0.5
+_SETTLE_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -61,8 +62,16 @@ class RetryBackend:
         self._failed_loads: dict[Handle, float] = {}
 
     def stop_retrying(self) -> None:
-        """End all waits and try nothing again from now on: the program was interrupted. Operations still run once."""
+        """End all waits and transfers that run now, and wait for nothing from now on: the program was interrupted.
+
+        Packs are refused from now on; other operations still run once: there is a lock to be released.
+        """
         self._stopped.set()
+        if isinstance(self._inner, Interruptible):
+            self._inner.interrupt()
+            # Once more for what had been let in just before.
+            time.sleep(_SETTLE_SECONDS)
+            self._inner.interrupt()
 
     @property
     def ledger(self) -> Ledger | None:
@@ -80,10 +89,12 @@ class RetryBackend:
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; see Backend."""
+        self._refuse_interrupted(handle)
         self.run(f"saving {handle}", lambda: self._inner.save(handle, data))
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
+        self._refuse_interrupted(handle)
         self._refuse_failed(handle)
         try:
             return self.run(f"loading {handle}", lambda: self._inner.load(handle, offset, length))
@@ -143,6 +154,10 @@ class RetryBackend:
                 attempts.succeeded()
                 return result
 
+    def _refuse_interrupted(self, handle: Handle) -> None:
+        if self._stopped.is_set() and handle.type is FileType.PACK:
+            raise TransientError("the program was interrupted")
+
     def _refuse_failed(self, handle: Handle) -> None:
         failed_at = self._failed_loads.get(handle)
         if failed_at is None:
@@ -172,7 +187,9 @@ class _Attempts:
         delay = self._next_delay(error)
         # One more attempt is made even if the time allowed is shorter than the first wait.
         too_late = now + delay - self._first_failure > backend._total_seconds
-        if backend._stopped.is_set() or (too_late and (self._failures > 0 or error.retry_after_seconds is not None)):
+        if (backend._stopped.is_set() and delay > 0) or (
+            too_late and (self._failures > 0 or error.retry_after_seconds is not None)
+        ):
             raise error
         self._failures += 1
         if delay == 0:

@@ -187,8 +187,12 @@ def test_an_interrupt_ends_all_waiting() -> None:
     with pytest.raises(TransientError):
         backend.load(HANDLE)
     faulty._faults.clear()
-    backend.save(HANDLE, b"operations still run once")
-    assert backend.load(HANDLE) == b"operations still run once"
+    lock = Handle(FileType.LOCK, HANDLE.name)
+    backend.save(lock, b"operations still run once")
+    assert backend.load(lock) == b"operations still run once"
+    for pack in (lambda: backend.save(HANDLE, b"x"), lambda: backend.load(HANDLE)):
+        with pytest.raises(TransientError, match="interrupted"):
+            pack()
 
 
 def test_where_waiting_gains_nothing_the_second_attempt_is_made_at_once_and_in_silence() -> None:
