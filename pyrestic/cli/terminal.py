@@ -96,6 +96,12 @@ class Terminal:
             if self._is_terminal:
                 sys.stdout.flush()
 
+    def write(self, text: str) -> None:
+        """Write a part of a line of results to standard output."""
+        with self._lock:
+            self._clear()
+            sys.stdout.write(text)
+
     def print_json(self, value: object) -> None:
         """Write a value as a line of JSON to standard output; a summary also says what `more_summary` returns."""
         if self.more_summary is not None and isinstance(value, dict) and value.get("message_type") == "summary":

@@ -1,0 +1,241 @@
+"""pyrestic find: files by patterns, and what blobs, trees and packs belong to."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.ls import format_node
+from pyrestic.cli.commands.snapshots import show_time
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.terminal import Terminal, encode_json
+from pyrestic.cli.times import parse_moment
+from pyrestic.cli.units import format_mode
+from pyrestic.errors import FormatError, UsageError
+from pyrestic.format.node import Node
+from pyrestic.format.printable import is_printable
+from pyrestic.handle import BlobType
+from pyrestic.ids import ID, ID_LENGTH, parse_id, short
+from pyrestic.operations.find import (
+    BlobSearch,
+    Match,
+    PatternSearch,
+    Period,
+    Search,
+    Unreadable,
+    Use,
+    find,
+    find_pack_blobs,
+    locate,
+)
+from pyrestic.repository.snapshots import find_snapshots
+from pyrestic.repository.trees import Visit
+
+_TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
+_OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
+
+
+@define("find", "Find files by patterns, and what blobs, trees or packs belong to, in all snapshots.")
+@snapshot_filter
+@click.option("--blob", is_flag=True, help="the patterns are IDs of blobs")
+@click.option("--human-readable", is_flag=True, help="sizes in KiB, MiB, …")
+@click.option("-i", "--ignore-case", is_flag=True, help="upper and lower case are the same")
+@click.option("-l", "--long", is_flag=True, help="with mode, owner, size and time")
+@click.option("-N", "--newest", default="", help="modified at this time or before")
+@click.option("-O", "--oldest", default="", help="modified at this time or later")
+@click.option("--pack", is_flag=True, help="the patterns are IDs of packs")
+@click.option("-R", "--reverse", is_flag=True, help="oldest snapshot first")
+@click.option("--show-pack-id", is_flag=True, help="also tell the pack of each blob or tree")
+@click.option("-s", "--snapshot", multiple=True, help="only in this snapshot")
+@click.option("--tree", is_flag=True, help="the patterns are IDs of trees")
+@click.argument("patterns", nargs=-1)
+def command(app: App, patterns: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+    """Print what is found, in the newest snapshot first."""
+    if not patterns:
+        raise UsageError("wrong number of arguments")
+    period = _make_period(flags["oldest"], flags["newest"])
+    if flags["blob"] + flags["tree"] + flags["pack"] > 1:
+        raise UsageError("cannot have several ID types")
+    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+        search = _make_search(app, session, patterns, period, **flags)
+        snapshots = list(find_snapshots(session.repository, list(flags["snapshot"]), wanted, app.terminal))
+        snapshots.sort(key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
+        printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, **flags)
+        for found in find(session.repository, snapshots, search):
+            if isinstance(found, Match):
+                printer.match(found)
+            elif isinstance(found, Use):
+                printer.use(found)
+            else:
+                printer.unreadable(found)
+        printer.close()
+        if flags["show_pack_id"] and isinstance(search, BlobSearch):
+            _show_packs(app, session, search)
+
+
+def _make_period(oldest: str, newest: str) -> Period:
+    period = Period(parse_moment(oldest) if oldest else None, parse_moment(newest) if newest else None)
+    if period.oldest_ns is not None and period.newest_ns is not None and period.oldest_ns > period.newest_ns:
+        raise UsageError("--oldest must specify a time before --newest")
+    return period
+
+
+def _make_search(
+    app: App,
+    session: Session,
+    patterns: tuple[str, ...],
+    period: Period,
+    **flags: Any,  # noqa: ANN401 - flags of many kinds
+) -> Search:
+    if not (flags["blob"] or flags["tree"] or flags["pack"]):
+        return PatternSearch(patterns, period, ignore_case=flags["ignore_case"])
+    names = [pattern.lower() for pattern in patterns] if flags["ignore_case"] else list(patterns)
+    if flags["pack"]:
+        return find_pack_blobs(session.repository, names, app.terminal)
+    return BlobSearch(names if flags["blob"] else None, names if flags["tree"] else None)
+
+
+def _shown(location: bytes) -> str:
+    return location.decode("utf-8", "surrogateescape")
+
+
+class _TextPrinter:
+    """Paths under a line that names the snapshot."""
+
+    def __init__(self, terminal: Terminal, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+        self._terminal = terminal
+        self._long: bool = flags["long"]
+        self._human: bool = flags["human_readable"]
+        self._snapshot: ID | None = None
+
+    def match(self, found: Match) -> None:
+        if found.stored.id != self._snapshot:
+            if self._snapshot is not None:
+                self._terminal.note("")
+            self._snapshot = found.stored.id
+            self._terminal.note(
+                f"Found matching entries in snapshot {short(found.stored.id)} from {show_time(found.stored)}"
+            )
+        visit = Visit(found.location, found.node)
+        self._terminal.print(format_node(visit, human=self._human) if self._long else _shown(found.location))
+
+    def use(self, found: Use) -> None:
+        say = self._terminal.print
+        say(f"Found {_OBJECTS[found.type]} {found.id.hex()}")
+        if found.parent is not None:
+            say(f" ... in file {_shown(found.location)}")
+            say(f"     (tree {found.parent.hex()})")
+        else:
+            say(f" ... path {_shown(found.location)}")
+        say(f" ... in snapshot {short(found.stored.id)} ({show_time(found.stored)})")
+
+    def unreadable(self, found: Unreadable) -> None:
+        for line in _describe(found):
+            self._terminal.print(line)
+
+    def close(self) -> None:
+        """Nothing to print."""
+
+
+def _describe(found: Unreadable) -> tuple[str, str]:
+    return (
+        f"Unable to load tree {found.tree.hex()}",
+        f" ... which belongs to snapshot {found.stored.id.hex()}",
+    )
+
+
+class _JsonPrinter:
+    """One list, in one line: of snapshots with their matches, or of uses."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._snapshot: ID | None = None
+        self._hits = 0
+        self._begun = False
+
+    def match(self, found: Match) -> None:
+        if found.stored.id != self._snapshot:
+            self._end_snapshot(",")
+            self._terminal.write('{"matches":[' if self._begun else '[{"matches":[')
+            self._begun = True
+            self._snapshot = found.stored.id
+            self._hits = 0
+        self._add(_match_json(found))
+
+    def use(self, found: Use) -> None:
+        if not self._begun:
+            self._terminal.write("[")
+            self._begun = True
+        fields = {"object_type": _OBJECTS[found.type], "id": found.id.hex(), "path": _shown(found.location)}
+        if found.parent is not None:
+            fields["parent_tree"] = found.parent.hex()
+        self._add({**fields, "snapshot": found.stored.id.hex(), "time": found.stored.snapshot.time})
+
+    def unreadable(self, found: Unreadable) -> None:
+        for line in _describe(found):
+            self._terminal.complain(line)
+
+    def close(self) -> None:
+        self._end_snapshot("")
+        self._terminal.print("]" if self._begun else "[]")
+
+    def _add(self, value: dict[str, Any]) -> None:
+        self._terminal.write(("," if self._hits else "") + encode_json(value))
+        self._hits += 1
+
+    def _end_snapshot(self, separator: str) -> None:
+        if self._snapshot is not None:
+            self._terminal.write(f'],"hits":{self._hits},"snapshot":"{self._snapshot.hex()}"}}{separator}')
+
+
+_HIDDEN = ("name", "extended_attributes", "generic_attributes", "device", "content", "subtree", "linktarget_raw")
+
+
+def _match_json(found: Match) -> dict[str, Any]:
+    """Return a node as restic's find --json shows it."""
+    node = found.node
+    fields = {name: value for name, value in _fields(node).items() if name not in _HIDDEN}
+    if node.linktarget_raw is not None:
+        fields["linktarget"] = _shown(node.raw_linktarget)
+    return {"path": _shown(found.location), "permissions": format_mode(node.mode), **fields}
+
+
+def _fields(node: Node) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(node)
+    return fields
+
+
+def _show_packs(app: App, session: Session, search: BlobSearch) -> None:
+    for blob_type, names in ((BlobType.DATA, search.data), (BlobType.TREE, search.trees)):
+        for name in names or ():
+            for line in _describe_place(session, blob_type, name):
+                app.terminal.print(line)
+
+
+def _reason(name: str) -> str:
+    """Return why an ID is none, in the words of Go's library."""
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) != 2 * ID_LENGTH:
+        return f'invalid length for ID: "{name}"'
+    wrong = next((byte for byte in raw if byte not in b"0123456789abcdefABCDEF"), 0)
+    shown = f" '{chr(wrong)}'" if is_printable(wrong) else ""
+    return f"invalid ID: encoding/hex: invalid byte: U+{wrong:04X}{shown}"
+
+
+def _describe_place(session: Session, blob_type: BlobType, name: str) -> list[str]:
+    try:
+        identifier = parse_id(name.lower())
+    except FormatError:
+        return [f"Note: cannot find pack for object '{name}', unable to parse ID: {_reason(name)}"]
+    place = locate(session.repository, blob_type, identifier)
+    kind = _TYPE_NAMES[blob_type]
+    if place is None:
+        return [f"Object {kind} with type {short(identifier)} not found in the index"]
+    lengths = f"offset {place.offset}, length {place.length}, uncompressed length {place.plain_length or 0}"
+    return [
+        f"Object belongs to pack {place.pack.hex()}",
+        f" ... Pack {short(place.pack)}: <Blob ({kind}) {short(place.id)}, {lengths}>",
+    ]

@@ -1,0 +1,283 @@
+"""Find: files by patterns, and the files and folders that blobs, trees or packs belong to, in many snapshots.
+
+A folder in which nothing was found is not gone through again when another snapshot has the same tree at the same place.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from pyrestic.errors import UsageError
+from pyrestic.format.node import DIRECTORY, FILE, Node
+from pyrestic.handle import BlobHandle, BlobType, FileType
+from pyrestic.ids import ID
+from pyrestic.localfs.patterns import PatternList, check_patterns
+from pyrestic.report import Reporter
+from pyrestic.repository.forest import Event, Forest, Kind
+from pyrestic.repository.index import PackedBlob
+from pyrestic.repository.packheader import load_header
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+
+_REMEMBERED: Final = 2_000_000
+_KEY_BYTES: Final = 12
+
+
+class Match(NamedTuple):
+    """A node that fits a pattern."""
+
+    stored: StoredSnapshot
+    location: bytes
+    node: Node
+
+
+class Use(NamedTuple):
+    """A place where a blob is used: the file of a data blob, the folder of a tree."""
+
+    stored: StoredSnapshot
+    location: bytes
+    type: BlobType
+    id: ID
+    parent: ID | None = None
+    """The tree that holds the file."""
+
+
+class Unreadable(NamedTuple):
+    """A tree that cannot be read, or one in which a folder stands whose own tree cannot be."""
+
+    stored: StoredSnapshot
+    tree: ID
+
+
+Found = Match | Use | Unreadable
+
+
+class Search(Protocol):
+    """What is looked for."""
+
+    def begin(self, stored: StoredSnapshot) -> Iterable[Found]:
+        """Return what a snapshot's root gives."""
+
+    def enter(self, location: bytes, node: Node) -> bool:
+        """Tell whether something may be found in a folder."""
+
+    def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
+        """Return what a node gives."""
+
+    @property
+    def done(self) -> bool:
+        """The rest of this snapshot is of no interest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A time of modification between two moments, in nanoseconds since 1970; None sets no limit."""
+
+    oldest_ns: int | None = None
+    newest_ns: int | None = None
+
+    def holds(self, node: Node) -> bool:
+        """Tell whether a node was modified within it."""
+        if self.oldest_ns is None and self.newest_ns is None:
+            return True
+        moment = node.mtime_ns
+        return (self.oldest_ns is None or moment >= self.oldest_ns) and (
+            self.newest_ns is None or moment <= self.newest_ns
+        )
+
+
+class PatternSearch:
+    """Nodes whose path fits one of some patterns. An empty pattern fits everything, a leading `!` says nothing."""
+
+    done = False
+
+    def __init__(self, patterns: Sequence[str], period: Period, *, ignore_case: bool = False) -> None:
+        """Compile the patterns; raise UsageError for a malformed one."""
+        plain = [_without_negation(pattern) for pattern in patterns]
+        check_patterns(plain, "find")
+        self._everything = "" in plain
+        self._patterns = PatternList(plain, ignore_case=ignore_case)
+        self._period = period
+
+    def begin(self, stored: StoredSnapshot) -> Iterable[Found]:  # noqa: ARG002 - the protocol's signature
+        """The root has no name that could fit."""
+        return ()
+
+    def enter(self, location: bytes, node: Node) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Tell whether a pattern may fit something below."""
+        if self._everything:
+            return True
+        matched, below = self._patterns.matches_or_below(location)
+        return matched or below
+
+    def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
+        """Return the node if it fits."""
+        if self._everything or self._patterns.matches(event.location):
+            assert event.node is not None  # noqa: S101 - only events of nodes come here
+            if self._period.holds(event.node):
+                return (Match(stored, event.location, event.node),)
+        return ()
+
+
+def _without_negation(pattern: str) -> str:
+    """Return a pattern that means to a list what the given one means alone, where restic heeds no `!`."""
+    if not pattern.startswith("!"):
+        return pattern
+    rest = pattern[1:] or "."
+    return "\\" + rest if rest.startswith("!") else rest
+
+
+class BlobSearch:
+    """Uses of data blobs and trees, named by all or by the first eight digits of their IDs."""
+
+    def __init__(self, data: Iterable[str] | None, trees: Iterable[str] | None) -> None:
+        """Take None for what is not looked for at all."""
+        self.data = None if data is None else dict.fromkeys(data)
+        self.trees = None if trees is None else dict.fromkeys(trees)
+        self._trees_found = 0
+        self.done = False
+
+    def begin(self, stored: StoredSnapshot) -> Iterable[Found]:
+        """Return the root if it is looked for."""
+        self.done = False
+        return self._look_at_tree(stored, b"/", stored.snapshot.tree)
+
+    def enter(self, location: bytes, node: Node) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Every folder may use them."""
+        return True
+
+    def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
+        """Return the uses by a node."""
+        node = event.node
+        assert node is not None  # noqa: S101 - only events of nodes come here
+        if node.type == DIRECTORY and node.subtree is not None:
+            return self._look_at_tree(stored, event.location, node.subtree)
+        if node.type == FILE and self.data is not None and node.content:
+            return [
+                Use(stored, event.location, BlobType.DATA, bytes.fromhex(text), event.folder.tree)
+                for text in node.content
+                if self._is_wanted(text)
+            ]
+        return ()
+
+    def _is_wanted(self, text: str) -> bool:
+        """Tell whether a data blob is looked for; from then on the beginning that named it means this one alone."""
+        assert self.data is not None  # noqa: S101 - looked at by the caller
+        if text in self.data:
+            return True
+        if text[:8] not in self.data:
+            return False
+        del self.data[text[:8]]
+        self.data[text] = None
+        return True
+
+    def _look_at_tree(self, stored: StoredSnapshot, location: bytes, text: str) -> Iterable[Found]:
+        if self.trees is None or (text not in self.trees and text[:8] not in self.trees):
+            return ()
+        self._trees_found += 1
+        # As restic has it: once as many were found as are looked for, a snapshot tells but one more.
+        self.done = self.data is None and self._trees_found >= len(self.trees)
+        return (Use(stored, location, BlobType.TREE, bytes.fromhex(text)),)
+
+
+def find(repository: Repository, snapshots: Sequence[StoredSnapshot], search: Search) -> Iterator[Found]:
+    """Iterate what is found, snapshot by snapshot, in order of paths. Raises PyresticError, not for damaged trees."""
+    barren: set[bytes] = set()
+
+    def enter(location: bytes, node: Node) -> bool:
+        return not (barren and _key(location, node.subtree or "") in barren) and search.enter(location, node)
+
+    forest = Forest(repository, [stored.snapshot.tree_id for stored in snapshots], enter)
+    for stored in snapshots:
+        if _key(b"/", stored.snapshot.tree) not in barren:
+            yield from _find_in(forest, stored, search, barren)
+
+
+def _find_in(forest: Forest, stored: StoredSnapshot, search: Search, barren: set[bytes]) -> Iterator[Found]:
+    count = 0
+    counts_before = [0]
+    begun = False
+    for event in forest.walk(stored.snapshot.tree_id):
+        results: Iterable[Found] = ()
+        if event.kind is Kind.UNREADABLE:
+            results = (Unreadable(stored, event.folder.tree),)
+        elif not begun:
+            begun = True
+            results = search.begin(stored)
+        for found in results:
+            count += 1
+            yield found
+        if event.kind is Kind.NODE and not search.done:
+            for found in search.look(stored, event):
+                count += 1
+                yield found
+        if search.done:
+            return
+        if event.entered:
+            counts_before.append(count)
+        elif event.kind is Kind.LEFT and counts_before.pop() == count and len(barren) < _REMEMBERED:
+            barren.add(_key(event.folder.location, event.folder.tree.hex()))
+
+
+def _key(location: bytes, tree: str) -> bytes:
+    return hashlib.blake2b(tree.encode() + location, digest_size=_KEY_BYTES).digest()
+
+
+def find_pack_blobs(repository: Repository, names: Iterable[str], report: Reporter) -> BlobSearch:
+    """Return the search for all blobs of some packs, named by all or by the first eight digits of their IDs.
+
+    Packs that are gone count as long as the index knows them. Raises UsageError if there is none of a name.
+    """
+    wanted = dict.fromkeys(names)
+    stored: dict[ID, int] = {}
+    for info in repository.list_files(FileType.PACK):
+        name = info.name if info.name in wanted else info.name[:8]
+        if name in wanted:
+            del wanted[name]
+            stored[bytes.fromhex(info.name)] = info.length
+        if not wanted:
+            break
+    blobs = _indexed_blobs(repository, set(stored))
+    handles = [handle for found in blobs.values() for handle in found]
+    for pack in stored.keys() - blobs.keys():
+        handles += [BlobHandle(entry.type, entry.id) for entry in load_header(repository, pack, stored[pack])]
+    data = [handle.id.hex() for handle in handles if handle.type is BlobType.DATA]
+    trees = [handle.id.hex() for handle in handles if handle.type is BlobType.TREE]
+    if wanted:
+        data += _lost_blobs(repository, wanted, report)
+    return BlobSearch(data, trees)
+
+
+def _lost_blobs(repository: Repository, wanted: dict[str, None], report: Reporter) -> list[str]:
+    known = {pack.hex() for pack in repository.index.packs()}
+    found = {pack for pack in known if pack in wanted or pack[:8] in wanted}
+    unknown = sorted(name for name in wanted if not any(pack.startswith(name) for pack in found))
+    if found:
+        report.note(
+            "some pack files are missing from the repository, getting their blobs from the repository index: "
+            f"[{' '.join(sorted(found))}]\n\n",
+            0,
+        )
+    if unknown:
+        raise UsageError(f"unable to find pack(s): [{' '.join(unknown)}]")
+    blobs = _indexed_blobs(repository, {bytes.fromhex(pack) for pack in found})
+    return [handle.id.hex() for handles in blobs.values() for handle in handles]
+
+
+def _indexed_blobs(repository: Repository, packs: set[ID]) -> dict[ID, list[BlobHandle]]:
+    """Return what the index knows of some packs."""
+    columns = repository.index.all_columns()
+    found: dict[ID, list[BlobHandle]] = {}
+    for number, pack in enumerate(columns.packs):
+        if pack in packs:
+            rows = columns.pack_numbers == number
+            identifiers = [row.tobytes() for row in columns.ids[rows]]
+            kinds = map(BlobType, columns.types[rows].tolist())
+            found.setdefault(pack, []).extend(map(BlobHandle, kinds, identifiers))
+    return found
+
+
+def locate(repository: Repository, blob_type: BlobType, identifier: ID) -> PackedBlob | None:
+    """Return where a blob is stored, None if no index knows it."""
+    return repository.index.find(BlobHandle(blob_type, identifier))
