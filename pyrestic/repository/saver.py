@@ -142,7 +142,7 @@ class Saver:
         self._index_writer.flush()
 
     def abort(self) -> None:
-        """Give up: drop what is not stored, let running uploads end, save the index of what was stored if that works."""
+        """Give up: drop what is not stored, let running uploads end, save the index of the rest if that works."""
         self._fail(PyresticError("saving was interrupted"))
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._uploads.shutdown(wait=True, cancel_futures=True)

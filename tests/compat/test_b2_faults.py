@@ -153,7 +153,17 @@ def test_an_interrupt_ends_uploads_that_stand_still_and_waits_and_releases_the_l
     ours.run("init")
     # The lock goes up, and then nothing any more.
     b2.faults.add(fault, "b2_upload_file", after_calls=1)
-    command = [*pyrestic.command, "-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "--pack-size", "4", "backup", source]
+    command: list[str | Path] = [
+        *pyrestic.command,
+        "-r",
+        LOCATION,
+        "-o",
+        f"b2.endpoint={b2.url}",
+        "--pack-size",
+        "4",
+        "backup",
+        source,
+    ]
     environment = pyrestic.environment(**b2.environment())
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60

@@ -102,6 +102,8 @@ class Access:
             raise CallError(401, "bad_auth_token", "the authorization token is not valid")
         if known.ends_at < time.monotonic():
             raise CallError(401, "expired_auth_token", "the authorization token has expired")
+        if all(key.id != known.key.id for key in self._store.all_keys()):
+            raise CallError(401, "bad_auth_token", "the key of the authorization token was deleted")
         return known.key
 
     def check(self, key: Key, call: str, *, bucket: str | None = None, name: str | None = None) -> None:

@@ -1,5 +1,6 @@
 """The calls whose requests and answers are JSON, one function each: (service, key, request) -> answer."""
 
+import shutil
 from collections.abc import Callable, Iterator
 
 from tools.b2_service.failure import bad_request
@@ -38,6 +39,8 @@ def describe(version: Version) -> Answer:
         "legalHold": none,
         "replicationStatus": None,
         "serverSideEncryption": {"algorithm": None, "mode": None},
+        # The name that version 1 had for contentLength; rclone still reads it.
+        "size": version.length,
         "uploadTimestamp": version.time,
     }
 
@@ -206,18 +209,27 @@ def _count(request: Request) -> int:
     return count
 
 
+def _text(request: Request, name: str) -> str:
+    value = request.get(name)
+    if value is not None and not isinstance(value, str):
+        raise bad_request(f"{name} has to be a string", "bad_json")
+    return value or ""
+
+
 def list_file_names(service: Service, key: Key, request: Request) -> Answer:
     """b2_list_file_names."""
     bucket = service.bucket(request.get("bucketId"))
-    prefix = request.get("prefix") or ""
+    prefix = _text(request, "prefix")
     service.access.check(key, "b2_list_file_names", bucket=bucket.id, name=prefix)
     count = _count(request)
     found: list[Answer] = []
-    start = request.get("startFileName") or ""
-    for entry in _fold(_newest_visible(service, bucket, start, prefix), prefix, request.get("delimiter") or ""):
+    start = _text(request, "startFileName")
+    for entry in _fold(_newest_visible(service, bucket, start, prefix), prefix, _text(request, "delimiter")):
         if len(found) == count:
-            # The last name and a space: the least name after it, which need not exist.
-            return {"files": found, "nextFileName": f"{found[-1]['fileName']} "}
+            # A name that need not exist: the least one after the last, or after all that are in the last folder.
+            last = found[-1]["fileName"]
+            following = f"{last[:-1]}{chr(ord(last[-1]) + 1)}" if found[-1]["action"] == "folder" else f"{last} "
+            return {"files": found, "nextFileName": following}
         found.append(entry)
     return {"files": found, "nextFileName": None}
 
@@ -225,10 +237,10 @@ def list_file_names(service: Service, key: Key, request: Request) -> Answer:
 def list_file_versions(service: Service, key: Key, request: Request) -> Answer:
     """b2_list_file_versions."""
     bucket = service.bucket(request.get("bucketId"))
-    prefix = request.get("prefix") or ""
+    prefix = _text(request, "prefix")
     service.access.check(key, "b2_list_file_versions", bucket=bucket.id, name=prefix)
     count = _count(request)
-    start, start_id = request.get("startFileName") or "", request.get("startFileId")
+    start, start_id = _text(request, "startFileName"), request.get("startFileId")
     if start_id and not start:
         raise bad_request("startFileId needs startFileName")
     after = service.store.find_version(str(start_id)) if start_id else None
@@ -238,7 +250,7 @@ def list_file_versions(service: Service, key: Key, request: Request) -> Answer:
         if after is None or version.name != after.name or version.time <= after.time
     )
     found: list[Answer] = []
-    for entry in _fold(versions, prefix, request.get("delimiter") or ""):
+    for entry in _fold(versions, prefix, _text(request, "delimiter")):
         if len(found) == count:
             return {"files": found, "nextFileId": entry["fileId"], "nextFileName": entry["fileName"]}
         found.append(entry)
@@ -281,15 +293,23 @@ def delete_file_version(service: Service, key: Key, request: Request) -> Answer:
 def copy_file(service: Service, key: Key, request: Request) -> Answer:
     """b2_copy_file, without ranges."""
     source = service.version(request.get("sourceFileId"))
+    service.access.check(key, "b2_get_file_info", bucket=source.bucket, name=source.name)
     bucket = request.get("destinationBucketId") or source.bucket
     name = check_file_name(request.get("fileName"))
     service.access.check(key, "b2_copy_file", bucket=service.bucket(bucket).id, name=name)
     if source.action != "upload" or request.get("range"):
         raise bad_request("only whole uploaded files are copied here")
     target = service.store.new_content()
-    target.write_bytes((service.store.contents / source.content).read_bytes())
+    shutil.copyfile(service.store.contents / source.content, target)
     version = service.store.add_version(
-        bucket, name, "upload", length=source.length, sha1=source.sha1, type_=source.type, content=target.name
+        bucket,
+        name,
+        "upload",
+        length=source.length,
+        sha1=source.sha1,
+        type_=source.type,
+        info=source.info,
+        content=target.name,
     )
     return {**describe(version), "action": "copy"}
 

@@ -24,7 +24,10 @@ def describe_bucket(bucket: Bucket) -> Answer:
             "isClientAuthorizedToRead": True,
             "value": {"algorithm": None, "mode": "none"},
         },
-        "fileLockConfiguration": {"isClientAuthorizedToRead": False, "value": None},
+        "fileLockConfiguration": {
+            "isClientAuthorizedToRead": True,
+            "value": {"defaultRetention": {"mode": None, "period": None}, "isFileLockEnabled": False},
+        },
         "lifecycleRules": bucket.rules,
         "options": ["s3"],
         "replicationConfiguration": {"isClientAuthorizedToRead": True, "value": None},

@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
@@ -172,6 +173,7 @@ class Handler(socketserver.StreamRequestHandler):
         length = len(reply.body) if download is None else download.length
         head = {"Content-Length": str(length), "Content-Type": "application/json;charset=utf-8", **reply.headers}
         lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}"]
+        lines.append(f"Date: {formatdate(usegmt=True)}")
         lines += [f"{name}: {value}" for name, value in head.items()]
         start = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
         kind = "" if rule is None else rule.kind
@@ -301,7 +303,10 @@ class Server(socketserver.ThreadingTCPServer):
             values: dict[str, Any] = {name: texts[0] for name, texts in parse_qs(path.query).items()}
         else:
             values = self._json(request)
-        answer = CALLS[call](service, key, values)
+        try:
+            answer = CALLS[call](service, key, values)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise bad_request(f"the request does not fit: {error}", "bad_json") from None
         if call in ("b2_list_file_names", "b2_list_file_versions"):
             self.counters.more_names(len(answer["files"]))
         return Reply(200, json.dumps(answer).encode())

@@ -116,7 +116,12 @@ def receive_part(service: Service, place: Place, headers: dict[str, str], length
         raise bad_request("the large file is not active")
     path, content, sha1 = _receive(service, headers, length, read)
     part = Part(int(number), content, sha1, path.name, service.store.now())
-    service.store.put_part(place.file, part)
+    with service.store.lock:
+        started = service.store.find_version(place.file)
+        if started is None or started.action != "start":
+            path.unlink()
+            raise bad_request("the large file is not active any more")
+        service.store.put_part(place.file, part)
     return {
         "contentLength": content,
         "contentMd5": None,
