@@ -26,6 +26,7 @@ COMMANDS = {
     "cat": "print an object of the repository",
     "check": "look for errors in the repository",
     "cost": "show what B2 was asked for and what it costs",
+    "diff": "show what changed between two snapshots",
     "dump": "write a file, or a folder as an archive, to standard output",
     "find": "find files, and what blobs, trees and packs belong to",
     "forget": "remove snapshots",

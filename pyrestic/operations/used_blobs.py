@@ -5,9 +5,9 @@ its trees' packs allow. So a repository without a cache on a distant server cost
 tree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,23 @@ _ROUND: Final = 4096
 _BUFFERED_BYTES: Final = 4 << 20
 
 
+def _fail(_: BlobHandle, error: PyresticError) -> None:
+    raise error
+
+
 def find_used_blobs(
-    repository: Repository, table: BlobTable, roots: Sequence[ID], report: Reporter
+    repository: Repository,
+    table: BlobTable,
+    roots: Sequence[ID],
+    report: Reporter,
+    *,
+    fail: Callable[[BlobHandle, PyresticError], None] = _fail,
 ) -> tuple[NDArray[np.bool_], set[BlobHandle]]:
     """Return for each blob of the table whether it is used, and the used blobs that the table does not know.
 
-    Raises the PyresticError of the first tree that cannot be read.
+    Raises the PyresticError of the first tree that cannot be read, unless `fail` takes it.
     """
-    walk = _Walk(repository, table)
+    walk = _Walk(repository, table, fail)
     progress = Progress("snapshots", "snapshots", len(roots))
     rest = iter(roots)
     with report.show(progress):
@@ -46,7 +55,10 @@ def find_used_blobs(
 
 
 class _Walk:
-    def __init__(self, repository: Repository, table: BlobTable) -> None:
+    def __init__(
+        self, repository: Repository, table: BlobTable, fail: Callable[[BlobHandle, PyresticError], None]
+    ) -> None:
+        self._fail = fail
         self.used = np.zeros(table.blob_count, np.bool_)
         self.missing: set[BlobHandle] = set()
         self._repository = repository
@@ -78,12 +90,15 @@ class _Walk:
         """Load trees, note what they name, and return the trees below them."""
         below: list[list[ID]] = []
 
-        def deliver(_: BlobHandle, data: bytes) -> None:
-            below.append(self._read(data))
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            try:
+                below.append(self._read(data))
+            except DamageError as error:
+                self._fail(handle, error)
 
         handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
-        ranges = loader.plan(self._repository.index, handles, _fail)
-        self._repository.loader.load_many(ranges, deliver, _fail)
+        ranges = loader.plan(self._repository.index, handles, self._fail)
+        self._repository.loader.load_many(ranges, deliver, self._fail)
         if len(self._noted) > _BUFFERED_BYTES:
             self.settle()
         return self._unseen([tree for each in below for tree in each])
@@ -109,7 +124,3 @@ def _parse(text: str) -> ID:
     if len(identifier) != 32:
         raise DamageError(f"a tree names {text[:80]!r}, which is not an ID")
     return identifier
-
-
-def _fail(_: BlobHandle, error: PyresticError) -> NoReturn:
-    raise error

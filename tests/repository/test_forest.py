@@ -16,6 +16,7 @@ from pyrestic.operations.find import Match, PatternSearch, Period, Unreadable, f
 from pyrestic.repository.forest import Forest, Kind
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.treecache import TreeCache
 from pyrestic.repository.trees import walk
 from tests.support.backends import RecordingBackend
 from tests.support.repositories import make_repository, open_again
@@ -84,7 +85,7 @@ def test_little_room_changes_nothing_but_the_cost(
     grown: tuple[Repository, RecordingBackend, list[ID]], room: int
 ) -> None:
     repository, _, roots = grown
-    forest = Forest(repository, roots, ahead_bytes=room, kept_bytes=room)
+    forest = Forest(repository, roots, trees=TreeCache(repository, ahead_bytes=room, kept_bytes=room))
     for root in (roots[0], roots[-1]):
         expected = [visit.location for visit in walk(repository, root)]
         assert [event.location for event in forest.walk(root) if event.kind is Kind.NODE] == expected

@@ -1,0 +1,75 @@
+"""pyrestic diff: what changed from one snapshot to another."""
+
+from dataclasses import asdict
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.terminal import Terminal
+from pyrestic.cli.units import format_bytes
+from pyrestic.errors import UsageError
+from pyrestic.handle import FileType
+from pyrestic.ids import short
+from pyrestic.operations.diff import Change, Diff, DiffStatistics
+from pyrestic.repository.snapshots import StoredSnapshot, find_id, load_snapshot
+from pyrestic.repository.trees import find_tree
+
+
+@define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.")
+@click.option("--metadata", is_flag=True, help="also show what changed in nothing but its metadata")
+@click.argument("snapshots", nargs=-1)
+def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
+    """Print the changes and their sums."""
+    if len(snapshots) != 2:
+        raise UsageError("specify two snapshot IDs")
+    terminal = app.terminal
+    with opened(app.settings, terminal, LockMode.READ) as session:
+        (before, folder_before), (after, folder_after) = (_find(session, name) for name in snapshots)
+        terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:\n")
+        repository = session.repository
+        repository.load_index(terminal)
+        trees = (
+            find_tree(repository, before.snapshot.tree_id, folder_before),
+            find_tree(repository, after.snapshot.tree_id, folder_after),
+        )
+        terminal.during = "diff"
+        comparison = Diff(repository, *trees, terminal, metadata=metadata)
+        for change in comparison.changes():
+            if not app.settings.quiet:
+                _print_change(terminal, change)
+        _print_statistics(terminal, snapshots, comparison.statistics())
+
+
+def _find(session: Session, name: str) -> tuple[StoredSnapshot, str]:
+    """Return the snapshot that an ID or the beginning of one names; `latest` is no name here."""
+    prefix, _, folder = name.partition(":")
+    identifier = find_id(session.repository, FileType.SNAPSHOT, prefix)
+    return StoredSnapshot(identifier, load_snapshot(session.repository, identifier)), folder
+
+
+def _print_change(terminal: Terminal, change: Change) -> None:
+    path = change.location.decode("utf-8", "surrogateescape")
+    if terminal.json:
+        terminal.print_json({"message_type": "change", "path": path, "modifier": change.modifier})
+    else:
+        terminal.print(f"{change.modifier:<5}{path}")
+
+
+def _print_statistics(terminal: Terminal, names: tuple[str, ...], found: DiffStatistics) -> None:
+    if terminal.json:
+        names_of = {"source_snapshot": names[0], "target_snapshot": names[1]}
+        terminal.print_json({"message_type": "statistics", **names_of, **asdict(found)})
+        return
+    added, removed = found.added, found.removed
+    for line in (
+        "",
+        f"Files:       {added.files:5} new, {removed.files:5} removed, {found.changed_files:5} changed",
+        f"Dirs:        {added.dirs:5} new, {removed.dirs:5} removed",
+        f"Others:      {added.others:5} new, {removed.others:5} removed",
+        f"Data Blobs:  {added.data_blobs:5} new, {removed.data_blobs:5} removed",
+        f"Tree Blobs:  {added.tree_blobs:5} new, {removed.tree_blobs:5} removed",
+        f"  Added:   {format_bytes(added.bytes):<5}",
+        f"  Removed: {format_bytes(removed.bytes):<5}",
+    ):
+        terminal.print(line)

@@ -1,0 +1,132 @@
+"""Trees that will be needed soon, fetched many at a time.
+
+Who walks from folder to folder needs one tree after the other, and each would cost a request of its own. So when one is
+needed that is not at hand, those that come next are fetched with it, level by level below the folders that wait, in as
+few requests as their packs allow. What was fetched and not visited yet is bounded, and so is what is kept of visited
+trees for the next snapshot: they count by their stored bytes, and take about twice as much as objects.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
+from pyrestic.errors import FormatError, PyresticError
+from pyrestic.format.node import Node
+from pyrestic.format.tree import parse_tree
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID
+from pyrestic.repository import loader
+from pyrestic.repository.repository import Repository
+
+_AHEAD_BYTES: Final = 16 << 20
+_KEPT_BYTES: Final = 16 << 20
+_WAITING: Final = 1024
+_NEXT: Final = 32
+_ROUND: Final = 1024
+
+T = TypeVar("T")
+
+
+class TreeCache:
+    """Trees at hand, those that will be visited and those that were."""
+
+    def __init__(
+        self, repository: Repository, *, ahead_bytes: int = _AHEAD_BYTES, kept_bytes: int = _KEPT_BYTES
+    ) -> None:
+        self._repository = repository
+        self._ahead_bytes = ahead_bytes
+        self._kept_bytes = kept_bytes
+        self._ahead: dict[ID, tuple[list[Node], int]] = {}
+        self._waiting_bytes = 0
+        self._kept: OrderedDict[ID, tuple[list[Node], int]] = OrderedDict()
+        self._visited_bytes = 0
+        self._failed: dict[ID, PyresticError] = {}
+
+    def _has(self, tree: ID) -> bool:
+        return tree in self._ahead or tree in self._kept or tree in self._failed
+
+    def peek(self, tree: ID) -> list[Node] | None:
+        """Return a tree if it is at hand."""
+        found = self._ahead.get(tree) or self._kept.get(tree)
+        return found[0] if found else None
+
+    def take(self, tree: ID) -> list[Node]:
+        """Return a tree that is visited now; raise DamageError or BackendError."""
+        if tree in self._failed:
+            raise self._failed[tree]
+        if tree in self._kept:
+            self._kept.move_to_end(tree)
+            return self._kept[tree][0]
+        found = self._ahead.pop(tree, None)
+        if found is None:
+            found = self._load(tree)
+        else:
+            self._waiting_bytes -= found[1]
+        self._kept[tree] = found
+        self._visited_bytes += found[1]
+        while self._visited_bytes > self._kept_bytes and len(self._kept) > 1:
+            _, (_, length) = self._kept.popitem(last=False)
+            self._visited_bytes -= length
+        return found[0]
+
+    def _load(self, tree: ID) -> tuple[list[Node], int]:
+        try:
+            data = self._repository.load_blob(BlobHandle(BlobType.TREE, tree))
+            return parse_tree(data), len(data)
+        except PyresticError as error:
+            self._failed[tree] = error
+            raise
+
+    def _fetch(self, trees: Iterable[ID], limit: int) -> None:
+        """Fetch trees up to about `limit` bytes, the first in any case."""
+        wanted = [BlobHandle(BlobType.TREE, tree) for tree in dict.fromkeys(trees)]
+        found: dict[ID, tuple[list[Node], int]] = {}
+
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            try:
+                found[handle.id] = parse_tree(data), len(data)
+            except FormatError:
+                return
+
+        planned = loader.plan(self._repository.index, wanted, _pass)
+        self._repository.loader.load_many(_up_to(planned, limit), deliver, _pass)
+        self._ahead |= found
+        self._waiting_bytes += sum(length for _, length in found.values())
+
+    def prepare(
+        self,
+        now: T,
+        upcoming: Iterator[T],
+        trees_of: Callable[[T], Iterable[ID]],
+        below: Callable[[T], Iterable[T]],
+    ) -> None:
+        """Have the trees of `now` at hand, and those of what comes next, level by level below it.
+
+        When much is at hand that was not visited, only the nearest are fetched. `below` returns what is in the trees of
+        something that are at hand. Trees that cannot be read are left for `take`.
+        """
+        if all(self._has(tree) for tree in trees_of(now)):
+            return
+        roomy = 2 * self._waiting_bytes < self._ahead_bytes
+        level = [now, *islice(upcoming, _WAITING if roomy else _NEXT)]
+        while level:
+            missing = [tree for one in level for tree in trees_of(one) if not self._has(tree)][:_ROUND]
+            if missing:
+                self._fetch(missing, max(self._ahead_bytes - self._waiting_bytes, 1))
+            if not roomy or self._waiting_bytes >= self._ahead_bytes:
+                return
+            level = [each for one in level for each in below(one)]
+
+
+def _pass(_: BlobHandle, __: PyresticError) -> None:
+    """Leave it to who needs the blob."""
+
+
+def _up_to(ranges: list[loader.PackRange], limit: int) -> Iterator[loader.PackRange]:
+    """Iterate requests until their blobs have reached a length."""
+    for request in ranges:
+        if limit <= 0:
+            return
+        limit -= sum(blob.plain_length or blob.length for blob in request.blobs)
+        yield request
