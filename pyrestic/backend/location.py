@@ -20,6 +20,17 @@ LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 """Every scheme restic knows."""
 
+EXTENDED_OPTIONS = {
+    "b2.as-of": "open the repository as it stood at this time, for reading only",
+    "b2.connections": "how many connections at once (default: 5)",
+    "b2.deadline": "for how many seconds one operation is tried in all (default: 900)",
+    "b2.endpoint": "another host for the API, as a URL",
+    "local.connections": "how many operations at once (default: 2)",
+    "rest.connections": "how many connections at once (default: 5)",
+    "rest.deadline": "for how many seconds one operation is tried in all (default: 900)",
+}
+"""What `-o name=value` may set, and what it means."""
+
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match
 
 

@@ -1,15 +1,38 @@
 """Feature flags: behaviours of restic that can be switched before they become the rule (RESTIC_FEATURES)."""
 
+from typing import NamedTuple
+
 from pyrestic.cli.arguments import parse_bool
 from pyrestic.errors import UsageError
 
 DEVICE_ID_FOR_HARDLINKS = "device-id-for-hardlinks"
 """Backup notes a device number only where a hard link needs it."""
 
-_SWITCHABLE = {"backend-error-redesign": True, DEVICE_ID_FOR_HARDLINKS: False, "s3-restore": False}
-_ALWAYS_ON = frozenset(
-    ("deprecate-legacy-index", "deprecate-s3-legacy-layout", "explicit-s3-anonymous-auth", "safe-forget-keep-tags")
+
+class Feature(NamedTuple):
+    """A flag: alpha is off unless switched on, beta on unless switched off, stable always on."""
+
+    name: str
+    state: str
+    text: str
+
+    @property
+    def default(self) -> bool:
+        """Whether it is on where nothing is said."""
+        return self.state != "alpha"
+
+
+FEATURES = (
+    Feature("backend-error-redesign", "beta", "requests that stand still are ended, and errors are told apart"),
+    Feature("deprecate-legacy-index", "stable", "index files of restic 0.1 are not read, see `repair index`"),
+    Feature("deprecate-s3-legacy-layout", "stable", "the layout of S3 repositories up to restic 0.7 is not read"),
+    Feature(DEVICE_ID_FOR_HARDLINKS, "alpha", "device numbers are stored for files with several hard links alone"),
+    Feature("explicit-s3-anonymous-auth", "stable", "S3 without a key has to be asked for"),
+    Feature("s3-restore", "alpha", "files of S3 are fetched from cold storage"),
+    Feature("safe-forget-keep-tags", "stable", "a tag to keep that no snapshot has does not let all be forgotten"),
 )
+_SWITCHABLE = {feature.name: feature.default for feature in FEATURES if feature.state != "stable"}
+_ALWAYS_ON = frozenset(feature.name for feature in FEATURES if feature.state == "stable")
 
 
 def parse_features(text: str) -> frozenset[str]:

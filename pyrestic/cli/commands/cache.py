@@ -1,0 +1,81 @@
+"""pyrestic cache: the folders of the cache, and removing those that nobody used for long."""
+
+import time
+
+import click
+
+from pyrestic.backend.wrap.cache_folder import (
+    CacheFolderInfo,
+    find_default_base,
+    list_cache_folders,
+    remove_cache_folder,
+)
+from pyrestic.cli.command import App, define
+from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.table import format_table
+from pyrestic.cli.units import format_bytes
+from pyrestic.errors import BackendError, UsageError
+
+_DAY_SECONDS = 24 * 60 * 60
+
+
+@define("cache", "List or clean the folders of the cache.")
+@click.option("--cleanup", is_flag=True, help="remove old folders")
+@click.option("--max-age", type=NATURAL, default=30, help="after how many days a folder is old (default 30)")
+@click.option("--no-size", is_flag=True, help="do not add up the lengths of the files")
+def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
+    """Print the folders, or remove the old ones."""
+    settings = app.settings
+    if settings.no_cache:
+        raise UsageError("Refusing to do anything, the cache is disabled")
+    base = settings.cache_dir or find_default_base(settings.environment)
+    now = time.time()
+    folders = list_cache_folders(base)
+    max_age_seconds = float(max_age * _DAY_SECONDS)
+    if cleanup or settings.cleanup_cache:
+        _clean(app, [folder for folder in folders if folder.is_old(now, max_age_seconds)])
+        return
+    folders.sort(key=lambda folder: folder.used_at_seconds)
+    if settings.json:
+        app.terminal.print_json([_document(folder, now, max_age_seconds, no_size=no_size) for folder in folders])
+        return
+    if not folders:
+        app.terminal.print(f"no cache dirs found, basedir is {base}")
+        return
+    columns = ["Repo ID", "Last Used", "Old", *([] if no_size else ["Size"])]
+    rows = [_row(folder, now, max_age_seconds, no_size=no_size) for folder in folders]
+    for line in format_table(columns, rows):
+        app.terminal.print(line)
+    app.terminal.print(f"{len(folders)} cache dirs in {base}")
+
+
+def _clean(app: App, old: list[CacheFolderInfo]) -> None:
+    if not old:
+        app.terminal.note("no old cache dirs found")
+        return
+    app.terminal.note(f"remove {len(old)} old cache directories")
+    for folder in old:
+        try:
+            remove_cache_folder(folder)
+        except BackendError as error:
+            app.terminal.complain(f"unable to remove {folder.path}: {error}")
+
+
+def _days(folder: CacheFolderInfo, now: float) -> int:
+    return max(0, int((now - folder.used_at_seconds) / _DAY_SECONDS))
+
+
+def _row(folder: CacheFolderInfo, now: float, max_age_seconds: float, *, no_size: bool) -> list[str]:
+    name = folder.name if folder.name.startswith("restic-check-cache-") else folder.name[:10]
+    row = [name, f"{_days(folder, now)} days ago", "yes" if folder.is_old(now, max_age_seconds) else ""]
+    return row if no_size else [*row, f"{format_bytes(folder.length()):>11}"]
+
+
+def _document(folder: CacheFolderInfo, now: float, max_age_seconds: float, *, no_size: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": folder.name,
+        "path": folder.path,
+        "days_unused": _days(folder, now),
+        "old": folder.is_old(now, max_age_seconds),
+    }
+    return document if no_size else document | {"size": folder.length()}

@@ -1,0 +1,16 @@
+"""pyrestic options: what -o understands."""
+
+from pyrestic.backend.location import EXTENDED_OPTIONS
+from pyrestic.cli.command import App, define
+
+
+@define("options", "Print all extended options.", any_arguments=True)
+def command(app: App) -> None:
+    """Print names and meanings."""
+    if app.settings.json:
+        app.terminal.print_json([{"name": name, "text": text} for name, text in sorted(EXTENDED_OPTIONS.items())])
+        return
+    app.terminal.print("All Extended Options:")
+    width = max(map(len, EXTENDED_OPTIONS))
+    for name, text in sorted(EXTENDED_OPTIONS.items()):
+        app.terminal.print(f"  {name:<{width}}  {text}")
