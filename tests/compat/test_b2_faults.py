@@ -181,3 +181,42 @@ def test_an_interrupt_ends_uploads_that_stand_still_and_waits_and_releases_the_l
     assert theirs.run("list", "locks").text == ""
     ours.run("backup", source)
     theirs.run("check", "--read-data")
+
+
+@pytest.mark.timeout(280)
+def test_a_kill_during_uploads_loses_nothing_and_no_pack_goes_up_twice(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    make_files(source)
+    ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
+    ours.run("init")
+    dice = random.Random(43)
+    bucket = b2.store.buckets()[0].id
+
+    def packs() -> list[str]:
+        return [version.name for version in b2.store.versions(bucket, "", "") if "/data/" in version.name]
+
+    b2.faults.up.bytes_per_second = 8_000_000
+    command: list[str | Path] = [*pyrestic.command, "-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "--pack-size", "4"]
+    environment = pyrestic.environment(**b2.environment())
+    killed = 0
+    for number in range(4):
+        (source / "large 0").write_bytes(dice.randbytes(9_000_000))
+        before = len(packs())
+        process = subprocess.Popen([*command, "backup", source], env=environment, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while len(packs()) < before + 1 + number % 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.3))
+        process.kill()
+        killed += process.wait() < 0
+        theirs.run("check", "--no-lock", "--read-data")
+    assert killed >= 2
+    b2.faults.clear()
+    ours.run("--pack-size", "4", "backup", source)
+    theirs.run("check", "--read-data")
+    blobs = theirs.run("list", "blobs").text.splitlines()
+    assert len(blobs) == len(set(blobs))
+    ours.run("restore", f"latest:{source}", "--target", tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(source)
