@@ -41,6 +41,7 @@ COMMANDS = {
     "prune": "remove data that no snapshot uses",
     "restore": "give back the files of a snapshot",
     "snapshots": "list snapshots",
+    "stats": "count what snapshots hold",
     "unlock": "remove locks that nobody holds any more",
     "version": "print the version",
 }

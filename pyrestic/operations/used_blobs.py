@@ -6,6 +6,7 @@ tree.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Final
 
@@ -37,16 +38,19 @@ def find_used_blobs(
     roots: Sequence[ID],
     report: Reporter,
     *,
+    progress: Progress | None = None,
     fail: Callable[[BlobHandle, PyresticError], None] = _fail,
 ) -> tuple[NDArray[np.bool_], set[BlobHandle]]:
     """Return for each blob of the table whether it is used, and the used blobs that the table does not know.
 
-    Raises the PyresticError of the first tree that cannot be read, unless `fail` takes it.
+    Raises the PyresticError of the first tree that cannot be read, unless `fail` takes it. A `progress` that is given
+    is shown already.
     """
     walk = _Walk(repository, table, fail)
-    progress = Progress("snapshots", "snapshots", len(roots))
+    shown = progress is not None
+    progress = progress or Progress("snapshots", "snapshots", len(roots))
     rest = iter(roots)
-    with report.show(progress):
+    with nullcontext() if shown else report.show(progress):
         while batch := list(islice(rest, _ROOTS)):
             walk.visit(batch)
             progress.done += len(batch)

@@ -49,11 +49,19 @@ class Beside:
         out = theirs.stdout.decode("utf-8", "surrogateescape")
         return (theirs.code, CLOCK.sub("[time]", out)), (ours.code, CLOCK.sub("[time]", ours.out))
 
-    def differences(self, lines: list[str], *, unordered: tuple[str, ...] = (), **environment: str) -> list[str]:
-        """Return what differs. The order of lines does not matter for commands with one of the words `unordered`."""
+    def differences(
+        self, lines: list[str], *, unordered: tuple[str, ...] = (), without: str = "", **environment: str
+    ) -> list[str]:
+        """Return what differs.
+
+        The order of lines does not matter for commands with one of the words `unordered`, and what the expression
+        `without` matches does not count.
+        """
         found = []
         for line in lines:
             theirs, ours = self.both(line, **environment)
+            if without:
+                theirs, ours = ((code, re.sub(without, "", out)) for code, out in (theirs, ours))
             if any(word in line.split(" ") for word in unordered):
                 theirs, ours = (theirs[0], _sorted(theirs[1])), (ours[0], _sorted(ours[1]))
             if theirs != ours:

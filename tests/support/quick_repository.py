@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pyrestic.backend.local import LocalBackend
 from pyrestic.format.keyfile import ScryptParams
+from pyrestic.repository.keys import add_key
 from pyrestic.repository.repository import Repository
 from tests.support.restic import PASSWORD
 
@@ -21,3 +22,20 @@ def make_quick_repository(folder: Path) -> Path:
         params=ScryptParams(2, 8, 1),
     )
     return folder
+
+
+def make_quick(folder: Path, password: str) -> None:
+    """Replace all keys of a repository by the weakest key that is one, with the password of the other tests."""
+    backend = LocalBackend(str(folder))
+    repository = Repository.open(backend, password)
+    for key in (folder / "keys").iterdir():
+        key.unlink()
+    add_key(
+        backend,
+        repository.key,
+        PASSWORD,
+        hostname="host",
+        username="user",
+        created="2024-01-01T00:00:00Z",
+        params=ScryptParams(2, 8, 1),
+    )
