@@ -42,6 +42,7 @@ COMMANDS = {
     "restore": "give back the files of a snapshot",
     "snapshots": "list snapshots",
     "stats": "count what snapshots hold",
+    "tag": "change the tags of snapshots",
     "unlock": "remove locks that nobody holds any more",
     "version": "print the version",
 }

@@ -3,7 +3,8 @@
 IDs and times are kept as the text that stands in the file, so that what is written back is what was read.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,14 @@ ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 # Fields that restic writes even if they are empty.
 _ALWAYS: Final = frozenset(("time", "tree", "paths"))
+
+
+Unknown: TypeAlias = dict[str, msgspec.Raw]
+"""Fields of later versions, which stay as they are when a snapshot is written again."""
+
+
+def _no_fields() -> Unknown:
+    return {}
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes they take in the repository."""
     total_files_processed: int = 0
     total_bytes_processed: int = 0
+    # A name that no field has.
+    unknown: Unknown = msgspec.field(default_factory=_no_fields, name="\ue000")
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +68,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot this one was first made from by tag, rewrite or copy."""
     program_version: str = ""
     summary: Summary | None = None
+    unknown: Unknown = msgspec.field(default_factory=_no_fields, name="\ue000")
 
     @property
     def tree_id(self) -> ID:
@@ -72,14 +84,57 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 _decoder: Final = msgspec.json.Decoder(Snapshot)
 
 
+_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NAMES: Final = frozenset(Snapshot.__struct_fields__)
+_SUMMARY_NAMES: Final = frozenset(Summary.__struct_fields__)
+
+
 def encode(snapshot: Snapshot) -> bytes:
-    """Return the JSON as restic writes it, without a newline. Empty fields are left out."""
-    fields = {name: value for name, value in msgspec.structs.asdict(snapshot).items() if value or name in _ALWAYS}
-    return document.encode(fields)
+    """Return the JSON as restic writes it, without a newline. Empty fields are left out, unknown ones come last."""
+    fields = {name: value for name, value in _fields(snapshot).items() if value or name in _ALWAYS}
+    if snapshot.summary is not None:
+        fields["summary"] = {**_fields(snapshot.summary), **snapshot.summary.unknown}
+    return document.encode({**fields, **snapshot.unknown})
+
+
+def _fields(struct: Snapshot | Summary) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(struct)
+    del fields["unknown"]
+    return fields
 
 
 def parse(data: bytes) -> Snapshot:
-    """Return the snapshot in this JSON; unknown fields are dropped. Raise FormatError if it is none."""
+    """Return the snapshot in this JSON; raise FormatError if it is none."""
     snapshot = document.decode(_decoder, data, "the snapshot")
     gojson.parse_time(snapshot.time)
-    return snapshot
+    try:
+        return _with_unknown(snapshot, data)
+    except (msgspec.MsgspecError, UnicodeError):
+        # Bytes that are not UTF-8: who wrote them wrote no later version either.
+        return snapshot
+
+
+def _with_unknown(snapshot: Snapshot, data: bytes) -> Snapshot:
+    data.decode("utf-8")
+    fields = _decode_fields(data)
+    changes: dict[str, Any] = {}
+    unknown = _find_unknown(fields, _NAMES)
+    if unknown:
+        changes["unknown"] = unknown
+    if snapshot.summary is not None and "summary" in fields:
+        in_summary = _find_unknown(_decode_fields(fields["summary"]), _SUMMARY_NAMES)
+        if in_summary:
+            changes["summary"] = msgspec.structs.replace(snapshot.summary, unknown=in_summary)
+    return msgspec.structs.replace(snapshot, **changes) if changes else snapshot
+
+
+def without_unknown(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with those fields alone that restic shows."""
+    if snapshot.summary is not None and snapshot.summary.unknown:
+        snapshot = msgspec.structs.replace(snapshot, summary=msgspec.structs.replace(snapshot.summary, unknown={}))
+    return msgspec.structs.replace(snapshot, unknown={}) if snapshot.unknown else snapshot
+
+
+def _find_unknown(fields: Mapping[str, msgspec.Raw], known: frozenset[str]) -> Unknown:
+    """Return copies of the fields with other names; restic does not mind upper and lower case in those it knows."""
+    return {name: raw.copy() for name, raw in fields.items() if name.lower() not in known - {"unknown"}}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import FormatError
 from pyrestic.format.gojson import parse_time
-from pyrestic.format.snapshot import Snapshot, Summary, encode, parse
+from pyrestic.format.snapshot import Snapshot, Summary, encode, parse, without_unknown
 
 TREE, PARENT, ORIGINAL = "0f" * 32, "a1" * 32, "b2" * 32
 TIME = "2024-03-04T05:06:07.089+01:00"
@@ -55,7 +55,9 @@ FULL_TEXT = (
 _ids = st.binary(min_size=32, max_size=32).map(bytes.hex)
 _texts = st.text(max_size=10)
 _counts = st.integers(0, (1 << 64) - 1)
-_summaries = st.builds(Summary, **{name: _counts for name in Summary.__struct_fields__ if "backup" not in name})
+_summaries = st.builds(
+    Summary, **{name: _counts for name in Summary.__struct_fields__ if "backup" not in name and name != "unknown"}
+)
 _snapshots = st.builds(
     Snapshot,
     time=st.sampled_from([TIME, "1969-12-31T23:59:59.999999999Z", "9999-01-01T00:00:00-12:00"]),
@@ -127,10 +129,21 @@ def test_a_field_that_is_null_counts_as_absent(field: str) -> None:
     assert parse(json.dumps(value | {field: None}).encode()) == absent
 
 
-def test_unknown_keys_are_read_over() -> None:
+def test_unknown_keys_are_kept_and_can_be_left_out() -> None:
     value = json.loads(FULL_TEXT)
-    value |= {"more": {"x": [None]}, "summary": value["summary"] | {"more": 1}}
-    assert parse(json.dumps(value).encode()) == FULL
+    value |= {"more": {"x": [None, "<"]}, "summary": value["summary"] | {"more": 1.50}}
+    snapshot = parse(json.dumps(value).encode())
+    assert without_unknown(snapshot) == FULL
+    tagged = msgspec.structs.replace(snapshot, tags=["three"])
+    assert json.loads(encode(tagged)) == value | {"tags": ["three"]}
+    assert encode(tagged).endswith(b'"more":1.5},"more":{"x": [null, "\\u003c"]}}')
+    assert encode(without_unknown(tagged)) == FULL_TEXT.replace(b'"one","two"', b'"three"')
+
+
+@pytest.mark.parametrize(("key", "is_kept"), [("Tags", False), ("unknown", True), ("", True)])
+def test_a_key_is_kept_unless_restic_takes_it_for_a_known_one(key: str, *, is_kept: bool) -> None:
+    value = json.loads(FULL_TEXT) | {key: "x"}
+    assert (key in json.loads(encode(parse(json.dumps(value).encode())))) is is_kept
 
 
 def test_a_summary_with_missing_numbers_is_read() -> None:

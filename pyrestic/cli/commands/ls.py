@@ -267,7 +267,7 @@ class NcduPrinter:
 
     def snapshot(self, stored: StoredSnapshot) -> None:
         """Open the list."""
-        document = snapshot_format.encode(stored.snapshot).decode()
+        document = snapshot_format.encode(snapshot_format.without_unknown(stored.snapshot)).decode()
         self._line = f'[1, 2, {document}, [{{"name":"/"}}'
         self._depth = 1
 

@@ -133,7 +133,9 @@ def zone_name(environment: Mapping[str, str]) -> str:
 
 def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
     """Return a snapshot as restic's JSON shows it, with its ID."""
-    document: dict[str, Any] = msgspec.json.decode(snapshot_format.encode(stored.snapshot))
+    document: dict[str, Any] = msgspec.json.decode(
+        snapshot_format.encode(snapshot_format.without_unknown(stored.snapshot))
+    )
     return {**document, "id": stored.id.hex(), "short_id": short(stored.id)}
 
 

@@ -1,0 +1,61 @@
+"""pyrestic tag: change the tags of snapshots."""
+
+import click
+
+from pyrestic.cli.arguments import parse_tags
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.terminal import Terminal
+from pyrestic.errors import UsageError
+from pyrestic.operations.tag import Renewed, TagChange, change_tags
+from pyrestic.repository.snapshots import find_snapshots
+
+
+@define("tag", "Change the tags of snapshots: of all, or of those named or chosen by a filter.")
+@click.option("--add", multiple=True, help="add these tags: tag[,tag…]")
+@click.option("--remove", multiple=True, help="remove these tags: tag[,tag…]")
+@click.option("--set", "replacement", multiple=True, help="put these in the place of all tags: tag[,tag…]")
+@snapshot_filter
+@click.argument("snapshot_id", nargs=-1)
+def command(
+    app: App,
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    replacement: tuple[str, ...],
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    snapshot_id: tuple[str, ...],
+) -> None:
+    """Change the tags and tell the new IDs."""
+    if not (replacement or add or remove):
+        raise UsageError("nothing to do!")
+    if replacement and (add or remove):
+        raise UsageError("--set and --add/--remove cannot be given at the same time")
+    change = TagChange(_flatten(replacement), _flatten(add), _flatten(remove))
+    wanted = make_filter(app.settings.environment, host, tag, path)
+    terminal = app.terminal
+    terminal.note("create exclusive lock for repository")
+    with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
+        found = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
+        count = 0
+        for renewed in change_tags(session.repository, found, change, terminal, session.ensure_locked):
+            count += 1
+            _tell(terminal, renewed)
+        if terminal.json:
+            terminal.print_json({"message_type": "summary", "changed_snapshots": count})
+        else:
+            terminal.note(f"modified {count} snapshots" if count else "no snapshots were modified")
+
+
+def _flatten(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(tag for tags in parse_tags(values) for tag in tags if tag)
+
+
+def _tell(terminal: Terminal, renewed: Renewed) -> None:
+    old, new = renewed.old.hex(), renewed.new.hex()
+    if terminal.json:
+        terminal.print_json({"message_type": "changed", "old_snapshot_id": old, "new_snapshot_id": new})
+    else:
+        terminal.note(f"old snapshot ID: {old} -> new snapshot ID: {new}", 2)

@@ -1,0 +1,92 @@
+"""Tag: change the tags of snapshots. Each changed snapshot is stored anew, then the old one goes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from pyrestic.errors import BackendError, DamageError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.snapshot import Snapshot
+from pyrestic.handle import FileType
+from pyrestic.ids import ID
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """What to do with the tags: `replacement` takes the place of all, if there is any; or some are added, removed."""
+
+    replacement: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def apply(self, tags: list[str]) -> list[str] | None:
+        """Return the new tags, None if nothing is to be done."""
+        if self.replacement:
+            return list(self.replacement)
+        changed = list(tags)
+        for tag in self.added:
+            if tag not in changed:
+                changed.append(tag)
+        for tag in self.removed:
+            if tag in changed:
+                # The last tag takes the place of the one that goes, as in restic.
+                changed[changed.index(tag)] = changed[-1]
+                changed.pop()
+        touched = any(tag not in tags for tag in self.added) or len(changed) < len(tags)
+        return changed if touched else None
+
+
+class Renewed(NamedTuple):
+    """A snapshot whose tags were changed: its ID before and after."""
+
+    old: ID
+    new: ID
+
+
+def change_tags(
+    repository: Repository,
+    found: Iterable[StoredSnapshot],
+    change: TagChange,
+    report: Reporter,
+    ensure_locked: Callable[[], None],
+) -> Iterator[Renewed]:
+    """Change the tags of snapshots, as many at a time as the backend likes; those that cannot be are reported."""
+
+    def renew(stored: StoredSnapshot) -> Renewed | None:
+        tags = change.apply(stored.snapshot.tags)
+        if tags is None:
+            return None
+        try:
+            return _replace(repository, stored, _with_tags(stored, tags), ensure_locked)
+        except (BackendError, DamageError) as error:
+            identifier = stored.id.hex()
+            report.note(f'unable to modify the tags for snapshot ID "{identifier}", ignoring: {error}', 0)
+            return None
+
+    pool = ThreadPoolExecutor(repository.backend.connections, "tag")
+    try:
+        yield from (renewed for renewed in pool.map(renew, list(found)) if renewed is not None)
+    finally:
+        # When interrupted, what is not begun yet shall not be.
+        pool.shutdown(cancel_futures=True)
+
+
+def _with_tags(stored: StoredSnapshot, tags: list[str]) -> Snapshot:
+    original = stored.snapshot.original or stored.id.hex()
+    return msgspec.structs.replace(stored.snapshot, tags=tags, original=original)
+
+
+def _replace(
+    repository: Repository, stored: StoredSnapshot, snapshot: Snapshot, ensure_locked: Callable[[], None]
+) -> Renewed:
+    ensure_locked()
+    new = repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
+    ensure_locked()
+    repository.remove(FileType.SNAPSHOT, stored.id)
+    return Renewed(stored.id, new)
