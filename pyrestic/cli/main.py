@@ -26,6 +26,7 @@ COMMANDS = {
     "cache": "list or clean the folders of the cache",
     "cat": "print an object of the repository",
     "check": "look for errors in the repository",
+    "copy": "copy snapshots from one repository into another",
     "cost": "show what B2 was asked for and what it costs",
     "diff": "show what changed between two snapshots",
     "dump": "write a file, or a folder as an archive, to standard output",

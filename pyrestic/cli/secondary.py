@@ -59,13 +59,18 @@ def is_named(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
     )
 
 
+def is_source(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Tell whether the newer names are in use, by which copy reads from the second repository, not from the first."""
+    return any(_collect(_NEW, flags, environment).values()) or bool(flags["from_insecure_no_password"])
+
+
 def secondary_settings(flags: Mapping[str, Any], settings: Settings) -> Settings:
     """Return the settings for the second repository; raise UsageError if nothing, or too much, says which it is."""
     environment = settings.environment
     if not is_named(flags, environment):
         raise UsageError("Please specify a source repository location (--from-repo or --from-repository-file)")
     new, old = _collect(_NEW, flags, environment), _collect(_OLD, flags, environment)
-    is_new = any(new.values()) or bool(flags["from_insecure_no_password"])
+    is_new = is_source(flags, environment)
     if is_new and any(old.values()):
         raise UsageError("Option groups repo2 and from-repo are mutually exclusive, please specify only one")
     names, chosen = (_NEW, new) if is_new else (_OLD, old)

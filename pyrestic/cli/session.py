@@ -276,9 +276,10 @@ def opened(
     load_index: bool = False,
     dry_run: bool = False,
     cache_base: str | None = None,
+    name: str = "repository",
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
-    """Open and lock the repository for the time of a with block; raise PyresticError.
+    """Open and lock the repository for the time of a with block; raise PyresticError. `name` is as in open_repository.
 
     A lock that is lost interrupts the block, and what is raised then is a LockedError.
     """
@@ -294,7 +295,7 @@ def opened(
     try:
         with when_interrupted(backend.stop_retrying):
             repository = open_repository(
-                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, meanwhile=meanwhile
+                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=meanwhile
             )
             with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
                 if load_index:

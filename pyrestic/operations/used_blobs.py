@@ -58,6 +58,24 @@ def find_used_blobs(
     return walk.used, walk.missing
 
 
+def find_first_use(
+    repository: Repository, table: BlobTable, roots: Sequence[ID], report: Reporter
+) -> tuple[NDArray[np.int32], set[BlobHandle]]:
+    """Return for each blob of the table the first of the roots that uses it, or -1, and the used unknown blobs.
+
+    Raises the PyresticError of the first tree that cannot be read.
+    """
+    walk = _FirstUse(repository, table, _fail)
+    progress = Progress("snapshots", "snapshots", len(roots), only_on_terminal=True)
+    with report.show(progress):
+        for number, root in enumerate(roots):
+            walk.number = number
+            walk.visit([root])
+            walk.settle()
+            progress.done += 1
+    return walk.first, walk.missing
+
+
 class _Walk:
     def __init__(
         self, repository: Repository, table: BlobTable, fail: Callable[[BlobHandle, PyresticError], None]
@@ -80,9 +98,12 @@ class _Walk:
     def settle(self) -> None:
         """Mark the blobs noted so far."""
         numbers, missing = self._table.find(bytes(self._noted))
-        self.used[numbers] = True
+        self._mark(numbers)
         self.missing.update(missing)
         self._noted.clear()
+
+    def _mark(self, numbers: NDArray[np.int64]) -> None:
+        self.used[numbers] = True
 
     def _unseen(self, trees: list[ID]) -> list[ID]:
         fresh = [tree for tree in dict.fromkeys(trees) if tree not in self._seen]
@@ -118,6 +139,18 @@ class _Walk:
                 subtrees.append(_parse(node.subtree))
         self._noted += encode_handles(BlobType.DATA, content)
         return subtrees
+
+
+class _FirstUse(_Walk):
+    def __init__(
+        self, repository: Repository, table: BlobTable, fail: Callable[[BlobHandle, PyresticError], None]
+    ) -> None:
+        super().__init__(repository, table, fail)
+        self.number = 0
+        self.first = np.full(table.blob_count, -1, np.int32)
+
+    def _mark(self, numbers: NDArray[np.int64]) -> None:
+        self.first[numbers[self.first[numbers] < 0]] = self.number
 
 
 def _parse(text: str) -> ID:

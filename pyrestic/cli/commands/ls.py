@@ -18,8 +18,8 @@ from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_bytes, format_mode
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
-from pyrestic.format.gojson import parse_time
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
+from pyrestic.operations.describe import describe_snapshot
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.repository.trees import Visit, find_tree, walk
 
@@ -187,27 +187,6 @@ def format_node(visit: Visit, *, human: bool) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.mtime_ns // 1_000_000_000))
     target = f" -> {_shown(node.raw_linktarget)}" if node.type == SYMLINK else ""
     return f"{format_mode(node.mode)} {node.uid:5} {node.gid:5} {size} {when} {_shown(visit.location)}{target}"
-
-
-def describe_snapshot(stored: StoredSnapshot) -> str:
-    """Return which snapshot it is, in restic's words."""
-    snapshot = stored.snapshot
-    return (
-        f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {_go_time(snapshot.time)} "
-        f"by {snapshot.username}@{snapshot.hostname}"
-    )
-
-
-def _go_time(text: str) -> str:
-    """Return an RFC 3339 time in the form Go prints by default."""
-    date, _, rest = text.partition("T")
-    if rest.endswith("Z"):
-        return f"{date} {rest[:-1]} +0000 UTC"
-    clock, offset = rest[:-6], rest[-6:].replace(":", "")
-    here = time.localtime(parse_time(text) // 1_000_000_000)
-    # Go names the zone only if it is the local one.
-    zone = here.tm_zone if time.strftime("%z", here) == offset else offset
-    return f"{date} {clock} {offset} {zone}"
 
 
 class JsonPrinter:

@@ -8,7 +8,6 @@ import click
 
 from pyrestic.cli import restore_output as output
 from pyrestic.cli.command import App, define
-from pyrestic.cli.commands.ls import describe_snapshot
 from pyrestic.cli.filters import make_filter, snapshot_filter
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import PyresticError, UsageError
@@ -16,6 +15,7 @@ from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
 from pyrestic.localfs.textfile import read_patterns
 from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.restore import Overwrite, RestoreOptions, RestoreProgress, Restorer
 from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.trees import find_tree

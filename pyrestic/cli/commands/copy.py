@@ -1,0 +1,60 @@
+"""pyrestic copy: snapshots from one repository into another."""
+
+from typing import Any
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.units import format_bytes
+from pyrestic.operations.copy import Copy, CopyResult
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+
+
+@define("copy", "Copy snapshots from one repository into another.")
+@secondary_flags
+@snapshot_filter
+@click.argument("snapshot_id", nargs=-1)
+def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+    """Copy what the target does not have yet."""
+    first, second = app.settings, secondary_settings(flags, app.settings)
+    source, target, names = first, second, ("repository", "destination repository")
+    if is_source(flags, first.environment):
+        source, target, names = second, first, ("source repository", "repository")
+    wanted = make_filter(first.environment, flags["host"], flags["tag"], flags["path"])
+    with (
+        opened(source, app.terminal, LockMode.READ, name=names[0]) as reading,
+        opened(target, app.terminal, LockMode.APPEND, name=names[1]) as writing,
+    ):
+        result = _copy(app, reading, writing, wanted, list(snapshot_id))
+    if first.json:
+        app.terminal.print_json(_summary(result))
+
+
+def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> CopyResult:
+    source, target, terminal = reading.repository, writing.repository, app.terminal
+    source.load_index(terminal)
+    target.load_index(terminal)
+    existing = find_snapshots(target, [], SnapshotFilter(), terminal)
+
+    def ensure_locked() -> None:
+        reading.ensure_locked()
+        writing.ensure_locked()
+
+    copy = Copy(source, target, terminal, ensure_locked, format_bytes)
+    found = find_snapshots(source, names, wanted, terminal)
+    if not names:
+        found = iter(sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id)))
+    return copy.run(found, existing)
+
+
+def _summary(result: CopyResult) -> dict[str, Any]:
+    return {
+        "message_type": "summary",
+        "snapshots": [{"id": new.hex(), "source": old.hex()} for old, new in result.saved],
+        "skipped": [{"id": there.hex(), "source": old.hex()} for old, there in result.skipped],
+        "blobs": result.blobs,
+        "bytes": result.bytes,
+    }

@@ -1,0 +1,220 @@
+"""Copy: snapshots from one repository into another, blobs as they are, so all IDs but the snapshots' own stay.
+
+First the trees of all snapshots are walked through once. Each blob that the target lacks then belongs to the first
+snapshot that uses it, and each source pack to the first snapshot that needs anything of it: so every pack is read once,
+in ranges, and memory holds a few numbers for each blob of the source. Packs are stored first, then their index, then
+the snapshots: a kill leaves blobs that the next run finds.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrestic.errors import MissingBlobError, PyresticError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.handle import BlobHandle, FileType
+from pyrestic.ids import ID, short
+from pyrestic.operations.describe import describe_snapshot
+from pyrestic.operations.used_blobs import find_first_use
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.loader import PackRange, split_ranges
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+
+_BATCH_PACKS: Final = 100
+_BATCH_SECONDS: Final = 60.0
+_SHOWN_BLOBS: Final = 10
+
+
+@dataclass(slots=True)
+class CopyResult:
+    """What was done: source and new ID of each saved snapshot, and of each that was there the ID it has there."""
+
+    saved: list[tuple[ID, ID]] = field(default_factory=list)
+    skipped: list[tuple[ID, ID]] = field(default_factory=list)
+    blobs: int = 0
+    bytes: int = 0
+    """Stored bytes of the blobs in the source."""
+
+
+class Copy:
+    """A copy from one repository into another; both have their index loaded."""
+
+    def __init__(
+        self,
+        source: Repository,
+        target: Repository,
+        report: Reporter,
+        ensure_locked: Callable[[], None],
+        format_bytes: Callable[[int], str] = str,
+    ) -> None:
+        """`ensure_locked` raises if a lock was lost; it is asked before snapshots are saved."""
+        self._source = source
+        self._target = target
+        self._report = report
+        self._ensure_locked = ensure_locked
+        self._format_bytes = format_bytes
+        self.result = CopyResult()
+
+    def run(self, wanted: Iterable[StoredSnapshot], existing: Iterable[StoredSnapshot]) -> CopyResult:
+        """Copy the wanted snapshots but those that are among the target's `existing` ones already.
+
+        Raises PyresticError; what was stored until then is in the target's index.
+        """
+        chosen = self._choose(wanted, existing)
+        if not chosen:
+            return self.result
+        work = _plan(self._source, self._target, chosen, self._report)
+        try:
+            self._copy(chosen, work)
+        except BaseException:
+            self._target.saver.abort()
+            raise
+        return self.result
+
+    def _choose(self, wanted: Iterable[StoredSnapshot], existing: Iterable[StoredSnapshot]) -> list[StoredSnapshot]:
+        copies: dict[str, list[StoredSnapshot]] = {}
+        for stored in existing:
+            for name in filter(None, {stored.id.hex(), stored.snapshot.original}):
+                copies.setdefault(name, []).append(stored)
+        chosen = []
+        for stored in wanted:
+            name = stored.snapshot.original or stored.id.hex()
+            same = next((copy for copy in copies.get(name, ()) if _similar(copy, stored)), None)
+            if same is None:
+                chosen.append(stored)
+                continue
+            self.result.skipped.append((stored.id, same.id))
+            self._report.note(f"\n{describe_snapshot(stored)}", 2)
+            self._report.note(
+                f"skipping source snapshot {short(stored.id)}, was already copied to snapshot {short(same.id)}", 2
+            )
+        return chosen
+
+    def _copy(self, chosen: list[StoredSnapshot], work: "_Work") -> None:
+        batch: list[StoredSnapshot] = []
+        size, started = 0, time.monotonic()
+        limit = self._target.options.pack_length * _BATCH_PACKS
+        for number, stored in enumerate(chosen):
+            batch.append(stored)
+            self._report.note(f"\n{describe_snapshot(stored)}")
+            self._report.note("  copy started, this may take a while...")
+            size += self._copy_blobs(number, work)
+            if size >= limit and time.monotonic() - started >= _BATCH_SECONDS:
+                self._save(batch)
+                batch, size, started = [], 0, time.monotonic()
+        if batch:
+            self._save(batch)
+
+    def _copy_blobs(self, number: int, work: "_Work") -> int:
+        blobs, size, packs = work.count(number)
+        self._report.note(
+            f"  copy {blobs} blobs with disk size {self._format_bytes(size)} in {packs} packfiles",
+            2,
+        )
+        self.result.blobs += blobs
+        self.result.bytes += size
+        rows = work.rows_of(number)
+        progress = Progress("packs copied", "packs", work.pack_count(rows))
+        saver = self._target.saver
+
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            saver.save(handle.type, data, handle.id)
+
+        with self._report.show(progress):
+            self._source.loader.load_many(work.ranges(rows, progress), deliver, _fail)
+            progress.done = progress.total or 0
+        return size
+
+    def _save(self, batch: list[StoredSnapshot]) -> None:
+        self._target.flush()
+        if len(batch) > 1:
+            self._report.note("")
+        self._ensure_locked()
+        for stored in batch:
+            old = stored.snapshot
+            new = msgspec.structs.replace(old, parent=None, original=old.original or stored.id.hex())
+            identifier = self._target.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(new))
+            self.result.saved.append((stored.id, identifier))
+            self._report.note(f"snapshot {short(identifier)} saved, copied from source snapshot {short(stored.id)}")
+
+
+@dataclass(slots=True)
+class _Work:
+    """Which rows of the source's blobs are read for which snapshot."""
+
+    table: BlobTable
+    first: NDArray[np.int32]
+    """For each chosen row the first snapshot that uses its blob."""
+    rows: NDArray[np.int64]
+    """The chosen rows, in order of the snapshots they are read for, then of packs and offsets."""
+    starts: NDArray[np.int64]
+    """Where the rows of each snapshot start, and where the last ones end."""
+
+    def rows_of(self, number: int) -> NDArray[np.int64]:
+        return self.rows[self.starts[number] : self.starts[number + 1]]
+
+    def pack_count(self, rows: NDArray[np.int64]) -> int:
+        return len(np.unique(self.table.pack[rows]))
+
+    def count(self, number: int) -> tuple[int, int, int]:
+        """Return how many blobs, bytes and packs a snapshot needs that no earlier one does."""
+        rows = self.rows[self.first == number]
+        return len(rows), int(self.table.length[rows].sum()), self.pack_count(rows)
+
+    def ranges(self, rows: NDArray[np.int64], progress: Progress) -> Iterator[PackRange]:
+        """Iterate the requests for some rows, pack by pack."""
+        packs = self.table.pack[rows].tolist()
+        start = 0
+        for end in range(1, len(rows) + 1):
+            if end == len(rows) or packs[end] != packs[start]:
+                yield from split_ranges([self.table.place(row) for row in rows[start:end]])
+                start = end
+                progress.done += 1
+
+
+def _plan(source: Repository, target: Repository, chosen: list[StoredSnapshot], report: Reporter) -> _Work:
+    table = BlobTable(source.index)
+    roots = [stored.snapshot.tree_id for stored in chosen]
+    first_use, missing = find_first_use(source, table, roots, report)
+    if missing:
+        shown = " ".join(str(handle) for handle in sorted(missing)[:_SHOWN_BLOBS])
+        raise MissingBlobError(
+            f"{len(missing)} blobs of the snapshots are not in the index of the source: {shown}",
+            hint="Nothing was copied. repair index finds what only the index lost; repair snapshots does without it.",
+        )
+    for blob in np.flatnonzero(first_use >= 0).tolist():
+        if target.index.has(table.handle(blob)):
+            first_use[blob] = -1
+    needed = np.flatnonzero(first_use[table.blob] >= 0)
+    _, places = np.unique(table.blob[needed], return_index=True)
+    rows = needed[np.sort(places)]
+    first = first_use[table.blob[rows]]
+    reader = np.full(len(table.packs), len(chosen), np.int32)
+    np.minimum.at(reader, table.pack[rows], first)
+    order = np.argsort(reader[table.pack[rows]], kind="stable")
+    rows = rows[order]
+    starts = np.searchsorted(reader[table.pack[rows]], np.arange(len(chosen) + 1))
+    return _Work(table, first[order], rows, starts)
+
+
+def _similar(one: StoredSnapshot, other: StoredSnapshot) -> bool:
+    """Tell whether two snapshots differ in their IDs, their parents and where they come from at most."""
+    a, b = one.snapshot, other.snapshot
+    return (
+        (a.time_ns, a.tree, a.hostname, a.username, a.uid, a.gid, a.excludes)
+        == (b.time_ns, b.tree, b.hostname, b.username, b.uid, b.gid, b.excludes)
+        and (len(a.paths), len(a.tags)) == (len(b.paths), len(b.tags))
+        and set(b.paths) <= set(a.paths)
+        and set(b.tags) <= set(a.tags)
+    )
+
+
+def _fail(handle: BlobHandle, error: PyresticError) -> None:
+    raise type(error)(f"blob {handle} could not be copied: {error}", hint=error.hint) from error

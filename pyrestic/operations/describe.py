@@ -1,0 +1,27 @@
+"""What a snapshot is called in messages."""
+
+import time
+
+from pyrestic.format.gojson import parse_time
+from pyrestic.repository.snapshots import StoredSnapshot
+
+
+def describe_snapshot(stored: StoredSnapshot) -> str:
+    """Return which snapshot it is, in restic's words."""
+    snapshot = stored.snapshot
+    return (
+        f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {go_time(snapshot.time)} "
+        f"by {snapshot.username}@{snapshot.hostname}"
+    )
+
+
+def go_time(text: str) -> str:
+    """Return an RFC 3339 time in the form Go prints by default."""
+    date, _, rest = text.partition("T")
+    if rest.endswith("Z"):
+        return f"{date} {rest[:-1]} +0000 UTC"
+    clock, offset = rest[:-6], rest[-6:].replace(":", "")
+    here = time.localtime(parse_time(text) // 1_000_000_000)
+    # Go names the zone only if it is the local one.
+    zone = here.tm_zone if time.strftime("%z", here) == offset else offset
+    return f"{date} {clock} {offset} {zone}"
