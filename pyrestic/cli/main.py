@@ -40,6 +40,7 @@ COMMANDS = {
     "ls": "list the files of a snapshot",
     "options": "list extended options",
     "prune": "remove data that no snapshot uses",
+    "repair": "mend index, packs and snapshots",
     "restore": "give back the files of a snapshot",
     "snapshots": "list snapshots",
     "stats": "count what snapshots hold",
@@ -47,6 +48,8 @@ COMMANDS = {
     "unlock": "remove locks that nobody holds any more",
     "version": "print the version",
 }
+OLD_COMMANDS = {"rebuild-index": "rebuild_index"}
+"""Names that still work and are not listed any more, and the modules of their commands."""
 INTERRUPTED = 130
 
 
@@ -59,9 +62,9 @@ class Program(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, None if there is none of this name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in OLD_COMMANDS:
             return None
-        module = importlib.import_module(f"pyrestic.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"pyrestic.cli.commands.{OLD_COMMANDS.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 
@@ -76,7 +79,7 @@ class Program(Group):
         """Find the command; `help NAME` is the same as `NAME --help`."""
         if args[0] == "help":
             args = [*args[1:], "--help"]
-        if args[0] not in COMMANDS and args[0] != "--help":
+        if args[0] not in {*COMMANDS, *OLD_COMMANDS, "--help"}:
             raise _UnknownCommand(args[0], ctx)
         return super().resolve_command(ctx, args)
 

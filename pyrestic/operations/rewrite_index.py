@@ -1,7 +1,7 @@
 """Writing the index anew without some packs: new files first, then the old ones are removed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pyrestic.format import indexfile
 from pyrestic.format.indexfile import IndexPack
@@ -10,7 +10,8 @@ from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.operations.removal import remove_files
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.repository import Repository
+from pyrestic.repository.index import Index
+from pyrestic.repository.repository import IndexFileInfo, Repository
 from pyrestic.repository.saver import INDEX_BLOBS
 
 
@@ -25,9 +26,22 @@ def rewrite_index(
     The files are those from which the index in memory was loaded, and those saved since. At every moment the stored
     index names all blobs of all other packs. Raises BackendError.
     """
-    files = repository.index_files
+    replace_index(repository, repository.index, repository.index_files, without, report, ensure_locked)
+
+
+def replace_index(
+    repository: Repository,
+    index: Index,
+    files: Sequence[IndexFileInfo],
+    without: set[ID],
+    report: Reporter,
+    ensure_locked: Callable[[], None],
+    *,
+    unusable: Sequence[ID] = (),
+) -> None:
+    """Do the same for some files, `index` being what they say, and remove the unusable ones as well."""
     places = Counter(pack for file in files for pack in file.packs)
-    obsolete: list[ID] = []
+    obsolete = list(unusable)
     moving: set[ID] = set()
     for file in files:
         full = INDEX_BLOBS <= file.blob_count < INDEX_BLOBS + MAX_ENTRIES
@@ -37,7 +51,8 @@ def rewrite_index(
     report.note("rebuilding index")
     progress = Progress("indexes processed", "files", len(files))
     with report.show(progress):
-        save_index(repository, moving - without)
+        moving -= without
+        store_packs(repository, (IndexPack(pack, blobs) for pack, blobs in index.by_pack() if pack in moving))
         progress.done = len(files)
     ensure_locked()
     remove_files(repository, FileType.INDEX, obsolete, report, label="old indexes deleted", stop_at_errors=True)
@@ -45,8 +60,12 @@ def rewrite_index(
 
 def save_index(repository: Repository, packs: set[ID]) -> None:
     """Store index files that say of these packs what the index in memory says."""
-    chosen = (IndexPack(pack, entries) for pack, entries in repository.index.by_pack() if pack in packs)
-    for part in _split(chosen):
+    store_packs(repository, (IndexPack(pack, blobs) for pack, blobs in repository.index.by_pack() if pack in packs))
+
+
+def store_packs(repository: Repository, packs: Iterable[IndexPack]) -> None:
+    """Store index files that say this of packs."""
+    for part in _split(packs):
         repository.save_unpacked(FileType.INDEX, indexfile.encode(part))
 
 

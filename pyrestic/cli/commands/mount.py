@@ -1,0 +1,107 @@
+"""pyrestic mount: the repository as folders and files."""
+
+import os
+
+import click
+
+from pyrestic.backend.location import LOCAL
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import long_snapshot_filter, make_filter
+from pyrestic.cli.flags import OldOption
+from pyrestic.cli.session import LockMode, find_location, opened
+from pyrestic.errors import UsageError
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshots
+from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Place, make_namespace
+from pyrestic.vfs.view import View
+
+
+@define("mount", "Mount the repository.")
+@long_snapshot_filter
+@click.option("--allow-other", is_flag=True, help="let other users read it")
+@click.option("--no-default-permissions", is_flag=True, help="with --allow-other: let them read everything")
+@click.option("--owner-root", is_flag=True, help="show everything as owned by root")
+@click.option("--path-template", multiple=True, help="where snapshots are shown, such as hosts/%h/%T")
+@click.option("--snapshot-template", cls=OldOption, advice="use --time-template")
+@click.option("--time-template", help="how times are written, as a sample of Go")
+@click.argument("arguments", nargs=-1)
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    hostname: tuple[str, ...],
+    allow_other: bool,
+    no_default_permissions: bool,
+    owner_root: bool,
+    path_template: tuple[str, ...],
+    snapshot_template: str | None,
+    time_template: str | None,
+    arguments: tuple[str, ...],
+) -> None:
+    """Serve until interrupted or unmounted."""
+    from pyrestic.mount.filesystem import Filesystem, MountOptions, serve
+
+    layout = _time_layout(time_template, snapshot_template)
+    if not arguments:
+        raise UsageError("wrong number of parameters")
+    folder = arguments[0]
+    _check_folder(app, folder)
+    options = MountOptions(owner_root, allow_other, not no_default_permissions)
+    wanted = make_filter(app.settings.environment, host + hostname, tag, path)
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+        repository = session.repository
+
+        def load() -> Place:
+            return make_namespace(_choose(app, repository, wanted), path_template or DEFAULT_TEMPLATES, layout)
+
+        def ready() -> None:
+            for line in (
+                f"Now serving the repository at {folder}",
+                "Use another terminal or tool to browse the contents of this folder.",
+                "When finished, quit with Ctrl-c here or umount the mountpoint.",
+            ):
+                app.terminal.note(line)
+
+        app.terminal.note("Loading snapshots...")
+        view = View(repository, load)
+        filesystem = Filesystem(view, repository, app.terminal, options, ready)
+        serve(filesystem, folder, f"restic:{repository.config.id[:10]}", options)
+
+
+def _choose(app: App, repository: Repository, wanted: SnapshotFilter) -> list[StoredSnapshot]:
+    absolute = wanted.absolute()
+    return [stored for stored in load_snapshots(repository, app.terminal) if absolute.matches(stored.snapshot)]
+
+
+def _time_layout(time_template: str | None, snapshot_template: str | None) -> str:
+    layout = time_template if time_template is not None else snapshot_template
+    if layout is None:
+        return DEFAULT_TIME_LAYOUT
+    if not layout:
+        raise UsageError("time template string cannot be empty")
+    if layout.startswith("/") or layout.endswith("/"):
+        raise UsageError("time template string cannot start or end with '/'")
+    return layout
+
+
+def _check_folder(app: App, folder: str) -> None:
+    """Raise UsageError unless the folder can be mounted on without standing in its own way."""
+    if not os.path.exists(folder):
+        raise UsageError(f"mountpoint {folder} does not exist")
+    if not os.path.isdir(folder):
+        raise UsageError(f"mountpoint {folder} is not a directory")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"mountpoint {folder} is not writeable or not executable")
+    location = find_location(app.settings)
+    if location.scheme != LOCAL:
+        return
+    here, there = os.path.realpath(folder), os.path.realpath(location.address)
+    # A server that has to read its own files through the mount waits for itself for ever.
+    tail = "; refusing to mount to avoid deadlocking the FUSE server"
+    if here == there:
+        raise UsageError(f"mountpoint {here} is the local repository directory{tail}")
+    if os.path.commonpath([here, there]) == there:
+        raise UsageError(f"mountpoint {here} is inside the local repository directory {there}{tail}")
+    if os.path.commonpath([here, there]) == here:
+        raise UsageError(f"local repository directory {there} is inside the mountpoint {here}{tail}")

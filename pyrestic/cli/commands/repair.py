@@ -1,0 +1,94 @@
+"""pyrestic repair: mend the index, packs and snapshots."""
+
+import os
+
+import click
+
+from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.errors import UsageError
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.operations.repair_index import repair_index
+from pyrestic.operations.repair_packs import repair_packs
+from pyrestic.repository.repository import Repository
+
+
+@define_group("repair", "Repair the repository.")
+def command() -> None:
+    """Group of the commands below."""
+
+
+@define("index", "Build a new index.", any_arguments=True)
+@click.option("--read-all-packs", is_flag=True, help="read all packs and build the index from nothing else")
+def index_command(app: App, *, read_all_packs: bool) -> None:
+    """Make the index say what the packs hold."""
+    run_repair_index(app, read_all_packs=read_all_packs)
+
+
+def run_repair_index(app: App, *, read_all_packs: bool) -> None:
+    """Repair the index and tell about it."""
+    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
+        found = repair_index(session.repository, app.terminal, session.ensure_locked, read_all_packs=read_all_packs)
+    app.terminal.note("done")
+    if app.settings.json:
+        app.terminal.print_json(
+            {
+                "message_type": "summary",
+                "invalid_index_files": _hex(found.invalid_index_files),
+                "added_packs": _hex(found.added),
+                "resized_packs": _hex(found.resized),
+                "missing_packs": _hex(found.missing),
+                "unreadable_packs": _hex(found.unreadable),
+            }
+        )
+
+
+def _hex(identifiers: list[ID]) -> list[str]:
+    return sorted(identifier.hex() for identifier in identifiers)
+
+
+@define("packs", "Salvage damaged pack files.")
+@click.argument("pack_id", nargs=-1)
+def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
+    """Store intact blobs anew and drop the packs; copies of the packs are kept in the working folder."""
+    packs = sorted({_parse_id(text) for text in pack_id})
+    if not packs:
+        raise UsageError("no ids specified")
+    terminal = app.terminal
+    with opened(app.settings, terminal, LockMode.EXCLUSIVE, load_index=True) as session:
+        terminal.note("saving backup copies of pack files to current folder")
+        for pack in packs:
+            _keep_copy(session.repository, pack)
+        result = repair_packs(session.repository, packs, terminal, session.ensure_locked)
+    terminal.complain("\nUse `restic repair snapshots --forget` to remove the corrupted data blobs from all snapshots")
+    if app.settings.json:
+        terminal.print_json(
+            {
+                "message_type": "summary",
+                "packs": _hex(packs),
+                "salvaged_blobs": len(result.saved),
+                "lost_blobs": [{"type": blob.type.word, "id": blob.id.hex()} for blob in sorted(result.lost)],
+            }
+        )
+
+
+def _parse_id(text: str) -> ID:
+    if len(text.encode("utf-8", "surrogateescape")) != 2 * ID_LENGTH:
+        raise UsageError(f'invalid length for ID: "{text}"')
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise UsageError(f"invalid ID: {text} is not in hex") from error
+
+
+def _keep_copy(repository: Repository, pack: ID) -> None:
+    data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
+    with open(f"pack-{pack.hex()}", "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+command.add_command(index_command)
+command.add_command(packs_command)

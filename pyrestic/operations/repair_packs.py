@@ -1,0 +1,101 @@
+"""Repair packs: store the intact blobs of damaged packs anew, and drop the packs.
+
+New packs are stored before the index that names them, then the index is written without the old ones, and these are
+removed last.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pyrestic.errors import PyresticError
+from pyrestic.format.pack import HeaderEntry
+from pyrestic.handle import BlobHandle, FileType
+from pyrestic.ids import ID, parse_id
+from pyrestic.operations.removal import remove_files
+from pyrestic.operations.repair_index import read_header
+from pyrestic.operations.rewrite_index import rewrite_index
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.index import PackedBlob
+from pyrestic.repository.loader import split_ranges
+from pyrestic.repository.repository import Repository
+
+
+@dataclass(slots=True)
+class PacksRepair:
+    """Which blobs of the packs were stored anew, and which are lost."""
+
+    saved: list[BlobHandle] = field(default_factory=list)
+    lost: list[BlobHandle] = field(default_factory=list)
+
+
+def repair_packs(
+    repository: Repository, packs: Iterable[ID], report: Reporter, ensure_locked: Callable[[], None]
+) -> PacksRepair:
+    """Salvage what is intact in the packs and remove them; the index has to be loaded. Raises PyresticError."""
+    wanted = set(packs)
+    result = PacksRepair()
+    report.note("salvaging intact data from specified pack files")
+    progress = Progress("pack files", "packs", len(wanted))
+    with report.show(progress):
+        headers = _read_headers(repository, wanted)
+        named = {pack: entries for pack, entries in repository.index.by_pack() if pack in wanted}
+        try:
+            for pack in sorted(wanted):
+                _salvage(repository, pack, named.get(pack, []), headers.get(pack), result, report)
+                progress.done += 1
+            repository.flush()
+        except BaseException:
+            repository.saver.abort()
+            raise
+    rewrite_index(repository, wanted, report, ensure_locked)
+    report.note("removing salvaged pack files")
+    ensure_locked()
+    # A pack that stays is one that the next prune removes.
+    remove_files(repository, FileType.PACK, wanted, report)
+    return result
+
+
+def _read_headers(repository: Repository, wanted: set[ID]) -> dict[ID, list[HeaderEntry]]:
+    found = {}
+    for info in repository.list_files(FileType.PACK):
+        pack = parse_id(info.name)
+        entries = read_header(repository, pack, info.length) if pack in wanted else None
+        if entries is not None:
+            found[pack] = entries
+    return found
+
+
+def _salvage(
+    repository: Repository,
+    pack: ID,
+    named: list[HeaderEntry],
+    held: list[HeaderEntry] | None,
+    result: PacksRepair,
+    report: Reporter,
+) -> None:
+    """Store the blobs anew that the index says are in the pack, then those that its header says are there."""
+    _store(repository, pack, named, result, report)
+    if held is not None and sorted(held) != sorted(named):
+        report.note(f"repairing incomplete index entry for pack {pack.hex()}", 0)
+        saved = set(result.saved)
+        _store(repository, pack, [entry for entry in held if (entry.type, entry.id) not in saved], result, report)
+    if not named and not held:
+        report.note(f"no blobs found for pack {pack.hex()}", 0)
+
+
+def _store(repository: Repository, pack: ID, entries: list[HeaderEntry], result: PacksRepair, report: Reporter) -> None:
+    saver = repository.saver
+
+    def deliver(handle: BlobHandle, data: bytes) -> None:
+        saver.save(handle.type, data, handle.id, duplicate=True)
+        result.saved.append(handle)
+
+    def fail(handle: BlobHandle, error: PyresticError) -> None:
+        report.note(f"failed to load blob {handle.id.hex()}: {error}", 0)
+        result.lost.append(handle)
+
+    blobs = [
+        PackedBlob(entry.type, entry.id, pack, entry.offset, entry.length, entry.plain_length)
+        for entry in sorted(entries, key=lambda entry: entry.offset)
+    ]
+    repository.loader.load_many(split_ranges(blobs), deliver, fail)

@@ -1,0 +1,1 @@
+"""A repository seen as folders and files, for reading only."""

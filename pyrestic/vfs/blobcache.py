@@ -1,0 +1,78 @@
+"""Blobs that were read a moment ago or are about to be read, in bounded memory."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from pyrestic.ids import ID
+
+DEFAULT_BYTES = 64 << 20
+
+
+class BlobCache:
+    """Loads each blob once, whoever asks, and keeps those used last. `load` may be called by several threads."""
+
+    def __init__(self, load: Callable[[ID], bytes], threads: int, max_bytes: int = DEFAULT_BYTES) -> None:
+        self._load = load
+        self._max_bytes = max_bytes
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
+        self._lock = threading.Lock()
+        self._blobs: OrderedDict[ID, Future[bytes]] = OrderedDict()
+        self._lengths: dict[ID, int] = {}
+        self._bytes = 0
+
+    def get(self, identifier: ID) -> bytes:
+        """Return a blob; raise what loading it raises."""
+        with self._lock:
+            future = self._blobs.get(identifier)
+            mine = future is None
+            if future is None:
+                future = self._blobs[identifier] = Future()
+            else:
+                self._blobs.move_to_end(identifier)
+        if mine:
+            self._fill(identifier, future)
+        return future.result()
+
+    def prefetch(self, identifiers: list[ID]) -> None:
+        """Begin to load blobs that are likely to be wanted soon."""
+        for identifier in identifiers:
+            with self._lock:
+                if identifier in self._blobs:
+                    continue
+                future = self._blobs[identifier] = Future()
+            self._pool.submit(self._fill, identifier, future)
+
+    def close(self) -> None:
+        """Let running loads end, and drop everything."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            waiting = [future for future in self._blobs.values() if not future.done()]
+            self._blobs.clear()
+        for future in waiting:
+            future.cancel()
+
+    def _fill(self, identifier: ID, future: "Future[bytes]") -> None:
+        try:
+            data = self._load(identifier)
+        except BaseException as error:
+            with self._lock:
+                # Whoever asks next tries again.
+                if self._blobs.get(identifier) is future:
+                    del self._blobs[identifier]
+            future.set_exception(error)
+            return
+        future.set_result(data)
+        with self._lock:
+            if self._blobs.get(identifier) is not future:
+                return
+            self._lengths[identifier] = len(data)
+            self._bytes += len(data)
+            for old in list(self._blobs):
+                if self._bytes <= self._max_bytes:
+                    break
+                # The one just loaded stays, and so do those that are still on their way.
+                if old != identifier and old in self._lengths:
+                    del self._blobs[old]
+                    self._bytes -= self._lengths.pop(old)

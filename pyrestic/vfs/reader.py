@@ -1,0 +1,67 @@
+"""Random access to the content of a stored file."""
+
+from bisect import bisect_right
+from itertools import accumulate
+
+from pyrestic.errors import FormatError, MissingBlobError
+from pyrestic.format.node import Node
+from pyrestic.handle import BlobType
+from pyrestic.ids import ID, parse_id
+from pyrestic.repository.index import Index
+from pyrestic.vfs.blobcache import BlobCache
+
+_AHEAD_BYTES = 16 << 20
+
+
+class FileReader:
+    """Reads any part of a file; blobs come from a shared cache, and those that follow are fetched ahead.
+
+    Raises MissingBlobError if a blob of it is in no index, FormatError if it has no content list.
+    """
+
+    def __init__(self, node: Node, index: Index, cache: BlobCache) -> None:
+        if node.content is None:
+            raise FormatError(f"the file {node.name!r} has no content list")
+        self._cache = cache
+        self._blobs: list[ID] = [parse_id(text) for text in node.content]
+        lengths = []
+        for identifier in self._blobs:
+            length = index.plain_length((BlobType.DATA, identifier))
+            if length is None:
+                raise MissingBlobError(f"blob {identifier.hex()} of the file {node.name!r} is in no index")
+            lengths.append(length)
+        self._ends = list(accumulate(lengths))
+        self._next_blob = 0
+
+    @property
+    def length(self) -> int:
+        """How many bytes the content has, which is more to be believed than what the node says."""
+        return self._ends[-1] if self._ends else 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes from offset, fewer at the end; raise DamageError or BackendError."""
+        end = min(offset + length, self.length)
+        if offset < 0 or end <= offset:
+            return b""
+        number = bisect_right(self._ends, offset)
+        self._fetch_ahead(number)
+        pieces = []
+        while offset < end:
+            start = self._ends[number - 1] if number else 0
+            piece = self._cache.get(self._blobs[number])[offset - start : end - start]
+            if not piece:
+                raise FormatError("a blob is shorter than the index says")
+            pieces.append(piece)
+            offset += len(piece)
+            number += 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _fetch_ahead(self, number: int) -> None:
+        """Fetch what follows blob `number`, if that one or the one before it was read last: somebody reads in order."""
+        follows = number in (self._next_blob, self._next_blob + 1)
+        self._next_blob = number
+        if not follows:
+            return
+        begin = self._ends[number]
+        last = bisect_right(self._ends, begin + _AHEAD_BYTES)
+        self._cache.prefetch(self._blobs[number + 1 : max(last, number + 2)])

@@ -1,0 +1,133 @@
+"""A repository as one tree of folders: those above the snapshots, then what the snapshots hold."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyrestic.errors import NotFoundError
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.ids import ID, parse_id
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.vfs.namespace import Place
+
+_RELOAD_SECONDS = 60.0
+_MAX_TREES = 256
+_MAX_NODES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a path leads to: a folder above the snapshots or a link there (`place`), or something in a snapshot.
+
+    The root of a snapshot has no node.
+    """
+
+    place: Place | None = None
+    snapshot: StoredSnapshot | None = None
+    node: Node | None = None
+    tree: ID | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it holds entries."""
+        if self.place is not None:
+            return not self.place.link
+        return self.node is None or self.node.type == DIRECTORY
+
+
+class View:
+    """Finds entries by their paths. `load_places` gives the folders above the snapshots, anew every minute.
+
+    Trees used last are kept, in bounded number. Methods may be called by several threads.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        load_places: Callable[[], Place],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._repository = repository
+        self._load_places = load_places
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._places = load_places()
+        self._loaded_at = clock()
+        self._trees: OrderedDict[ID, dict[bytes, Node]] = OrderedDict()
+        self._node_count = 0
+
+    def find(self, path: bytes) -> Entry:
+        """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
+        place = self._current_places()
+        parts = [part for part in path.split(b"/") if part]
+        for number, part in enumerate(parts):
+            below = place.children.get(part.decode("utf-8", "surrogateescape"))
+            if below is None:
+                raise NotFoundError("there is nothing of this name")
+            place = below
+            if place.snapshot is not None and not place.link:
+                return self._find_in(place.snapshot, parts[number + 1 :])
+        return Entry(place=place)
+
+    def children(self, entry: Entry) -> list[tuple[bytes, Entry]]:
+        """Return names and entries of a folder; raise NotFoundError if it is none, DamageError or BackendError."""
+        if entry.place is not None:
+            return [
+                (name.encode("utf-8", "surrogateescape"), _entry_of(place))
+                for name, place in entry.place.children.items()
+            ]
+        if entry.tree is None:
+            raise NotFoundError("this is no folder")
+        return [
+            (name, Entry(snapshot=entry.snapshot, node=node, tree=_tree_of(node)))
+            for name, node in self._load_tree(entry.tree).items()
+        ]
+
+    def _find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
+        tree: ID | None = stored.snapshot.tree_id
+        node: Node | None = None
+        for part in parts:
+            if tree is None:
+                raise NotFoundError("this is no folder")
+            node = self._load_tree(tree).get(part)
+            if node is None:
+                raise NotFoundError("there is nothing of this name")
+            tree = _tree_of(node)
+        return Entry(snapshot=stored, node=node, tree=tree)
+
+    def _current_places(self) -> Place:
+        with self._lock:
+            if self._clock() - self._loaded_at >= _RELOAD_SECONDS:
+                self._places = self._load_places()
+                self._loaded_at = self._clock()
+            return self._places
+
+    def _load_tree(self, identifier: ID) -> dict[bytes, Node]:
+        with self._lock:
+            nodes = self._trees.get(identifier)
+            if nodes is not None:
+                self._trees.move_to_end(identifier)
+                return nodes
+        nodes = {node.raw_name: node for node in self._repository.load_tree(identifier)}
+        with self._lock:
+            if identifier not in self._trees:
+                self._trees[identifier] = nodes
+                self._node_count += len(nodes)
+            while len(self._trees) > 1 and (len(self._trees) > _MAX_TREES or self._node_count > _MAX_NODES):
+                _, dropped = self._trees.popitem(last=False)
+                self._node_count -= len(dropped)
+        return nodes
+
+
+def _entry_of(place: Place) -> Entry:
+    if place.snapshot is not None and not place.link:
+        return Entry(snapshot=place.snapshot, tree=place.snapshot.snapshot.tree_id)
+    return Entry(place=place)
+
+
+def _tree_of(node: Node) -> ID | None:
+    return parse_id(node.subtree) if node.type == DIRECTORY and node.subtree is not None else None
