@@ -9,6 +9,7 @@ suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-lint
 says what is missing and skips just that; in CI (CI=true) what is missing is a failure.
 """
 
+import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -72,13 +73,26 @@ def install_tools() -> bool:
     return True
 
 
+def install_fuse() -> None:
+    """Install libfuse where a file system could be mounted and it is missing; without it those tests are skipped."""
+    if not os.path.exists("/dev/fuse") or ctypes.util.find_library("fuse3"):
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print("libfuse is missing (apt-get install fuse3): tests that mount are skipped", flush=True)
+        return
+    run("apt-get update", ["apt-get", "-qq", "update"])
+    if not run("install fuse3", ["apt-get", "-qq", "install", "--yes", "fuse3"]):
+        print("libfuse could not be installed: tests that mount are skipped", flush=True)
+
+
 def main() -> int:
     """Run all steps; return 0 if all succeeded."""
     arguments = sys.argv[1:]
     quick = "--quick" in arguments
     arguments = [argument for argument in arguments if argument != "--quick"]
-    bin_folder = make_environment(VENV, ".[fast,test]")
+    bin_folder = make_environment(VENV, ".[fast,mount,test]")
     results = {"tools": install_tools()}
+    install_fuse()
     if not arguments:
         results["ruff check"] = run("ruff check", [bin_folder / "ruff", "check", "--quiet", "."])
         results["ruff format"] = run("ruff format", [bin_folder / "ruff", "format", "--quiet", "--check", "."])

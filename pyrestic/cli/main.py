@@ -38,6 +38,7 @@ COMMANDS = {
     "key": "manage passwords",
     "list": "list objects of the repository",
     "ls": "list the files of a snapshot",
+    "mount": "show the repository as folders and files",
     "options": "list extended options",
     "prune": "remove data that no snapshot uses",
     "repair": "mend index, packs and snapshots",

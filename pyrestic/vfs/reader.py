@@ -48,9 +48,10 @@ class FileReader:
         pieces = []
         while offset < end:
             start = self._ends[number - 1] if number else 0
-            piece = self._cache.get(self._blobs[number])[offset - start : end - start]
-            if not piece:
-                raise FormatError("a blob is shorter than the index says")
+            blob = self._cache.get(self._blobs[number])
+            if len(blob) != self._ends[number] - start:
+                raise FormatError("a blob is shorter or longer than the index says")
+            piece = blob[offset - start : end - start]
             pieces.append(piece)
             offset += len(piece)
             number += 1
