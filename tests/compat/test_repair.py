@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, parse_json
+from tests.support.beside import Beside, make_beside, parse_json, remove_pack_of
 from tests.support.damage import flip, truncate
 from tests.support.quick_repository import make_quick_repository
-from tests.support.restic import PASSWORD
 from tests.support.twins import Twins, blobs_of, files_of
 
 pytestmark = pytest.mark.restic
@@ -185,10 +184,88 @@ def test_json_ends_with_what_was_repaired(beside: Beside, tmp_path: Path) -> Non
 
 
 def test_an_empty_repository_needs_no_repair(tmp_path: Path) -> None:
-    beside = Beside(tmp_path, make_quick_repository(tmp_path / "repository"))
-    twins = Twins(beside, tmp_path / "twins") if (tmp_path / "twins").mkdir() is None else None
-    assert twins is not None
-    theirs, ours = twins.run("repair index", ordered=True)
-    assert (ours.code, ours.lines, ours.errors) == (theirs.code, theirs.lines, theirs.errors)
+    folder = tmp_path / "twins"
+    folder.mkdir()
+    twins = Twins(Beside(tmp_path, make_quick_repository(tmp_path / "repository")), folder)
+    for line in ("repair index", "repair snapshots"):
+        theirs, ours = twins.run(line, ordered=True)
+        assert (ours.code, ours.lines, ours.errors) == (theirs.code, theirs.lines, theirs.errors)
     assert files_of(twins.ours) == {"data": 0, "snapshots": 0, "index": 0}
-    assert PASSWORD not in " ".join(ours.lines)
+
+
+@pytest.fixture(scope="module")
+def damaged(beside: Beside) -> dict[str, Beside]:
+    """The repository with a pack of content, one of trees, and the root of a snapshot gone."""
+    made = {}
+    for name, blob, kind in (("content", "big.bin", "blob"), ("tree", "sub", "tree"), ("root", "t3", "tree")):
+        made[name] = other = beside.copy(f"without {name}")
+        if kind == "blob" or name == "tree":
+            listing = beside.restic("ls", "--json", beside.names["s1"]).messages
+            node = next(one for one in listing if one.get("name") == blob)
+            tree = node.get("subtree") or find_content(beside, beside.names["t1"], blob)
+        else:
+            tree = beside.names[blob]
+        remove_pack_of(other, kind, tree)
+        other.restic("repair", "index", "-q")
+    return made
+
+
+def find_content(beside: Beside, tree: str, name: str) -> str:
+    """Return a blob of the file with a name, somewhere below a tree."""
+    for node in beside.restic("cat", "blob", tree).json["nodes"]:
+        if node["name"] == name:
+            return str((node.get("content") or [node.get("subtree")])[0])
+        if node["type"] == "dir" and (found := find_content(beside, node["subtree"], name)):
+            return found
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        ("content", ""),
+        ("content", "-n --forget"),
+        ("tree", "--forget"),
+        ("tree", "--host one {short3} -v"),
+        ("root", "--forget"),
+        ("root", "--dry-run --tag c"),
+    ],
+)
+def test_snapshots_are_repaired_alike(damaged: dict[str, Beside], tmp_path: Path, kind: str, flags: str) -> None:
+    twins = Twins(damaged[kind], tmp_path)
+    line = f"repair snapshots {flags}".rstrip()
+    theirs, ours = twins.run(line)
+    assert ours.code == theirs.code == 0
+    assert ours.lines == theirs.lines
+    # In a dry run restic looks for packs that it did not store.
+    assert ours.errors == [line for line in theirs.errors if not line.startswith("Load(")]
+    assert ours.snapshots == theirs.snapshots
+    assert (ours.blobs, ours.files["snapshots"]) == (theirs.blobs, theirs.files["snapshots"])
+    if flags == "--forget":
+        twins.check()
+
+
+def test_snapshots_that_are_whole_stay(twins: Twins) -> None:
+    for line in ("repair snapshots", "repair snapshots -n"):
+        theirs, ours = twins.run(line)
+        assert (ours.code, ours.lines, ours.snapshots, ours.files) == (
+            theirs.code,
+            theirs.lines,
+            theirs.snapshots,
+            theirs.files,
+        )
+
+
+def test_json_ends_with_the_snapshots_that_were_replaced(damaged: dict[str, Beside], tmp_path: Path) -> None:
+    twins = Twins(damaged["root"], tmp_path)
+    names = twins.beside.names
+    words = ("repair", "snapshots", "--forget", "--json", "--repo", twins.ours)
+    (dry,) = parse_json(twins.beside.ours(*words, "--dry-run", RESTIC_REPOSITORY=None).out)
+    assert dry["dry_run"]
+    (summary,) = parse_json(twins.beside.ours(*words, RESTIC_REPOSITORY=None).out)
+    assert names["s3"] in summary["emptied"]
+    assert dry["emptied"] == summary["emptied"]
+    left = {path.name for path in (twins.ours / "snapshots").iterdir()}
+    assert left == {names[f"s{n}"] for n in range(1, 6)} - set(summary["emptied"]) - {
+        one["old"] for one in summary["replaced"]
+    } | {one["new"] for one in summary["replaced"]}

@@ -6,6 +6,7 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.replacing import snapshots_in_order
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.units import format_bytes
@@ -44,10 +45,7 @@ def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, 
         writing.ensure_locked()
 
     copy = Copy(source, target, terminal, ensure_locked, format_bytes)
-    found = find_snapshots(source, names, wanted, terminal)
-    if not names:
-        found = iter(sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id)))
-    return copy.run(found, existing)
+    return copy.run(snapshots_in_order(source, names, wanted, terminal), existing)
 
 
 def _summary(result: CopyResult) -> dict[str, Any]:

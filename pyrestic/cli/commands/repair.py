@@ -1,16 +1,21 @@
 """pyrestic repair: mend the index, packs and snapshots."""
 
 import os
+from typing import Any
 
 import click
 
 from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, ID_LENGTH
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import repair_packs
+from pyrestic.operations.repair_snapshots import TAG, repair_snapshots
+from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.repository import Repository
 
 
@@ -73,6 +78,24 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
         )
 
 
+@define("snapshots", "Write damaged snapshots anew without what is lost.")
+@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
+@click.option("--forget", is_flag=True, help="remove the damaged snapshots when the new ones are there")
+@snapshot_filter
+@click.argument("snapshot_id", nargs=-1)
+def snapshots_command(app: App, snapshot_id: tuple[str, ...], *, dry_run: bool, forget: bool, **flags: Any) -> None:  # noqa: ANN401
+    """Repair the snapshots that need it."""
+    terminal = app.terminal
+    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
+    options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
+    mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
+    with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:
+        found = snapshots_in_order(session.repository, list(snapshot_id), wanted, terminal)
+        result = repair_snapshots(session.repository, found, options, terminal, session.ensure_locked)
+    if app.settings.json:
+        terminal.print_json(replace_summary(result, dry_run=dry_run))
+
+
 def _parse_id(text: str) -> ID:
     if len(text.encode("utf-8", "surrogateescape")) != 2 * ID_LENGTH:
         raise UsageError(f'invalid length for ID: "{text}"')
@@ -92,3 +115,4 @@ def _keep_copy(repository: Repository, pack: ID) -> None:
 
 command.add_command(index_command)
 command.add_command(packs_command)
+command.add_command(snapshots_command)

@@ -1,0 +1,26 @@
+"""What the commands have in common that make new snapshots out of old ones."""
+
+from typing import Any
+
+from pyrestic.operations.replace_snapshot import ReplaceResult
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+
+
+def snapshots_in_order(
+    repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
+) -> list[StoredSnapshot]:
+    """Return the named snapshots in that order, or all that match, the oldest first."""
+    found = list(find_snapshots(repository, names, wanted, report))
+    return found if names else sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
+
+
+def replace_summary(result: ReplaceResult, *, dry_run: bool) -> dict[str, Any]:
+    """Return what was done as JSON shows it."""
+    return {
+        "message_type": "summary",
+        "dry_run": dry_run,
+        "replaced": [{"old": old.hex(), "new": new.hex() if new is not None else None} for old, new in result.replaced],
+        "emptied": [identifier.hex() for identifier in result.emptied],
+    }

@@ -1,0 +1,149 @@
+"""Writing the trees of a snapshot anew, with some nodes changed or left out.
+
+A tree that is the same again keeps its ID. One that could not be written back as it was, because it holds something
+that is unknown here, is refused, unless the caller accepts the loss.
+"""
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pyrestic.errors import DamageError, FormatError, MissingBlobError, NotFoundError, PyresticError
+from pyrestic.format.gojson import quote_name
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.format.tree import encode_tree, parse_tree, reproducible
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID, ID_LENGTH, parse_id
+from pyrestic.repository.repository import Repository
+
+RewriteNode = Callable[[Node, bytes], Node | None]
+"""Takes a node and its place in the snapshot, returns what comes in its place, None for nothing."""
+FailedTree = Callable[[bytes], list[Node] | None]
+"""Takes the place of a folder that cannot be read, returns the nodes to have instead, None to leave it out."""
+
+_NO_TREE = bytes(ID_LENGTH)
+
+
+def quote(location: bytes) -> str:
+    """Return a place in a snapshot as restic shows it in messages."""
+    return f'"{quote_name(location)}"'
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder on the way: its old tree, what is left to do of it, and what stays."""
+
+    location: bytes
+    tree: ID
+    nodes: list[Node]
+    rest: Iterator[Node]
+    kept: list[Node] = field(default_factory=list)
+    entered: Node | None = None
+    """The node of the folder below that is being rewritten."""
+
+
+class TreeRewriter:
+    """Rewrites trees of one repository, those that snapshots have in common once."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        rewrite_node: RewriteNode,
+        *,
+        keep_empty: Callable[[bytes], bool] = lambda _: True,
+        failed_tree: FailedTree | None = None,
+        remember: bool = True,
+    ) -> None:
+        """`keep_empty` decides for folders with nothing left in them; with `failed_tree` unknown fields may get lost.
+
+        Without `remember` every node is passed to `rewrite_node` as often as it comes.
+        """
+        self._repository = repository
+        self._rewrite_node = rewrite_node
+        self._keep_empty = keep_empty
+        self._failed_tree = failed_tree
+        self._rewritten: dict[ID, ID] | None = {} if remember else None
+
+    def rewrite(self, root: ID) -> ID | None:
+        """Return the tree that replaces a root, None if nothing does; it is stored with the next flush.
+
+        Raises PyresticError: FormatError for a tree that could not be written back as it is.
+        """
+        first = self._open(b"/", root)
+        if not isinstance(first, _Folder):
+            return first
+        stack = [first]
+        while True:
+            folder = stack[-1]
+            below = self._step(folder)
+            if below is not None:
+                stack.append(below)
+            elif folder.entered is None:
+                stack.pop()
+                done = self._close(folder)
+                if not stack:
+                    return done
+                self._take(stack[-1], done)
+
+    def _step(self, folder: _Folder) -> _Folder | None:
+        """Go on to the next folder below and return it, or to the end."""
+        for node in folder.rest:
+            location = posixpath.join(folder.location, node.raw_name)
+            changed = self._rewrite_node(node, location)
+            if changed is None:
+                continue
+            if changed.type != DIRECTORY:
+                folder.kept.append(changed)
+                continue
+            folder.entered = changed
+            below = self._open(location, _NO_TREE if changed.subtree is None else parse_id(changed.subtree))
+            if isinstance(below, _Folder):
+                return below
+            self._take(folder, below)
+        return None
+
+    def _take(self, folder: _Folder, tree: ID | None) -> None:
+        """Note the new tree of the folder that was entered."""
+        node, folder.entered = folder.entered, None
+        if node is not None and tree is not None:
+            subtree = tree.hex()
+            folder.kept.append(node if node.subtree == subtree else msgspec.structs.replace(node, subtree=subtree))
+
+    def _open(self, location: bytes, tree: ID) -> _Folder | ID | None:
+        """Return a folder to be rewritten, or what replaces its tree already."""
+        known = None if self._rewritten is None else self._rewritten.get(tree)
+        if known is not None:
+            return known
+        try:
+            if tree == _NO_TREE:
+                raise MissingBlobError(f"the folder {quote(location)} has no tree")
+            data = self._repository.load_blob(BlobHandle(BlobType.TREE, tree))
+            nodes = parse_tree(data)
+        except (DamageError, NotFoundError):
+            if self._failed_tree is None:
+                raise
+            instead = self._failed_tree(location)
+            return None if instead is None else self._save(instead)
+        if self._failed_tree is None and not reproducible(data, nodes):
+            raise FormatError(f"cannot encode tree at {quote(location)} without losing information")
+        return _Folder(location, tree, nodes, iter(nodes))
+
+    def _close(self, folder: _Folder) -> ID | None:
+        """Store what is left of a folder and return its tree, None if it is left out."""
+        if not folder.kept and not self._keep_empty(folder.location):
+            return None
+        # What did not change is not written again: it may hold fields that are unknown here.
+        tree = folder.tree if folder.kept and folder.kept == folder.nodes else self._save(folder.kept)
+        if self._rewritten is not None:
+            self._rewritten[folder.tree] = tree
+        return tree
+
+    def _save(self, nodes: list[Node]) -> ID:
+        return self._repository.saver.save(BlobType.TREE, encode_tree(nodes)).id
+
+
+def describe_error(error: PyresticError, name: str) -> PyresticError:
+    """Return the error of a snapshot that could not be rewritten."""
+    return type(error)(f'unable to rewrite snapshot ID "{name}": {error}', hint=error.hint)
