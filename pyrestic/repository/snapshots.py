@@ -143,8 +143,6 @@ def find_snapshots(
     for name in names:
         used_filter = used_filter or name == "latest"
         try:
-            if ":" in name:
-                raise UsageError("<snapshot>:<subfolder> syntax not allowed")
             found = _find_named(repository, name, wanted, report)
         except PyresticError as error:
             report.note(f'Ignoring "{name}": {error}', 0)
@@ -162,7 +160,12 @@ def _find_named(repository: Repository, name: str, wanted: SnapshotFilter, repor
         if latest is None:
             raise UsageError(f"no snapshot matched given filter {describe(wanted)}")
         return latest
-    return find_snapshot(repository, name, wanted, report)[0]
+    if name.startswith("latest:"):
+        raise UsageError("<snapshot>:<subfolder> syntax not allowed")
+    found, folder = find_snapshot(repository, name, wanted, report)
+    if folder:
+        raise UsageError("<snapshot>:<subfolder> syntax not allowed")
+    return found
 
 
 def describe(wanted: SnapshotFilter) -> str:

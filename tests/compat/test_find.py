@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, parse_json, remove_pack_of
+from tests.support.beside import Beside, add_until_ambiguous, make_beside, parse_json, remove_pack_of
 
 pytestmark = pytest.mark.restic
 
@@ -203,6 +203,26 @@ def test_packs_of_objects_are_shown_alike(beside: Beside) -> None:
 
 def test_what_is_wrong_is_refused_alike(beside: Beside) -> None:
     assert beside.differences(REFUSED) == []
+
+
+def test_ids_that_mean_several_snapshots_or_name_folders_are_refused_alike(beside: Beside) -> None:
+    many = beside.copy("many")
+    add_until_ambiguous(many)
+    lines = [
+        "find new -s {digit}",
+        "find new -s {digit} -s {short2} --json",
+        "find new -s {short2}: -s latest: -s {short2}",
+        "find new -s latest -s latest --host nobody",
+        "find new -s {missing}",
+        "diff {digit} {short1}",
+        "diff {short1} {digit}:/",
+        "stats {digit} {short1}",
+        "stats {short1}: --json",
+        "stats '' --json",
+        "stats {missing} --mode raw-data",
+    ]
+    assert many.differences(lines) == []
+    assert "multiple IDs with prefix" in many.pyrestic("find", "x", "-s", many.names["digit"]).err
 
 
 def test_the_host_of_the_environment_counts_unless_an_empty_one_is_given(beside: Beside) -> None:

@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pyrestic.backend.local import LocalBackend
+from pyrestic.handle import FileType
+from pyrestic.repository.repository import Repository
 from tests.support.cli import Caller
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_restic
@@ -148,3 +151,14 @@ def remove_pack_of(beside: Beside, kind: str, blob: str) -> str:
     pack: str = next(line for line in shown.splitlines() if "belongs to pack" in line).split()[-1]
     (beside.repository / "data" / pack[:2] / pack).unlink()
     return pack
+
+
+def add_until_ambiguous(beside: Beside) -> None:
+    """Store the first snapshot again and again; the name `digit` stands for the beginning of several IDs then."""
+    repository = Repository.open(LocalBackend(str(beside.repository)), PASSWORD)
+    document = json.loads(repository.load_unpacked(FileType.SNAPSHOT, bytes.fromhex(beside.names["s1"])))
+    for number in range(17):
+        changed = {**document, "time": f"2023-01-01T00:00:{number:02}Z", "tags": [f"again{number}"]}
+        repository.save_unpacked(FileType.SNAPSHOT, json.dumps(changed).encode())
+    digits = [identifier.hex()[0] for identifier in repository.list_ids(FileType.SNAPSHOT)]
+    beside.names["digit"] = max(digits, key=digits.count)
