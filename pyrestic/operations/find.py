@@ -20,7 +20,7 @@ from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
-_REMEMBERED: Final = 2_000_000
+_REMEMBERED: Final = 1_000_000
 _KEY_BYTES: Final = 12
 
 

@@ -6,7 +6,7 @@ wherever it comes again; only hard links have to be told apart anew in every sna
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -116,15 +116,24 @@ class _Totals:
     entries: int = 0
     bytes: int = 0
     linked_bytes: int = 0
-    linked: "list[_Link | _Totals]" = field(default_factory=list)
+    linked: "tuple[_Link | _Totals, ...]" = ()
     """In order of paths; folders are there if they have some."""
+    found: "list[_Link | _Totals] | None" = None
+    """The same, as long as the folder is being gone through; there are many folders, and few links."""
 
     def add(self, below: "_Totals") -> None:
         self.entries += below.entries
         self.bytes += below.bytes
         self.linked_bytes += below.linked_bytes
         if below.linked:
-            self.linked.append(below)
+            self.add_link(below)
+
+    def add_link(self, link: "_Link | _Totals") -> None:
+        self.found = self.found or []
+        self.found.append(link)
+
+    def finish(self) -> None:
+        self.linked, self.found = tuple(self.found or ()), None
 
     def links(self) -> "Iterator[_Link]":
         stack = [iter(self.linked)]
@@ -194,6 +203,7 @@ class _Walk:
                 raise event.error
             if event.kind is Kind.LEFT:
                 done = stack.pop()
+                done.finish()
                 self._known[event.folder.tree] = done
                 if stack:
                     stack[-1].add(done)
@@ -208,7 +218,7 @@ class _Walk:
         self._progress.files += 1
         self._progress.bytes += node.size
         if self._counter.keeps_links and node.links != 1 and node.inode and node.type != DIRECTORY:
-            totals.linked.append(_Link(node.inode, node.device_id, node.size))
+            totals.add_link(_Link(node.inode, node.device_id, node.size))
             totals.linked_bytes += node.size
         self._counter.node(event, node)
         known = self._find(node) if node.type == DIRECTORY and not event.entered else None
