@@ -45,24 +45,24 @@ def command(
     choice = PackChoice() if read_data else parse_subset(read_data_subset)
     wanted = make_filter(app.settings.environment, host, tag, path)
     mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
-    output = _Output(app)
+    output = Output(app)
     with _temporary_cache(app, with_cache=with_cache) as cache_base:
         if mode is not LockMode.NONE:
             app.terminal.note("create exclusive lock for repository")
         with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
             check = Check(session.repository, app.terminal, output.found)
-            whole = _run(app, session, check, wanted, list(snapshot_id), choice, output, check_unused=check_unused)
+            whole = run_steps(app, session, check, wanted, list(snapshot_id), choice, output, check_unused=check_unused)
     output.finish(check, whole=whole)
 
 
-def _run(
+def run_steps(
     app: App,
     session: Session,
     check: Check,
     wanted: SnapshotFilter,
     names: list[str],
     choice: PackChoice | None,
-    output: "_Output",
+    output: "Output",
     *,
     check_unused: bool,
 ) -> bool:
@@ -150,7 +150,7 @@ def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Output:
+class Output:
     """Prints findings as restic does, and counts unreadable snapshots; a Reporter for those."""
 
     def __init__(self, app: App) -> None:

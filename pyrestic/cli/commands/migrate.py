@@ -1,0 +1,110 @@
+"""pyrestic migrate: list or apply what changes a repository as a whole."""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.check import Output, run_steps
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.errors import PyresticError
+from pyrestic.operations.check import Check
+from pyrestic.operations.migrate import MIGRATIONS, Migration
+from pyrestic.repository.snapshots import SnapshotFilter
+
+
+@define("migrate", "List the migrations that can be applied, or apply some.")
+@click.option("-f", "--force", is_flag=True, help="apply a migration though it seems to be applied already")
+@click.argument("name", nargs=-1)
+def command(app: App, name: tuple[str, ...], *, force: bool) -> None:
+    """Apply the named migrations, or list all."""
+    # Integrity is looked at before a migration, and a cache could hide damage.
+    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE, cache_base="" if name else None) as session:
+        found = _apply_all(app, session, name, force=force) if name else _list(app, session)
+    if app.settings.json:
+        app.terminal.print_json({"message_type": "summary", **found})
+
+
+def _list(app: App, session: Session) -> dict[str, Any]:
+    app.terminal.note("available migrations:")
+    available = [one for one in MIGRATIONS if not one.refusal(session.repository)]
+    for one in available:
+        app.terminal.note(f"  {one.name}\t{one.description}")
+    if not available:
+        app.terminal.note("no migrations found")
+    return {"available": [{"name": one.name, "description": one.description} for one in available]}
+
+
+def _apply_all(app: App, session: Session, names: tuple[str, ...], *, force: bool) -> dict[str, Any]:
+    applied = []
+    failure: PyresticError | None = None
+    for name in names:
+        one = next((one for one in MIGRATIONS if one.name == name), None)
+        if one is None:
+            app.terminal.complain(f"unknown migration {name}")
+            continue
+        try:
+            if _apply(app, session, one, force=force):
+                applied.append(name)
+        except _FailedError as error:
+            failure = failure or error.cause
+    if failure is not None:
+        raise failure
+    return {"applied": applied}
+
+
+class _FailedError(PyresticError):
+    """A migration failed; others may be applied all the same."""
+
+    def __init__(self, cause: PyresticError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _apply(app: App, session: Session, one: Migration, *, force: bool) -> bool:
+    """Apply a migration unless it refuses; raise _FailedError if that fails, other errors if the check does."""
+    terminal, repository = app.terminal, session.repository
+    reason = one.refusal(repository)
+    if reason and not force:
+        terminal.complain(
+            f"migration {one.name} cannot be applied: {reason}\n"
+            "If you want to apply this migration anyway, re-run with option --force"
+        )
+        return False
+    if reason:
+        terminal.complain(f"check for migration {one.name} failed, continuing anyway")
+    terminal.note("checking repository integrity...")
+    _check(app, session)
+    terminal.note(f"applying migration {one.name}...")
+    folder = tempfile.mkdtemp(prefix="restic-migrate-upgrade-repo-v2-")
+
+    def keep(old: bytes) -> str:
+        path = os.path.join(folder, "config")
+        with open(path, "xb") as file:
+            file.write(old)
+            file.flush()
+            os.fsync(file.fileno())
+        return path
+
+    try:
+        session.ensure_locked()
+        one.apply(repository, keep)
+    except PyresticError as error:
+        terminal.complain(f"migration {one.name} failed: {error}")
+        if not os.listdir(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise _FailedError(error) from error
+    shutil.rmtree(folder, ignore_errors=True)
+    terminal.note(f"migration {one.name}: success")
+    return True
+
+
+def _check(app: App, session: Session) -> None:
+    """Raise DamageError if the repository is damaged."""
+    output = Output(app)
+    check = Check(session.repository, app.terminal, output.found)
+    whole = run_steps(app, session, check, SnapshotFilter(), [], None, output, check_unused=False)
+    output.finish(check, whole=whole)
