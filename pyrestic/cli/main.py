@@ -45,6 +45,7 @@ COMMANDS = {
     "recover": "make a snapshot of what no snapshot refers to",
     "repair": "mend index, packs and snapshots",
     "restore": "give back the files of a snapshot",
+    "rewrite": "write snapshots anew without some files",
     "snapshots": "list snapshots",
     "stats": "count what snapshots hold",
     "tag": "change the tags of snapshots",

@@ -1,0 +1,94 @@
+"""pyrestic rewrite: snapshots anew, without some files or with other metadata."""
+
+import re
+from typing import Any
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.replacing import replace_summary, snapshots_in_order
+from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.times import parse_moment
+from pyrestic.errors import UsageError
+from pyrestic.localfs.patterns import PatternList
+from pyrestic.localfs.select import Patterns
+from pyrestic.localfs.textfile import read_patterns
+from pyrestic.operations.backup import format_local_time
+from pyrestic.operations.replace_snapshot import ReplaceOptions
+from pyrestic.operations.rewrite import TAG, Changes, rewrite
+
+Flags = dict[str, Any]
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII)
+
+
+@define("rewrite", "Write snapshots anew without some files or with other metadata.")
+@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
+@click.option("-e", "--exclude", multiple=True, help="leave out what matches this pattern")
+@click.option("--exclude-file", multiple=True, help="file with patterns to leave out")
+@click.option("--forget", is_flag=True, help="remove the old snapshots when the new ones are there")
+@click.option("--iexclude", multiple=True, help="like --exclude, upper and lower case alike")
+@click.option("--iexclude-file", multiple=True, help="like --exclude-file, upper and lower case alike")
+@click.option("--iinclude", multiple=True, help="like --include, upper and lower case alike")
+@click.option("--iinclude-file", multiple=True, help="like --include-file, upper and lower case alike")
+@click.option("-i", "--include", multiple=True, help="keep only what matches this pattern")
+@click.option("--include-file", multiple=True, help="file with patterns of what to keep")
+@click.option("--new-host", default="", help="give the snapshots this host")
+@click.option("--new-time", default="", help="give the snapshots this time, such as 2012-11-01 22:08:41")
+@click.option("-s", "--snapshot-summary", is_flag=True, help="add a summary where there is none")
+@snapshot_filter
+@click.argument("snapshot_id", nargs=-1)
+def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+    """Rewrite the snapshots that change by it."""
+    _check(flags)
+    terminal = app.terminal
+    dry_run, forget = flags["dry_run"], flags["forget"]
+    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
+    options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget, keep_empty=_given(flags, "include"))
+    mode = LockMode.EXCLUSIVE if forget else LockMode.APPEND
+    if forget:
+        terminal.note("create exclusive lock for repository")
+    with opened(
+        app.settings, terminal, LockMode.NONE if dry_run else mode, load_index=True, dry_run=dry_run
+    ) as session:
+        repository = session.repository
+        found = snapshots_in_order(repository, list(snapshot_id), wanted, terminal)
+        result = rewrite(repository, found, lambda: _make_changes(app, flags), options, terminal, session.ensure_locked)
+    if app.settings.json:
+        terminal.print_json(replace_summary(result, dry_run=dry_run))
+
+
+def _given(flags: Flags, family: str) -> bool:
+    """Tell whether any flag of a family of patterns is given."""
+    return any(flags[name] for name in (family, f"i{family}", f"{family}_file", f"i{family}_file"))
+
+
+def _check(flags: Flags) -> None:
+    excludes, includes = _given(flags, "exclude"), _given(flags, "include")
+    if not (flags["snapshot_summary"] or excludes or includes or flags["new_host"] or flags["new_time"]):
+        raise UsageError("Nothing to do: no excludes/includes provided and no new metadata provided")
+    if excludes and includes:
+        raise UsageError("exclude and include patterns are mutually exclusive")
+
+
+def _make_changes(app: App, flags: Flags) -> Changes:
+    excludes, includes = _patterns(app, flags, "exclude"), _patterns(app, flags, "include")
+    return Changes(excludes, includes, flags["snapshot_summary"], flags["new_host"], _parse_time(flags["new_time"]))
+
+
+def _parse_time(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        if _TIME.fullmatch(text) is None:
+            raise UsageError(f'cannot parse "{text}"')
+        return format_local_time(parse_moment(text))
+    except UsageError as error:
+        raise UsageError(f'error in time option: parsing time "{text}" as "2006-01-02 15:04:05": {error}') from error
+
+
+def _patterns(app: App, flags: Flags, family: str) -> list[PatternList]:
+    environment = app.settings.environment
+    exact = [*flags[family], *read_patterns(flags[f"{family}_file"], environment)]
+    any_case = [*flags[f"i{family}"], *read_patterns(flags[f"i{family}_file"], environment)]
+    return Patterns(tuple(exact), tuple(any_case), family).lists()
