@@ -1,6 +1,5 @@
 """Walking through the trees of many snapshots in order, while their trees are fetched many at a time."""
 
-import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from itertools import islice
@@ -138,4 +137,4 @@ class _Frame:
 
 
 def _join(folder: Place, node: Node) -> bytes:
-    return posixpath.join(folder.location, node.raw_name)
+    return (b"" if folder.location == b"/" else folder.location) + b"/" + node.raw_name

@@ -110,11 +110,14 @@ class TreeCache:
             return
         roomy = 2 * self._waiting_bytes < self._ahead_bytes
         level = [now, *islice(upcoming, _WAITING if roomy else _NEXT)]
+        # What waits may be much, like the roots of all snapshots: half of the room is for what is below the first.
+        room = (self._ahead_bytes - self._waiting_bytes) // 2
         while level:
             missing = [tree for one in level for tree in trees_of(one) if not self._has(tree)][:_ROUND]
             if missing:
-                self._fetch(missing, max(self._ahead_bytes - self._waiting_bytes, 1))
-            if not roomy or self._waiting_bytes >= self._ahead_bytes:
+                self._fetch(missing, max(room, 1))
+            room = self._ahead_bytes - self._waiting_bytes
+            if not roomy or room <= 0:
                 return
             level = [each for one in level for each in below(one)]
 
