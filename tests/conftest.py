@@ -17,6 +17,11 @@ settings.register_profile(
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+# Backups record the folders above their sources too, and count those that changed. Every program on the machine touches
+# /tmp all the time, so that two runs could differ; this folder is left alone.
+if os.access("/var/tmp", os.W_OK):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
 # Processes that tests start find the package even where it is not installed.
 os.environ["PYTHONPATH"] = str(ROOT)
 

@@ -242,10 +242,13 @@ def _quieten() -> None:
     """Keep libfuse 3.12 and later from complaining of a value that it has chosen itself."""
     set_log = getattr(mfusepy._libfuse, "fuse_set_log_func", None)
     if set_log is not None:
-        set_log(_log)
+        set_log(_LOG)
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 def _log(level: int, text: bytes, values: int) -> None:  # noqa: ARG001 - the signature of libfuse
     if b"max threads" not in text:
         ctypes.CDLL(None).vdprintf(2, ctypes.c_char_p(text), ctypes.c_void_p(values))
+
+
+# Kept for as long as the module: libfuse calls it from C.
+_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_log)

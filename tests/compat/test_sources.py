@@ -1,7 +1,5 @@
 """Sources, however they are named, come together as the very tree that the real restic makes of them."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,8 +34,7 @@ CASES: list[list[str]] = [
 @pytest.mark.restic
 @pytest.mark.slow
 def test_any_combination_of_sources_gives_the_same_tree(pyrestic: Program, newest: Program, tmp_path: Path) -> None:
-    # The folders above belong to some of the trees, and other tests work in the usual place for temporary folders.
-    top = Path(tempfile.mkdtemp(prefix="pyrestic-sources-", dir="/var/tmp")) / "top"
+    top = tmp_path / "sources" / "top"
     for name in ("w/a/x/1", "w/a/2", "w/b/3", "w/4", "a/z/5", "6", "w/a-1/7"):
         path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,4 +54,3 @@ def test_any_combination_of_sources_gives_the_same_tree(pyrestic: Program, newes
         if results[0].code != 1:
             theirs, ours = newest.snapshots(repository)[-2:]
             assert (ours["tree"], ours["paths"]) == (theirs["tree"], theirs["paths"]), case
-    shutil.rmtree(top.parent)
