@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import usage
 from tests.support.b2 import b2
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 
@@ -43,3 +44,8 @@ def restic(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
     """Each release of the real restic in turn."""
     release: str = request.param
     return find_restic(release, tmp_path)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave what this process saw of commands and flags."""
+    usage.leave(os.environ.get("PYTEST_XDIST_WORKER", "main"))

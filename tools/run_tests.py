@@ -3,6 +3,7 @@
     python3 tools/run_tests.py             # all of it
     python3 tools/run_tests.py --quick     # without the slow tests
     python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
+    python3 tools/run_tests.py --write-compat  # all of it, and docs/compat.md written anew
 
 Makes `.venv`, installs the checkout with its extras and what the tests need, fetches the real restic of three Debian
 suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it
@@ -15,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from tools import install_restic  # noqa: E402 - the checkout is not installed yet
 
 VENV = ROOT / ".venv"
+COMPAT_TABLE = ROOT / "tools" / "compat_table.py"
 IN_CI = os.environ.get("CI", "") == "true"
 
 
@@ -89,7 +92,8 @@ def main() -> int:
     """Run all steps; return 0 if all succeeded."""
     arguments = sys.argv[1:]
     quick = "--quick" in arguments
-    arguments = [argument for argument in arguments if argument != "--quick"]
+    write_compat = "--write-compat" in arguments
+    arguments = [argument for argument in arguments if argument not in ("--quick", "--write-compat")]
     bin_folder = make_environment(VENV, ".[fast,mount,test]")
     results = {"tools": install_tools()}
     install_fuse()
@@ -102,7 +106,11 @@ def main() -> int:
     pytest = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *arguments]
     if quick:
         pytest += ["-m", "not slow"]
-    results["pytest"] = run("pytest", pytest)
+    with tempfile.TemporaryDirectory() as usage:
+        results["pytest"] = run("pytest", pytest, PYRESTIC_TEST_USAGE=usage)
+        if not arguments and not quick and all(results.values()):
+            check = [] if write_compat else ["--check"]
+            results["compat table"] = run("compat table", [bin_folder / "python", COMPAT_TABLE, usage, *check])
     failed = [name for name, good in results.items() if not good]
     print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
     return 1 if failed else 0

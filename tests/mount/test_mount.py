@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import usage
 from tests.support.restic import Program
 from tests.support.sourcetree import describe, difference, make_source
 
@@ -37,6 +38,7 @@ pytestmark = [pytest.mark.restic, pytest.mark.skipif(bool(why_not()), reason=why
 def mounted(program: Program, repository: Path, folder: Path, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Mount for the time of a with block; the process ends with it."""
     folder.mkdir(exist_ok=True)
+    usage.note(program.name, ["mount", *flags], {})
     command = [*program.command, "-r", str(repository), "mount", *flags, str(folder)]
     process = subprocess.Popen(
         command, env=program.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL

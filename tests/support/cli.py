@@ -15,6 +15,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.cli.main import main
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.repository.repository import Repository
+from tests.support import usage
 
 PASSWORD = "a test password"
 FAST = ScryptParams(16, 1, 1)
@@ -67,6 +68,7 @@ class Caller:
 
     def __call__(self, *arguments: str | Path, stdin: str = "", **environment: str | None) -> Outcome:
         """Run a command; a variable that is None is not set."""
+        usage.note(usage.OURS, arguments, environment)
         merged = self.environment | environment
         values = {name: value for name, value in merged.items() if value is not None}
         out, err = _Stream(), _Stream()

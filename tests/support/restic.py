@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support import usage
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELEASES = ("0.14", "0.18", "0.19")
 NEWEST = RELEASES[-1]
@@ -73,6 +75,7 @@ class Program:
         **environment: str,
     ) -> Result:
         """Run a command; fail unless it ends with `code` (None takes any)."""
+        usage.note(self.name, arguments, environment)
         words: list[str | bytes | Path] = [*self.command]
         if repository is not None:
             words += ["--repo", repository]

@@ -6,7 +6,7 @@ import click
 
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import long_snapshot_filter, make_filter
+from pyrestic.cli.filters import make_filter, snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UsageError
@@ -17,7 +17,7 @@ from pyrestic.vfs.view import View
 
 
 @define("mount", "Mount the repository.")
-@long_snapshot_filter
+@snapshot_filter
 @click.option("--allow-other", is_flag=True, help="let other users read it")
 @click.option("--no-default-permissions", is_flag=True, help="with --allow-other: let them read everything")
 @click.option("--owner-root", is_flag=True, help="show everything as owned by root")
@@ -30,7 +30,6 @@ def command(
     host: tuple[str, ...],
     tag: tuple[str, ...],
     path: tuple[str, ...],
-    hostname: tuple[str, ...],
     allow_other: bool,
     no_default_permissions: bool,
     owner_root: bool,
@@ -48,7 +47,7 @@ def command(
     folder = arguments[0]
     _check_folder(app, folder)
     options = MountOptions(owner_root, allow_other, not no_default_permissions)
-    wanted = make_filter(app.settings.environment, host + hostname, tag, path)
+    wanted = make_filter(app.settings.environment, host, tag, path)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
 
