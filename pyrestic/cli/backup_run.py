@@ -13,6 +13,7 @@ from pyrestic import __version__
 from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
+from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
@@ -133,6 +134,7 @@ class Backup:
                 with_atime=flags["with_atime"],
                 ignore_ctime=flags["ignore_ctime"],
                 ignore_inode=flags["ignore_inode"],
+                device_ids_for_links_alone=DEVICE_ID_FOR_HARDLINKS in self._app.settings.features,
                 read_concurrency=flags["read_concurrency"],
                 chunker_engine=chunker_engine(folder) if folder else None,
             ),

@@ -33,6 +33,8 @@ class ArchiveOptions:
     with_atime: bool = False
     ignore_ctime: bool = False
     ignore_inode: bool = False
+    device_ids_for_links_alone: bool = False
+    """Leave out the number of the device but for files with several hard links, which it takes to tell them apart."""
     read_concurrency: int = 2
     chunker_engine: Callable[[], FirstCut] | None = None
     """What gives the engine that cuts files, None for the usual one."""
@@ -56,6 +58,7 @@ class SourceReader:
         self.stopped = False
         self._saver = repository.saver
         self._with_atime = options.with_atime
+        self._device_ids_for_links_alone = options.device_ids_for_links_alone
         self._report = report
         self._progress = progress
 
@@ -64,7 +67,7 @@ class SourceReader:
 
         Of folders above the sources nobody expects that all attributes may be listed.
         """
-        return node_from_stat(
+        node = node_from_stat(
             path,
             name,
             status,
@@ -72,6 +75,9 @@ class SourceReader:
             report=self._metadata_error,
             ignore_denied_attributes=not is_source,
         )
+        if self._device_ids_for_links_alone and (node.links == 1 or stat.S_ISDIR(status.st_mode)):
+            node.device_id = 0
+        return node
 
     def error(self, path: bytes, verb: str, error: OSError | LocalFileError) -> None:
         """Report what is wrong with a file; `verb` says what was tried when the system refused."""

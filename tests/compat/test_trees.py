@@ -130,3 +130,19 @@ def test_every_character_is_quoted_as_the_newest_release_quotes_it(newest: Progr
     nodes = parse_tree(data)
     assert [node.raw_name for node in nodes] == sorted(names)
     assert [node.name for node in nodes] == [quote_name(name) for name in sorted(names)]
+
+
+def test_devices_are_kept_for_hard_links_alone_where_that_is_asked_for(
+    pyrestic: Program, newest: Program, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    make_source(source)
+    repository = make_quick_repository(tmp_path / "repository")
+    trees = []
+    for value in ("device-id-for-hardlinks", "device-id-for-hardlinks=false"):
+        for program in (newest, pyrestic):
+            program.run("backup", "--force", "source", repository=repository, cwd=tmp_path, RESTIC_FEATURES=value)
+            trees.append(newest.snapshots(repository)[-1]["tree"])
+    assert trees[0] == trees[1]
+    assert trees[2] == trees[3]
+    assert trees[0] != trees[2]
