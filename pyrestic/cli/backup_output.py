@@ -57,6 +57,11 @@ def _status(progress: BackupProgress, elapsed_seconds: float) -> Fields:
 
 
 def _status_text(progress: BackupProgress, elapsed_seconds: float) -> str:
+    current = sorted(os.fsdecode(path) for path in list(progress.current_files.values()))
+    return "\n".join([_counts_text(progress, elapsed_seconds), *current])
+
+
+def _counts_text(progress: BackupProgress, elapsed_seconds: float) -> str:
     head = f"[{format_duration(elapsed_seconds)}]"
     done = f"{progress.files_done} files {format_bytes(progress.done)}"
     if not progress.total_files:

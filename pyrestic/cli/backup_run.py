@@ -186,6 +186,9 @@ class Backup:
         if not name or b"/" in name:
             raise UsageError(f"{self._flags['stdin_filename']!r} is not a file name")
         read_into, finish = _open_stream(self._command)
+        self._progress.current_files[threading.get_ident()] = b"/" + name
+        if not self._flags["no_scan"]:
+            self._progress.total_files = 1
         return backup_stream(
             session.repository,
             name,

@@ -213,6 +213,8 @@ def run() -> NoReturn:
     gc.set_threshold(200_000, 20, 100)
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    # Who asks for progress while there is none to show must not end the program by it.
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     code = main()
     try:
         sys.stdout.flush()

@@ -60,7 +60,7 @@ def _item_json(item: ItemRestored) -> Fields:
     return {
         "message_type": "verbose_status",
         "action": item.action,
-        "item": item.location.decode("utf-8", "replace"),
+        "item": os.fsdecode(item.location),
         "size": item.size or 0,
     }
 

@@ -19,7 +19,7 @@ from pyrestic.report import Progress
 Fields = dict[str, Any]
 _MAX_FPS = 60.0
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_TERMINAL_FPS = 10.0
+_USUAL_FPS = 10.0
 
 
 def encode_json(value: object) -> str:
@@ -84,9 +84,7 @@ class Terminal:
             fps = 0.0
         if fps > 0:
             return 1 / min(fps, _MAX_FPS)
-        if self.json:
-            return 1 / _MAX_FPS
-        return 1 / _TERMINAL_FPS if self._is_terminal else 0.0
+        return 1 / _USUAL_FPS if self.json or self._is_terminal else 0.0
 
     def print(self, text: str = "") -> None:
         """Write a line of results to standard output."""
@@ -199,13 +197,17 @@ class _Display:
         return signal.signal(signal.SIGUSR1, self._on_signal)
 
     def _on_signal(self, _: int, __: FrameType | None) -> None:
-        if not self._visible():
-            return
-        if self._terminal.json:
-            self._print_json()
-        else:
-            self._terminal.print(self._text())
-            sys.stdout.flush()
+        # The signal may have come in the middle of a write to standard output, which must not be entered twice.
+        if self._visible():
+            threading.Thread(target=self._tell, name="signal", daemon=True).start()
+
+    def _tell(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            if self._terminal.json:
+                self._print_json()
+            else:
+                self._terminal.print(self._text())
+                sys.stdout.flush()
 
     def _run(self, interval_seconds: float) -> None:
         # Nobody may be left to read this; whoever prints results will notice.

@@ -59,11 +59,17 @@ class TargetWriter:
         self._root_descriptor = -1
 
     def open(self, *, create: bool = True) -> None:
-        """Open the target, made with its parents if it is missing. Links on the way to it are the user's choice."""
+        """Open the target. If it is missing it is made with its parents, or, without `create`, looked at as empty.
+
+        Links on the way to it are the user's choice.
+        """
         try:
             if create:
                 os.makedirs(self.root, _PRIVATE_FOLDER, exist_ok=True)
-            self._root_descriptor = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            there = create or os.path.lexists(self.root)
+            # Nothing can be found below a thing that is no folder.
+            path, kind = (self.root, os.O_DIRECTORY) if there else (os.devnull, 0)
+            self._root_descriptor = os.open(path, os.O_PATH | kind | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise self._failure(b"", "made or opened", error) from error
 

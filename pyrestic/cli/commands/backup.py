@@ -10,6 +10,7 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY
+from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import textfile
 
@@ -65,10 +66,13 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     flags["exclude"] += tuple(textfile.read_patterns(flags["exclude_file"], app.settings.environment))
     flags["iexclude"] += tuple(textfile.read_patterns(flags["iexclude_file"], app.settings.environment))
     # Imported by the first step that needs the repository, behind the derivation of the key.
-    from pyrestic.cli.backup_run import Backup
+    from pyrestic.cli.backup_run import INCOMPLETE, Backup
 
     backup = Backup(app, sources, targets, flags, _snapshot_time(flags["when"]))
-    return backup.run(complete=complete)
+    code = backup.run(complete=complete)
+    if code == INCOMPLETE:
+        exit_error(code, "Warning: at least one source file could not be read", as_json=app.settings.json)
+    return code
 
 
 def _check(app: App, sources: tuple[str, ...], flags: Flags) -> None:

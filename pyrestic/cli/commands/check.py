@@ -12,7 +12,7 @@ from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.errors import DamageError, UsageError
+from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
@@ -46,12 +46,17 @@ def command(
     wanted = make_filter(app.settings.environment, host, tag, path)
     mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
     output = Output(app)
-    with _temporary_cache(app, with_cache=with_cache) as cache_base:
-        if mode is not LockMode.NONE:
-            app.terminal.note("create exclusive lock for repository")
-        with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
-            check = Check(session.repository, app.terminal, output.found)
-            whole = run_steps(app, session, check, wanted, list(snapshot_id), choice, output, check_unused=check_unused)
+    try:
+        with _temporary_cache(app, with_cache=with_cache) as cache_base:
+            if mode is not LockMode.NONE:
+                app.terminal.note("create exclusive lock for repository")
+            with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
+                check = Check(session.repository, app.terminal, output.found)
+                names = list(snapshot_id)
+                whole = run_steps(app, session, check, wanted, names, choice, output, check_unused=check_unused)
+    except PyresticError:
+        output.fail()
+        raise
     output.finish(check, whole=whole)
 
 
@@ -214,21 +219,28 @@ class Output:
                 "This is non-critical, you can run `restic prune` to correct this."
             )
 
-    def finish(self, check: Check, *, whole: bool) -> None:
-        """Print what comes last; raise DamageError if errors were found."""
-        result = check.result
-        errors = result.error_count + self._snapshot_errors
-        broken = sorted({pack.hex() for pack in result.broken_packs})
+    def fail(self) -> None:
+        """Print what comes last in JSON, also where a check cannot begin or end."""
+        self._print_summary(1, [], False, False)
+
+    def _print_summary(self, errors: int, broken: list[str], repair_index: bool, prune: bool) -> None:
         if self._app.settings.json:
             self._terminal.print_json(
                 {
                     "message_type": "summary",
                     "num_errors": errors,
                     "broken_packs": broken or None,
-                    "suggest_repair_index": result.suggest_repair_index,
-                    "suggest_prune": result.suggest_prune,
+                    "suggest_repair_index": repair_index,
+                    "suggest_prune": prune,
                 }
             )
+
+    def finish(self, check: Check, *, whole: bool) -> None:
+        """Print what comes last; raise DamageError if errors were found."""
+        result = check.result
+        errors = result.error_count + self._snapshot_errors
+        broken = sorted({pack.hex() for pack in result.broken_packs})
+        self._print_summary(errors, broken, result.suggest_repair_index, result.suggest_prune)
         if not errors:
             self._terminal.note("no errors were found")
             return

@@ -84,6 +84,12 @@ def _add(session: Session, password: str, host: str, user: str) -> OpenedKey:
     )
 
 
+def _tell(app: App, text: str) -> None:
+    """Print a line, also with --json, as nothing else tells the new key."""
+    if not app.settings.quiet:
+        app.terminal.print(text)
+
+
 @define("add", "Add a key (password).")
 @click.option("--host", default="", help="host to note in the key")
 @click.option("--user", default="", help="user to note in the key")
@@ -94,7 +100,7 @@ def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insec
     with opened(app.settings, app.terminal, LockMode.APPEND) as session:
         password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
         key = _add(session, password, host, user)
-        app.terminal.note(f"saved new key with ID {key.id.hex()}")
+        _tell(app, f"saved new key with ID {key.id.hex()}")
 
 
 @define("remove", "Remove a key (password).")
@@ -124,7 +130,7 @@ def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_in
         session.ensure_locked()
         # The new key has been opened once already, so the old one may go.
         remove_key(session.repository.backend, session.repository.key_id, current=key.id)
-        app.terminal.note(f"saved new key as ID {key.id.hex()}")
+        _tell(app, f"saved new key as ID {key.id.hex()}")
 
 
 for subcommand in (key_list, key_add, key_remove, key_passwd):
