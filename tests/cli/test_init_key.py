@@ -143,6 +143,13 @@ def test_a_key_is_added_listed_and_removed(made: Caller, tmp_path: Path) -> None
     assert made("list", "keys", RESTIC_PASSWORD="second").code == 12
 
 
+def test_the_new_key_is_told_with_json_too_and_not_with_quiet(made: Caller, tmp_path: Path) -> None:
+    file = new_password(tmp_path, "second")
+    assert made("key", "add", "--json", "--new-password-file", file).out.startswith("saved new key with ID ")
+    assert made("key", "add", "--quiet", "--new-password-file", file).out == ""
+    assert made("key", "passwd", "--json", "--new-password-file", file).out.startswith("saved new key as ")
+
+
 def test_keys_are_listed_in_json(made: Caller) -> None:
     (key,) = made("key", "list", "--json").json
     assert list(key) == ["current", "id", "userName", "hostName", "created"]

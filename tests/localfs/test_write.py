@@ -417,6 +417,22 @@ def test_removing_tells_children_first_and_keeps_what_links_point_to(
     assert (outside / "file").exists()
 
 
+def test_a_missing_target_can_be_looked_at_and_stays_missing(tmp_path: Path) -> None:
+    writer = TargetWriter(bytes(tmp_path / "missing" / "target"))
+    writer.open(create=False)
+    assert [writer.names(b"/"), writer.names(b"/a"), writer.status(b"/a"), writer.open_to_read(b"/a/b")] == [
+        [],
+        [],
+        None,
+        None,
+    ]
+    writer.close()
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalFileError, match="could not be made or opened"):
+        TargetWriter(bytes(tmp_path / "file")).open(create=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_removing_a_link_or_a_file_removes_just_that(writer: TargetWriter, target: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (target / "link").symlink_to(tmp_path / "outside")
