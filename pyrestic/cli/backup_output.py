@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.cli.units import format_bytes, format_duration
+from pyrestic.cli.terminal import Fields, Terminal, encode_json
+from pyrestic.cli.units import format_bytes, format_duration, plain_number
 from pyrestic.format.gojson import parse_time
 from pyrestic.ids import short
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
@@ -41,7 +41,7 @@ def _status(progress: BackupProgress, elapsed_seconds: float) -> Fields:
         "seconds_remaining": _remaining_seconds(progress, elapsed_seconds),
     }
     fields |= {name: value for name, value in optional.items() if value}
-    fields["percent_done"] = share
+    fields["percent_done"] = plain_number(share)
     optional = {
         "total_files": progress.total_files,
         "files_done": progress.files_done,
@@ -50,7 +50,7 @@ def _status(progress: BackupProgress, elapsed_seconds: float) -> Fields:
         "error_count": progress.error_count,
     }
     fields |= {name: value for name, value in optional.items() if value}
-    current = sorted(path.decode("utf-8", "replace") for path in list(progress.current_files.values()))
+    current = sorted(os.fsdecode(path) for path in list(progress.current_files.values()))
     if current:
         fields["current_files"] = current
     return fields
@@ -94,6 +94,16 @@ def scan_finished(terminal: Terminal, progress: BackupProgress, seconds: float) 
     terminal.note(f"scan finished in {seconds:.3f}s: {progress.total_files} files, {size}", 2)
 
 
+def scan_failed(terminal: Terminal, path: str, verb: str, error: OSError) -> None:
+    """Tell what the scan could not read, as text only with -v: the backup itself will say it, too."""
+    message = f"{verb} {path}: {(error.strerror or str(error)).lower()}"
+    if terminal.json:
+        fields = {"message_type": "error", "error": {"message": message}, "during": "scan", "item": path}
+        terminal.complain(encode_json(fields))
+    elif terminal.verbosity >= 2:
+        terminal.complain(f"scan: {message}")
+
+
 def item_printer(terminal: Terminal) -> Callable[[ItemDone], None] | None:
     """Return what prints each item, None if nobody wants to see them."""
     if terminal.json:
@@ -106,7 +116,7 @@ def _item_json(item: ItemDone) -> Fields:
     return {
         "message_type": "verbose_status",
         "action": item.action,
-        "item": item.location.decode("utf-8", "replace"),
+        "item": os.fsdecode(item.location),
         "duration": 0 if unchanged else item.duration_seconds,
         "data_size": item.data_added,
         "data_size_in_repo": item.data_added_packed,
@@ -147,7 +157,7 @@ def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None
             "data_added_packed": summary.data_added_packed,
             "total_files_processed": summary.total_files_processed,
             "total_bytes_processed": summary.total_bytes_processed,
-            "total_duration": seconds,
+            "total_duration": plain_number(seconds),
             "backup_start": summary.backup_start,
             "backup_end": summary.backup_end,
         }

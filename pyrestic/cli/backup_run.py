@@ -173,7 +173,10 @@ class Backup:
         def found(totals: Totals) -> None:
             progress.total_files, progress.total_bytes = totals.files, totals.length
 
-        scan.measure(tree, self._selector.by_path, self._selector.by_status, found, stop.is_set)
+        def failed(path: bytes, verb: str, error: OSError) -> None:
+            output.scan_failed(self._terminal, os.fsdecode(path), verb, error)
+
+        scan.measure(tree, self._selector.by_path, self._selector.by_status, found, stop.is_set, failed)
         if not stop.is_set():
             progress.scan_finished = True
             progress.total = progress.total_bytes

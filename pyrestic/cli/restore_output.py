@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.cli.units import format_bytes, format_duration
+from pyrestic.cli.units import format_bytes, format_duration, plain_number
 from pyrestic.operations.restore import ItemRestored, RestoreProgress
 
 
@@ -22,7 +22,7 @@ def _fields(kind: str, progress: RestoreProgress, elapsed_seconds: float) -> Fie
     if int(elapsed_seconds):
         fields["seconds_elapsed"] = int(elapsed_seconds)
     if kind == "status":
-        fields["percent_done"] = progress.done / total if total else 0.0
+        fields["percent_done"] = plain_number(progress.done / total) if total else 0
     counts = {
         "total_files": progress.total_files + progress.files_skipped,
         "files_restored": progress.files_restored,

@@ -23,6 +23,11 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def plain_number(value: float) -> float:
+    """Return a number that JSON shows without a fraction if it has none, as Go writes it."""
+    return int(value) if value.is_integer() else value
+
+
 _MODE_LETTERS = "dalTLDpSugct?"
 
 

@@ -155,10 +155,11 @@ def measure(
     by_status: Callable[[bytes, os.stat_result], bool],
     found: Callable[[Totals], None],
     stopped: Callable[[], bool],
+    failed: Callable[[bytes, str, OSError], None] = lambda *_: None,
 ) -> None:
     """Count what a backup of the tree will see, telling `found` the totals so far at every folder and at the end.
 
-    Paths that cannot be read are passed over: the backup itself reports them.
+    Paths that cannot be read are passed over; `failed` is told the path and what could not be done.
     """
     files = directories = length = 0
     stack = [tree]
@@ -172,8 +173,10 @@ def measure(
         path, explicit = paths.pop()
         if not explicit and not by_path(path):
             continue
+        verb = "lstat"
         try:
             status = os.lstat(path)
+            verb = "open"
             if not explicit and not by_status(path, status):
                 continue
             if stat.S_ISREG(status.st_mode):
@@ -183,6 +186,6 @@ def measure(
                 paths.extend((os.path.join(path, name), False) for name in read_directory(path))
                 directories += 1
                 found(Totals(files, directories, length))
-        except OSError:
-            continue
+        except OSError as error:
+            failed(path, verb, error)
     found(Totals(files, directories, length))

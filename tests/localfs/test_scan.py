@@ -98,8 +98,14 @@ def test_measuring_passes_over_what_vanished_and_stops_on_request(here: Path) ->
     (here / "w" / "b" / "3").unlink()
     (here / "w" / "b").rmdir()
     told: list[Totals] = []
-    measure(tree, lambda _: True, lambda *_: True, told.append, lambda: False)
+    failed: list[tuple[bytes, str, str | None]] = []
+
+    def note(path: bytes, verb: str, error: OSError) -> None:
+        failed.append((path, verb, error.strerror))
+
+    measure(tree, lambda _: True, lambda *_: True, told.append, lambda: False, note)
     assert told[-1].files == 2
+    assert failed == [(b"b", "lstat", "No such file or directory")]
     measure(tree, lambda _: True, lambda *_: True, told.append, lambda: True)
     assert told[-1] == Totals(0, 0, 0)
 

@@ -10,7 +10,7 @@ from pyrestic.cli.filters import make_filter, snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
-from pyrestic.cli.units import format_bytes, format_duration, format_percent
+from pyrestic.cli.units import format_bytes, format_duration, format_percent, plain_number
 from pyrestic.errors import UsageError
 from pyrestic.operations.histogram import Histogram, blob_lengths, file_lengths
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
@@ -101,19 +101,14 @@ def _print(terminal: Terminal, mode: str, found: Statistics) -> None:
 def _json(found: Statistics) -> dict[str, Any]:
     fields = {
         "total_uncompressed_size": found.plain_bytes,
-        "compression_ratio": _number(found.compression_ratio),
-        "compression_progress": _number(found.compression_progress),
-        "compression_space_saving": _number(found.compression_space_saving),
+        "compression_ratio": plain_number(found.compression_ratio),
+        "compression_progress": plain_number(found.compression_progress),
+        "compression_space_saving": plain_number(found.compression_space_saving),
         "total_file_count": found.files,
         "total_blob_count": found.blobs,
     }
     given = {name: value for name, value in fields.items() if value}
     return {"total_size": found.bytes, **given, "snapshots_count": found.snapshots}
-
-
-def _number(value: float) -> float:
-    """Return a number that JSON shows without a fraction if it has none, as Go writes it."""
-    return int(value) if value.is_integer() else value
 
 
 def _print_histograms(terminal: Terminal, session: Session) -> None:
