@@ -1,6 +1,7 @@
 """pyrestic mount: the repository as folders and files."""
 
 import os
+import sys
 
 import click
 
@@ -60,12 +61,18 @@ def command(
                 "Use another terminal or tool to browse the contents of this folder.",
                 "When finished, quit with Ctrl-c here or umount the mountpoint.",
             ):
-                app.terminal.note(line)
+                _say(app, line)
 
-        app.terminal.note("Loading snapshots...")
+        _say(app, "Loading snapshots...")
         view = View(repository, load)
         filesystem = Filesystem(view, repository, app.terminal, options, ready)
         serve(filesystem, folder, f"restic:{repository.config.id[:10]}", options)
+
+
+def _say(app: App, text: str) -> None:
+    """Print what is printed even with --quiet and --json, at once: somebody may wait for it."""
+    app.terminal.print(text)
+    sys.stdout.flush()
 
 
 def _choose(app: App, repository: Repository, wanted: SnapshotFilter) -> list[StoredSnapshot]:
