@@ -192,6 +192,18 @@ def test_unmounting_from_outside_ends_the_program(pyrestic: Program, repository:
     assert f"Now serving the repository at {tmp_path / 'mnt'}" in said
 
 
+def test_it_says_when_it_is_ready_even_with_json_and_quiet(
+    pyrestic: Program, newest: Program, repository: Path, tmp_path: Path
+) -> None:
+    said = []
+    for program in (pyrestic, newest):
+        with mounted(program, repository, tmp_path / "mnt", "--json", "--quiet") as process:
+            assert process.stdout is not None
+            said.append([process.stdout.readline() for _ in range(4)])
+    assert said[0] == said[1]
+    assert said[0][1].decode() == f"Now serving the repository at {tmp_path / 'mnt'}\n"
+
+
 def test_owners_are_root_where_that_is_asked_for(pyrestic: Program, repository: Path, tmp_path: Path) -> None:
     with mounted(pyrestic, repository, tmp_path / "mnt", "--owner-root"):
         for path in (tmp_path / "mnt" / "ids", *(tmp_path / "mnt" / "ids").iterdir()):
