@@ -28,6 +28,7 @@ from tests.support.damage import find_file, flip
 from tests.support.json_reference import Found, read_reference
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD
+from tests.support.users import ordinary_user
 from tools.b2_server import B2Server
 
 pytestmark = pytest.mark.restic
@@ -182,12 +183,16 @@ READING = [
     "version",
     "snapshots --no-such-flag",
     "forget --keep-daily=7 --group-by= --dry-run --prune",
+    "restore {s1} --target=/dev/null/below",
+    "dump {s1} {source}/a.txt --target=/dev/null/below",
+    "generate --man /dev/null",
 ]
 CHANGING = [
     "backup -v --tag=x --exclude=y {source}",
     "backup --dry-run -vv --host=two {source}",
     "backup {source}/dir /proc/self/mem {source}/no-such-file",
     "backup {source}/no-such-file",
+    "backup --stdin-from-command /no/such/command",
     "forget --keep-last=1",
     "forget {s1}",
     "restore {s4} --target={out} -vv",
@@ -358,6 +363,27 @@ def check_states(terminal: Terminal, command: str, busy: Progress, idle: Progres
         state = terminal.status_fields(progress, 3.0 if progress is busy else 0.0)
         assert REFERENCE.check(command, state)[0] == []
         assert list(state) == [one.name for one in expected]
+
+
+def test_what_the_scan_and_the_backup_cannot_read_are_errors_and_the_exit_code_is_3() -> None:
+    with ordinary_user() as folder:
+        (folder / "source" / "shut").mkdir(parents=True, mode=0)
+        (folder / "source" / "shut").chmod(0)
+        make_quick_repository(folder / "repository")
+        call = Caller(folder)
+        outcome = call("backup", "--json", "--quiet", folder / "source")
+        verbose, plain = call("backup", "-v", folder / "source"), call("backup", folder / "source")
+    heard = Heard(OURS, "backup", "backup", outcome.code, stdout=outcome.out, stderr=outcome.err)
+    heard.read()
+    assert heard.wrong == []
+    errors = [value for value in heard.values if value["message_type"] == "error"]
+    assert sorted(error["during"] for error in errors) == ["archival", "scan"]
+    assert {error["item"] for error in errors} == {f"{folder}/source/shut"}
+    assert heard.values[-1]["code"] == outcome.code == verbose.code == plain.code == 3
+    denied = f"open {folder}/source/shut: permission denied"
+    last = "Warning: at least one source file could not be read"
+    assert sorted(verbose.err.splitlines()) == [last, f"error: {denied}", f"scan: {denied}"]
+    assert plain.err.splitlines() == [f"error: {denied}", last]
 
 
 TEXT = [
