@@ -57,10 +57,12 @@ class Backup:
         flags, terminal = self._flags, self._terminal
         output.attach(terminal, self._progress)
         mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
+        terminal.note("open repository", 2)
         with opened(
             self._app.settings, terminal, mode, dry_run=flags["dry_run"], meanwhile=_import_machinery
         ) as session:
             parent = None if flags["stdin"] else self._find_parent(session)
+            terminal.note("load index files", 2)
             session.repository.load_index(terminal)
             if session.interrupted_before:
                 from pyrestic.operations.salvage import salvage
@@ -95,21 +97,21 @@ class Backup:
         """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
         flags, terminal = self._flags, self._terminal
         found: StoredSnapshot | None = None
+        grouping: GroupBy = flags["group_by"]
+        wanted = SnapshotFilter(
+            hosts=(self._hostname,) if grouping.host else (),
+            tags=(tuple(self._tags),) if grouping.tags else (),
+            paths=tuple(self._paths) if grouping.paths and not self._streamed else (),
+            not_after_ns=self._time_ns,
+        )
         if flags["parent"] and not flags["force"]:
-            found, _ = find_snapshot(session.repository, flags["parent"], SnapshotFilter(), terminal)
+            found, _ = find_snapshot(session.repository, flags["parent"], wanted, terminal)
         elif not flags["force"]:
-            grouping: GroupBy = flags["group_by"]
-            wanted = SnapshotFilter(
-                hosts=(self._hostname,) if grouping.host else (),
-                tags=(tuple(self._tags),) if grouping.tags else (),
-                paths=tuple(self._paths) if grouping.paths else (),
-                not_after_ns=self._time_ns,
-            )
             found = find_latest(session.repository, wanted, terminal)
         if found is None:
-            terminal.note("no parent snapshot found, will read all files\n")
+            terminal.note("no parent snapshot found, will read all files")
         else:
-            terminal.note(f"using parent snapshot {short(found.id)}\n")
+            terminal.note(f"using parent snapshot {short(found.id)}")
         return found
 
     def _options(self) -> "BackupOptions":
@@ -148,7 +150,9 @@ class Backup:
         scanner = threading.Thread(target=self._scan, args=(tree, stop), name="scan", daemon=True)
         scans = not self._flags["no_scan"] and output.wants_totals(self._terminal)
         if scans:
+            self._announce("scan")
             scanner.start()
+        self._announce("backup")
         try:
             return backup(
                 session.repository,
@@ -165,6 +169,10 @@ class Backup:
             stop.set()
             if scans:
                 scanner.join()
+
+    def _announce(self, what: str) -> None:
+        named = self._paths if self._streamed else map(os.fsdecode, self._targets)
+        self._terminal.note(f"start {what} on [{' '.join(named)}]", 2)
 
     def _scan(self, tree: SourceTree, stop: threading.Event) -> None:
         started = time.monotonic()
@@ -185,16 +193,20 @@ class Backup:
     def _run_stream(self, session: Session, parent: StoredSnapshot | None) -> "BackupResult":
         from pyrestic.operations.backup import backup_stream
 
-        name = os.fsencode(self._flags["stdin_filename"]).strip(b"/")
-        if not name or b"/" in name:
-            raise UsageError(f"{self._flags['stdin_filename']!r} is not a file name")
+        location = self._paths[0]
+        if location == "/":
+            raise UsageError("failed to backup from stdin: invalid filename specified")
+        self._terminal.note("read data from stdin", 2)
         read_into, finish = _open_stream(self._command)
-        self._progress.current_files[threading.get_ident()] = b"/" + name
+        self._progress.current_files[threading.get_ident()] = os.fsencode(location)
         if not self._flags["no_scan"]:
+            self._announce("scan")
             self._progress.total_files = 1
+            output.scan_finished(self._terminal, self._progress, 0.0)
+        self._announce("backup")
         return backup_stream(
             session.repository,
-            name,
+            os.fsencode(location).strip(b"/").split(b"/"),
             read_into,
             self._options(),
             self._terminal,

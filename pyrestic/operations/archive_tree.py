@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
-from pyrestic.format.node import Node, same_time
+from pyrestic.format.node import DIRECTORY, FILE, Node, same_time
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
@@ -98,7 +98,7 @@ class TreeArchiver:
 
     def archive(self, source: SourceTree, parent_tree: ID | None) -> ID:
         """Save everything below source, return the ID of the root tree; raise PyresticError."""
-        root = _Directory(b"/", Node(name="", type="dir"), None, self._old_nodes("/", parent_tree))
+        root = _Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
         root.children = self._walk_sources(root, source)
         with self._workers():
             stack = [root]
@@ -111,16 +111,30 @@ class TreeArchiver:
                 self._finish_ready(wait=not stack or len(self._finished) > _UNFINISHED_DIRECTORIES)
         return self._root_id(root)
 
-    def archive_stream(self, name: bytes, node: Node, read_into: ReadInto) -> ID:
-        """Save a tree with one file whose content is a stream; raise OSError of the stream and PyresticError."""
-        root = _Directory(b"/", Node(name="", type="dir"), None, {}, nodes=[None])
+    def archive_stream(
+        self, path: list[bytes], node: Callable[[bytes, str], Node], read_into: ReadInto, parent_tree: ID | None
+    ) -> ID:
+        """Save a tree with one file whose content is a stream; raise OSError of the stream and PyresticError.
+
+        `path` names the folders above it and the file; `node` makes a node of a name and a type.
+        """
+        *above, name = path
+        root = directory = _Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
+        opened = [root]
+        for folder in above:
+            directory = self._open_directory(directory, folder, node(folder, DIRECTORY))
+            opened.append(directory)
         with self._workers():
             content = self._source.savers.own.save(read_into)
             if content.size:
-                self._finish_file(root, 0, name, None, FileRead(node, content), root.started)
+                read = FileRead(node(name, FILE), content)
+                directory.nodes.append(None)
+                self._finish_file(directory, 0, name, directory.old.get(read.node.name), read, directory.started)
             else:
-                self._source.error(b"/" + name, "", LocalFileError("no data was read, so the file is left out"))
-            self._finish_directory(root)
+                location = directory.child_location(name)
+                self._source.error(location, "", LocalFileError("no data was read, so the file is left out"))
+            for directory in reversed(opened):
+                self._finish_directory(directory)
         assert root.node.subtree is not None  # noqa: S101 - set when it was finished
         return parse_id(root.node.subtree)
 
@@ -213,7 +227,7 @@ class TreeArchiver:
     def _open_directory(self, directory: _Directory, name: bytes, node: Node) -> _Directory:
         location = directory.child_location(name)
         previous = directory.old.get(node.name)
-        subtree = previous.subtree if previous is not None and previous.type == "dir" else None
+        subtree = previous.subtree if previous is not None and previous.type == DIRECTORY else None
         old = self._old_nodes(os.fsdecode(location), parse_id(subtree) if subtree else None)
         directory.nodes.append(node)
         return _Directory(location, node, previous, old)
@@ -259,7 +273,7 @@ class TreeArchiver:
         """Compare type, size, mtime, ctime and inode; the stored texts of times differ when the zone did."""
         options = self._options
         return (
-            old.type == "file"
+            old.type == FILE
             and node.size == old.size
             and same_time(node.mtime, old.mtime)
             and (options.ignore_ctime or options.ignore_inode or same_time(node.ctime, old.ctime))

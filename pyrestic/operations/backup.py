@@ -1,12 +1,13 @@
 """Backup: sources in, a snapshot out."""
 
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyrestic.format import snapshot as snapshots
 from pyrestic.format.gojson import format_time, quote_name
-from pyrestic.format.node import FILE, Node
+from pyrestic.format.node import FILE, Node, mode_to_go
 from pyrestic.format.snapshot import Snapshot, Summary
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
@@ -72,14 +73,13 @@ def backup(
     """
     archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())
-    parent_tree = parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
-    tree = archiver.archive(source, parent_tree)
+    tree = archiver.archive(source, _tree_of(parent))
     return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
 
 
 def backup_stream(
     repository: Repository,
-    name: bytes,
+    path: list[bytes],
     read_into: ReadInto,
     options: BackupOptions,
     report: Reporter,
@@ -90,17 +90,27 @@ def backup_stream(
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
 ) -> BackupResult:
-    """Save a stream of unknown length as the one file of a snapshot.
+    """Save a stream of unknown length as the one file of a snapshot; `path` names the folders above it, then the file.
 
     `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
     """
     archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())
     when = format_local_time(options.time_ns)
-    node = Node(name=quote_name(name), type=FILE, mode=0o644, mtime=when, atime=when, ctime=when)
-    tree = archiver.archive_stream(name, node, read_into)
+
+    def node(name: bytes, kind: str) -> Node:
+        mode = 0o644 if kind == FILE else mode_to_go(stat.S_IFDIR | 0o755)
+        made = Node(name=quote_name(name), type=kind, mode=mode, mtime=when, atime=when, ctime=when)
+        made.uid, made.gid = options.uid, options.gid
+        return made
+
+    tree = archiver.archive_stream(path, node, read_into, _tree_of(parent))
     finish()
     return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+
+
+def _tree_of(parent: StoredSnapshot | None) -> ID | None:
+    return parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
 
 
 def _finish(

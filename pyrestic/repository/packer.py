@@ -8,6 +8,7 @@ Nothing is written to disk before a pack is whole.
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ OPEN_PACKS = 2
 # A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.
 _ROOM_FOR_ONE_BLOB = MAX_LENGTH + (MAX_LENGTH >> 8) + 1024
 _ROOM_FOR_HEADER = 1024
+_PATIENCE_SECONDS = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -52,18 +54,25 @@ class Room:
 
 
 class BufferPool:
-    """Buffers of packs, used again and again; fresh megabytes cost page faults. `get` blocks when all are in use."""
+    """Buffers of packs, used again and again; fresh megabytes cost page faults. `get` blocks when all are in use.
 
-    def __init__(self, count: int, pack_length: int) -> None:
+    Whoever wants one more while a pack is being stored waits a moment first: where places are quick its buffer comes
+    back within it, and most runs never take the memory of all. `is_storing` tells whether a pack is being stored.
+    """
+
+    def __init__(self, count: int, pack_length: int, is_storing: Callable[[], bool] = bool) -> None:
         self._free: list[memoryview] = []
         self._left = count
         self._length = pack_length + _ROOM_FOR_ONE_BLOB + _ROOM_FOR_HEADER
+        self._is_storing = is_storing
         self._changed = threading.Condition()
         self._broken = False
 
     def get(self, minimum_bytes: int) -> memoryview:
         """Return a buffer of at least minimum_bytes; wait until one is given back if all are in use."""
         with self._changed:
+            if self._is_storing():
+                self._changed.wait_for(self._may_go_on, _PATIENCE_SECONDS)
             while not self._free and self._left <= 0 and not self._broken:
                 self._changed.wait()
             if self._free:
@@ -72,6 +81,9 @@ class BufferPool:
                 self._left -= 1
                 buffer = _new_buffer(self._length)
         return buffer if len(buffer) >= minimum_bytes else _new_buffer(minimum_bytes)
+
+    def _may_go_on(self) -> bool:
+        return bool(self._free) or self._broken
 
     def put(self, buffer: memoryview) -> None:
         """Give a buffer back."""

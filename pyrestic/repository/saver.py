@@ -103,11 +103,11 @@ class Saver:
         self._index_writer = index_writer
         self._verify = verify
         self._pending: dict[tuple[int, ID], object] = {}
-        self._pool = BufferPool(OPEN_PACKS + 1 + backend.connections, pack_length)
+        self._running: set[Future[None]] = set()
+        self._pool = BufferPool(OPEN_PACKS + 1 + backend.connections, pack_length, lambda: bool(self._running))
         self._packers = {kind: Packer(kind, pack_length, self._pool) for kind in BlobType}
         self._workers = ThreadPoolExecutor(os.cpu_count() or 1, "save")
         self._uploads = ThreadPoolExecutor(backend.connections, "upload")
-        self._running: set[Future[None]] = set()
         self._failure: BaseException | None = None
 
     def save(

@@ -10,6 +10,7 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY
+from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import textfile
@@ -24,7 +25,6 @@ Flags = dict[str, Any]
 @click.option("--exclude-file", multiple=True, help="file with patterns to leave out")
 @click.option("--exclude-if-present", multiple=True, help="NAME[:HEADER]: leave out folders that hold such a file")
 @click.option("--exclude-larger-than", default="", help="leave out files above this size, such as 500M")
-@click.option("--exclude-cloud-files", is_flag=True, hidden=True)
 @click.option("--files-from", multiple=True, help="file with sources, patterns allowed")
 @click.option("--files-from-raw", multiple=True, help="file with sources, each ended by a zero byte")
 @click.option("--files-from-verbatim", multiple=True, help="file with sources, a line each")
@@ -45,14 +45,13 @@ Flags = dict[str, Any]
 @click.option("--no-scan", is_flag=True, help="do not count beforehand what there is")
 @click.option("-x", "--one-file-system", is_flag=True, help="stay on the file systems of the sources")
 @click.option("--parent", default="", help="snapshot to compare with")
-@click.option("--read-concurrency", type=click.IntRange(min=0), default=None, help="files to read at once (2)")
+@click.option("--read-concurrency", type=NATURAL, default=None, help="files to read at once (2)")
 @click.option("--skip-if-unchanged", is_flag=True, help="make no snapshot if nothing changed")
 @click.option("--stdin", is_flag=True, help="store standard input as a file")
 @click.option("--stdin-filename", default="stdin", help="name of that file")
 @click.option("--stdin-from-command", is_flag=True, help="store what the command given as arguments prints")
 @click.option("--tag", multiple=True, help="tags of the snapshot: tag[,tag…]")
 @click.option("--time", "when", default="", help="time of the snapshot, such as 2012-11-01 22:08:41")
-@click.option("--use-fs-snapshot", is_flag=True, hidden=True)
 @click.option("--with-atime", is_flag=True, help="store access times")
 @click.argument("sources", nargs=-1, type=click.Path())
 def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401 - flags of many kinds
