@@ -149,8 +149,8 @@ def test_any_version_comes_back_with_few_descriptors_at_the_cost_of_its_own_leng
     restored, done = restore(history.repository, version.snapshot, LOCATION, tmp_path, "--no-cache")
     assert restored.stat().st_size == version.length
     assert digest(restored) == version.sha256
-    # The restore of a single snapshot reads the same program, of packs what its blobs take, and a shorter index. What lies
-    # between two wanted blobs of a pack is read over if it is short.
+    # The restore of a single snapshot reads the same program, of packs what its blobs take, and a shorter index. What
+    # lies between two wanted blobs of a pack is read over if it is short.
     longer = stored(history.repository, version.snapshot, FOLDER).length - stored(alone.repository, "latest", "").length
     indexes = sum(path.stat().st_size for path in (history.repository / "index").iterdir())
     assert done.bytes_read - alone.restore.bytes_read < longer + indexes + version.length // 8
