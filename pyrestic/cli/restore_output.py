@@ -24,11 +24,11 @@ def _fields(kind: str, progress: RestoreProgress, elapsed_seconds: float) -> Fie
     if kind == "status":
         fields["percent_done"] = plain_number(progress.done / total) if total else 0
     counts = {
-        "total_files": progress.total_files + progress.files_skipped,
+        "total_files": progress.total_files,
         "files_restored": progress.files_restored,
         "files_skipped": progress.files_skipped,
         "files_deleted": progress.files_deleted,
-        "total_bytes": total + progress.bytes_skipped,
+        "total_bytes": total,
         "bytes_restored": progress.done,
         "bytes_skipped": progress.bytes_skipped,
     }
@@ -88,4 +88,4 @@ def finish(terminal: Terminal, progress: RestoreProgress, seconds: float) -> Non
         text += f", skipped {progress.files_skipped} files/dirs {format_bytes(progress.bytes_skipped)}"
     if progress.files_deleted:
         text += f", deleted {progress.files_deleted} files/dirs"
-    terminal.note(text)
+    terminal.print(text)

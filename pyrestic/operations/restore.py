@@ -43,7 +43,10 @@ class RestoreOptions:
 
 
 class ItemRestored(NamedTuple):
-    """Something that was done: action is restored, updated, unchanged or deleted; size in bytes, None for non-files."""
+    """Something that was done: action is restored, updated, unchanged or deleted; size in bytes, None for non-files.
+
+    `location` is the place in the snapshot; for what was deleted, the path in the target.
+    """
 
     action: str
     location: bytes
@@ -261,7 +264,6 @@ class Restorer:
 
     def _link(self, later: _Later, first: bytes) -> None:
         if not self._may_overwrite(later.location, later.node):
-            self._progress.total_files -= 1
             self._skip(later.location, 0)
             return
         if not self._options.dry_run:
@@ -271,7 +273,6 @@ class Restorer:
 
     def _other(self, later: _Later) -> None:
         if not self._may_overwrite(later.location, later.node):
-            self._progress.total_files -= 1
             self._skip(later.location, 0)
             return
         if not self._options.dry_run:
@@ -295,7 +296,7 @@ class Restorer:
 
     def _deleted(self, location: bytes) -> None:
         self._progress.files_deleted += 1
-        self._tell("deleted", location, None)
+        self._tell("deleted", self._writer.path(location), None)
 
     # Telling
 

@@ -12,7 +12,7 @@ from tests.support.cli import Caller
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
 
 Message = dict[str, Any]
-_NOISE = re.compile(r"\[\d+:\d\d\]|in \d+:\d\d|\d+\.\d{3}s|\b[0-9a-f]{8}\b|[0-9.]+ [KMG]?i?B", re.ASCII)
+_NOISE = re.compile(r"\[\d+:\d\d\]|in \d+:\d\d|\d+(\.\d+)?m?s|\b[0-9a-f]{8}\b|[0-9.]+ [KMG]?i?B", re.ASCII)
 _UNSTEADY = (
     "time",
     "id",
@@ -67,7 +67,12 @@ class SideBySide:
 
     def words(self, line: str, program: str) -> list[str]:
         """Return the words of a line: `{name}` stands for a name, `{program}` for the program, a tab for a space."""
-        names = {**self.names, "program": program, "repository": str(self.copies()[program])}
+        names = {
+            **self.names,
+            "folder": str(self.folder),
+            "program": program,
+            "repository": str(self.copies()[program]),
+        }
         return ["" if word == "''" else word.format(**names).replace("\t", " ") for word in line.split(" ")]
 
     def run(self, line: str, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> tuple[Said, Said]:
@@ -95,7 +100,7 @@ class SideBySide:
         return self._said("restic", theirs.code, theirs.stdout, theirs.stderr), ours
 
     def _said(self, name: str, code: int, out: bytes, errors: bytes) -> Said:
-        text = out.decode("utf-8", "surrogateescape").replace(f"copy of {name}", "copy")
+        text = _anonymous(out.decode("utf-8", "surrogateescape"), name)
         messages = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         # A backup that is done before its scan says nothing of it.
         wanted = [
@@ -116,7 +121,11 @@ class SideBySide:
         )
 
     def _clean(self, line: str, name: str) -> str:
-        return _NOISE.sub("…", line.replace(f"copy of {name}", "copy"))
+        return _NOISE.sub("…", _anonymous(line, name))
+
+
+def _anonymous(text: str, name: str) -> str:
+    return text.replace(f"copy of {name}", "copy").replace(f"target-{name}", "target")
 
 
 def _bytes(text: str) -> bytes:
