@@ -4,24 +4,35 @@ A blob may lie in several packs; when one copy is damaged or its pack is gone, t
 wanted ranges of each pack are joined over gaps of up to 1 MiB (a request costs more than a little extra data) into
 requests of at most 32 MiB, and each request is decoded by the thread that made it, so memory is bounded by the number
 of threads.
+
+Where thousands of backups have left a small pack each, a walk through trees is thousands of small requests. To hand one
+to another thread takes as long as a disk at hand takes for it, so where requests prove to be that quick a thread is
+given several at once.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.backend.base import Backend
 from pyrestic.errors import BackendError, DamageError, MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, short
 from pyrestic.repository.codec import BlobCodec
-from pyrestic.repository.index import Index, PackedBlob
+
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.repository.index import Index, PackedBlob
 
 MAX_GAP = 1 << 20
 MAX_REQUEST = 32 << 20
 SMALL_BLOB = 64 << 10
+GROUP_REQUESTS = 16
+GROUP_BYTES = 1 << 20
+QUICK_SECONDS = 0.001
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
@@ -31,7 +42,7 @@ class PackRange(NamedTuple):
     """One request: bytes of a pack from the first blob to the end of the last, blobs in order of offset."""
 
     pack: ID
-    blobs: list[PackedBlob]
+    blobs: "list[PackedBlob]"
 
     @property
     def offset(self) -> int:
@@ -43,8 +54,13 @@ class PackRange(NamedTuple):
         """Bytes requested."""
         return self.blobs[-1].offset + self.blobs[-1].length - self.blobs[0].offset
 
+    @property
+    def has_small_blobs(self) -> bool:
+        """Its blobs are small on average."""
+        return self.length < SMALL_BLOB * len(self.blobs)
 
-def split_ranges(blobs: list[PackedBlob]) -> Iterator[PackRange]:
+
+def split_ranges(blobs: "list[PackedBlob]") -> Iterator[PackRange]:
     """Split the wanted blobs of one pack, in order of offset, into requests."""
     run: list[PackedBlob] = []
     for blob in blobs:
@@ -58,7 +74,7 @@ def split_ranges(blobs: list[PackedBlob]) -> Iterator[PackRange]:
         yield PackRange(run[0].pack, run)
 
 
-def plan(index: Index, handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
+def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
     """Return the requests that fetch each blob once, packs in order of first use; unknown blobs go to `fail`."""
     wanted: dict[ID, list[PackedBlob]] = {}
     for handle in dict.fromkeys(handles):
@@ -87,10 +103,12 @@ def missing_blob(handle: BlobHandle) -> MissingBlobError:
 class Loader:
     """Loads blobs of one repository; safe to use from any thread."""
 
-    def __init__(self, backend: Backend, codec: BlobCodec, index: Index) -> None:
+    def __init__(self, backend: Backend, codec: BlobCodec, index: "Index") -> None:
         self._backend = backend
         self._codec = codec
         self._index = index
+        self._quick = False
+        """The last small requests took less time than threads take for handing them over."""
 
     def load(self, handle: BlobHandle) -> bytes:
         """Return the verified plaintext of a blob from any pack that has it whole.
@@ -120,35 +138,56 @@ class Loader:
         stop = threading.Event()
         count = self._backend.connections
         with ThreadPoolExecutor(count, "load") as pool:
-            running: deque[tuple[PackRange, Future[bytes | None]]] = deque()
+            running: deque[tuple[list[PackRange], Future[list[bytes]]]] = deque()
             try:
-                for request in ranges:
+                for group in self._groups(ranges):
                     if len(running) == count:
-                        self._finish_range(*running.popleft(), deliver, fail, stop)
-                    if request.length < SMALL_BLOB * len(request.blobs):
-                        running.append((request, pool.submit(self._fetch, request)))
+                        self._finish(*running.popleft(), deliver, fail, stop)
+                    if group[0].has_small_blobs:
+                        running.append((group, pool.submit(self._fetch_group, group)))
                     else:
-                        running.append((request, pool.submit(self._load_range, request, deliver, fail, stop)))
+                        running.append((group, pool.submit(self._load_range, group[0], deliver, fail, stop)))
                 while running:
-                    self._finish_range(*running.popleft(), deliver, fail, stop)
+                    self._finish(*running.popleft(), deliver, fail, stop)
             finally:
                 stop.set()
 
-    def _finish_range(
+    def _groups(self, ranges: Iterable[PackRange]) -> Iterator[list[PackRange]]:
+        """Iterate what one thread gets at a time: one request, or several small ones if they are quick."""
+        group: list[PackRange] = []
+        length = 0
+        for request in ranges:
+            if group and not (request.has_small_blobs and length + request.length <= GROUP_BYTES):
+                yield group
+                group, length = [], 0
+            group.append(request)
+            length += request.length
+            if not (self._quick and request.has_small_blobs and len(group) < GROUP_REQUESTS):
+                yield group
+                group, length = [], 0
+        if group:
+            yield group
+
+    def _finish(
         self,
-        request: PackRange,
-        future: "Future[bytes | None]",
+        group: list[PackRange],
+        future: "Future[list[bytes]]",
         deliver: Deliver,
         fail: Fail,
         stop: threading.Event,
     ) -> None:
-        """Wait for a range; if its blobs are small it was only fetched, and they are decoded here.
+        """Wait for a group; if its blobs are small they were only fetched, and they are decoded here.
 
         Threads that handle small blobs side by side spend their time handing Python's lock to one another.
         """
-        data = future.result()
-        if data is not None:
+        for request, data in zip(group, future.result(), strict=False):
             self._decode_range(request, data, deliver, fail, stop)
+
+    def _fetch_group(self, group: list[PackRange]) -> list[bytes]:
+        started = time.monotonic()
+        fetched = [self._fetch(request) for request in group]
+        self._quick = time.monotonic() - started < QUICK_SECONDS * len(group)
+        return fetched
 
     def _fetch(self, request: PackRange) -> bytes:
         """Return the bytes of a range, none if the pack cannot give them."""
@@ -157,9 +196,11 @@ class Loader:
         except (BackendError, DamageError):
             return b""
 
-    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> None:
+    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> list[bytes]:
+        """Fetch and decode; nothing is left to do for who waits."""
         if not stop.is_set():
             self._decode_range(request, self._fetch(request), deliver, fail, stop)
+        return []
 
     def _decode_range(
         self, request: PackRange, fetched: bytes, deliver: Deliver, fail: Fail, stop: threading.Event
@@ -180,7 +221,7 @@ class Loader:
                     continue
             deliver(blob.handle, plain)
 
-    def _load_place(self, place: PackedBlob) -> bytes:
+    def _load_place(self, place: "PackedBlob") -> bytes:
         sealed = self._load_bytes(place.pack, place.type, place.offset, place.length)
         try:
             return self._codec.decode(place.type, place.id, sealed, place.plain_length)

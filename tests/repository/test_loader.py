@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.repository import loader
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
 from pyrestic.repository.repository import Repository
@@ -77,6 +78,34 @@ def flip(repository: Repository, place: PackedBlob) -> None:
     data = bytearray(repository.backend.load(handle))
     data[place.offset + 20] ^= 1
     repository.backend.save(handle, bytes(data))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1000.0], ids=["slow place", "quick place"])
+def test_many_small_packs_are_each_asked_for_once_whether_requests_are_quick_or_not(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "QUICK_SECONDS", seconds)
+    backend = RecordingBackend(MemoryBackend())
+    repository = make_repository(backend)
+    blobs: dict[BlobHandle, bytes] = {}
+    for number in range(100):
+        # Each in a pack of its own; some are long, some packs are gone.
+        blobs |= fill(repository, 1 + number % 2, 200_000 if number % 7 == 0 else 3000 + number)
+    gone = {blob.pack for blob in list(repository.index.blobs())[::9]}
+    for pack in gone:
+        backend.remove(Handle(FileType.PACK, pack.hex()))
+    lost = {blob.handle for blob in repository.index.blobs() if blob.pack in gone}
+    again = open_again(repository)
+    backend.calls.clear()
+    delivered: dict[BlobHandle, bytes] = {}
+    failed: list[BlobHandle] = []
+    again.loader.load_many(
+        plan(again.index, blobs, no_failure), delivered.__setitem__, lambda handle, _: failed.append(handle)
+    )
+    assert delivered == {handle: data for handle, data in blobs.items() if handle not in lost}
+    assert sorted(failed) == sorted(lost)
+    assert backend.count("load") == len(again.index.packs() - gone)
+    repository.close()
 
 
 @pytest.mark.parametrize("length", [3000, 200_000])
