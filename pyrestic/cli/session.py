@@ -132,7 +132,14 @@ def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Place]:
 
 
 def make_access(settings: Settings) -> Access:
-    """Return credentials, HTTP settings and limits for a backend."""
+    """Return credentials, HTTP settings and limits for a backend; raise UsageError for a certificate file that is not
+    there, though the place may not need it: so does restic.
+    """
+    for path in settings.cacert:
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"unable to load root certificates: {path} cannot be read")
+    if settings.tls_client_cert and not os.access(settings.tls_client_cert, os.R_OK):
+        raise UsageError(f"unable to load the client certificate: {settings.tls_client_cert} cannot be read")
     environment = settings.environment
     proxies = {
         scheme: environment.get(f"{scheme}_proxy", "") or environment.get(f"{scheme}_proxy".upper(), "")

@@ -61,16 +61,16 @@ class PackChoice:
 
     bucket: int = 0
     buckets: int = 0
-    percent: float = 100.0
+    percent: float | None = None
     limit_bytes: int | None = None
 
     def choose(self, packs: dict[ID, int]) -> dict[ID, int]:
         """Return the chosen of all packs with their lengths; shares and limits are drawn at random."""
         if self.buckets:
             return {pack: length for pack, length in packs.items() if pack[0] % self.buckets == self.bucket - 1}
-        if self.limit_bytes is None and self.percent >= 100:
+        if self.limit_bytes is None and (self.percent is None or self.percent >= 100):
             return packs
-        count = int(len(packs) * self.percent / 100)
+        count = int(len(packs) * (self.percent or 0) / 100)
         if self.limit_bytes is not None:
             total = sum(packs.values())
             count = int(len(packs) * min(1.0, self.limit_bytes / total)) if total else 0
@@ -172,14 +172,14 @@ class Check:
             if self._used is not None and blob.handle not in self._used:
                 self._found(Finding(Kind.UNUSED_BLOB, f"unused blob {blob.handle}"))
 
-    def choose(self, choice: PackChoice) -> dict[ID, int]:
-        """Return the packs to read with their lengths; with tracking only those that hold used blobs."""
+    def data_packs(self) -> dict[ID, int]:
+        """Return the packs that can be read, with their lengths; with tracking only those that hold used blobs."""
         packs = self._packs
         if self._used is not None:
             index = self._repository.index
             wanted = {place.pack for handle in self._used for place in index.find_all(handle)}
             packs = {pack: length for pack, length in packs.items() if pack in wanted}
-        return choice.choose(packs)
+        return packs
 
     def read(self, packs: dict[ID, int]) -> None:
         """Read packs whole and verify every byte."""

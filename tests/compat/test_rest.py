@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import http.server
 import random
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,8 @@ def test_user_and_password_come_from_the_url_or_the_environment_and_are_never_sh
         newest.run("-r", secret, "check")
         plain = server.url("somebody")
         given: dict[str, Any] = {"RESTIC_REST_USERNAME": "somebody", "RESTIC_REST_PASSWORD": "pa:ss/word"}
-        assert len(pyrestic.run("-r", plain, "snapshots", "--json", **given).json) == 1
+        for program in (pyrestic, newest):
+            assert len(program.run("-r", plain, "snapshots", "--json", **given).json) == 1
         refused = pyrestic.run("-r", plain, "snapshots", code=1, RESTIC_REST_PASSWORD="wrong", RESTIC_REST_USERNAME="x")
         assert b"does not accept user and password" in refused.stderr
         missing = pyrestic.run("-r", secret.replace("/somebody/", "/somebody/elsewhere/"), "snapshots", code=10)
@@ -140,7 +143,9 @@ def test_tls_with_a_given_authority_and_a_client_certificate(
         refused = pyrestic.run("-r", location, "snapshots", code=1)
         assert b"is not trusted" in refused.stderr
         assert b"--cacert" in refused.stderr
-        pyrestic.run("--insecure-tls", "-r", location, "snapshots")
+        for program in (pyrestic, newest):
+            program.run("--insecure-tls", "-r", location, "snapshots")
+            program.run("-r", location, "snapshots", RESTIC_CACERT=str(authority.file))
         absent = pyrestic.run("--cacert", tmp_path / "absent", "-r", location, "snapshots", code=1)
         assert b"unable to load root certificates" in absent.stderr
         client = authority.issue("a client")
@@ -171,6 +176,8 @@ def test_a_server_that_asks_for_a_client_certificate_gets_it(
         pyrestic.run("-r", location, "init", **shown)
         pyrestic.run("-r", location, "backup", source, **shown)
         newest.run("--cacert", authority.file, "--tls-client-cert", both, "-r", location, "check", "--read-data")
+        pyrestic.run("--cacert", authority.file, "--tls-client-cert", both, "-r", location, "check", "--read-data")
+        newest.run("-r", location, "snapshots", **shown)
         without = ("-r", location, "-o", "rest.deadline=1", "snapshots")
         refused = pyrestic.run(*without, code=1, RESTIC_CACERT=str(authority.file))
         assert b"Traceback" not in refused.stderr
@@ -205,3 +212,29 @@ def test_where_nothing_is_and_where_nobody_listens_one_sentence_says_so(
     refused = pyrestic.run("-o", "rest.deadline=1", "-r", server.url("x"), "snapshots", code=1)
     assert b"refuses connections" in refused.stderr
     assert b"Traceback" not in refused.stderr
+
+
+def test_the_user_agent_is_what_one_says(pyrestic: Program, newest: Program) -> None:
+    heard: list[str] = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            heard.append(self.headers["User-Agent"])
+            self.send_error(404)
+
+        do_GET = do_HEAD  # noqa: N815 - the name that the base class looks for
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        location = f"rest:http://127.0.0.1:{server.server_port}/"
+        for program in (pyrestic, newest):
+            program.run("-r", location, "--http-user-agent", "my own/1", "snapshots", code=10)
+            assert set(heard) == {"my own/1"}
+            heard.clear()
+            program.run("-r", location, "snapshots", code=10, RESTIC_HTTP_USER_AGENT="of the environment")
+            assert set(heard) == {"of the environment"}
+            heard.clear()
+        server.shutdown()

@@ -173,7 +173,7 @@ def test_the_same_line_restores_the_same(side: SideBySide, line: str) -> None:
     targets = {name: side.folder / f"target-{name}" for name in ("restic", "pyrestic")}
     for target in targets.values():
         prepare(target)
-    theirs, ours = side.run(f"{line} --target={{folder}}/target-{{program}}")
+    theirs, ours = side.run(f"{line} --target={{folder}}/target-{{program}}", reading=True)
     assert ours.code == theirs.code, ours.errors
     assert describe(targets["pyrestic"]) == describe(targets["restic"])
     assert ours.messages == theirs.messages

@@ -155,7 +155,8 @@ def test_the_script_for_bash_completes_commands_and_flags(pyrestic: Program, tmp
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish", "powershell"])
-def test_the_other_shells_get_scripts_too(pyrestic: Program, shell: str) -> None:
+def test_the_other_shells_get_scripts_too(pyrestic: Program, newest: Program, shell: str) -> None:
+    assert "restic" in newest.run("generate", f"--{shell}-completion", "-").text
     text = pyrestic.run("generate", f"--{shell}-completion", "-").text
     assert "pyrestic" in text
     if shell == "powershell":

@@ -99,6 +99,11 @@ def test_the_folders_and_links_are_those_of_restics_mount(
         ("--path-template", "%u/by %h/%I", "--path-template", "plain/%t/%T"),
         ("--host", "one"),
         ("--tag", "a"),
+        ("--path", str(tmp_path / "source")),
+        ("--path", "/nowhere"),
+        ("--allow-other",),
+        ("--allow-other", "--no-default-permissions"),
+        ("--snapshot-template", "2006"),
     ):
         found = []
         for program in (pyrestic, newest):
@@ -204,11 +209,14 @@ def test_it_says_when_it_is_ready_even_with_json_and_quiet(
     assert said[0][1].decode() == f"Now serving the repository at {tmp_path / 'mnt'}\n"
 
 
-def test_owners_are_root_where_that_is_asked_for(pyrestic: Program, repository: Path, tmp_path: Path) -> None:
-    with mounted(pyrestic, repository, tmp_path / "mnt", "--owner-root"):
-        for path in (tmp_path / "mnt" / "ids", *(tmp_path / "mnt" / "ids").iterdir()):
-            assert (path.stat().st_uid, path.stat().st_gid) == (0, 0)
-            assert stat.S_ISDIR(path.stat().st_mode)
+def test_owners_are_root_where_that_is_asked_for(
+    pyrestic: Program, newest: Program, repository: Path, tmp_path: Path
+) -> None:
+    for program in (pyrestic, newest):
+        with mounted(program, repository, tmp_path / "mnt", "--owner-root"):
+            for path in (tmp_path / "mnt" / "ids", *(tmp_path / "mnt" / "ids").iterdir()):
+                assert (path.stat().st_uid, path.stat().st_gid) == (0, 0)
+                assert stat.S_ISDIR(path.stat().st_mode)
 
 
 @pytest.mark.parametrize("case", ["absent", "file", "nothing", "template", "empty template", "repository", "inside"])

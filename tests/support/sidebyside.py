@@ -75,13 +75,22 @@ class SideBySide:
         }
         return ["" if word == "''" else word.format(**names).replace("\t", " ") for word in line.split(" ")]
 
-    def run(self, line: str, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> tuple[Said, Said]:
-        """Run a line with both; return what restic said and what ours said."""
+    def run(
+        self, line: str, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None, reading: bool = False
+    ) -> tuple[Said, Said]:
+        """Run a line with both; return what restic said and what ours said.
+
+        A line that is only `reading` needs no copies, and goes without the lock, which takes a while.
+        """
         settings: dict[str, Any] = {"TZ": "Europe/Berlin", **(environment or {})}
-        for copy in self.copies().values():
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(self.repository, copy)
-        copies = self.copies()
+        if reading:
+            line += " --no-lock"
+            copies = dict.fromkeys(self.copies(), self.repository)
+        else:
+            copies = self.copies()
+            for copy in copies.values():
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(self.repository, copy)
         theirs = self.theirs.run(
             *self.words(line, "restic"), repository=copies["restic"], code=None, cwd=self.cwd, stdin=stdin, **settings
         )
@@ -91,25 +100,25 @@ class SideBySide:
             done = self.process.run(
                 *words, repository=copies["pyrestic"], code=None, cwd=self.cwd, stdin=stdin, **settings
             )
-            ours = self._said("pyrestic", done.code, done.stdout, done.stderr)
+            ours = self._said("pyrestic", done.code, done.stdout, done.stderr, reading=reading)
         else:
             self.ours.cwd = self.cwd
             places: dict[str, Any] = {"RESTIC_REPOSITORY": None, "RESTIC_PASSWORD": PASSWORD, **settings}
             called = self.ours("--repo", copies["pyrestic"], *words, **places)
-            ours = self._said("pyrestic", called.code, _bytes(called.out), _bytes(called.err))
-        return self._said("restic", theirs.code, theirs.stdout, theirs.stderr), ours
+            ours = self._said("pyrestic", called.code, _bytes(called.out), _bytes(called.err), reading=reading)
+        return self._said("restic", theirs.code, theirs.stdout, theirs.stderr, reading=reading), ours
 
-    def _said(self, name: str, code: int, out: bytes, errors: bytes) -> Said:
+    def _said(self, name: str, code: int, out: bytes, errors: bytes, *, reading: bool) -> Said:
         text = _anonymous(out.decode("utf-8", "surrogateescape"), name)
-        messages = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        messages = [json.loads(line) for line in text.splitlines() if line.startswith('{"')]
         # A backup that is done before its scan says nothing of it.
         wanted = [
             steady(one)
             for one in messages
             if one.get("message_type") != "status" and one.get("action") != "scan_finished"
         ]
-        lines = [self._clean(line, name) for line in text.splitlines() if not line.startswith(("{", "scan finished"))]
-        snapshots = self.theirs.run("snapshots", "--json", "--no-lock", repository=self.copies()[name]).json or []
+        lines = [self._clean(line, name) for line in text.splitlines() if not line.startswith(('{"', "scan finished"))]
+        snapshots = [] if reading else self.theirs.snapshots(self.copies()[name])
         newest = max(snapshots, key=lambda one: str(one["time"]), default=None)
         return Said(
             code,

@@ -17,6 +17,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
+_MOST_GROUPS = 256
 _DAMAGED = "repository contains errors"
 
 
@@ -87,9 +88,10 @@ def run_steps(
     if check_unused:
         check.unused()
     if choice is not None:
-        packs = check.choose(choice)
-        terminal.note(_describe(choice, packs, "filtered " if filtered else ""))
-        check.read(packs)
+        packs = check.data_packs()
+        chosen = choice.choose(packs)
+        terminal.note(_describe(choice, packs, chosen, "filtered " if filtered else ""))
+        check.read(chosen)
     return True
 
 
@@ -97,14 +99,19 @@ def parse_subset(text: str) -> PackChoice | None:
     """Return what --read-data-subset asks for, None for nothing; raise UsageError."""
     if not text:
         return None
+    flag = "check flag --read-data-subset"
     bad = UsageError(
-        f"check flag --read-data-subset={text} has invalid value, please see documentation:"
-        " it is N/M with 1 <= N <= M <= 256, a share such as 2.5%, or a size such as 10G"
+        f"{flag} has invalid value, please see documentation",
+        hint="It is N/M with 1 <= N <= M <= 256, a share such as 2.5%, or a size such as 10G.",
     )
     number, slash, total = text.partition("/")
     if slash:
-        if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total) <= 256):
+        if not (number.isdigit() and total.isdigit()):
             raise bad
+        if not 1 <= int(number) <= int(total):
+            raise UsageError(f"{flag}=n/t values must be positive integers, and n <= t, e.g. --read-data-subset=1/2")
+        if int(total) > _MOST_GROUPS:
+            raise UsageError(f"{flag}=n/t t must be at most {_MOST_GROUPS}")
         return PackChoice(bucket=int(number), buckets=int(total))
     if text.endswith("%"):
         try:
@@ -112,23 +119,26 @@ def parse_subset(text: str) -> PackChoice | None:
         except ValueError:
             raise bad from None
         if not 0 < percent <= 100:
-            raise bad
+            raise UsageError(f"{flag}=x% x must be above 0.0% and at most 100.0%")
         return PackChoice(percent=percent)
     try:
         limit = parse_size(text)
     except UsageError:
         raise bad from None
     if limit <= 0:
-        raise bad
+        raise UsageError(f"{flag}=n n must be above 0")
     return PackChoice(limit_bytes=limit)
 
 
-def _describe(choice: PackChoice, packs: dict[ID, int], filtered: str) -> str:
+def _describe(choice: PackChoice, packs: dict[ID, int], chosen: dict[ID, int], filtered: str) -> str:
     if choice.buckets:
-        return f"read group #{choice.bucket} of {len(packs)} {filtered}data packs (in {choice.buckets} groups)"
+        group = f"read group #{choice.bucket} of {len(chosen)} {filtered}data packs"
+        return f"{group} (out of total {len(packs)} packs in {choice.buckets} groups"
     if choice.limit_bytes is not None:
-        return f"read {sum(packs.values())} bytes of {filtered}data packs"
-    if choice.percent < 100:
+        total = sum(packs.values())
+        limit = min(choice.limit_bytes, total)
+        return f"read {limit} bytes ({limit / total if total else 1:.1%}) of {filtered}data packs"
+    if choice.percent is not None:
         return f"read {choice.percent:.1f}% of {filtered}packfiles"
     return f"read all {filtered}data"
 
