@@ -72,29 +72,39 @@ def main() -> int:
     return 1 if missing else 0
 
 
-Proofs = dict[tuple[str, str], dict[str, int]]
-"""For a command and flag the tests that gave it to both programs, or to ours where restic has none, each with the
-number of commands and flags it gave in all: the fewer, the more it is about this one."""
+Proofs = dict[tuple[str, str], dict[str, tuple[bool, int]]]
+"""For a command and flag the tests that gave it to both programs, or to ours where restic has none. Each has a rank,
+the lower the better: whether it only ever ended with errors, and the number of commands and flags that it gave."""
 
 
 def find_proofs(uses: Iterable[Use]) -> tuple[Proofs, Proofs]:
     """Return the tests that used something with both programs, and those that used it with ours."""
-    by_test: defaultdict[str, dict[str, set[tuple[str, str]]]] = defaultdict(lambda: {OURS: set(), "restic": set()})
+    by_test: defaultdict[str, set[Use]] = defaultdict(set)
     for use in uses:
-        if not use.test:
-            continue
-        by_test[use.test][use.program].add((use.command, use.flag))
+        if use.test:
+            by_test[use.test].add(use)
     both: Proofs = defaultdict(dict)
     ours: Proofs = defaultdict(dict)
     global_names = {long_name(option) for option in _global_options()}
     for test, used in by_test.items():
-        for found, pairs in ((both, used[OURS] & used["restic"]), (ours, used[OURS])):
+        all_by, worked_by = (
+            {
+                is_ours: {(use.command, use.flag) for use in chosen if (use.program == OURS) is is_ours}
+                for is_ours in (True, False)
+            }
+            for chosen in (used, [use for use in used if use.worked])
+        )
+        for found, pairs, worked in (
+            (both, all_by[True] & all_by[False], worked_by[True] & worked_by[False]),
+            (ours, all_by[True], worked_by[True]),
+        ):
             for command, flag in pairs:
-                found[command, flag][test] = len(pairs)
+                rank = ((command, flag) not in worked, len(pairs))
+                found[command, flag][test] = rank
                 if flag in global_names:
-                    found[GLOBAL, flag][test] = len(pairs)
+                    found[GLOBAL, flag][test] = min(rank, found[GLOBAL, flag].get(test, rank))
                 if not command:
-                    found[VARIABLES, flag][test] = len(pairs)
+                    found[VARIABLES, flag][test] = rank
     return both, ours
 
 

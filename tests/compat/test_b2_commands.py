@@ -98,6 +98,7 @@ def test_every_command_says_what_it_asked_for_and_the_month_adds_it_up(
     assert "forecast" in text
     assert "Class C" in text
     offline = pyrestic.run("cost", "--offline", "--json").json
+    assert pyrestic.run("cost", "--offline", "--months", "0", "--json").json["months"] == []
     assert (offline["stored"], offline["forecast"]) == (None, None)
 
 

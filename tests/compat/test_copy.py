@@ -87,6 +87,14 @@ def test_what_is_refused_is_refused_alike(twins: Twins, line: str) -> None:
             {"RESTIC_FROM_REPOSITORY": "{source_repository}", "RESTIC_FROM_PASSWORD_COMMAND": "cat {folder}/password"},
         ),
         ("--from-repo {source_repository}", {"RESTIC_FROM_PASSWORD": "wrong"}),
+        (
+            "{short1}",
+            {
+                "RESTIC_FROM_REPOSITORY": "{source_repository}",
+                "RESTIC_FROM_PASSWORD": PASSWORD,
+                "RESTIC_FROM_KEY_HINT": "00",
+            },
+        ),
         ("--from-repo {source_repository} --from-insecure-no-password", {"RESTIC_FROM_PASSWORD": PASSWORD}),
     ],
 )
@@ -102,6 +110,9 @@ def test_the_source_is_named_in_every_way(twins: Twins, line: str, environment: 
         ("--repo2 {target} --password-file2 {folder}/password", {}),
         ("--repo2 {target} --password-command2 cat\t{folder}/password --key-hint2 00", {}),
         ("--repository-file2 {target}.place", {"RESTIC_PASSWORD2": PASSWORD}),
+        ("", {"RESTIC_REPOSITORY2": "{target}", "RESTIC_PASSWORD2": PASSWORD, "RESTIC_KEY_HINT2": "00"}),
+        ("", {"RESTIC_REPOSITORY_FILE2": "{target}.place", "RESTIC_PASSWORD_FILE2": "{folder}/password"}),
+        ("", {"RESTIC_REPOSITORY2": "{target}", "RESTIC_PASSWORD_COMMAND2": "cat {folder}/password"}),
     ],
 )
 def test_by_the_old_names_the_second_repository_is_the_target(
@@ -113,7 +124,7 @@ def test_by_the_old_names_the_second_repository_is_the_target(
         shutil.copytree(beside.repository, target)
         Path(f"{target}.place").write_text(str(target))
         names = {**beside.names, "target": str(target)}
-        words = [word.format(**names).replace("\t", " ") for word in f"copy {line}".split(" ")]
+        words = [word.format(**names).replace("\t", " ") for word in f"copy {line}".rstrip().split(" ")]
         values: dict[str, Any] = {key: value.format(**names) for key, value in environment.items()}
         source = Path(names["source_repository"])
         if name == "theirs":

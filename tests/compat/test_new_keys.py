@@ -19,27 +19,18 @@ def polynomial(program: Program, repository: Path, **environment: str) -> str:
 
 
 def keys_of(program: Program, repository: Path) -> list[dict[str, Any]]:
-    """Return the keys of a repository without what differs by chance."""
+    """Return the keys of a repository without what differs by chance; several may open with the same password."""
     keys = program.run("key", "list", "--json", repository=repository).json
-    return sorted(({name: key[name] for name in ("userName", "hostName", "current")} for key in keys), key=str)
+    return sorted(({name: key[name] for name in ("userName", "hostName")} for key in keys), key=str)
 
 
-OTHER = {"RESTIC_FROM_REPOSITORY": "", "RESTIC_FROM_PASSWORD": ""}
 CASES: list[tuple[list[str], dict[str, str]]] = [
-    (["--from-repo", "{other}"], {"RESTIC_FROM_PASSWORD": PASSWORD}),
     (["--from-repo", "{other}", "--from-password-file", "{file}"], {}),
-    (["--from-repo", "{other}", "--from-password-command", "cat {file}"], {}),
-    (["--from-repository-file", "{place}", "--from-key-hint", "00"], {"RESTIC_FROM_PASSWORD": PASSWORD}),
+    (["--from-repository-file", "{place}", "--from-password-command", "cat {file}", "--from-key-hint", "00"], {}),
     (["--from-repo", "{empty}", "--from-insecure-no-password"], {}),
     (["--repo2", "{other}", "--password-file2", "{file}"], {}),
-    (["--repo2", "{other}", "--password-command2", "cat {file}"], {}),
-    (["--repository-file2", "{place}", "--key-hint2", "00"], {"RESTIC_PASSWORD2": PASSWORD}),
-    ([], {"RESTIC_FROM_REPOSITORY": "{other}", "RESTIC_FROM_PASSWORD_FILE": "{file}"}),
-    ([], {"RESTIC_FROM_REPOSITORY_FILE": "{place}", "RESTIC_FROM_PASSWORD_COMMAND": "cat {file}"}),
-    ([], {"RESTIC_FROM_REPOSITORY": "{other}", "RESTIC_FROM_PASSWORD": PASSWORD, "RESTIC_FROM_KEY_HINT": "00"}),
-    ([], {"RESTIC_REPOSITORY2": "{other}", "RESTIC_PASSWORD2": PASSWORD, "RESTIC_KEY_HINT2": "00"}),
-    ([], {"RESTIC_REPOSITORY_FILE2": "{place}", "RESTIC_PASSWORD_FILE2": "{file}"}),
-    ([], {"RESTIC_REPOSITORY2": "{other}", "RESTIC_PASSWORD_COMMAND2": "cat {file}"}),
+    (["--repository-file2", "{place}", "--password-command2", "cat {file}", "--key-hint2", "00"], {}),
+    ([], {"RESTIC_FROM_REPOSITORY": "{other}", "RESTIC_FROM_PASSWORD": PASSWORD}),
     ([], {}),
     (["--from-repo", "{other}"], {"RESTIC_FROM_PASSWORD": "wrong"}),
     (["--from-repo", "{other}/nowhere"], {"RESTIC_FROM_PASSWORD": PASSWORD}),
@@ -55,6 +46,12 @@ def test_parameters_of_the_chunker_come_from_any_repository_that_is_named(
     (tmp_path / "file").write_text(PASSWORD)
     (tmp_path / "place").write_text(str(other))
     names = {"other": other, "file": tmp_path / "file", "place": tmp_path / "place", "empty": empty}
+    wanted = {
+        other: polynomial(newest, other),
+        empty: newest.run("cat", "config", "--insecure-no-password", repository=empty, RESTIC_PASSWORD="").json[
+            "chunker_polynomial"
+        ],
+    }
     for number, (flags, variables) in enumerate(CASES):
         words = [flag.format(**names) for flag in flags]
         settings: dict[str, Any] = {name: value.format(**names) for name, value in variables.items()}
@@ -64,17 +61,13 @@ def test_parameters_of_the_chunker_come_from_any_repository_that_is_named(
             codes.append(program.run("init", "--copy-chunker-params", *words, repository=made, code=None, **settings))
             if codes[-1].code == 0:
                 source = empty if "{empty}" in flags else other
-                opened = {"RESTIC_PASSWORD": ""} if source is empty else {}
-                free = ["--insecure-no-password"] if source is empty else []
-                wanted = newest.run("cat", "config", *free, repository=source, **opened).json["chunker_polynomial"]  # type: ignore[arg-type]
-                assert polynomial(newest, made) == wanted
+                assert polynomial(newest, made) == wanted[source]
             else:
                 assert not made.exists()
         assert codes[0].code == codes[1].code, (flags, variables, codes[1].stderr)
 
 
 LINES = [
-    ["add", "--new-password-file", "{file}"],
     ["add", "--new-password-file", "{file}", "--host", "elsewhere", "--user", "somebody"],
     ["add", "--new-insecure-no-password"],
     ["add", "--new-password-file", "{nowhere}"],

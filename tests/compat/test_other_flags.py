@@ -209,3 +209,12 @@ def test_the_version_is_one_line_or_one_object(side: SideBySide) -> None:
     assert (ours.code, len(ours.out)) == (theirs.code, len(theirs.out))
     theirs, ours = side.run("version --json")
     assert [message.keys() for message in ours.messages] == [message.keys() for message in theirs.messages]
+
+
+def test_check_keeps_its_own_cache_where_temporary_files_go(side: SideBySide, tmp_path: Path) -> None:
+    settings = {"TMPDIR": str(tmp_path)}
+    for said in side.run("check", environment=settings, stdin=b"a process of its own, please"):
+        assert said.code == 0
+        named = [line for line in said.out if line.startswith("using temporary cache in ")]
+        assert [line.startswith(f"using temporary cache in {tmp_path}/restic-check-cache-") for line in named] == [True]
+    assert list(tmp_path.iterdir()) == []

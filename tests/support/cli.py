@@ -68,7 +68,6 @@ class Caller:
 
     def __call__(self, *arguments: str | Path, stdin: str = "", **environment: str | None) -> Outcome:
         """Run a command; a variable that is None is not set."""
-        usage.note(usage.OURS, arguments, environment)
         merged = self.environment | environment
         values = {name: value for name, value in merged.items() if value is not None}
         out, err = _Stream(), _Stream()
@@ -80,6 +79,7 @@ class Caller:
             contextlib.redirect_stderr(err),
         ):
             code = main([str(argument) for argument in arguments])
+        usage.note(usage.OURS, arguments, environment, code)
         return Outcome(code, out.text(), err.text())
 
 

@@ -75,7 +75,6 @@ class Program:
         **environment: str,
     ) -> Result:
         """Run a command; fail unless it ends with `code` (None takes any)."""
-        usage.note(self.name, arguments, environment)
         words: list[str | bytes | Path] = [*self.command]
         if repository is not None:
             words += ["--repo", repository]
@@ -88,6 +87,7 @@ class Program:
             cwd=cwd or self.home,
             timeout=240,
         )
+        usage.note(self.name, arguments, environment, done.returncode)
         result = Result(done.returncode, done.stdout, done.stderr)
         if code is not None and result.code != code:
             shown = (done.stdout[-3000:] + done.stderr[-3000:]).decode("utf-8", "replace")

@@ -17,24 +17,31 @@ OURS = "pyrestic"
 
 
 class Use(NamedTuple):
-    """A program (`pyrestic` or `restic`) was given a flag (empty: none) of a command (empty: any) in a test."""
+    """A program (`pyrestic` or `restic`) was given a flag (empty: none) of a command (empty: any) in a test.
+
+    `worked` says that it did not end with an error.
+    """
 
     test: str
     program: str
     command: str
     flag: str
+    worked: bool
 
 
 _seen: set[Use] = set()
 
 
-def note(name: str, words: Iterable[str | bytes | os.PathLike[str]], variables: Mapping[str, object]) -> None:
-    """Note a command line and the variables of its environment that the test has set."""
+def note(
+    name: str, words: Iterable[str | bytes | os.PathLike[str]], variables: Mapping[str, object], code: int = 0
+) -> None:
+    """Note a command line, the variables of its environment that the test has set, and the exit code."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0].partition("[")[0]
     which = OURS if name == OURS else "restic"
     command, flags = parse([os.fsdecode(word) for word in words])
-    _seen.update(Use(test, which, command, flag) for flag in ("", *flags))
-    _seen.update(Use(test, which, "", name) for name, value in variables.items() if value is not None)
+    worked = code in (0, 3)
+    _seen.update(Use(test, which, command, flag, worked) for flag in ("", *flags))
+    _seen.update(Use(test, which, "", name, worked) for name, value in variables.items() if value is not None)
 
 
 def parse(words: list[str]) -> tuple[str, list[str]]:
