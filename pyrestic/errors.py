@@ -15,7 +15,7 @@ PyresticError                   exit 1
 │   ├── HashMismatchError            the content has another SHA-256 than its name
 │   ├── FormatError                  the bytes do not follow the format
 │   └── MissingBlobError             no index names a place for this blob
-└── LocalFileError              3    a source or target file could not be read or written
+└── LocalFileError              1    a source or target file could not be read or written
 
 The message of an error is one sentence for a person: what happened and to which file. `hint` says what to do about it.
 Neither ever contains a password, key material or a token.
@@ -107,6 +107,7 @@ class MissingBlobError(DamageError):
 
 
 class LocalFileError(PyresticError):
-    """A source or target file on this machine could not be read or written."""
+    """A source or target file on this machine could not be read or written.
 
-    exit_code = 3
+    A backup that goes on without such a file ends with 3; where the error itself ends a command there is no snapshot.
+    """

@@ -18,7 +18,7 @@ from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError
 from pyrestic.cli.interrupts import tell_interrupted
 from pyrestic.cli.options import global_flags
-from pyrestic.errors import LocalFileError, PyresticError
+from pyrestic.errors import PyresticError
 
 COMMANDS = {
     "b2": "what concerns Backblaze B2 alone",
@@ -157,10 +157,8 @@ def _tell_error(error: Exception, *, as_json: bool) -> int:
         _tell(1, error.format_message(), as_json=as_json)
     elif isinstance(error, PyresticError):
         message = f"Fatal: {error}" + (f"\n{error.hint}" if error.hint and not as_json else "")
-        # 3 promises a snapshot that lacks some files; what ends a command as an error made none.
-        code = 1 if isinstance(error, LocalFileError) else error.exit_code
-        _tell(code, message, as_json=as_json)
-        return code
+        _tell(error.exit_code, message, as_json=as_json)
+        return error.exit_code
     else:
         return _tell_bug(error, as_json=as_json)
     return 1
