@@ -59,11 +59,15 @@ class Backup:
         mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
         terminal.note("open repository", 2)
         with opened(
-            self._app.settings, terminal, mode, dry_run=flags["dry_run"], meanwhile=_import_machinery
+            self._app.settings,
+            terminal,
+            mode,
+            load_index=True,
+            dry_run=flags["dry_run"],
+            meanwhile=_import_machinery,
         ) as session:
             parent = None if flags["stdin"] else self._find_parent(session)
             terminal.note("load index files", 2)
-            session.repository.load_index(terminal)
             if session.interrupted_before:
                 from pyrestic.operations.salvage import salvage
 

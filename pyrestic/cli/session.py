@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.httpsettings import HttpSettings
@@ -32,6 +32,7 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
+from pyrestic.ids import ID
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import (
     CONFIG,
@@ -41,6 +42,9 @@ from pyrestic.repository.repository import (
     Repository,
     RepositoryOptions,
 )
+
+if TYPE_CHECKING:
+    from pyrestic.format.indexfile import Columns
 
 
 class LockMode(Enum):
@@ -304,9 +308,16 @@ def opened(
             repository = open_repository(
                 settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=meanwhile
             )
-            with contextlib.closing(repository), _locked(settings, terminal, repository, lock) as held:
+            index: list[tuple[ID, Columns]] | None = None
+
+            def read_index() -> None:
+                nonlocal index
+                index = repository.read_index(terminal)
+
+            reading = read_index if load_index else None
+            with contextlib.closing(repository), _locked(settings, terminal, repository, lock, reading) as held:
                 if load_index:
-                    repository.load_index(terminal)
+                    repository.use_index(index if index is not None else repository.read_index(terminal))
                 yield Session(repository, held)
     except OSError as error:
         if error.filename is None:
@@ -317,7 +328,13 @@ def opened(
 
 
 @contextlib.contextmanager
-def _locked(settings: Settings, terminal: Terminal, repository: Repository, mode: LockMode) -> Iterator[Lock | None]:
+def _locked(
+    settings: Settings,
+    terminal: Terminal,
+    repository: Repository,
+    mode: LockMode,
+    meanwhile: Callable[[], None] | None,
+) -> Iterator[Lock | None]:
     if mode is LockMode.NONE or (mode is LockMode.READ and settings.no_lock):
         yield None
         return
@@ -332,6 +349,7 @@ def _locked(settings: Settings, terminal: Terminal, repository: Repository, mode
         exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
         on_lost=interrupt,
+        meanwhile=meanwhile,
     )
     with lock:
         try:

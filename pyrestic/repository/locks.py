@@ -62,7 +62,8 @@ class Lock:
     It waits up to `retry_seconds` for others. While it is held, a thread refreshes it; if that fails for too long,
     `on_lost` is called once, on that thread, and ensure_held raises from then on. Who deletes or makes something
     visible calls ensure_held before. `clock` returns seconds since 1970: a monotonic clock may stand still while the
-    machine sleeps, and the locks of sleepers get stale.
+    machine sleeps, and the locks of sleepers get stale. `meanwhile` is done between the two looks for others, each time
+    the lock is tried for: it may read, and what it read counts once the lock is taken.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Lock:
         exclusive: bool,
         retry_seconds: float = 0.0,
         on_lost: Callable[[LockedError], None] = _ignore_loss,
+        meanwhile: Callable[[], None] | None = None,
         machine: Machine | None = None,
         timing: LockTiming | None = None,
         clock: Callable[[], float] = time.time,
@@ -83,6 +85,7 @@ class Lock:
         self._exclusive = exclusive
         self._retry_seconds = retry_seconds
         self._on_lost = on_lost
+        self._meanwhile = meanwhile
         self._machine = machine or Machine()
         self._timing = timing or LockTiming()
         self._clock = clock
@@ -169,12 +172,21 @@ class Lock:
         started = self._clock()
         self._own = [self._save()]
         try:
-            self._sleep(self._timing.second_look)
+            self._wait_for_second_look()
             self._look_for_others(known | {self.id})
         except BaseException:
             self._remove_own(self._own.pop())
             raise
         self._refreshed_at = self._tried_at = started
+
+    def _wait_for_second_look(self) -> None:
+        seconds = self._timing.second_look
+        if self._meanwhile is not None:
+            started = time.monotonic()
+            self._meanwhile()
+            seconds -= time.monotonic() - started
+        if seconds > 0:
+            self._sleep(seconds)
 
     def _look_for_others(self, known: set[ID]) -> None:
         """Raise LockedError if a lock excludes this one; add locks that do not to known."""

@@ -170,7 +170,16 @@ class Repository:
         return self._saver
 
     def load_index(self, report: Reporter) -> None:
-        """Read all index files; raise DamageError if one cannot be used."""
+        """Read all index files and use them; raise DamageError if one cannot be used."""
+        self.use_index(self.read_index(report))
+
+    def use_index(self, files: "list[tuple[ID, Columns]]") -> None:
+        """Use what `read_index` has returned."""
+        self.index.add_columns([columns for _, columns in files])
+        self.index_files += [IndexFileInfo(one, columns.packs, len(columns.ids)) for one, columns in files]
+
+    def read_index(self, report: Reporter) -> "list[tuple[ID, Columns]]":
+        """Return the content of all index files; raise DamageError if one cannot be used."""
         files = sorted(self.list_ids(FileType.INDEX))
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
@@ -180,12 +189,7 @@ class Repository:
             return columns
 
         with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
-            loaded = list(pool.map(load, files))
-            self.index.add_columns(loaded)
-        self.index_files += [
-            IndexFileInfo(identifier, columns.packs, len(columns.ids))
-            for identifier, columns in zip(files, loaded, strict=True)
-        ]
+            return list(zip(files, pool.map(load, files), strict=True))
 
     def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""

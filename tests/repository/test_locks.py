@@ -107,13 +107,21 @@ class Stage:
         self.report = Notes()
         self.lost: list[LockedError] = []
 
-    def lock(self, *, exclusive: bool = False, retry_seconds: float = 0, timing: LockTiming | None = None) -> Lock:
+    def lock(
+        self,
+        *,
+        exclusive: bool = False,
+        retry_seconds: float = 0,
+        timing: LockTiming | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Lock:
         return Lock(
             self.store,
             self.report,
             exclusive=exclusive,
             retry_seconds=retry_seconds,
             on_lost=self.lost.append,
+            meanwhile=meanwhile,
             machine=Machine(hostname="here"),
             # Only what a test does by hand happens to its locks.
             timing=timing or LockTiming(poll=1000),
@@ -142,6 +150,31 @@ def test_a_lock_is_there_while_it_is_held(stage: Stage) -> None:
     assert stage.store.ids() == set()
     assert stage.clock.sleeps == [0.2]
     assert stage.report.notes == []
+
+
+def test_work_is_done_between_the_two_looks(stage: Stage) -> None:
+    seen: list[set[ID]] = []
+    with stage.lock(meanwhile=lambda: seen.append(stage.store.ids())) as lock:
+        assert seen == [{lock.id}]
+    assert len(stage.clock.sleeps) == 1
+    assert 0 < stage.clock.sleeps[0] < 0.2
+
+
+def test_what_others_did_in_the_meantime_is_seen_by_the_second_look(stage: Stage) -> None:
+    added: list[ID] = []
+    lock = stage.lock(meanwhile=lambda: added.append(stage.store.add(exclusive=True)))
+    with pytest.raises(LockedError):
+        lock.acquire()
+    assert stage.store.ids() == set(added)
+
+
+def test_work_that_fails_leaves_no_lock(stage: Stage) -> None:
+    def fail() -> None:
+        raise DamageError("the index is damaged")
+
+    with pytest.raises(DamageError), stage.lock(meanwhile=fail):
+        pytest.fail("the lock was taken")
+    assert stage.store.ids() == set()
 
 
 def test_a_lock_costs_four_calls(stage: Stage) -> None:
