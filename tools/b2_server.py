@@ -111,6 +111,8 @@ def main() -> int:
     parser.add_argument("--proxy-port", type=int, default=0)
     parser.add_argument("--control", action="store_true", help="let faults be set and counters read under /_control/")
     arguments = parser.parse_args()
+    # Who starts it in the background of a script has it ignore Ctrl-C otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with B2Server(
         arguments.folder, port=arguments.port, proxy_port=arguments.proxy_port, with_control=arguments.control
