@@ -114,9 +114,12 @@ def main() -> int:
     # Who starts it in the background of a script has it ignore Ctrl-C otherwise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with B2Server(
-        arguments.folder, port=arguments.port, proxy_port=arguments.proxy_port, with_control=arguments.control
-    ) as server:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        B2Server(
+            arguments.folder, port=arguments.port, proxy_port=arguments.proxy_port, with_control=arguments.control
+        ) as server,
+    ):
         print(f"B2 on {server.url}, kept in {arguments.folder}. For pyrestic, with -o b2.endpoint={server.url}:")
         for name, value in server.environment().items():
             print(f"export {name}={value}")
@@ -125,8 +128,7 @@ def main() -> int:
             if name not in server.environment():
                 print(f"export {name}={value}")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
     return 0
 
 

@@ -103,7 +103,8 @@ def main() -> int:
         results["mypy"] = run("mypy", [bin_folder / "mypy"])
         results["lint-imports"] = run("lint-imports", [bin_folder / "lint-imports", "--no-cache"])
         results["base install"] = check_base_install()
-    pytest = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *arguments]
+    # One more than two processors: locks, keys and processes make the tests wait most of their time.
+    pytest = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", *arguments]
     if quick:
         pytest += ["-m", "not slow"]
     with tempfile.TemporaryDirectory() as usage:

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.restic
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
     """A folder with what the flags are about, and a repository with two snapshots of an older state of it."""
     folder = tmp_path_factory.mktemp("backup")
-    source, lists = folder / "source", folder / "lists"
+    # The folders above the source are backed up as well, and nobody may touch them between the two runs.
+    quiet = tmp_path_factory.mktemp("quiet")
+    source, lists = quiet / "source", quiet / "lists"
     for name in ("dir/sub", "cache/below", "not a cache", "skipped", "Mixed Case"):
         (source / name).mkdir(parents=True)
     lists.mkdir()
@@ -40,15 +42,17 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
     (lists / "missing").write_text(f"{source}/a.txt\n{source}/nowhere\n")
     restic = find_restic(NEWEST, folder)
     repository = make_quick_repository(folder / "repository")
-    restic.run("backup", "--host=one", "--time=2024-01-01 12:00:00", "source", repository=repository, cwd=folder)
+    restic.run("backup", "--host=one", "--time=2024-01-01 12:00:00", "source", repository=repository, cwd=quiet)
     (source / "b.o").write_text("changed and longer")
-    restic.run("backup", "--host=two", "--time=2024-01-02 12:00:00", source, repository=repository, cwd=folder)
+    restic.run("backup", "--host=two", "--time=2024-01-02 12:00:00", source, repository=repository, cwd=quiet)
     (source / "dir" / "sub" / "new").write_text("new")
     side = SideBySide(folder, repository)
+    side.cwd = quiet
     first, second = restic.snapshots(repository)
     side.names = {"source": str(source), "lists": str(lists), "s1": first["id"], "s2": second["id"]}
     yield side
     shutil.rmtree(folder)
+    shutil.rmtree(quiet)
 
 
 LINES = [

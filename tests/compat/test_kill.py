@@ -36,9 +36,9 @@ def make_source(folder: Path) -> None:
     """Several packs of large files and some small ones."""
     folder.mkdir()
     dice = random.Random(20)
-    for number in range(12):
+    for number in range(8):
         (folder / f"large {number}").write_bytes(dice.randbytes(3 << 20))
-    for number in range(300):
+    for number in range(200):
         (folder / f"small {number}").write_bytes(dice.randbytes(2000))
 
 
@@ -66,7 +66,7 @@ def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
         process = start_backup(pyrestic, repository, source)
         if number % 2:
             # Whatever the machine's speed, half of the kills fall among the packs.
-            wait_for_packs(process, repository, dice.randint(1, 8))
+            wait_for_packs(process, repository, dice.randint(1, 4))
             time.sleep(dice.uniform(0, 0.1))
         else:
             # Starting and opening take the first part of the time.
@@ -77,7 +77,7 @@ def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
         killed_among_packs += bool(stored)
         newest.run("check", "--no-lock", "--read-data", repository=repository)
         again = pyrestic.run("backup", "--json", "--pack-size", "4", source, repository=repository).messages[-1]
-        assert again["total_files_processed"] == 312
+        assert again["total_files_processed"] == 208
         assert stored <= packs(repository)
         blobs = newest.run("list", "blobs", repository=repository).text.split()
         assert len(blobs[1::2]) == len(set(blobs[1::2])), "a blob of a finished pack was stored again"

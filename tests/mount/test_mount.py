@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import usage
+from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 from tests.support.sourcetree import describe, difference, make_source
 
@@ -65,8 +66,7 @@ def repository(pyrestic: Program, tmp_path: Path) -> Path:
     """A repository with several snapshots by host, tag and time, two of them of the same second."""
     source = tmp_path / "source"
     make_source(source, large=True)
-    repository = tmp_path / "repository"
-    pyrestic.run("init", repository=repository)
+    repository = make_quick_repository(tmp_path / "repository")
     for moment, host, tags in (
         ("2026-01-02 03:04:05", "one", []),
         ("2026-01-02 03:04:05", "two", ["--tag", "a,b"]),
@@ -128,7 +128,7 @@ def test_any_part_of_a_file_is_read(pyrestic: Program, tmp_path: Path) -> None:
     data = dice.randbytes(13_000_000)
     (source / "file").write_bytes(data)
     (source / "empty").write_bytes(b"")
-    pyrestic.run("init", repository=repository)
+    make_quick_repository(repository)
     pyrestic.run("backup", source, repository=repository)
     with mounted(pyrestic, repository, tmp_path / "mnt"):
         folder = tmp_path / "mnt" / "snapshots" / "latest" / source.relative_to("/")
@@ -149,9 +149,9 @@ def test_any_part_of_a_file_is_read(pyrestic: Program, tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_input_error_and_the_rest_is_read(pyrestic: Program, tmp_path: Path) -> None:
     source, repository = tmp_path / "source", tmp_path / "repository"
     source.mkdir()
+    make_quick_repository(repository)
     for name in ("a", "b"):
         (source / name).write_bytes(random.Random(name).randbytes(2_000_000))
-        pyrestic.run("init" if name == "a" else "cat", *([] if name == "a" else ["config"]), repository=repository)
         pyrestic.run("backup", source / name, repository=repository)
     largest = max((repository / "data").glob("??/*"), key=lambda path: path.stat().st_size)
     data = bytearray(largest.read_bytes())
@@ -224,7 +224,7 @@ def test_what_cannot_be_mounted_is_refused_as_by_restic(
     pyrestic: Program, newest: Program, tmp_path: Path, case: str
 ) -> None:
     repository = tmp_path / "repository"
-    pyrestic.run("init", repository=repository)
+    make_quick_repository(repository)
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "mnt").mkdir()
     words: dict[str, list[str | Path]] = {

@@ -14,6 +14,7 @@ from unittest import mock
 from pyrestic.backend.local import LocalBackend
 from pyrestic.cli.main import main
 from pyrestic.format.keyfile import ScryptParams
+from pyrestic.localfs import metadata
 from pyrestic.repository.repository import Repository
 from tests.support import usage
 
@@ -100,9 +101,16 @@ class _Stream(io.TextIOWrapper):
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     with mock.patch.dict(os.environ, values, clear=True):
-        time.tzset()
+        _set_zone()
         try:
             yield
         finally:
             os.environ.pop("TZ", None)
-            time.tzset()
+            _set_zone()
+
+
+def _set_zone() -> None:
+    """Let the zone of the environment hold; a process of the program's own never sees it change."""
+    time.tzset()
+    metadata._offset_of_quarter.cache_clear()
+    metadata._format_local.cache_clear()

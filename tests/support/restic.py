@@ -96,7 +96,7 @@ class Program:
 
     def snapshots(self, repository: Path) -> list[dict[str, Any]]:
         """Return the snapshots of a repository, oldest first."""
-        found = self.run("snapshots", "--json", repository=repository).json
+        found = self.run("snapshots", "--json", "--no-lock", repository=repository).json
         return sorted(found, key=lambda snapshot: str(snapshot["time"]))
 
 
