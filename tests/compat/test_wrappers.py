@@ -70,9 +70,11 @@ def shape(metrics: str) -> dict[str, str]:
 
 
 def test_runrestic_backs_up_prunes_checks_and_counts_as_on_restic(
-    pyrestic: Program, newest: Program, tmp_path: Path
+    pyrestic: Program, newest: Program, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    make_source(tmp_path / "source")
+    # The folders above the source are counted as well, so nothing is written next to it.
+    source = tmp_path_factory.mktemp("quiet") / "source"
+    make_source(source)
     results: list[dict[str, str]] = []
     for program in (newest, pyrestic):
         environment = link(program, tmp_path / f"bin {program.name}")
@@ -82,7 +84,7 @@ def test_runrestic_backs_up_prunes_checks_and_counts_as_on_restic(
             CONFIG.format(
                 repository=tmp_path / f"repository {program.name}",
                 password=PASSWORD,
-                source=tmp_path / "source",
+                source=source,
                 metrics=metrics,
             )
         )
