@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.beside import Beside, make_beside
+from tests.support.restic import PASSWORD
 from tests.support.sidebyside import Said, SideBySide
 
 pytestmark = pytest.mark.restic
@@ -19,6 +20,8 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
     beside: Beside = make_beside(folder)
     side = SideBySide(folder, beside.repository)
     side.names = beside.names
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    (folder / "wrong").write_text("another\n")
     yield side
     shutil.rmtree(folder)
 
@@ -83,6 +86,9 @@ LINES = [
     "prune --dry-run --max-repack-size=1K",
     "prune --dry-run --repack-uncompressed --max-repack-size=0",
     "prune --unsafe-recover-no-free-space=x",
+    "find --snapshot={short1} a.txt",
+    "find -s {short1} -s {short2} --json new",
+    "forget --keep-last=1 --prune --max-repack-size=1M --repack-smaller-than=1M",
     "forget --keep-last=1 --prune --repack-cacheable-only",
     "forget --keep-last=1 --prune --repack-small",
     "forget --keep-last=1 --prune --repack-uncompressed",
@@ -121,6 +127,9 @@ LINES = [
     "snapshots --pack-size=0",
     "snapshots --pack-size=999",
     "snapshots --pack-size=-1",
+    "snapshots --password-file={folder}/password",
+    "snapshots -p {folder}/wrong",
+    "snapshots --password-command=cat\t{folder}/password",
     "snapshots --password-file={folder}/nowhere",
     "snapshots --password-command=false",
     "snapshots --password-file=x --password-command=y",
@@ -196,6 +205,9 @@ def test_a_password_file_a_command_and_a_location_file_come_from_variables(side:
         {"RESTIC_REPOSITORY": str(side.repository), "RESTIC_REPOSITORY_FILE": str(tmp_path / "location")},
         {"RESTIC_PASSWORD": "wrong", "RESTIC_REPOSITORY": str(side.repository)},
     ]
+    for program in (side.theirs, side.process):
+        found = program.run("--repository-file", tmp_path / "location", "snapshots", "--json", "--no-lock").json
+        assert len(found) == 5
     for settings in cases:
         blank = {"RESTIC_PASSWORD": ""} | settings
         theirs = side.theirs.run("snapshots", "--json", code=None, **blank)  # type: ignore[arg-type]
