@@ -15,6 +15,11 @@ from pyrestic.repository.repository import IndexFileInfo, Repository
 from pyrestic.repository.saver import INDEX_BLOBS
 
 
+def names_packs_twice(files: Sequence[IndexFileInfo]) -> bool:
+    """Tell whether several index files name one pack, as after a kill before the old files were removed."""
+    return len(set().union(*(file.packs for file in files))) < sum(len(file.packs) for file in files)
+
+
 def rewrite_index(
     repository: Repository,
     without: set[ID],

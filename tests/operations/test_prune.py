@@ -24,6 +24,7 @@ from pyrestic.operations.check_pack import expected_length
 from pyrestic.operations.forget import remove_snapshots
 from pyrestic.operations.prune import Prune, plan_prune
 from pyrestic.operations.prune_plan import PruneOptions, UnusedLimit, make_plan
+from pyrestic.operations.rewrite_index import save_index
 from pyrestic.report import NullReporter
 from pyrestic.repository.blobtable import BlobTable
 from pyrestic.repository.index import Index, PackedBlob
@@ -242,6 +243,21 @@ def test_an_old_index_file_that_cannot_be_removed_keeps_all_packs() -> None:
     with pytest.raises(AccessError):
         plan(faulty).execute(NullReporter(), never_lost)
     assert names(inner, FileType.PACK) == before
+
+
+def test_index_files_that_a_killed_prune_left_beside_the_new_ones_go_though_no_pack_does() -> None:
+    backend = MemoryBackend()
+    fill(backend)
+    repository = opened(backend)
+    repository.load_index(NullReporter())
+    save_index(repository, repository.index.packs())
+    assert len(names(backend, FileType.INDEX)) == 5
+    plan(backend).execute(NullReporter(), never_lost)
+    assert len(names(backend, FileType.INDEX)) == 1
+    assert load_everything(backend) == 16
+    before = names(backend, FileType.INDEX)
+    plan(backend).execute(NullReporter(), never_lost)
+    assert names(backend, FileType.INDEX) == before
 
 
 def test_a_prune_costs_one_list_of_packs_and_no_stat(tmp_path: Path) -> None:
