@@ -15,7 +15,7 @@ from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID
 from pyrestic.operations.prune_plan import PruneOptions, PrunePlan, check_options, make_plan
 from pyrestic.operations.removal import remove_files
-from pyrestic.operations.rewrite_index import names_packs_twice, rewrite_index, save_index
+from pyrestic.operations.rewrite_index import packs_named_twice, rewrite_index, save_index
 from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
@@ -51,7 +51,7 @@ class Prune:
             remove_files(
                 repository, FileType.INDEX, [file.id for file in repository.index_files], report, stop_at_errors=True
             )
-        elif gone or names_packs_twice(repository.index_files):
+        elif gone or packs_named_twice(repository.index_files):
             rewrite_index(repository, gone, report, ensure_locked)
         old = {*plan.remove, *plan.repack}
         if old:

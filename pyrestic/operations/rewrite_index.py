@@ -15,9 +15,10 @@ from pyrestic.repository.repository import IndexFileInfo, Repository
 from pyrestic.repository.saver import INDEX_BLOBS
 
 
-def names_packs_twice(files: Sequence[IndexFileInfo]) -> bool:
-    """Tell whether several index files name one pack, as after a kill before the old files were removed."""
-    return len(set().union(*(file.packs for file in files))) < sum(len(file.packs) for file in files)
+def packs_named_twice(files: Iterable[IndexFileInfo]) -> set[ID]:
+    """Return the packs that index files name more than once, as after a kill before the old files were removed."""
+    places = Counter(pack for file in files for pack in file.packs)
+    return {pack for pack, count in places.items() if count > 1}
 
 
 def rewrite_index(
@@ -45,12 +46,12 @@ def replace_index(
     unusable: Sequence[ID] = (),
 ) -> None:
     """Do the same for some files, `index` being what they say, and remove the unusable ones as well."""
-    places = Counter(pack for file in files for pack in file.packs)
+    touched = without | packs_named_twice(files)
     obsolete = list(unusable)
     moving: set[ID] = set()
     for file in files:
         full = INDEX_BLOBS <= file.blob_count < INDEX_BLOBS + MAX_ENTRIES
-        if not full or not without.isdisjoint(file.packs) or any(places[pack] > 1 for pack in file.packs):
+        if not full or not touched.isdisjoint(file.packs):
             obsolete.append(file.id)
             moving.update(file.packs)
     report.note("rebuilding index")

@@ -90,6 +90,26 @@ def test_kills_at_any_moment_leave_a_clean_repository_and_the_next_prune_ends_th
     assert any("gone" in name for name in killed)
 
 
+def test_index_files_left_beside_the_new_ones_go_with_the_next_prune(
+    pyrestic: Program, newest: Program, tmp_path: Path
+) -> None:
+    repository = make_wasteful_repository(tmp_path / "made", newest)
+    newest.run("prune", *FLAGS, repository=repository)
+    old = {path: path.read_bytes() for path in (repository / "index").iterdir()}
+    newest.run("repair", "index", "--read-all-packs", repository=repository)
+    assert not index_files(repository) & {path.name for path in old}
+    for path, data in old.items():
+        path.write_bytes(data)
+    before, used = packs(repository), used_blobs(repository)
+    assert len(newest.run("list", "blobs", repository=repository).text.splitlines()) == 2 * len(used)
+    pyrestic.run("prune", *FLAGS, repository=repository)
+    assert packs(repository) == before
+    assert len(index_files(repository)) == 1
+    newest.run("check", "--read-data", repository=repository)
+    listed = newest.run("list", "blobs", repository=repository).text.splitlines()
+    assert len(listed) == len(set(listed)) == len(used)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_prune_ends_with_130_releases_its_lock_and_keeps_what_it_did(
     pyrestic: Program, newest: Program, tmp_path: Path, number: signal.Signals
