@@ -197,6 +197,11 @@ def test_a_kill_during_uploads_loses_nothing_and_no_pack_goes_up_twice(
     def packs() -> list[str]:
         return [version.name for version in b2.store.versions(bucket, "", "") if "/data/" in version.name]
 
+    def is_receiving() -> bool:
+        # What a dead client has sent waits in the socket: on a slow line whole packs come to be long after it.
+        stored = {version.content for version in b2.store.versions(bucket, "", "")}
+        return not {path.name for path in b2.store.contents.iterdir()} <= stored
+
     b2.faults.up.bytes_per_second = 8_000_000
     command: list[str | Path] = [*pyrestic.command, "-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "--pack-size", "4"]
     environment = pyrestic.environment(**b2.environment())
@@ -211,6 +216,10 @@ def test_a_kill_during_uploads_loses_nothing_and_no_pack_goes_up_twice(
         time.sleep(dice.uniform(0, 0.3))
         process.kill()
         killed += process.wait() < 0
+        deadline = time.monotonic() + 60
+        while is_receiving():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         theirs.run("check", "--no-lock", "--read-data")
     assert killed >= 2
     b2.faults.clear()
