@@ -1,0 +1,242 @@
+"""What was learned of trees while histories were looked up, kept in a SQLite file for the next time.
+
+It answers two questions without loading a tree again: what stands in it under a name, and what it and the folders below
+hold in all. The answers belong to the ID of a tree and so never change. The file is a cache: it is made anew when it is
+missing, damaged, full or of another version, and trouble with it only costs time. It holds names, times, sizes and the
+IDs of contents in the clear, therefore only its owner may read it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sqlite3
+import stat
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from pyrestic.format.node import Node
+from pyrestic.ids import ID, ID_LENGTH
+
+_VERSION: Final = 1
+_PAGE_BYTES: Final = 4096
+_MAX_BYTES: Final = 256 << 20
+_AT_ONCE: Final = 500
+_BUSY_SECONDS: Final = 2.0
+_KEY_LENGTH: Final = 16
+_CHECK_LENGTH: Final = 8
+_SUMMARY: Final = struct.Struct(">32sQQq")
+_TABLES: Final = """
+CREATE TABLE found (name BLOB, tree BLOB, key BLOB, PRIMARY KEY (name, tree)) WITHOUT ROWID;
+CREATE TABLE nodes (key BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE folders (tree BLOB PRIMARY KEY, summary BLOB NOT NULL) WITHOUT ROWID;
+"""
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Node)
+_NOT_OURS: Final = (ValueError, TypeError, msgspec.MsgspecError, struct.error)
+
+T = TypeVar("T")
+
+
+class FolderSummary(NamedTuple):
+    """All that is below a folder: a digest of it, the sum of the files' bytes, their number, the newest time.
+
+    The digest is that of names, types, sizes, times of modification and contents. `newest_ns` is in nanoseconds since
+    1970, 0 for an empty folder.
+    """
+
+    digest: bytes
+    size: int
+    files: int
+    newest_ns: int
+
+
+class HistoryIndex:
+    """The file at a path; who opens it has to close it. Any thread may use it, and no method raises anything."""
+
+    def __init__(self, path: str, *, max_bytes: int = _MAX_BYTES) -> None:
+        self.path = path
+        self._max_pages = max(max_bytes // _PAGE_BYTES, 1)
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        try:
+            self._database = self._open()
+        except sqlite3.OperationalError:
+            # Somebody keeps it locked, or the disk fails: another file would fare no better.
+            return
+        except (sqlite3.Error, OSError):
+            self._begin_anew()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def find(self, name: bytes, trees: Iterable[ID]) -> dict[ID, Node | None]:
+        """Return what stands under a name in those trees of which that is known; None is nothing."""
+
+        def read(database: sqlite3.Connection) -> dict[ID, Node | None]:
+            nodes: dict[bytes | None, Node | None] = {None: None}
+            found: dict[ID, Node | None] = {}
+            for part in _parts(trees):
+                query = (
+                    "SELECT found.tree, found.key, nodes.node FROM found LEFT JOIN nodes USING (key)"  # noqa: S608
+                    f" WHERE found.name = ? AND found.tree IN ({_marks(part)})"
+                )
+                for tree, key, node in database.execute(query, (name, *part)):
+                    if key not in nodes:
+                        nodes[key] = _decode(key, node)
+                    found[tree] = nodes[key]
+            return found
+
+        return self._try(read, {})
+
+    def add(self, name: bytes, found: Mapping[ID, Node | None]) -> None:
+        """Keep what stands under a name in some trees."""
+
+        def write(database: sqlite3.Connection) -> None:
+            nodes: dict[bytes, bytes] = {}
+            rows = []
+            for tree, node in found.items():
+                key = None
+                if node is not None:
+                    data = _encoder.encode(node)
+                    key = _key(data)
+                    nodes[key] = data
+                rows.append((name, tree, key))
+            with database:
+                database.executemany("INSERT OR IGNORE INTO nodes VALUES (?, ?)", nodes.items())
+                database.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", rows)
+
+        self._try(write, None)
+
+    def find_folders(self, trees: Iterable[ID]) -> dict[ID, FolderSummary]:
+        """Return what those folders hold of which that is known."""
+
+        def read(database: sqlite3.Connection) -> dict[ID, FolderSummary]:
+            found: dict[ID, FolderSummary] = {}
+            for part in _parts(trees):
+                query = f"SELECT tree, summary FROM folders WHERE tree IN ({_marks(part)})"  # noqa: S608 - marks alone
+                found |= {tree: _unpack(tree, summary) for tree, summary in database.execute(query, part)}
+            return found
+
+        return self._try(read, {})
+
+    def add_folders(self, summaries: Mapping[ID, FolderSummary]) -> None:
+        """Keep what some folders hold."""
+
+        def write(database: sqlite3.Connection) -> None:
+            rows = [(tree, _pack(tree, summary)) for tree, summary in summaries.items()]
+            with database:
+                database.executemany("INSERT OR IGNORE INTO folders VALUES (?, ?)", rows)
+
+        self._try(write, None)
+
+    def _try(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Do something with the file; one that is damaged or full is begun anew, other trouble ends its use."""
+        with self._lock:
+            if self._database is None:
+                return otherwise
+            try:
+                return work(self._database)
+            except sqlite3.OperationalError as error:
+                self._close()
+                # The second is what SQLite says of tables that are missing.
+                if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_ERROR):
+                    self._begin_anew()
+            except (sqlite3.Error, *_NOT_OURS):
+                self._close()
+                self._begin_anew()
+            return otherwise
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file, with its tables made if it is new; raise sqlite3.Error or OSError if it cannot be used."""
+        os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
+        # SQLite gives its journal the mode of the file itself.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise PermissionError("the file is not this user's alone")
+        database = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
+        try:
+            if status.st_size == 0:
+                self._make_tables(database)
+            version = database.execute("PRAGMA user_version").fetchone()
+            if version != (_VERSION,):
+                raise sqlite3.DatabaseError("another version")
+            database.execute(f"PRAGMA max_page_count = {self._max_pages}")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _make_tables(self, database: sqlite3.Connection) -> None:
+        with self._alone():
+            if database.execute("PRAGMA user_version").fetchone() == (0,):
+                database.executescript(
+                    f"PRAGMA page_size = {_PAGE_BYTES}; BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;"
+                )
+
+    def _begin_anew(self) -> None:
+        """Replace the file by an empty one; who has it open keeps the old one to the end."""
+        try:
+            with self._alone():
+                for name in (f"{self.path}-journal", self.path):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name)
+            self._database = self._open()
+        except (sqlite3.Error, OSError):
+            self._database = None
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from making or replacing the file meanwhile."""
+        descriptor = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _parts(trees: Iterable[ID]) -> Iterator[list[ID]]:
+    every = list(trees)
+    return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))
+
+
+def _marks(values: list[ID]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _key(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:_KEY_LENGTH]
+
+
+def _decode(key: bytes, data: object) -> Node:
+    """Return a kept node; raise ValueError if it is not what was kept."""
+    if not isinstance(data, bytes) or _key(data) != key:
+        raise ValueError("a node is damaged")
+    return _decoder.decode(data)
+
+
+def _pack(tree: ID, summary: FolderSummary) -> bytes:
+    packed = _SUMMARY.pack(*summary)
+    return packed + hashlib.sha256(tree + packed).digest()[:_CHECK_LENGTH]
+
+
+def _unpack(tree: ID, data: bytes) -> FolderSummary:
+    """Return a kept summary; raise ValueError if it is not what was kept."""
+    packed = bytes(data)[:-_CHECK_LENGTH]
+    if len(tree) != ID_LENGTH or hashlib.sha256(tree + packed).digest()[:_CHECK_LENGTH] != data[-_CHECK_LENGTH:]:
+        raise ValueError("the summary of a folder is damaged")
+    return FolderSummary(*_SUMMARY.unpack(packed))
