@@ -208,6 +208,8 @@ def _use_utf8() -> None:
 def run() -> NoReturn:
     """Entry point of the console script."""
     _use_utf8()
+    # Nothing here multiplies matrices, and the threads that numpy starts for that spin for a tenth of a second of CPU.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Objects by the hundred thousand live as long as the run, and hardly any of them in cycles: looking for cycles
     # often took an eighth of a backup of small files.
     gc.set_threshold(200_000, 20, 100)
