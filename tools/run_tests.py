@@ -94,7 +94,7 @@ def main() -> int:
     quick = "--quick" in arguments
     write_compat = "--write-compat" in arguments
     arguments = [argument for argument in arguments if argument not in ("--quick", "--write-compat")]
-    bin_folder = make_environment(VENV, ".[fast,mount,test]")
+    bin_folder = make_environment(VENV, ".[fast,mount,web,test]")
     results = {"tools": install_tools()}
     install_fuse()
     if not arguments:

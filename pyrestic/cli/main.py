@@ -46,6 +46,7 @@ COMMANDS = {
     "repair": "mend index, packs and snapshots",
     "restore": "give back the files of a snapshot",
     "rewrite": "write snapshots anew without some files",
+    "serve": "show the repository in a browser",
     "snapshots": "list snapshots",
     "stats": "count what snapshots hold",
     "tag": "change the tags of snapshots",

@@ -70,7 +70,7 @@ class View:
                 raise NotFoundError("there is nothing of this name")
             place = below
             if place.snapshot is not None and not place.link:
-                return self._find_in(place.snapshot, parts[number + 1 :])
+                return self.find_in(place.snapshot, parts[number + 1 :])
         return Entry(place=place)
 
     def children(self, entry: Entry) -> list[tuple[bytes, Entry]]:
@@ -87,7 +87,8 @@ class View:
             for name, node in self._load_tree(entry.tree).items()
         ]
 
-    def _find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
+    def find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
+        """Return what a list of names leads to in a snapshot; raise NotFoundError, DamageError or BackendError."""
         tree: ID | None = stored.snapshot.tree_id
         node: Node | None = None
         for part in parts:

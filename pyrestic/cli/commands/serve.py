@@ -1,0 +1,85 @@
+"""pyrestic serve: the repository as pages for a browser."""
+
+import sys
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.session import LockMode, find_location, opened
+from pyrestic.errors import UnsupportedError, UsageError
+
+_DEFAULT = "127.0.0.1:8421"
+
+
+@define("serve", "Show the repository in a browser.")
+@snapshot_filter
+@click.option("--listen", default=_DEFAULT, help=f"address and port to answer at (default: {_DEFAULT}; port 0: any)")
+@click.option("--allow-host", multiple=True, help="answer under this host name as well, as behind a proxy")
+def command(
+    app: App,
+    host: tuple[str, ...],
+    tag: tuple[str, ...],
+    path: tuple[str, ...],
+    listen: str,
+    allow_host: tuple[str, ...],
+) -> None:
+    """Serve until interrupted."""
+    try:
+        import jinja2  # noqa: F401 - only whether it is there
+        import starlette  # noqa: F401 - only whether it is there
+        import uvicorn  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise UnsupportedError(
+            f"serve needs {error.name}", hint="Install it with: pip install 'pyrestic[web]'"
+        ) from error
+    from pyrestic.web.access import Access
+    from pyrestic.web.app import make_app
+    from pyrestic.web.server import open_socket, serve
+    from pyrestic.web.site import Site
+
+    address, port = _parse_listen(listen)
+    with open_socket(address, port) as listener:
+        port = listener.getsockname()[1]
+        wanted = make_filter(app.settings.environment, host, tag, path)
+        with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+            _say(app, "Loading snapshots...")
+            site = Site(session.repository, wanted, app.terminal, title=str(find_location(app.settings)))
+            access = Access(port, allow_host)
+            _announce(app, address, port, access.token)
+            try:
+                serve(make_app(site, access), listener)
+            finally:
+                site.close()
+
+
+def _announce(app: App, address: str, port: int, token: str) -> None:
+    shown = f"[{address}]" if ":" in address else address
+    if address in ("0.0.0.0", "::"):  # noqa: S104 - only looked at
+        shown = "localhost"
+    _say(app, "Open this link in your browser; it works once:")
+    _say(app, f"  http://{shown}:{port}/enter?token={token}")
+    if not _is_loopback(address):
+        app.terminal.complain(
+            "Warning: others on the network can see what is sent, the link included. An SSH tunnel to this machine "
+            "(ssh -L) is safer."
+        )
+    _say(app, "Quit with Ctrl-C here.")
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "localhost" or address == "::1" or address.startswith("127.")
+
+
+def _parse_listen(text: str) -> tuple[str, int]:
+    """Return address and port; raise UsageError."""
+    address, colon, port = text.rpartition(":")
+    if not colon or not address or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--listen {text}: not an address and a port, such as {_DEFAULT}")
+    return address.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _say(app: App, text: str) -> None:
+    """Print what is printed even with --quiet and --json, at once: somebody may wait for it."""
+    app.terminal.print(text)
+    sys.stdout.flush()

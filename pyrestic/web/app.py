@@ -1,0 +1,85 @@
+"""The application: which address is answered by which page, and how errors become pages."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pyrestic.errors import AccessError, NotFoundError, PyresticError, TransientError, UsageError
+from pyrestic.web.access import Access
+from pyrestic.web.browse import show_location
+from pyrestic.web.download import send_archive, send_file, send_image
+from pyrestic.web.guard import Guard
+from pyrestic.web.site import Site, site_of
+from pyrestic.web.timeline import show_timeline
+
+_THREADS = 6
+"""How many pages are made at the same time; each may hold a large folder."""
+
+_STATUS: tuple[tuple[type[PyresticError], int], ...] = (
+    (NotFoundError, 404),
+    (UsageError, 400),
+    (AccessError, 502),
+    (TransientError, 503),
+)
+
+
+class _Location(PathConvertor):
+    """All that is left of an address: names may have line breaks in them."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("location", _Location())
+
+
+def make_app(site: Site, access: Access, mounts: Sequence[BaseRoute] = ()) -> Guard:
+    """Return the application for a site; `mounts` are other views of it, which pass the same guard."""
+    routes: list[BaseRoute] = [
+        Route("/", show_timeline),
+        Route("/files/{snapshot}", show_location),
+        Route("/files/{snapshot}/{location:location}", show_location),
+        Route("/download/{snapshot}/{location:location}", send_file),
+        Route("/image/{snapshot}/{location:location}", send_image),
+        Route("/archive/{snapshot}", send_archive),
+        Route("/archive/{snapshot}/{location:location}", send_archive),
+        Mount("/static", StaticFiles(packages=[("pyrestic.web", "static")])),
+        *mounts,
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=_lifespan,
+        exception_handlers={HTTPException: _not_answered, PyresticError: _failed},
+    )
+    app.state.site = site
+    return Guard(app, access, site.renderer, site.report)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(_: Starlette) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    yield
+
+
+def _not_answered(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = "There is no such page." if status == 404 else "This page cannot be asked for in that way."
+    return site_of(request).renderer.sentence(status, message)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return site_of(request).renderer.sentence(status, _sentence(str(error)), getattr(error, "hint", ""))
+
+
+def _sentence(text: str) -> str:
+    """Return an error's message as a sentence of its own."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

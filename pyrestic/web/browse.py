@@ -1,0 +1,114 @@
+"""What is at a location of a snapshot: a folder as a file manager shows it, or a file with a look into it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node
+from pyrestic.web.addresses import address, below, requested_number, split_location
+from pyrestic.web.listing import ORDERS, Order, Row
+from pyrestic.web.paging import Pages
+from pyrestic.web.preview import make_preview
+from pyrestic.web.site import Site, Spot, site_of
+
+_ON_PAGE = 200
+_ICONS = {DIRECTORY: "folder", FILE: "file", SYMLINK: "link"}
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A folder on the way to a location."""
+
+    name: bytes
+    location: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column by which a folder can be sorted."""
+
+    name: str
+    title: str
+    sorted: str
+    """ascending, descending or "", as the attribute aria-sort has it."""
+    address: str
+
+
+def show_location(request: Request) -> Response:
+    """Answer with the page of a folder or file."""
+    site = site_of(request)
+    spot = site.requested(request)
+    return _show_folder(request, site, spot) if spot.entry.is_folder else _show_file(site, spot)
+
+
+def crumbs(location: bytes) -> list[Crumb]:
+    """Return the folders on the way to a location and itself, without the root."""
+    names = split_location(location)
+    return [Crumb(name, b"/" + b"/".join(names[: number + 1])) for number, name in enumerate(names)]
+
+
+def icon(node: Node | None) -> str:
+    """Return the name of the picture for a node."""
+    return "folder" if node is None else _ICONS.get(node.type, "other")
+
+
+def _show_folder(request: Request, site: Site, spot: Spot) -> Response:
+    query = request.query_params
+    by = query.get("sort", "name")
+    order = Order(by if by in ORDERS else "name", query.get("order") == "down")
+    rows = site.listing.rows(spot.entry, order)
+    wanted = query.get("name", "")
+    if wanted:
+        folded = wanted.casefold()
+        rows = [row for row in rows if folded in row.name.decode("utf-8", "replace").casefold()]
+    elif len(rows) == 1 and spot.node is None and "stay" not in query:
+        return RedirectResponse(address("files", spot.stored, _inmost_single(site, spot, rows)))
+    pages = Pages(len(rows), _ON_PAGE, requested_number(request, "page", 1))
+    state = {"name": wanted, "sort": order.by, "order": "down" if order.descending else None}
+    return site.renderer.page(
+        "folder.html",
+        active="timeline",
+        spot=spot,
+        **_around(site, spot),
+        rows=rows[pages.first : pages.end],
+        icon=icon,
+        columns=[_column(spot, order, by, wanted) for by in ORDERS],
+        pages=pages,
+        page_address=lambda number: address("files", spot.stored, spot.location, **state, page=number),
+        wanted=wanted,
+        order=order,
+    )
+
+
+def _inmost_single(site: Site, spot: Spot, rows: list[Row]) -> bytes:
+    """Return the first folder on the way down that holds more than one folder: those above are empty shells."""
+    location = spot.location
+    while len(rows) == 1 and rows[0].entry.tree is not None:
+        location = below(location, rows[0].name)
+        rows = site.listing.rows(rows[0].entry, Order())
+    return location
+
+
+def _column(spot: Spot, order: Order, by: str, wanted: str) -> Column:
+    mine = order.by == by
+    descending = not order.descending if mine else by != "name"
+    target = address("files", spot.stored, spot.location, sort=by, order="down" if descending else None, name=wanted)
+    direction = ("descending" if order.descending else "ascending") if mine else ""
+    return Column(by, {"name": "Name", "size": "Size", "date": "Modified"}[by], direction, target)
+
+
+def _show_file(site: Site, spot: Spot) -> Response:
+    node = spot.node
+    preview = make_preview(site, node) if node is not None and node.type == FILE else None
+    return site.renderer.page("file.html", active="timeline", spot=spot, **_around(site, spot), preview=preview)
+
+
+def _around(site: Site, spot: Spot) -> dict[str, Any]:
+    """Return what all pages of locations show: the way there, and the snapshots beside this one."""
+    return {
+        "crumbs": crumbs(spot.location),
+        "earlier": site.catalog.before(spot.stored),
+        "later": site.catalog.after(spot.stored),
+    }

@@ -1,0 +1,168 @@
+"""Contents sent to the browser: a file or a part of one, an image to look at, a folder as an archive."""
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from pyrestic.errors import NotFoundError, PyresticError
+from pyrestic.format.node import Node
+from pyrestic.ids import ID
+from pyrestic.operations.dump import dump_folder
+from pyrestic.repository.repository import Repository
+from pyrestic.vfs.reader import FileReader
+from pyrestic.web.guard import CONTENT_POLICY
+from pyrestic.web.preview import IMAGE_BYTES, image_type
+from pyrestic.web.site import Site, site_of
+from pyrestic.web.words import local_time, show_name
+
+_PIECE_BYTES = 1 << 20
+_PIPE_BYTES = 64 << 10
+_HEAD_BYTES = 32
+_ARCHIVES = 3
+_TYPES = {"zip": "application/zip", "tar": "application/x-tar"}
+_range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII).fullmatch
+_packing = threading.BoundedSemaphore(_ARCHIVES)
+
+
+def send_file(request: Request) -> Response:
+    """Answer with a file or a part of it, to be kept and not to be shown."""
+    site = site_of(request)
+    spot = site.requested(request)
+    node = spot.file()
+    headers = {"content-disposition": disposition(spot.name)}
+    return _send_content(request, site, node, "application/octet-stream", headers)
+
+
+def send_image(request: Request) -> Response:
+    """Answer with an image to be shown; raise NotFoundError for what is none."""
+    site = site_of(request)
+    node = site.requested(request).file()
+    reader = site.reader(node)
+    kind = image_type(reader.read(0, _HEAD_BYTES))
+    if not kind or reader.length > IMAGE_BYTES:
+        raise NotFoundError("This is no image that can be shown.")
+    return _send_content(request, site, node, kind, {"content-disposition": "inline"})
+
+
+def send_archive(request: Request) -> Response:
+    """Answer with a folder as a zip or tar archive, made while it is sent."""
+    site = site_of(request)
+    spot = site.requested(request)
+    kind = "tar" if request.query_params.get("as") == "tar" else "zip"
+    name = spot.name or b"snapshot"
+    headers = {
+        "content-disposition": disposition(b"%s %s.%s" % (name, _day(spot.stored.snapshot.time_ns), kind.encode())),
+        "content-security-policy": CONTENT_POLICY,
+    }
+    tree = spot.folder()
+    if request.method == "HEAD":
+        return Response(media_type=_TYPES[kind], headers=headers)
+    if not _packing.acquire(blocking=False):
+        return site.renderer.sentence(
+            503, "Other folders are being packed.", "Try again when one of these downloads is complete."
+        )
+    return _ArchiveResponse(_Packing(site.repository, tree, name, kind), headers, _TYPES[kind])
+
+
+def disposition(name: bytes) -> str:
+    """Return the header that makes a browser keep a content under a name (RFC 6266); for old ones also in ASCII."""
+    text = re.sub(r"[/\\]", "_", show_name(name))
+    plain = re.sub(r"[^A-Za-z0-9 ._()+=@-]", "_", text)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(text, safe='')}"
+
+
+def _day(time_ns: int) -> bytes:
+    return f"{local_time(time_ns):%Y-%m-%d}".encode()
+
+
+def _send_content(request: Request, site: Site, node: Node, kind: str, headers: dict[str, str]) -> Response:
+    reader = site.reader(node)
+    tag = hashlib.blake2b("".join(node.content or ()).encode(), digest_size=16).hexdigest()
+    headers |= {"content-security-policy": CONTENT_POLICY, "accept-ranges": "bytes", "etag": f'"{tag}"'}
+    part = _asked_part(request, reader.length, f'"{tag}"')
+    if part is None:
+        return Response(status_code=416, headers=headers | {"content-range": f"bytes */{reader.length}"})
+    begin, end = part
+    status = 200
+    if (begin, end) != (0, reader.length):
+        status = 206
+        headers["content-range"] = f"bytes {begin}-{end - 1}/{reader.length}"
+    headers["content-length"] = str(end - begin)
+    if request.method == "HEAD":
+        return Response(status_code=status, media_type=kind, headers=headers)
+    return StreamingResponse(_pieces(reader, begin, end), status, headers, kind)
+
+
+def _asked_part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
+    """Return begin and end of what is asked for, None if nothing of that exists. Several parts count as none."""
+    match = _range(request.headers.get("range", ""))
+    if match is None or match[0] == "bytes=-" or request.headers.get("if-range", tag) != tag:
+        return 0, length
+    if not match[1]:
+        begin, end = max(0, length - int(match[2])), length
+    else:
+        begin, end = int(match[1]), min(length, int(match[2]) + 1 if match[2] else length)
+    return (begin, end) if begin < end else None
+
+
+def _pieces(reader: FileReader, begin: int, end: int) -> Iterator[bytes]:
+    while begin < end:
+        piece = reader.read(begin, min(_PIECE_BYTES, end - begin))
+        begin += len(piece)
+        yield piece
+
+
+class _Packing:
+    """A thread that packs a folder, and the pipe from which the archive is read: a slow reader makes it wait."""
+
+    def __init__(self, repository: Repository, tree: ID, root: bytes, kind: str) -> None:
+        reading, writing = os.pipe()
+        self._stream = open(reading, "rb", buffering=0)  # noqa: SIM115 - closed by close
+        self._error: PyresticError | None = None
+
+        def pack() -> None:
+            try:
+                with open(writing, "wb", buffering=_PIPE_BYTES) as output:
+                    dump_folder(repository, tree, root, output, kind)
+            except PyresticError as error:
+                self._error = error
+            except BrokenPipeError:
+                # Whoever asked for it has gone.
+                return
+
+        self._thread = threading.Thread(target=pack, name="archive", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self._stream.read(_PIPE_BYTES):
+            yield data
+        self._thread.join()
+        if self._error is not None:
+            # The connection breaks off: half an archive shall not look like a whole one.
+            raise self._error
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._stream.close()
+
+
+class _ArchiveResponse(StreamingResponse):
+    """Sends an archive, and makes room for the next one however that ends."""
+
+    def __init__(self, packing: _Packing, headers: dict[str, str], kind: str) -> None:
+        super().__init__(iter(packing), headers=headers, media_type=kind)
+        self._packing = packing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._packing.close()
+            _packing.release()

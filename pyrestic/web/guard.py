@@ -1,0 +1,136 @@
+"""What every request passes: host, origin and cookie are looked at, every answer gets the headers of safety.
+
+An error that nothing else has caught ends here, too: as a page of one sentence if the answer has not begun, as a
+connection that breaks off otherwise, so that nobody takes half a file for a whole one.
+"""
+
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pyrestic.report import Reporter
+from pyrestic.web.access import Access
+from pyrestic.web.render import Renderer
+
+ENTRANCE = "/enter"
+STATIC = "/static/"
+DAV = "/dav"
+_SAFE_METHODS = frozenset(("GET", "HEAD"))
+_OWN_SITE = frozenset(("same-origin", "none"))
+_MAX_BODY_BYTES = 64 << 10
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+CONTENT_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
+"""For what comes out of the repository: even what a browser takes for a page of its own can run nothing."""
+
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: a browser then says that a form's origin is "null".
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, access: Access, renderer: Renderer, report: Reporter) -> None:
+        self._app = app
+        self._access = access
+        self._renderer = renderer
+        self._report = report
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the application do it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        begun = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            answer = self._refuse(scope) or self._enter(scope)
+            if answer is None:
+                await self._app(scope, receive, guarded_send)
+            else:
+                await answer(scope, receive, guarded_send)
+        except Exception as error:
+            self._report.error("a page", error)
+            if begun:
+                raise
+            answer = self._renderer.sentence(500, "Something went wrong that pyrestic does not handle.")
+            await answer(scope, receive, guarded_send)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        """Return the refusal of a request that does not come from our own pages, None for one that may."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._access.knows_host(host):
+            return PlainTextResponse(
+                "This server does not answer under that name; see --allow-host of pyrestic serve.\n", 421
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            return PlainTextResponse("Requests of other sites are refused.\n", 403)
+        site = headers.get("sec-fetch-site")
+        if site is not None and site not in _OWN_SITE:
+            return PlainTextResponse("Requests of other sites are refused.\n", 403)
+        if scope["method"] in _SAFE_METHODS or _is_dav(scope):
+            return None
+        if origin is None and site is None:
+            return PlainTextResponse("A request that changes something has to say where it comes from.\n", 403)
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
+            return PlainTextResponse("The request is too long.\n", 413)
+        return None
+
+    def _enter(self, scope: Scope) -> Response | None:
+        """Return the answer to who uses the link or is not known, None for who may pass."""
+        headers = Headers(scope=scope)
+        known = self._access.admits_cookies(headers.get("cookie", ""))
+        if scope["path"] == ENTRANCE:
+            given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+            cookie = self._access.trade(given)
+            if cookie is not None:
+                answer = RedirectResponse("/", 303)
+                answer.set_cookie(self._access.cookie_name, cookie, path="/", httponly=True, samesite="strict")
+                return answer
+            return RedirectResponse("/", 303) if known else self._stranger("This link was used already.")
+        if known or scope["path"].startswith(STATIC):
+            return None
+        if _is_dav(scope):
+            if self._access.admits_password(headers.get("authorization", "")):
+                return None
+            asked = {"www-authenticate": 'Basic realm="pyrestic", charset="UTF-8"'}
+            return PlainTextResponse("The password is needed that pyrestic serve has printed.\n", 401, asked)
+        return self._stranger("This browser has not been let in.")
+
+    def _stranger(self, reason: str) -> Response:
+        return self._renderer.sentence(
+            403, reason, "Open the link that pyrestic serve has printed; it works once, in one browser."
+        )
+
+
+def _is_dav(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == DAV or path.startswith(DAV + "/")

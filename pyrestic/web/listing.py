@@ -1,0 +1,80 @@
+"""Folders in the order somebody wants to see them. The orders used last are kept: a large folder is sorted once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pyrestic.errors import NotFoundError
+from pyrestic.format.gojson import parse_time
+from pyrestic.format.node import DIRECTORY
+from pyrestic.ids import ID
+from pyrestic.vfs.view import Entry, View
+
+ORDERS: Final = ("name", "size", "date")
+_KEPT_ROWS: Final = 300_000
+
+
+class Row(NamedTuple):
+    """A name in a folder, and what it stands for."""
+
+    name: bytes
+    entry: Entry
+
+
+class Order(NamedTuple):
+    """By what a folder is sorted."""
+
+    by: str = "name"
+    descending: bool = False
+
+
+class Listing:
+    """Sorts folders. Methods may be called by several threads."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[ID, Order], list[Row]] = OrderedDict()
+        self._rows = 0
+
+    def rows(self, entry: Entry, order: Order) -> list[Row]:
+        """Return a folder's rows, folders before all else; raise NotFoundError, DamageError or BackendError."""
+        if entry.tree is None:
+            raise NotFoundError("This is no folder.")
+        key = (entry.tree, order)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        rows = [Row(name, child) for name, child in self._view.children(entry)]
+        rows.sort(key=lambda row: row.name.decode("utf-8", "replace").casefold())
+        if order.by != "name":
+            rows.sort(key=_KEYS[order.by], reverse=order.descending)
+        elif order.descending:
+            rows.reverse()
+        rows.sort(key=_is_no_folder)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = rows
+                self._rows += len(rows)
+            while len(self._kept) > 1 and self._rows > _KEPT_ROWS:
+                _, dropped = self._kept.popitem(last=False)
+                self._rows -= len(dropped)
+        return rows
+
+
+def _is_no_folder(row: Row) -> bool:
+    return row.entry.node is None or row.entry.node.type != DIRECTORY
+
+
+def _size(row: Row) -> int:
+    return 0 if row.entry.node is None else row.entry.node.size
+
+
+def _date(row: Row) -> int:
+    return 0 if row.entry.node is None else parse_time(row.entry.node.mtime)
+
+
+_KEYS: Final[dict[str, Callable[[Row], int]]] = {"size": _size, "date": _date}

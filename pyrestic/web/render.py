@@ -1,0 +1,58 @@
+"""Templates filled in: every value is escaped, and every template knows the words for lengths, times and names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from pyrestic import __version__
+from pyrestic.web import words
+from pyrestic.web.addresses import ROOT, address, below, short_id, with_query
+
+
+class Renderer:
+    """Makes pages; `shared` are values that all templates see."""
+
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        self.environment = Environment(
+            loader=PackageLoader("pyrestic.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.environment.filters |= {
+            "bytes": words.show_bytes,
+            "change": words.show_change,
+            "count": words.show_count,
+            "time": words.show_time,
+            "machine_time": words.machine_time,
+            "name": words.show_name,
+            "text": words.show_text,
+            "kind": words.show_kind,
+            "mode": words.show_mode,
+            "short": short_id,
+        }
+        self.environment.globals |= {
+            "version": __version__,
+            "address": address,
+            "below": below,
+            "ROOT": ROOT,
+            "with_query": with_query,
+            "active": "",
+            "search": "",
+            **shared,
+        }
+
+    def text(self, template: str, **values: object) -> str:
+        """Return a template filled in."""
+        return self.environment.get_template(template).render(values)
+
+    def page(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
+        """Return a page."""
+        return HTMLResponse(self.text(template, **values), status)
+
+    def sentence(self, status: int, message: str, hint: str = "") -> HTMLResponse:
+        """Return a page that says one thing, and what to do about it."""
+        return self.page("sentence.html", status, message=message, hint=hint)

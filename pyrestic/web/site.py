@@ -1,0 +1,102 @@
+"""What all pages stand on: the repository, its snapshots, folders and contents."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from pyrestic.errors import NotFoundError
+from pyrestic.format.node import DIRECTORY, FILE, Node
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
+from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.reader import FileReader
+from pyrestic.vfs.view import Entry, View
+from pyrestic.web.addresses import requested_location, split_location
+from pyrestic.web.catalog import Catalog
+from pyrestic.web.listing import Listing
+from pyrestic.web.render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A location in a snapshot, and what is there."""
+
+    stored: StoredSnapshot
+    location: bytes
+    entry: Entry
+
+    @property
+    def node(self) -> Node | None:
+        """The node there; None for the root of a snapshot."""
+        return self.entry.node
+
+    @property
+    def name(self) -> bytes:
+        """The last name of the location; empty for the root."""
+        return self.location.rpartition(b"/")[2]
+
+    @property
+    def mtime_ns(self) -> int:
+        """When it was modified; the time of the snapshot for its root."""
+        return self.stored.snapshot.time_ns if self.node is None else self.node.mtime_ns
+
+    def folder(self) -> ID:
+        """Return the tree of the folder that is there; raise NotFoundError for anything else."""
+        if self.entry.tree is None:
+            raise NotFoundError("This is no folder.")
+        return self.entry.tree
+
+    def file(self) -> Node:
+        """Return the node of the file that is there; raise NotFoundError for anything else."""
+        if self.node is None or self.node.type != FILE:
+            raise NotFoundError("This is no file.")
+        return self.node
+
+
+class Site:
+    """One repository that is shown. Methods may be called by several threads."""
+
+    def __init__(self, repository: Repository, wanted: SnapshotFilter, report: Reporter, *, title: str) -> None:
+        self.repository = repository
+        self.report = report
+        self.catalog = Catalog(repository, wanted, report)
+        self.view = View(repository, Place)
+        self.listing = Listing(self.view)
+        self.renderer = Renderer({"title": title, "repository_id": repository.config.id[:10]})
+        threads = max(2, repository.backend.connections)
+        self._blobs = BlobCache(self._load_data, threads)
+
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        self._blobs.close()
+
+    def find(self, stored: StoredSnapshot, location: bytes) -> Spot:
+        """Return what is at a location; raise NotFoundError, DamageError or BackendError."""
+        entry = self.view.find_in(stored, split_location(location))
+        return Spot(stored, location, entry)
+
+    def requested(self, request: Request) -> Spot:
+        """Return what an address leads to; raise NotFoundError, DamageError or BackendError."""
+        return self.find(self.catalog.find(request.path_params["snapshot"]), requested_location(request))
+
+    def reader(self, node: Node) -> FileReader:
+        """Return a reader of a file's content; raise DamageError."""
+        return FileReader(node, self.repository.index, self._blobs)
+
+    def _load_data(self, identifier: ID) -> bytes:
+        return self.repository.load_blob(BlobHandle(BlobType.DATA, identifier))
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that a request is for."""
+    site: Site = request.app.state.site
+    return site
+
+
+def is_folder(node: Node) -> bool:
+    """Tell whether a node is a folder."""
+    return node.type == DIRECTORY

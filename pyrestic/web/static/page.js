@@ -1,0 +1,42 @@
+"use strict";
+// Every page works without this; it adds keys to tables of files.
+
+function rowsOf(table) {
+  return Array.from(table.querySelectorAll("tbody tr")).filter((row) => row.querySelector("a"));
+}
+
+function focusRow(rows, place) {
+  const row = rows[Math.max(0, Math.min(rows.length - 1, place))];
+  if (row) row.querySelector("a").focus();
+}
+
+function useKeys(table) {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, select, textarea, pre")) return;
+    const rows = rowsOf(table);
+    const now = rows.findIndex((row) => row.contains(document.activeElement));
+    const steps = { ArrowDown: now + 1, j: now + 1, ArrowUp: now - 1, k: now - 1, Home: 0, End: rows.length - 1 };
+    if (event.key in steps) {
+      focusRow(rows, steps[event.key]);
+    } else if (event.key === "Backspace") {
+      const above = document.querySelectorAll(".crumbs a");
+      if (above.length > 1) above[above.length - 2].click();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+}
+
+document.querySelectorAll("table[data-keys]").forEach(useKeys);
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
+  const field = document.querySelector("input[type=search]");
+  if (field) {
+    event.preventDefault();
+    field.focus();
+    field.select();
+  }
+});

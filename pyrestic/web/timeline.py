@@ -1,0 +1,92 @@
+"""The first page: all snapshots by their dates, a page at a time, chosen by host, folder, tag and month."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.web.addresses import clean_location, requested_number, with_query
+from pyrestic.web.paging import Pages
+from pyrestic.web.site import site_of
+from pyrestic.web.words import local_time
+
+_ON_PAGE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which snapshots of the catalog are asked for; "" stands for any. `at` is the folder that their links open."""
+
+    host: str = ""
+    path: str = ""
+    tag: str = ""
+    month: str = ""
+    at: str = ""
+
+    def matches(self, stored: StoredSnapshot) -> bool:
+        """Tell whether a snapshot is asked for, whatever the month."""
+        snapshot = stored.snapshot
+        return (
+            (not self.host or snapshot.hostname == self.host)
+            and (not self.path or self.path in snapshot.paths)
+            and (not self.tag or self.tag in snapshot.tags)
+        )
+
+    def address(self, **changes: object) -> str:
+        """Return the address of the timeline with this choice, changed."""
+        now = {"host": self.host, "path": self.path, "tag": self.tag, "month": self.month, "at": self.at}
+        return with_query("/", **(now | changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The snapshots of one day, newest first."""
+
+    title: str
+    snapshots: list[StoredSnapshot]
+
+
+def show_timeline(request: Request) -> Response:
+    """Answer with a page of the timeline."""
+    site = site_of(request)
+    query = request.query_params
+    choice = Choice(**{name: query.get(name, "") for name in ("host", "path", "tag", "month", "at")})
+    everything = site.catalog.snapshots()
+    chosen = [stored for stored in everything if choice.matches(stored)]
+    months = Counter(_month(stored) for stored in chosen)
+    if choice.month:
+        chosen = [stored for stored in chosen if _month(stored) == choice.month]
+    pages = Pages(len(chosen), _ON_PAGE, requested_number(request, "page", 1))
+    return site.renderer.page(
+        "timeline.html",
+        active="timeline",
+        choice=choice,
+        location=clean_location(choice.at.encode("utf-8", "surrogateescape")) if choice.at else b"",
+        total=len(everything),
+        days=_days(chosen[pages.first : pages.end]),
+        months=sorted(months.items(), reverse=True),
+        pages=pages,
+        page_address=lambda number: choice.address(page=number),
+        hosts=_values([stored.snapshot.hostname] for stored in everything),
+        paths=_values(stored.snapshot.paths for stored in everything),
+        tags=_values(stored.snapshot.tags for stored in everything),
+    )
+
+
+def _month(stored: StoredSnapshot) -> str:
+    return f"{local_time(stored.snapshot.time_ns):%Y-%m}"
+
+
+def _days(snapshots: Sequence[StoredSnapshot]) -> list[Day]:
+    def title(stored: StoredSnapshot) -> str:
+        return f"{local_time(stored.snapshot.time_ns):%A, %-d %B %Y}"
+
+    return [Day(day, list(each)) for day, each in groupby(snapshots, title)]
+
+
+def _values(lists: Iterable[Iterable[str]]) -> list[str]:
+    return sorted({value for values in lists for value in values})
