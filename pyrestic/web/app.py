@@ -15,10 +15,15 @@ from starlette.staticfiles import StaticFiles
 from pyrestic.errors import AccessError, NotFoundError, PyresticError, TransientError, UsageError
 from pyrestic.web.access import Access
 from pyrestic.web.browse import show_location
+from pyrestic.web.changes import show_snapshot
+from pyrestic.web.compare import show_comparison
 from pyrestic.web.download import send_archive, send_file, send_image
 from pyrestic.web.guard import Guard
+from pyrestic.web.search import show_search
 from pyrestic.web.site import Site, site_of
+from pyrestic.web.size import show_size
 from pyrestic.web.timeline import show_timeline
+from pyrestic.web.versions import show_versions
 
 _THREADS = 6
 """How many pages are made at the same time; each may hold a large folder."""
@@ -50,6 +55,12 @@ def make_app(site: Site, access: Access, mounts: Sequence[BaseRoute] = ()) -> Gu
         Route("/image/{snapshot}/{location:location}", send_image),
         Route("/archive/{snapshot}", send_archive),
         Route("/archive/{snapshot}/{location:location}", send_archive),
+        Route("/versions/{snapshot}", show_versions),
+        Route("/versions/{snapshot}/{location:location}", show_versions),
+        Route("/snapshot/{snapshot}", show_snapshot),
+        Route("/compare/{old}/{new}/{location:location}", show_comparison),
+        Route("/search", show_search),
+        Route("/size", show_size),
         Mount("/static", StaticFiles(packages=[("pyrestic.web", "static")])),
         *mounts,
     ]

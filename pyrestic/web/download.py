@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from pyrestic.errors import NotFoundError, PyresticError
 from pyrestic.format.node import Node
@@ -20,6 +19,7 @@ from pyrestic.vfs.reader import FileReader
 from pyrestic.web.guard import CONTENT_POLICY
 from pyrestic.web.preview import IMAGE_BYTES, image_type
 from pyrestic.web.site import Site, site_of
+from pyrestic.web.streaming import Room, StreamedAnswer
 from pyrestic.web.words import local_time, show_name
 
 _PIECE_BYTES = 1 << 20
@@ -28,7 +28,7 @@ _HEAD_BYTES = 32
 _ARCHIVES = 3
 _TYPES = {"zip": "application/zip", "tar": "application/x-tar"}
 _range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII).fullmatch
-_packing = threading.BoundedSemaphore(_ARCHIVES)
+_room = Room(_ARCHIVES, "other folders are being packed")
 
 
 def send_file(request: Request) -> Response:
@@ -64,11 +64,9 @@ def send_archive(request: Request) -> Response:
     tree = spot.folder()
     if request.method == "HEAD":
         return Response(media_type=_TYPES[kind], headers=headers)
-    if not _packing.acquire(blocking=False):
-        return site.renderer.sentence(
-            503, "Other folders are being packed.", "Try again when one of these downloads is complete."
-        )
-    return _ArchiveResponse(_Packing(site.repository, tree, name, kind), headers, _TYPES[kind])
+    _room.take()
+    packing = _Packing(site.repository, tree, name, kind)
+    return StreamedAnswer(iter(packing), _room, _TYPES[kind], headers, packing.close)
 
 
 def disposition(name: bytes) -> str:
@@ -151,18 +149,3 @@ class _Packing:
     def close(self) -> None:
         """Let the thread end."""
         self._stream.close()
-
-
-class _ArchiveResponse(StreamingResponse):
-    """Sends an archive, and makes room for the next one however that ends."""
-
-    def __init__(self, packing: _Packing, headers: dict[str, str], kind: str) -> None:
-        super().__init__(iter(packing), headers=headers, media_type=kind)
-        self._packing = packing
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._packing.close()
-            _packing.release()

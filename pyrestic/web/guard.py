@@ -25,8 +25,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-CONTENT_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
-"""For what comes out of the repository: even what a browser takes for a page of its own can run nothing."""
+CONTENT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""For what comes out of the repository: even what a browser takes for a page of its own can run nothing, nor load
+anything. The page that a browser makes around an image has styles in it."""
 
 _HEADERS = {
     "content-security-policy": POLICY,

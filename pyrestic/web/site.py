@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from pyrestic.errors import NotFoundError
-from pyrestic.format.node import DIRECTORY, FILE, Node
+from pyrestic.format.node import FILE, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
+from pyrestic.localfs.historyindex import HistoryIndex
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
@@ -17,6 +18,7 @@ from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.view import Entry, View
 from pyrestic.web.addresses import requested_location, split_location
 from pyrestic.web.catalog import Catalog
+from pyrestic.web.histories import Histories
 from pyrestic.web.listing import Listing
 from pyrestic.web.render import Renderer
 
@@ -60,12 +62,21 @@ class Spot:
 class Site:
     """One repository that is shown. Methods may be called by several threads."""
 
-    def __init__(self, repository: Repository, wanted: SnapshotFilter, report: Reporter, *, title: str) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        wanted: SnapshotFilter,
+        report: Reporter,
+        *,
+        title: str,
+        index: HistoryIndex | None = None,
+    ) -> None:
         self.repository = repository
         self.report = report
         self.catalog = Catalog(repository, wanted, report)
         self.view = View(repository, Place)
         self.listing = Listing(self.view)
+        self.histories = Histories(repository, index, report)
         self.renderer = Renderer({"title": title, "repository_id": repository.config.id[:10]})
         threads = max(2, repository.backend.connections)
         self._blobs = BlobCache(self._load_data, threads)
@@ -95,8 +106,3 @@ def site_of(request: Request) -> Site:
     """Return the site that a request is for."""
     site: Site = request.app.state.site
     return site
-
-
-def is_folder(node: Node) -> bool:
-    """Tell whether a node is a folder."""
-    return node.type == DIRECTORY

@@ -46,7 +46,8 @@ class Choice:
 class Day:
     """The snapshots of one day, newest first."""
 
-    title: str
+    date: str
+    weekday: str
     snapshots: list[StoredSnapshot]
 
 
@@ -82,10 +83,11 @@ def _month(stored: StoredSnapshot) -> str:
 
 
 def _days(snapshots: Sequence[StoredSnapshot]) -> list[Day]:
-    def title(stored: StoredSnapshot) -> str:
-        return f"{local_time(stored.snapshot.time_ns):%A, %-d %B %Y}"
+    def name(stored: StoredSnapshot) -> tuple[str, str]:
+        moment = local_time(stored.snapshot.time_ns)
+        return f"{moment:%-d %b %Y}", f"{moment:%A}"
 
-    return [Day(day, list(each)) for day, each in groupby(snapshots, title)]
+    return [Day(date, weekday, list(each)) for (date, weekday), each in groupby(snapshots, name)]
 
 
 def _values(lists: Iterable[Iterable[str]]) -> list[str]:

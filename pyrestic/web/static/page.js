@@ -40,3 +40,18 @@ document.addEventListener("keydown", (event) => {
     field.select();
   }
 });
+
+// What takes longer than the page itself is asked for afterwards; without this there is a link to it.
+async function loadLater(place) {
+  place.setAttribute("aria-busy", "true");
+  const link = place.querySelector("a");
+  if (link) link.classList.add("loading");
+  try {
+    const answer = await fetch(place.dataset.load, { credentials: "same-origin" });
+    if (answer.ok) place.innerHTML = await answer.text();
+  } finally {
+    place.removeAttribute("aria-busy");
+  }
+}
+
+document.querySelectorAll("[data-load]").forEach(loadLater);

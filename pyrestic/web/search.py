@@ -1,0 +1,143 @@
+"""Search by name in all snapshots: each path once, where it is newest; shown while it is looked for."""
+
+import fnmatch
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pyrestic.errors import PyresticError
+from pyrestic.format.node import Node
+from pyrestic.ids import ID
+from pyrestic.repository.forest import Event, Forest, Kind
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.web.browse import icon
+from pyrestic.web.site import site_of
+from pyrestic.web.streaming import Room, StreamedAnswer
+
+_MOST = 300
+_SECONDS = 20.0
+_REMEMBERED = 1_000_000
+_KEY_BYTES = 12
+_BUFFERED = 40
+_room = Room(3, "others are searching")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A path that fits, in the newest snapshot that has it."""
+
+    stored: StoredSnapshot
+    location: bytes
+    node: Node
+
+    @property
+    def folder(self) -> bytes:
+        """The folder it is in."""
+        return self.location.rpartition(b"/")[0] or b"/"
+
+
+@dataclass(slots=True)
+class Search:
+    """One search for a part of a name, upper and lower case alike, or for a pattern with * and ?.
+
+    Iterate `hits`, then ask what came of it: `reached` is the snapshot at which it stopped early, None if it came to
+    the end; `reason` says why it stopped, `unreadable` counts folders that could not be looked into.
+    """
+
+    wanted: str
+    most: int = _MOST
+    seconds: float = _SECONDS
+    reached: StoredSnapshot | None = None
+    reason: str = ""
+    unreadable: int = 0
+    count: int = 0
+    _visited: set[bytes] = field(default_factory=set)
+    _found: set[bytes] = field(default_factory=set)
+
+    def hits(self, repository: Repository, snapshots: Sequence[StoredSnapshot]) -> Iterator[Hit]:
+        """Iterate what is found in some snapshots, which are gone through in their order."""
+        fits = self._matcher()
+        deadline = time.monotonic() + self.seconds
+        roots: dict[ID, StoredSnapshot] = {}
+        for stored in snapshots:
+            roots.setdefault(stored.snapshot.tree_id, stored)
+        forest = Forest(repository, list(roots), self._enter)
+        for root, stored in roots.items():
+            for event in forest.walk(root):
+                if event.kind is Kind.UNREADABLE:
+                    self.unreadable += 1
+                if event.kind is not Kind.NODE or event.node is None:
+                    continue
+                if time.monotonic() > deadline:
+                    self._stop(stored, f"The search was ended after {self.seconds:.0f} seconds")
+                    return
+                if event.entered:
+                    self._remember(event)
+                if event.location not in self._found and fits(event.location):
+                    if self.count >= self.most:
+                        self._stop(stored, f"More than {self.most} names fit")
+                        return
+                    self._found.add(event.location)
+                    self.count += 1
+                    yield Hit(stored, event.location, event.node)
+
+    def _stop(self, stored: StoredSnapshot, reason: str) -> None:
+        self.reached, self.reason = stored, reason
+
+    def _matcher(self) -> "_Matcher":
+        if re.search(r"[*?]", self.wanted):
+            return _Matcher(re.compile(fnmatch.translate(self.wanted.casefold())))
+        return _Matcher(re.compile(f".*{re.escape(self.wanted.casefold())}", re.DOTALL))
+
+    def _enter(self, location: bytes, node: Node) -> bool:
+        """A folder that a newer snapshot has in the very same state holds nothing new."""
+        return _key(location, node) not in self._visited
+
+    def _remember(self, event: Event) -> None:
+        if event.node is not None and len(self._visited) < _REMEMBERED:
+            self._visited.add(_key(event.location, event.node))
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    pattern: re.Pattern[str]
+
+    def __call__(self, location: bytes) -> bool:
+        name = location.rpartition(b"/")[2].decode("utf-8", "surrogateescape").casefold()
+        return self.pattern.match(name) is not None
+
+
+def _key(location: bytes, node: Node) -> bytes:
+    return hashlib.blake2b((node.subtree or "").encode() + location, digest_size=_KEY_BYTES).digest()
+
+
+def show_search(request: Request) -> Response:
+    """Answer with what is found, as it is found."""
+    site = site_of(request)
+    wanted = request.query_params.get("q", "").strip()
+    snapshots = site.catalog.snapshots()
+    before = request.query_params.get("before", "")
+    if before:
+        snapshots = snapshots[site.catalog.shelf().places[site.catalog.find(before).id] :]
+    if not wanted:
+        return site.renderer.page("search.html", active="search", wanted="", found=None, hits=(), icon=icon)
+    _room.take()
+    found = Search(wanted)
+
+    def hits() -> Iterator[Hit]:
+        try:
+            yield from found.hits(site.repository, snapshots)
+        except PyresticError as error:
+            # The page has begun: its end says what went wrong.
+            found.reason = f"The search could not go on: {error}"
+
+    template = site.renderer.environment.get_template("search.html")
+    stream = template.stream(active="search", search=wanted, wanted=wanted, found=found, hits=hits(), icon=icon)
+    stream.enable_buffering(_BUFFERED)
+    return StreamedAnswer(stream, _room, "text/html")

@@ -1,0 +1,50 @@
+"""Answers that are made while they are sent. Each kind has room for a few at a time; the next has to wait."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from pyrestic.errors import TransientError
+
+
+class Room:
+    """Room for so many at the same time."""
+
+    def __init__(self, places: int, refusal: str) -> None:
+        self._places = threading.BoundedSemaphore(places)
+        self._refusal = refusal
+
+    def take(self) -> None:
+        """Take a place; raise TransientError if all are taken."""
+        if not self._places.acquire(blocking=False):
+            raise TransientError(self._refusal, hint="Try again in a moment.")
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._places.release()
+
+
+class StreamedAnswer(StreamingResponse):
+    """Sends pieces in a place of a room, which is given back however that ends; `close` is called before."""
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes | str],
+        room: Room,
+        kind: str,
+        headers: Mapping[str, str] | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(pieces, headers=headers, media_type=kind)
+        self._room = room
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
+            self._room.leave()
