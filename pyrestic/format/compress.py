@@ -17,6 +17,7 @@ better. With 1 MiB blobs of source text and of a program, ratio and nanoseconds 
 """
 
 import threading
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -122,6 +123,24 @@ def decompress(data: Buffer, plain_length: int) -> bytes:
     if len(plain) != plain_length:
         raise FormatError(f"compressed bytes hold {len(plain)} bytes instead of {plain_length}")
     return plain
+
+
+def decompress_pieces(pieces: Iterable[bytes], plain_length: int) -> Iterator[bytes]:
+    """Iterate the content of the one frame that lies in pieces; raise FormatError at the end unless it is plain_length.
+
+    For reading back what was compressed here: nothing guards against what a hostile frame would take of memory.
+    """
+    frame = _contexts.decompressor.decompressobj()
+    total = 0
+    try:
+        for piece in pieces:
+            plain = frame.decompress(piece)
+            total += len(plain)
+            yield plain
+    except zstandard.ZstdError as error:
+        raise FormatError(f"compressed bytes are broken: {error}") from error
+    if total != plain_length or not frame.eof or frame.unused_data:
+        raise FormatError(f"compressed bytes hold {total} bytes instead of {plain_length}, or more than one frame")
 
 
 def encode_unpacked(data: bytes, version: int, compressor: Compressor | None = None) -> bytes:

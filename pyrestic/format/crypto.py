@@ -9,6 +9,7 @@ Measured per message of 2 KB and per further byte: cryptography 5 µs and 0.2 ns
 
 import hmac
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -28,6 +29,7 @@ MAC_KEY_LENGTH = 16
 ENGINES = ("cryptography", "pycryptodome")
 """Names of the engines, the faster first."""
 
+_PIECE_LENGTH = 128 << 10
 _ZERO_NONCE = bytes(NONCE_LENGTH)
 # The bits of r that Poly1305 uses: the top 4 of every fourth byte and the low 2 of three bytes are zero.
 _R_MASK = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
@@ -105,6 +107,9 @@ class _Engine(Protocol):
     def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         """Return the plaintext."""
 
+    def decrypt_pieces(self, nonce: bytes, ciphertext: memoryview) -> Iterator[bytes]:
+        """Iterate the plaintext in short pieces; nothing else may be asked of the engine before the end."""
+
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         """Return the 16-byte authentication tag of the ciphertext."""
 
@@ -134,6 +139,10 @@ class _CryptographyEngine:
         self._counter.reset_nonce(nonce)
         return self._counter.update(ciphertext)
 
+    def decrypt_pieces(self, nonce: bytes, ciphertext: memoryview) -> Iterator[bytes]:
+        self._counter.reset_nonce(nonce)
+        return map(self._counter.update, _pieces(ciphertext))
+
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         return self._poly1305(self._r + self._one_time.update(nonce), ciphertext)
 
@@ -161,6 +170,10 @@ class _PycryptodomeEngine:
         cipher = self._aes.new(self._encrypt_key, self._aes.MODE_CTR, nonce=b"", initial_value=nonce)
         plaintext: bytes = cipher.decrypt(ciphertext)
         return plaintext
+
+    def decrypt_pieces(self, nonce: bytes, ciphertext: memoryview) -> Iterator[bytes]:
+        cipher = self._aes.new(self._encrypt_key, self._aes.MODE_CTR, nonce=b"", initial_value=nonce)
+        return map(cipher.decrypt, _pieces(ciphertext))
 
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         tag: bytes = self._poly1305.new(key=self._mac_key, cipher=self._aes, nonce=nonce, data=ciphertext).digest()
@@ -205,13 +218,28 @@ class Sealer:
 
         The tag is compared in constant time, and before anything is decrypted.
         """
+        return self._engine.decrypt(*self._authenticated(sealed))
+
+    def open_pieces(self, sealed: Buffer) -> Iterator[bytes]:
+        """Return what iterates the same plaintext in pieces that stay in the processor's cache; raises as `open` does.
+
+        The whole tag is compared before this returns. The pieces have to be used up before the sealer is used again.
+        """
+        return self._engine.decrypt_pieces(*self._authenticated(sealed))
+
+    def _authenticated(self, sealed: Buffer) -> tuple[bytes, memoryview]:
+        """Return nonce and ciphertext; raise UnauthenticError unless the tag is theirs."""
         view = memoryview(sealed)
         if len(view) < OVERHEAD:
             raise UnauthenticError(f"{len(view)} bytes are too few to be sealed bytes, which have {OVERHEAD} or more")
         nonce, ciphertext = bytes(view[:NONCE_LENGTH]), view[NONCE_LENGTH:-TAG_LENGTH]
         if nonce == _ZERO_NONCE or not hmac.compare_digest(self._engine.tag(nonce, ciphertext), view[-TAG_LENGTH:]):
             raise UnauthenticError("the authentication code does not match: damaged, or sealed with another key")
-        return self._engine.decrypt(nonce, ciphertext)
+        return nonce, ciphertext
+
+
+def _pieces(data: memoryview) -> Iterator[memoryview]:
+    return (data[start : start + _PIECE_LENGTH] for start in range(0, len(data), _PIECE_LENGTH))
 
 
 def _masked_r(key: MasterKey) -> bytes:

@@ -16,7 +16,7 @@ from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
 from pyrestic.handle import BlobType
 from pyrestic.repository.saver import SavedBlob, Saver
 
-BUFFER_LENGTH = 2 * MAX_LENGTH
+BUFFER_LENGTH = MAX_LENGTH + (2 << 20)
 BUFFERS = 2
 
 ReadInto = Callable[[memoryview], int]

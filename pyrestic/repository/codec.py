@@ -1,14 +1,17 @@
 """One blob between its plaintext and its sealed form, with contexts kept per thread."""
 
+import hashlib
 import threading
 
 from typing_extensions import Buffer
 
 from pyrestic.errors import DamageError, HashMismatchError
-from pyrestic.format.compress import Compression, Compressor, decompress
+from pyrestic.format.compress import Compression, Compressor, decompress, decompress_pieces
 from pyrestic.format.crypto import MasterKey, Sealer
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
+
+_READ_WHOLE = 256 << 10
 
 
 class _Contexts(threading.local):
@@ -52,7 +55,33 @@ class BlobCodec:
             if plain_length is not None:
                 data = decompress(data, plain_length)
         except DamageError as error:
-            raise type(error)(f"blob {BlobHandle(blob_type, identifier)} is damaged: {error}") from error
+            raise _in_blob(blob_type, identifier, error) from error
         if hash_id(data) != identifier:
-            raise HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: it has another hash")
+            raise _other_hash(blob_type, identifier)
         return data
+
+    def verify(self, blob_type: BlobType, identifier: ID, sealed: Buffer, plain_length: int | None) -> None:
+        """Read back what this codec has sealed; raise DamageError as `decode` does.
+
+        A long blob goes through piece by piece, so that it takes no memory and stays in the processor's cache.
+        """
+        if memoryview(sealed).nbytes <= _READ_WHOLE:
+            self.decode(blob_type, identifier, sealed, plain_length)
+            return
+        digest = hashlib.sha256()
+        try:
+            pieces = self._contexts.sealer.open_pieces(sealed)
+            for piece in pieces if plain_length is None else decompress_pieces(pieces, plain_length):
+                digest.update(piece)
+        except DamageError as error:
+            raise _in_blob(blob_type, identifier, error) from error
+        if digest.digest() != identifier:
+            raise _other_hash(blob_type, identifier)
+
+
+def _in_blob(blob_type: BlobType, identifier: ID, error: DamageError) -> DamageError:
+    return type(error)(f"blob {BlobHandle(blob_type, identifier)} is damaged: {error}")
+
+
+def _other_hash(blob_type: BlobType, identifier: ID) -> HashMismatchError:
+    return HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: it has another hash")

@@ -6,12 +6,12 @@ then tell less about the lengths of chunks (restic design document, "Threat Mode
 Nothing is written to disk before a pack is whole.
 """
 
+import contextlib
+import mmap
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from pyrestic.format.chunker import MAX_LENGTH
 from pyrestic.format.crypto import OVERHEAD
@@ -54,10 +54,11 @@ class Room:
 
 
 class BufferPool:
-    """Buffers of packs, used again and again; fresh megabytes cost page faults. `get` blocks when all are in use.
+    """Buffers of packs, a limited number. `get` blocks when all are in use.
 
-    Whoever wants one more while a pack is being stored waits a moment first: where places are quick its buffer comes
-    back within it, and most runs never take the memory of all. `is_storing` tells whether a pack is being stored.
+    Memory is taken page by page as a pack grows and goes back to the system when the pack is stored: packs at all
+    stages of growth take half of what full ones would. Whoever wants one more while a pack is being stored waits a
+    moment first: where places are quick one comes back within it. `is_storing` tells whether a pack is being stored.
     """
 
     def __init__(self, count: int, pack_length: int, is_storing: Callable[[], bool] = bool) -> None:
@@ -89,6 +90,7 @@ class BufferPool:
         """Give a buffer back."""
         with self._changed:
             if len(buffer) == self._length:
+                _give_back(buffer)
                 self._free.append(buffer)
             else:
                 self._left += 1
@@ -187,5 +189,15 @@ def _append(pack: OpenPack, other: OpenPack) -> None:
 
 
 def _new_buffer(length: int) -> memoryview:
-    # Unlike a bytearray this is not filled with zeros, so pages that no blob reaches never cost memory.
-    return np.empty(length, dtype=np.uint8).data.cast("B")
+    # Private: what is given back of shared memory would stay with the kernel.
+    memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            # Large pages are filled with fewer steps; not every kernel has them.
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
+
+
+def _give_back(buffer: memoryview) -> None:
+    if isinstance(buffer.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        buffer.obj.madvise(mmap.MADV_DONTNEED)

@@ -190,7 +190,7 @@ class Saver:
 
     def _read_back(self, blob_type: BlobType, identifier: ID, sealed: memoryview, plain_length: int | None) -> None:
         try:
-            self._codec.decode(blob_type, identifier, sealed, plain_length)
+            self._codec.verify(blob_type, identifier, sealed, plain_length)
         except DamageError as error:
             raise PyresticError(
                 f"a blob could not be read back before it was stored: {error}",

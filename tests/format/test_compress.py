@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import FormatError
-from pyrestic.format.compress import Compression, Compressor, decode_unpacked, decompress, encode_unpacked
+from pyrestic.format.compress import (
+    Compression,
+    Compressor,
+    decode_unpacked,
+    decompress,
+    decompress_pieces,
+    encode_unpacked,
+)
 from pyrestic.handle import BlobType
 
 TEXT = b"the quick brown fox jumps over the lazy dog\n" * 5000
@@ -267,3 +274,21 @@ def test_several_threads_decompress_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@given(st.lists(st.binary(max_size=40), max_size=4), st.integers(0, 60))
+def test_any_pieces_give_the_stated_length_or_a_format_error(pieces: list[bytes], plain_length: int) -> None:
+    try:
+        plain = b"".join(decompress_pieces(pieces, plain_length))
+    except FormatError:
+        return
+    assert len(plain) == plain_length
+
+
+@given(st.binary(max_size=3000), st.integers(1, 500))
+def test_a_frame_is_read_from_pieces_of_any_length(plain: bytes, length: int) -> None:
+    frame = Compressor().compress(plain)
+    pieces = [frame[start : start + length] for start in range(0, len(frame), length)]
+    assert b"".join(decompress_pieces(pieces, len(plain))) == plain
+    with pytest.raises(FormatError, match="instead of"):
+        list(decompress_pieces(pieces[:-1], len(plain)))

@@ -59,6 +59,7 @@ def test_sealed_bytes_open_to_what_was_sealed(engine: str, length: int) -> None:
     sealed = sealer.seal(plaintext)
     assert len(sealed) == length + OVERHEAD
     assert sealer.open(sealed) == plaintext
+    assert b"".join(sealer.open_pieces(sealed)) == plaintext
 
 
 @given(st.binary(max_size=300), st.binary(min_size=16, max_size=16).filter(any))

@@ -1,8 +1,10 @@
 """Saving blobs: packs, duplicates, failures, index files."""
 
+import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +177,18 @@ def test_rooms_of_a_pack_never_overlap_and_leave_space_for_the_header() -> None:
         assert end + 41 * len(pack.entries) + OVERHEAD + 4 <= len(pack.buffer)
         if any(entry.length >= MIN_PACK_LENGTH for entry in pack.entries):
             assert len(pack.entries) == 1
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_buffer_that_was_given_back_takes_no_memory() -> None:
+    pool = BufferPool(2, 64 << 20)
+    before = resident_bytes()
+    buffer = pool.get(1)
+    buffer[: 64 << 20] = bytes(64 << 20)
+    assert resident_bytes() - before > 60 << 20
+    pool.put(buffer)
+    assert resident_bytes() - before < 8 << 20
+    assert pool.get(1) is buffer
