@@ -206,7 +206,7 @@ class ChunkList:
             window = _WINDOW if found else min(2 * window, MAX_LENGTH)
 
 
-class _QuickBackend(LocalBackend):
+class QuickBackend(LocalBackend):
     """A folder whose files are not made to survive a loss of power while the history is made."""
 
     def save(self, handle: Handle, data: Buffer) -> None:
@@ -272,11 +272,11 @@ class Historian:
         tally.files.update({"new": 6} if first else {"modified": 1, "unchanged": 5})
         tally.directories.update({"new": 3} if first else {"modified": 3})
         tally.total_bytes = length + sum(map(len, self._small.values()))
-        nodes = [_file("inbox", length, changed_ns, [blob for blob in self._chunks.blobs if blob is not None])]
+        nodes = [make_file_node("inbox", length, changed_ns, [blob for blob in self._chunks.blobs if blob is not None])]
         for name, content in self._small.items():
             saved = self._saver.save(BlobType.DATA, content)
             tally.add_blob(saved, len(content), is_tree=False)
-            nodes.append(_file(name, len(content), START_NS - HOUR_NS, [saved.id]))
+            nodes.append(make_file_node(name, len(content), START_NS - HOUR_NS, [saved.id]))
         nodes.sort(key=lambda node: node.name)
         while True:
             data = encode_tree(nodes)
@@ -284,16 +284,18 @@ class Historian:
             tally.add_blob(saved, len(data), is_tree=True)
             if not above:
                 return saved.id.hex()
-            nodes = [_node(above.pop(), DIRECTORY, 0o40755, START_NS, saved.id.hex())]
+            nodes = [make_node(above.pop(), DIRECTORY, 0o40755, START_NS, saved.id.hex())]
 
 
-def _file(name: str, length: int, time_ns: int, blobs: list[ID]) -> Node:
-    node = _node(name, FILE, 0o100600, time_ns)
+def make_file_node(name: str, length: int, time_ns: int, blobs: list[ID]) -> Node:
+    """Return the node of a file of `length` bytes made of these blobs."""
+    node = make_node(name, FILE, 0o100600, time_ns)
     node.size, node.links, node.content = length, 1, [blob.hex() for blob in blobs]
     return node
 
 
-def _node(name: str, kind: str, mode: int, time_ns: int, subtree: str | None = None) -> Node:
+def make_node(name: str, kind: str, mode: int, time_ns: int, subtree: str | None = None) -> Node:
+    """Return the node of a file or folder that belongs to whoever runs this."""
     when = format_time(time_ns, 0)
     return Node(
         name=name,
@@ -327,7 +329,7 @@ def make_history(
     """
     created = format_time(START_NS, 0)
     repository = Repository.create(
-        _QuickBackend(str(folder)),
+        QuickBackend(str(folder)),
         password,
         polynomial=POLYNOMIAL,
         hostname="mailhost",
