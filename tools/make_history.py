@@ -321,11 +321,13 @@ def make_history(
     length: int = 64 * MIB,
     seed: int = 1,
     password: str = PASSWORD,
+    params: ScryptParams | None = ScryptParams(2, 8, 1),  # noqa: B008 - it cannot be changed
     on_version: Callable[[int], None] = lambda _: None,
 ) -> list[Version]:
     """Make the repository, the newest version being about `length` bytes long; return the versions, oldest first.
 
-    The first version has three quarters of that length. The key of the password costs next to no time to derive.
+    The first version has three quarters of that length. `params` say what the key of the password costs, by default
+    next to no time, None for what is usual.
     """
     created = format_time(START_NS, 0)
     repository = Repository.create(
@@ -335,7 +337,7 @@ def make_history(
         hostname="mailhost",
         username="ann",
         created=created,
-        params=ScryptParams(2, 8, 1),
+        params=params,
         # What is saved here is checked by whoever reads it.
         options=RepositoryOptions(no_extra_verify=True),
     )

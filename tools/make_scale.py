@@ -118,7 +118,7 @@ def _store_snapshots(repository: Repository, stored: int, count: int, seed: int)
     trees: list[str] = []
     first: tuple[ID, bytes] = (b"", b"")
     for number in range(count):
-        blobs = []
+        blobs: list[tuple[ID, int]] = []
         # The remainder goes to the last ones.
         for _ in range(stored // count + (number >= count - stored % count)):
             data = b"%d %d " % (number, len(blobs)) + dice.randbytes(dice.randrange(50, 500))
