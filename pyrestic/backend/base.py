@@ -1,6 +1,6 @@
 """The contract every backend keeps; `tests/backend/test_contract.py` holds all of them to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from typing_extensions import Buffer
@@ -77,6 +77,23 @@ class MetadataCache(Protocol):
 
     def forget(self, handle: Handle) -> None:
         """Drop the cached copy of a file whose content turned out to be damaged; the next load reads the backend."""
+
+
+@runtime_checkable
+class IndexCopyCache(Protocol):
+    """What a backend with a cache offers for a copy of the whole index; ask with isinstance.
+
+    The copy is one file, in whatever form the caller gives it. Losing it costs time alone.
+    """
+
+    def index_copy_length(self) -> int:
+        """Return the length of the copy in bytes; raise NotFoundError if there is none, BackendError."""
+
+    def load_index_copy(self, offset: int, length: int) -> bytes:
+        """Return bytes of the copy like Backend.load; raise NotFoundError, FormatError or BackendError."""
+
+    def save_index_copy(self, parts: Iterable[Buffer]) -> None:
+        """Make all parts, one after the other, the new copy; without effect if the cache cannot be written."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from typing_extensions import Buffer
@@ -103,12 +103,18 @@ def write_whole(path: str, data: Buffer, handle: Handle, *, mode: int, durable: 
     The content goes to a temporary file in the same folder, which then takes the name. `mode` is that of the finished
     file. With `durable`, content and name survive a loss of power once this returns. The folder has to exist.
     """
-    with translated(f"writing {handle}"):
+    write_parts(path, (data,), f"writing {handle}", mode=mode, durable=durable)
+
+
+def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, durable: bool) -> None:
+    """Make all parts, one after the other, the content of the file; otherwise like write_whole."""
+    with translated(doing):
         temporary = f"{path}{TEMPORARY_MARK}{secrets.randbelow(10**10)}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
-                _write_all(descriptor, memoryview(data))
+                for part in parts:
+                    _write_all(descriptor, memoryview(part))
                 _set_mode(descriptor, mode)
                 if durable:
                     _sync(descriptor)

@@ -32,7 +32,6 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
-from pyrestic.ids import ID
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import (
     CONFIG,
@@ -44,7 +43,7 @@ from pyrestic.repository.repository import (
 )
 
 if TYPE_CHECKING:
-    from pyrestic.format.indexfile import Columns
+    from pyrestic.repository.indexcopy import ReadIndex
 
 
 class LockMode(Enum):
@@ -308,7 +307,7 @@ def opened(
             repository = open_repository(
                 settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=meanwhile
             )
-            index: list[tuple[ID, Columns]] | None = None
+            index: ReadIndex | None = None
 
             def read_index() -> None:
                 nonlocal index

@@ -114,7 +114,8 @@ def plan_prune(
         connections=repository.backend.connections,
         pack_length=repository.options.pack_length,
     )
-    repository.load_index(report)
+    # From the index files themselves: this decides on what is removed.
+    repository.load_index(report, anew=True)
     report.note("loading all snapshots...")
     roots = _load_roots(repository, without)
     report.note(f"finding data that is still in use for {len(roots)} snapshots")

@@ -1,27 +1,22 @@
 """The index: in which pack, where and how long every blob is.
 
-Memory decides the shape. A repository of 150 GB has some 200,000 to 5,000,000 blobs, so a blob is no object here but a
-row in columns sorted by ID: 32 bytes of ID, 1 of type, 4 each of pack number, offset, stored length and plain length,
-which is 49 bytes, and 1 to 2 bytes of a table that leads from the first bits of an ID to the few rows that share them.
-A look-up is one table step and two or three comparisons. Blobs added by this process wait in a dictionary until they
-are many enough to become columns of their own; column segments of like size are merged, so there are never more than a
-handful.
+A repository of 150 GB has some 200,000 to 5,000,000 blobs: a blob is a row in a segment of columns sorted by ID. Blobs
+added by this process wait in a dictionary until they are many enough to become a segment of their own; segments of like
+size are merged, so there are never more than a handful.
 """
 
 import threading
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
+from pyrestic.repository.segment import BLOB_TYPES, Segment, sort_rows
 
-_TYPES = (BlobType.DATA, BlobType.TREE)
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000
 
@@ -42,81 +37,6 @@ class PackedBlob(NamedTuple):
         return BlobHandle(self.type, self.id)
 
 
-class Segment:
-    """Rows sorted by ID, immutable once built."""
-
-    def __init__(self, columns: Columns) -> None:
-        count = len(columns.ids)
-        first = np.ascontiguousarray(columns.ids[:, :8]).view(">u8").reshape(count).astype(np.uint64)
-        order = np.argsort(first, kind="stable")
-        self.first: NDArray[np.uint64] = first[order]
-        self.rest: NDArray[np.uint8] = np.ascontiguousarray(columns.ids[order, 8:])
-        self.types = np.ascontiguousarray(columns.types[order])
-        self.pack_numbers = np.ascontiguousarray(columns.pack_numbers[order])
-        self.offsets = np.ascontiguousarray(columns.offsets[order])
-        self.lengths = np.ascontiguousarray(columns.lengths[order])
-        self.plain_lengths = np.ascontiguousarray(columns.plain_lengths[order])
-        bits = max(1, count.bit_length() - 2)
-        self._shift = 64 - bits
-        edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(self._shift)
-        starts = np.zeros((1 << bits) + 1, dtype=np.uint32)
-        starts[1:-1] = np.searchsorted(self.first, edges)
-        starts[-1] = count
-        # Plain Python reads single items of a memoryview several times faster than those of an array.
-        self._starts = starts.data
-        self._first = self.first.data
-        self._types = self.types.data
-        self._rest = self.rest.data.cast("B")
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def rows(self, blob_type: int, identifier: ID) -> list[int]:
-        """Return the rows that hold this blob."""
-        key = int.from_bytes(identifier[:8], "big")
-        bucket = key >> self._shift
-        low, high = self._starts[bucket], self._starts[bucket + 1]
-        if low == high:
-            return []
-        first = self._first
-        row = bisect_left(first, key, low, high)
-        found = []
-        tail = identifier[8:]
-        while row < high and first[row] == key:
-            if self._types[row] == blob_type and self._rest[row * 24 : row * 24 + 24] == tail:
-                found.append(row)
-            row += 1
-        return found
-
-    def identifier(self, row: int) -> ID:
-        """Return the blob ID of a row."""
-        return int(self._first[row]).to_bytes(8, "big") + bytes(self._rest[row * 24 : row * 24 + 24])
-
-    def entries(self, rows: NDArray[np.intp]) -> list[HeaderEntry]:
-        """Return the blobs of some rows, in that order."""
-        first = self.first[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
-        ids = np.concatenate([first, self.rest[rows]], axis=1).tobytes()
-        return [
-            HeaderEntry(_TYPES[kind], ids[32 * row : 32 * row + 32], offset, length, plain_length or None)
-            for row, (kind, offset, length, plain_length) in enumerate(
-                zip(
-                    self.types[rows].tolist(),
-                    self.offsets[rows].tolist(),
-                    self.lengths[rows].tolist(),
-                    self.plain_lengths[rows].tolist(),
-                    strict=True,
-                )
-            )
-        ]
-
-    def columns(self) -> Columns:
-        """Return the rows as unsorted-style columns, for merging."""
-        ids = np.empty((len(self), 32), dtype=np.uint8)
-        ids[:, :8] = self.first.astype(">u8").view(np.uint8).reshape(-1, 8)
-        ids[:, 8:] = self.rest
-        return Columns([], ids, self.types, self.pack_numbers, self.offsets, self.lengths, self.plain_lengths)
-
-
 class Index:
     """Where all blobs are. Look-ups may come from any thread; changes are serialised inside."""
 
@@ -134,7 +54,7 @@ class Index:
         if handle in self._recent:
             return True
         blob_type, identifier = handle
-        return any(segment.rows(blob_type, identifier) for segment in self._segments)
+        return any(segment.find_rows(blob_type, identifier) for segment in self._segments)
 
     def find(self, handle: tuple[int, ID]) -> PackedBlob | None:
         """Return one place of the blob, or None."""
@@ -148,7 +68,7 @@ class Index:
         ]
         blob_type, identifier = handle
         for segment in self._segments:
-            places += [self._place(segment, row) for row in segment.rows(blob_type, identifier)]
+            places += [self._place(segment, row) for row in segment.find_rows(blob_type, identifier)]
         return places
 
     def plain_length(self, handle: tuple[int, ID]) -> int | None:
@@ -205,15 +125,30 @@ class Index:
                 yield pack, sorted(entries, key=lambda entry: entry.offset)
 
     def add_columns(self, all_columns: list[Columns]) -> None:
-        """Take the content of index files; each brings its own list of packs."""
+        """Take the content of index files; each brings its own list of packs. The list is emptied."""
         parts = []
         with self._change:
             for columns in all_columns:
                 base = len(self._packs)
                 self._packs.extend(columns.packs)
                 parts.append(columns._replace(packs=[], pack_numbers=columns.pack_numbers + np.uint32(base)))
+            all_columns.clear()
             if any(len(part.ids) for part in parts):
-                self._push(Segment(_concatenate(parts)))
+                self._push(parts)
+
+    def add_segment(self, segment: Segment, packs: list[ID]) -> None:
+        """Take a segment as `whole_segment` gave it, with its packs, into an index that is empty yet."""
+        with self._change:
+            self._packs.extend(packs)
+            if len(segment):
+                self._segments = (segment,)
+
+    def whole_segment(self) -> tuple[Segment, list[ID]] | None:
+        """Return the only segment with the packs that its numbers mean; None if there are several, or recent blobs."""
+        with self._change:
+            if len(self._segments) != 1 or self._recent:
+                return None
+            return self._segments[0], list(self._packs)
 
     def add_pack(self, pack: ID, entries: list[HeaderEntry]) -> None:
         """Take a pack that was stored just now."""
@@ -241,19 +176,23 @@ class Index:
                 np.array([entry.length for _, entry in rows], dtype=np.uint32),
                 np.array([entry.plain_length or 0 for _, entry in rows], dtype=np.uint32),
             )
-            self._push(Segment(columns))
+            self._push([columns])
             # Only now: a look-up in another thread sees the rows in one place or in both, never in none.
             self._recent = {}
 
-    def _push(self, segment: Segment) -> None:
+    def _push(self, parts: list[Columns]) -> None:
+        """Make a segment of new rows, and of those segments that are not much larger; `parts` is emptied."""
         segments = list(self._segments)
-        while segments and len(segments[-1]) < _MERGE_FACTOR * len(segment):
-            segment = Segment(_concatenate([segments.pop().columns(), segment.columns()]))
-        self._segments = (*segments, segment)
+        count = sum(len(part.ids) for part in parts)
+        while segments and len(segments[-1]) < _MERGE_FACTOR * count:
+            merged = segments.pop()
+            count += len(merged)
+            parts.append(merged.columns())
+        self._segments = (*segments, Segment(sort_rows(parts)))
 
     def _place(self, segment: Segment, row: int) -> PackedBlob:
         return PackedBlob(
-            _TYPES[segment.types[row]],
+            BLOB_TYPES[segment.types[row]],
             segment.identifier(row),
             self._packs[segment.pack_numbers[row]],
             int(segment.offsets[row]),

@@ -7,6 +7,7 @@ Deriving the key takes a third of a second in C code that leaves Python alone. W
 all, is imported meanwhile; that is why some imports of this module stand in functions.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache
 from pyrestic.errors import (
     DamageError,
     FormatError,
@@ -39,7 +40,9 @@ from pyrestic.repository.keys import OpenedKey, add_key, find_key
 
 if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns, IndexPack
+    from pyrestic.repository.indexcopy import IndexCopy, ReadIndex
     from pyrestic.repository.saver import Saver
+    from pyrestic.repository.segment import Segment
 
 CONFIG = Handle(FileType.CONFIG, "")
 DEFAULT_PACK_LENGTH = 16 << 20
@@ -51,6 +54,7 @@ def _machinery() -> None:
     """Import what an opened repository works with."""
     import pyrestic.format.indexfile
     import pyrestic.repository.index
+    import pyrestic.repository.indexcopy
     import pyrestic.repository.loader
     import pyrestic.repository.saver  # noqa: F401 - later imports find them loaded
 
@@ -91,6 +95,7 @@ class Repository:
         self.loader: Loader = Loader(backend, self.codec, self.index)
         self.index_writer = IndexWriter(self._save_index)
         self._saver: Saver | None = None
+        self._parsing = threading.Lock()
 
     @classmethod
     def create(
@@ -169,18 +174,35 @@ class Repository:
             )
         return self._saver
 
-    def load_index(self, report: Reporter) -> None:
-        """Read all index files and use them; raise DamageError if one cannot be used."""
-        self.use_index(self.read_index(report))
+    def load_index(self, report: Reporter, *, anew: bool = False) -> None:
+        """Read all index files and use them; raise DamageError if one cannot be used. `anew` as in read_index."""
+        self.use_index(self.read_index(report, anew=anew))
 
-    def use_index(self, files: "list[tuple[ID, Columns]]") -> None:
-        """Use what `read_index` has returned."""
-        self.index.add_columns([columns for _, columns in files])
-        self.index_files += [IndexFileInfo(one, columns.packs, len(columns.ids)) for one, columns in files]
+    def use_index(self, read: "ReadIndex") -> None:
+        """Use what `read_index` has returned, which is emptied, and keep a copy of it if that is worth while."""
+        if read.copy is not None:
+            self._use_copy(read.copy)
+        self.index_files += [IndexFileInfo(one, columns.packs, len(columns.ids)) for one, columns in read.files]
+        columns = [columns for _, columns in read.files]
+        read.files.clear()
+        self.index.add_columns(columns)
+        whole = self.index.whole_segment()
+        if read.keep and whole is not None and (read.copy is None or whole[0] is not read.copy.segment):
+            self._keep_copy(*whole)
 
-    def read_index(self, report: Reporter) -> "list[tuple[ID, Columns]]":
-        """Return the content of all index files; raise DamageError if one cannot be used."""
+    def read_index(self, report: Reporter, *, anew: bool = False) -> "ReadIndex":
+        """Return the content of all index files; raise DamageError if one cannot be used.
+
+        What the cache has a copy of is taken from there, unless `anew` says that the files themselves are wanted.
+        """
+        from pyrestic.repository.indexcopy import ReadIndex, load_copy
+
         files = sorted(self.list_ids(FileType.INDEX))
+        cache = self.backend if isinstance(self.backend, IndexCopyCache) and not anew else None
+        copy = load_copy(cache, self.codec, set(files)) if cache is not None else None
+        if copy is not None:
+            copied = {file.id for file in copy.files}
+            files = [file for file in files if file not in copied]
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
         def load(identifier: ID) -> "Columns":
@@ -189,7 +211,22 @@ class Repository:
             return columns
 
         with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
-            return list(zip(files, pool.map(load, files), strict=True))
+            return ReadIndex(list(zip(files, pool.map(load, files), strict=True)), copy, keep=cache is not None)
+
+    def _use_copy(self, copy: "IndexCopy") -> None:
+        self.index.add_segment(copy.segment, copy.packs)
+        start = 0
+        for file in copy.files:
+            packs = copy.packs[start : start + file.pack_count]
+            start += file.pack_count
+            self.index_files.append(IndexFileInfo(file.id, packs, file.blob_count))
+
+    def _keep_copy(self, segment: "Segment", packs: list[ID]) -> None:
+        from pyrestic.repository.indexcopy import CopiedFile, IndexCopy, is_worth_while, save_copy
+
+        files = [CopiedFile(file.id, len(file.packs), file.blob_count) for file in self.index_files]
+        if isinstance(self.backend, IndexCopyCache) and is_worth_while(segment, files):
+            save_copy(self.backend, self.codec, IndexCopy(files, packs, segment))
 
     def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""
@@ -197,7 +234,9 @@ class Repository:
 
         data = self.load_unpacked(FileType.INDEX, identifier)
         try:
-            columns = indexfile.parse_columns(data)
+            # Python's own lock lets one thread parse at a time anyway; half parsed files take ten times their columns.
+            with self._parsing:
+                columns = indexfile.parse_columns(data)
         except DamageError as error:
             raise FormatError(f"index file {identifier.hex()} is damaged: {error}") from error
         if self.config.version < 2 and columns.plain_lengths.any():

@@ -10,6 +10,7 @@ from pyrestic.errors import NotFoundError, PyresticError
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
+from pyrestic.repository.indexcopy import ReadIndex
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshot, load_snapshots
 
@@ -105,7 +106,7 @@ class Catalog:
     def _load_new_index_files(self) -> None:
         known = {info.id for info in self._repository.index_files}
         new = [one for one in self._repository.list_ids(FileType.INDEX) if one not in known]
-        self._repository.use_index([(one, self._repository.load_index_file(one)) for one in new])
+        self._repository.use_index(ReadIndex([(one, self._repository.load_index_file(one)) for one in new]))
 
     def _arrange(self) -> Shelf:
         chosen = [stored for stored in self._known.values() if self._wanted.matches(stored.snapshot)]

@@ -16,8 +16,7 @@ _MOST = 2.0
 
 def draw(told: list[Told], path: Path) -> None:
     """Draw the ratios of all rows as dots, with the goal of wall time, to an SVG without a background."""
-    settings = {"svg.hashsalt": "pyrestic", "svg.fonttype": "none", "font.size": 9, "text.color": _INK}
-    with mpl.rc_context(settings):
+    with mpl.rc_context({"svg.hashsalt": "pyrestic", "svg.fonttype": "none", "font.size": 9, "text.color": _INK}):
         figure = Figure(figsize=(8.5, 0.6 + 0.24 * len(told)), layout="constrained")
         axes = figure.add_subplot()
         heights = range(len(told))

@@ -11,7 +11,7 @@ What a caller has to know:
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from typing_extensions import Buffer
@@ -63,6 +63,23 @@ class CacheBackend:
     def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a pack of trees, which is then cached as a whole; see MetadataCache."""
         return self._load(handle, offset, length, keep=True)
+
+    def index_copy_length(self) -> int:
+        """Return the length of the copy of the whole index in bytes; see IndexCopyCache."""
+        return self._folder.index_copy_length()
+
+    def load_index_copy(self, offset: int, length: int) -> bytes:
+        """Return bytes of the copy of the whole index; see IndexCopyCache."""
+        return self._folder.load_index_copy(offset, length)
+
+    def save_index_copy(self, parts: Iterable[Buffer]) -> None:
+        """Keep a copy of the whole index; see IndexCopyCache."""
+        if not self._writable:
+            return
+        try:
+            self._folder.save_index_copy(parts)
+        except BackendError as error:
+            self._give_up(error)
 
     def forget(self, handle: Handle) -> None:
         """Drop the copy of a file that turned out to be damaged.
@@ -146,10 +163,13 @@ class CacheBackend:
         try:
             self._folder.save(handle, data)
         except BackendError as error:
-            self._writable = False
-            self._on_note(f"the cache is not used for new files: {error}")
+            self._give_up(error)
             # A file that was replaced must not live on in the cache.
             self._drop(handle)
+
+    def _give_up(self, error: BackendError) -> None:
+        self._writable = False
+        self._on_note(f"the cache is not used for new files: {error}")
 
     def _drop(self, handle: Handle) -> None:
         if handle.type not in CACHED_TYPES:

@@ -2,7 +2,8 @@
 
 `<base>/CACHEDIR.TAG` tells backup programs to leave the base out. Below it each repository has a folder named after its
 ID: `version` says "1", then `data`, `index` and `snapshots` hold files in sub-folders named after their first two
-digits. A folder's time is that of its last use; 30 days without use make it old.
+digits. `pyrestic-index` is a copy of the whole index, which restic leaves alone. A folder's time is that of its last
+use; 30 days without use make it old.
 """
 
 import errno
@@ -10,12 +11,12 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.files import read_range, translated, write_whole
+from pyrestic.backend.files import file_length, read_range, translated, write_parts, write_whole
 from pyrestic.backend.layout import FOLDERS, check_name, is_file_name
 from pyrestic.errors import FormatError, NotFoundError, UnsupportedError, UsageError
 from pyrestic.handle import FileType, Handle
@@ -30,6 +31,8 @@ _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n"
 _is_folder_name = re.compile(rf"[0-9a-fA-F]{{64}}|{CHECK_PREFIX}[0-9]+").fullmatch
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_INDEX_COPY = Handle(FileType.INDEX, "copy")
+"""What stands for the copy of the index in messages."""
 
 
 class CacheFolder:
@@ -66,6 +69,22 @@ class CacheFolder:
         for prefix in _list_folder(base):
             if len(prefix) == 2:
                 yield from filter(is_file_name, _list_folder(os.path.join(base, prefix)))
+
+    def index_copy_length(self) -> int:
+        """Return the length of the copy of the index in bytes; raise NotFoundError."""
+        return file_length(self._index_copy, _INDEX_COPY)
+
+    def load_index_copy(self, offset: int, length: int) -> bytes:
+        """Return bytes of the copy of the index; raise NotFoundError, or FormatError if it ends too early."""
+        return read_range(self._index_copy, _INDEX_COPY, offset, length)
+
+    def save_index_copy(self, parts: Iterable[Buffer]) -> None:
+        """Replace the copy of the index."""
+        write_parts(self._index_copy, parts, "writing a copy of the index", mode=_FILE_MODE, durable=False)
+
+    @property
+    def _index_copy(self) -> str:
+        return f"{self.path}/pyrestic-index"
 
     def _path(self, handle: Handle) -> str:
         check_name(handle)
