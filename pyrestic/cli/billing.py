@@ -1,5 +1,6 @@
 """What a command asked of a service that charges: told at -v and in JSON, and entered in the book of this user."""
 
+import contextlib
 import json
 import os
 import time
@@ -12,7 +13,7 @@ from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.localfs.costbook import CostBook
-from pyrestic.operations.cost import Prices, full_price, make_prices
+from pyrestic.operations.cost import Prices, day_price, full_price, make_prices
 
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:
@@ -47,6 +48,15 @@ def load_prices(environment: Mapping[str, str]) -> Prices:
         raise UsageError(f"{path}: {error}", hint=error.hint) from None
 
 
+def prices_or_default(environment: Mapping[str, str], terminal: Terminal) -> Prices:
+    """Return the prices; where this user's file makes no sense that is said, and the built-in ones hold."""
+    try:
+        return load_prices(environment)
+    except PyresticError as error:
+        terminal.note(f"the default prices are used: {error}", 0)
+        return Prices()
+
+
 def _find_folder(environment: Mapping[str, str], variable: str, default: str) -> str:
     base = environment.get(variable, "")
     if not base.startswith("/"):
@@ -58,6 +68,19 @@ def _find_folder(environment: Mapping[str, str], variable: str, default: str) ->
 def format_dollars(amount: float) -> str:
     """Return an amount with as many places as it takes to see it."""
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.6f}"
+
+
+def price_beyond(environment: Mapping[str, str], usage: Sums, prices: Prices) -> float:
+    """Return what this would cost today, after what was asked of the account from here today (0 if nobody knows)."""
+    so_far = Sums()
+    book = find_book(environment)
+    if book is not None:
+        with contextlib.suppress(LocalFileError):
+            for sums in book.read().get(time.strftime("%Y-%m-%d", time.gmtime()), {}).values():
+                so_far.add(sums)
+    before = day_price(so_far, prices)
+    so_far.add(usage)
+    return day_price(so_far, prices) - before
 
 
 def describe(sums: Sums, prices: Prices) -> dict[str, object]:
@@ -94,12 +117,7 @@ class Bill:
         if self._ledger is None:
             return
         ledger = self._ledger
-        try:
-            prices = load_prices(settings.environment)
-        except PyresticError as error:
-            terminal.note(f"the default prices are used: {error}", 0)
-            prices = Prices()
-        self._prices = prices
+        self._prices = prices = prices_or_default(settings.environment, terminal)
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from pyrestic.errors import FormatError, LocalFileError, PyresticError
@@ -16,19 +15,11 @@ from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
 from pyrestic.localfs.select import Select
 from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trees import walk
-
-
-class Overwrite(Enum):
-    """What to do with files that exist: compare all, those whose time or length differ, only older ones, none."""
-
-    ALWAYS = "always"
-    IF_CHANGED = "if-changed"
-    IF_NEWER = "if-newer"
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class _Later(NamedTuple):
 
 
 class Restorer:
-    """One restore of a tree to a target; used once."""
+    """One restore of a tree to a target; used once. `load` loads trees, see walk."""
 
     def __init__(
         self,
@@ -96,6 +87,7 @@ class Restorer:
         *,
         select: Select | None = None,
         on_item: Callable[[ItemRestored], None] | None = None,
+        load: Callable[[ID], list[Node]] | None = None,
     ) -> None:
         self._repository = repository
         self._writer = writer
@@ -104,6 +96,7 @@ class Restorer:
         self._progress = progress
         self._select = select
         self._on_item = on_item
+        self._load = load
         self._files = FileRestorer(
             repository,
             writer,
@@ -112,7 +105,7 @@ class Restorer:
             failed=self._failed,
             count_bytes=progress.add_bytes,
         )
-        self._existing: dict[bytes, set[bytes]] = {}
+        self._existing = Existing(writer, options.overwrite)
         self._touched: set[bytes] = set()
         self._folders: list[_Later] = []
         self._others: list[_Later] = []
@@ -170,12 +163,19 @@ class Restorer:
             self._delete = False
             self._failed(location, error)
 
-        visits = walk(self._repository, tree, enter=lambda _, __: self._enter, on_error=on_error, leaving=True)
+        visits = walk(
+            self._repository,
+            tree,
+            load=self._load,
+            enter=lambda _, __: self._enter,
+            on_error=on_error,
+            leaving=True,
+        )
         for location, node, leaving in visits:
             if leaving:
                 if location in self._touched:
                     self._folders.append(_Later(location, node))
-                    self._existing.pop(location, None)
+                    self._existing.forget(location)
                 continue
             if self._delete:
                 folder, _, name = location.rpartition(b"/")
@@ -220,11 +220,11 @@ class Restorer:
                 self._progress.total_files += 1
                 self._links.append((_Later(location, node), first))
                 return
-        if not self._may_overwrite(location, node):
+        if not self._existing.may_overwrite(location, node):
             self._skip(location, node.size)
             return
         file = make_plan(self._repository, location, node)
-        if self._exists(location):
+        if self._existing.has(location):
             compare_existing(file, self._writer, trust_times=self._options.overwrite is Overwrite.IF_CHANGED)
         if file.whole:
             self._skip(location, node.size)
@@ -241,20 +241,6 @@ class Restorer:
         self._progress.add_bytes(sum(lengths[number] for number in file.present))
         self._files.add(file)
 
-    def _exists(self, location: bytes) -> bool:
-        folder, _, name = location.rpartition(b"/")
-        if folder not in self._existing:
-            self._existing[folder] = set(self._writer.names(folder or b"/"))
-        return name in self._existing[folder]
-
-    def _may_overwrite(self, location: bytes, node: Node) -> bool:
-        if self._options.overwrite in (Overwrite.ALWAYS, Overwrite.IF_CHANGED) or not self._exists(location):
-            return True
-        if self._options.overwrite is Overwrite.NEVER:
-            return False
-        status = self._writer.status(location)
-        return status is None or node.mtime_ns > status.st_mtime_ns
-
     def _skip(self, location: bytes, size: int) -> None:
         self._progress.files_skipped += 1
         self._progress.bytes_skipped += size
@@ -263,7 +249,7 @@ class Restorer:
     # What comes last
 
     def _link(self, later: _Later, first: bytes) -> None:
-        if not self._may_overwrite(later.location, later.node):
+        if not self._existing.may_overwrite(later.location, later.node):
             self._skip(later.location, 0)
             return
         if not self._options.dry_run:
@@ -272,7 +258,7 @@ class Restorer:
         self._other_done(later.location)
 
     def _other(self, later: _Later) -> None:
-        if not self._may_overwrite(later.location, later.node):
+        if not self._existing.may_overwrite(later.location, later.node):
             self._skip(later.location, 0)
             return
         if not self._options.dry_run:

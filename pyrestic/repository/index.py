@@ -82,6 +82,15 @@ class Index:
         """Return the IDs of all packs that any blob lies in."""
         return set(self._packs)
 
+    def pack_list(self) -> list[ID]:
+        """Return the packs by their numbers in the segments; the same pack may stand there twice."""
+        return list(self._packs)
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Return all places of all blobs as columns."""
+        self._settle()
+        return self._segments
+
     def blobs(self) -> Iterator[PackedBlob]:
         """Iterate all places of all blobs, in no order."""
         segments, recent = self._segments, list(self._recent.values())

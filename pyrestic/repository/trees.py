@@ -35,10 +35,31 @@ def find_tree(repository: Repository, tree: ID, folder: str | bytes) -> ID:
     return tree
 
 
+class KeptTrees:
+    """Loads trees, and keeps the first ones for who walks twice: those that hold so many nodes in all."""
+
+    def __init__(self, repository: Repository, nodes: int = 30_000) -> None:
+        self._repository = repository
+        self._room = nodes
+        self._trees: dict[ID, list[Node]] = {}
+
+    def load(self, tree: ID) -> list[Node]:
+        """Return the nodes of a tree; raise MissingBlobError, DamageError or BackendError."""
+        nodes = self._trees.get(tree)
+        if nodes is None:
+            nodes = self._repository.load_tree(tree)
+            if len(nodes) < self._room:
+                self._trees[tree] = nodes
+                # An empty tree takes room as well.
+                self._room -= len(nodes) + 1
+        return nodes
+
+
 def walk(
     repository: Repository,
     tree: ID,
     *,
+    load: Callable[[ID], list[Node]] | None = None,
     enter: Callable[[bytes, Node], bool] | None = None,
     on_error: Callable[[bytes, PyresticError], None] | None = None,
     leaving: bool = False,
@@ -48,8 +69,10 @@ def walk(
 
     `enter` decides for each folder whether to go into it. With `leaving` a folder is visited again after its entries. A
     tree that cannot be read goes to `on_error`, or is raised if there is none. Memory holds the folders on the way.
+    `load` may be another way to get a tree than from the repository.
     """
-    stack: list[tuple[Visit | None, Iterator[Node]]] = [(None, iter(repository.load_tree(tree)))]
+    load = load or repository.load_tree
+    stack: list[tuple[Visit | None, Iterator[Node]]] = [(None, iter(load(tree)))]
     while stack:
         folder, nodes = stack[-1]
         node = next(nodes, None)
@@ -65,16 +88,16 @@ def walk(
             if node.type == DIRECTORY and leaving:
                 yield visit._replace(leaving=True)
             continue
-        stack.append((visit, _entries(repository, visit, on_error)))
+        stack.append((visit, _entries(load, visit, on_error)))
 
 
 def _entries(
-    repository: Repository, visit: Visit, on_error: Callable[[bytes, PyresticError], None] | None
+    load: Callable[[ID], list[Node]], visit: Visit, on_error: Callable[[bytes, PyresticError], None] | None
 ) -> Iterator[Node]:
     try:
         if visit.node.subtree is None:
             raise FormatError(f"the folder {visit.location.decode('utf-8', 'replace')} has no tree")
-        return iter(repository.load_tree(parse_id(visit.node.subtree)))
+        return iter(load(parse_id(visit.node.subtree)))
     except PyresticError as error:
         if on_error is None:
             raise

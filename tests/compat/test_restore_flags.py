@@ -176,7 +176,8 @@ def test_the_same_line_restores_the_same(side: SideBySide, line: str) -> None:
     theirs, ours = side.run(f"{line} --target={{folder}}/target-{{program}}", reading=True)
     assert ours.code == theirs.code, ours.errors
     assert describe(targets["pyrestic"]) == describe(targets["restic"])
-    assert ours.messages == theirs.messages
+    # What ours says before it begins is its own.
+    assert [one for one in ours.messages if one["message_type"] != "preflight"] == theirs.messages
     if theirs.code == 0:
         assert ours.out == theirs.out
 

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from pyrestic.cli import restore_output as output
+from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
@@ -16,9 +18,11 @@ from pyrestic.localfs.select import Patterns, Select, attribute_selector, restor
 from pyrestic.localfs.textfile import read_patterns
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.describe import describe_snapshot
-from pyrestic.operations.restore import Overwrite, RestoreOptions, RestoreProgress, Restorer
+from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.preflight import make_restore_plan
+from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
 from pyrestic.repository.snapshots import find_snapshot
-from pyrestic.repository.trees import find_tree
+from pyrestic.repository.trees import KeptTrees, find_tree
 
 Flags = dict[str, Any]
 
@@ -30,6 +34,7 @@ Flags = dict[str, Any]
 @click.option("-e", "--exclude", multiple=True, help="leave out what matches this pattern")
 @click.option("--exclude-file", multiple=True, help="file with patterns to leave out")
 @click.option("--exclude-xattr", multiple=True, help="leave out extended attributes of these names")
+@click.option("--ignore-free-space", is_flag=True, help="begin even if the target seems to have too little room")
 @click.option("--iexclude", multiple=True, help="like --exclude, upper and lower case alike")
 @click.option("--iexclude-file", multiple=True, help="like --exclude-file, upper and lower case alike")
 @click.option("--iinclude", multiple=True, help="like --include, upper and lower case alike")
@@ -72,14 +77,34 @@ def command(
         tree = find_tree(repository, found.snapshot.tree_id, folder)
         terminal.note(f"restoring {describe_snapshot(found)} to {target}")
         writer = _writer(app, target, flags)
+        trees = KeptTrees(repository)
+        prices = prices_or_default(app.settings.environment, terminal)
+        plan = make_restore_plan(
+            repository, tree, writer, options.overwrite, select=select, prices=prices, load=trees.load
+        )
+        show_plan(app.settings, terminal, plan, prices, dry_run=options.dry_run)
+        any_space = options.sparse or flags["ignore_free_space"]
+        if not (any_space or options.dry_run):
+            check_space(plan, target)
         restorer = Restorer(
-            repository, writer, options, terminal, progress, select=select, on_item=output.item_printer(terminal)
+            repository,
+            writer,
+            options,
+            terminal,
+            progress,
+            select=select,
+            on_item=output.item_printer(terminal),
+            load=trees.load,
         )
         started = time.monotonic()
         with terminal.show(progress):
             restorer.restore(tree)
         output.finish(terminal, progress, time.monotonic() - started)
         _raise_errors(progress)
+        if options.dry_run:
+            check_whole(plan)
+            if not any_space:
+                check_space(plan, target)
         if options.verify:
             _verify(app, restorer, target)
             _raise_errors(progress)

@@ -1,0 +1,120 @@
+"""What restore says before it begins: the plan, what is missing, and whether there is room.
+
+Restic prints none of this. So that scripts find on standard output what they know, the plan goes there only on a
+terminal and as JSON; with --dry-run and -v it goes to standard error otherwise. What is missing always goes there.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyrestic.cli.billing import format_dollars, price_beyond
+from pyrestic.cli.options import Settings
+from pyrestic.cli.session import find_location
+from pyrestic.cli.terminal import Fields, Terminal
+from pyrestic.cli.units import format_bytes
+from pyrestic.errors import DamageError, LocalFileError
+from pyrestic.operations.cost import Prices, full_price
+from pyrestic.operations.preflight import RestorePlan, WrongPack
+
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """In dollars: where the free allowance is used up, and beyond what is left of today's."""
+
+    full: float
+    beyond: float
+
+
+def show_plan(settings: Settings, terminal: Terminal, plan: RestorePlan, prices: Prices, *, dry_run: bool) -> None:
+    """Tell the plan, and what is missing."""
+    price = None
+    if find_location(settings).scheme == "b2":
+        price = _Price(full_price(plan.usage, prices), price_beyond(settings.environment, plan.usage, prices))
+    if terminal.json:
+        if terminal.verbosity:
+            terminal.print_json(_fields(plan, price))
+        return
+    if terminal.is_terminal:
+        terminal.note(_text(plan, price))
+    elif terminal.verbosity >= (1 if dry_run else 2):
+        terminal.complain(_text(plan, price))
+    for line in _shortened([_text_of(wrong) for wrong in plan.wrong_packs], len(plan.wrong_packs), "packs"):
+        terminal.complain(line)
+    lost = [f"{os.fsdecode(one.location)} cannot be restored: {one.error}" for one in plan.lost]
+    for line in _shortened(lost, plan.lost_count, "files"):
+        terminal.complain(line)
+
+
+def check_space(plan: RestorePlan, target: str) -> None:
+    """Raise LocalFileError if there is too little room."""
+    if not plan.fits:
+        raise LocalFileError(
+            f"{target} has room for {format_bytes(plan.free_bytes or 0)}, and {format_bytes(plan.space_bytes)} are"
+            " needed: nothing was restored",
+            hint="Choose another target or fewer files, or go on in spite of it with --ignore-free-space.",
+        )
+
+
+def check_whole(plan: RestorePlan) -> None:
+    """Raise DamageError if something is missing. A real run does without that and fails in the end, as restic's."""
+    if not plan.whole:
+        raise DamageError(
+            f"{plan.lost_count} files or folders cannot be restored, {len(plan.wrong_packs)} packs are missing or have"
+            " another length than the index says",
+            hint="Everything else can be restored. The check command says what mends the repository.",
+        )
+
+
+def _text(plan: RestorePlan, price: _Price | None) -> str:
+    there = f", {plan.files_there} files ({format_bytes(plan.bytes_there)}) are there" if plan.files_there else ""
+    text = (
+        f"to restore: {plan.files} files ({format_bytes(plan.bytes_to_write)}) and {plan.others} folders and"
+        f" others{there}; to fetch: {format_bytes(plan.bytes_to_fetch)} of {plan.packs} packs"
+        f" in {plan.requests} requests"
+    )
+    if price is not None:
+        text += f" for {format_dollars(price.full)} ({format_dollars(price.beyond)} beyond the free allowance)"
+    if plan.free_bytes is not None:
+        text += f"; free on the target: {format_bytes(plan.free_bytes)}"
+    return text
+
+
+def _text_of(wrong: WrongPack) -> str:
+    if wrong.length is None:
+        return f"pack {wrong.pack.hex()} is missing"
+    return f"pack {wrong.pack.hex()} has {wrong.length} bytes, and should have {wrong.indexed_length}"
+
+
+def _shortened(lines: list[str], count: int, word: str) -> Iterable[str]:
+    yield from lines[:_MOST_LINES]
+    if count > _MOST_LINES:
+        yield f"and {count - _MOST_LINES} more {word}"
+
+
+def _fields(plan: RestorePlan, price: _Price | None) -> Fields:
+    fields: Fields = {
+        "message_type": "preflight",
+        "files": plan.files,
+        "others": plan.others,
+        "bytes_to_write": plan.bytes_to_write,
+        "files_there": plan.files_there,
+        "bytes_there": plan.bytes_there,
+        "space_needed": plan.space_bytes,
+        "space_free": plan.free_bytes,
+        "packs": plan.packs,
+        "requests": plan.requests,
+        "bytes_to_fetch": plan.bytes_to_fetch,
+    }
+    if price is not None:
+        fields |= {"dollars": round(price.full, 9), "dollars_beyond_allowance": round(price.beyond, 9)}
+    return fields | {
+        "wrong_packs": [
+            {"id": wrong.pack.hex(), "length": wrong.length, "expected": wrong.indexed_length}
+            for wrong in plan.wrong_packs
+        ],
+        "lost": [{"item": os.fsdecode(one.location), "message": str(one.error)} for one in plan.lost],
+        "lost_count": plan.lost_count,
+    }

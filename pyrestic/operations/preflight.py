@@ -1,0 +1,244 @@
+"""Preflight: what a restore is going to write, fetch and ask for, and what it will miss, known before it writes a byte.
+
+One walk through the trees collects the same files in the same batches as the restore does, and plans the same requests,
+so the figures are those of the restore, with two exceptions. An existing file of the same length and time counts as
+being there, while the restore may compare its content; and of other existing files the restore keeps the blobs that are
+right, so it may fetch less. Then the place is asked for each needed pack (see StoredLengths).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pyrestic.backend.usage import Sums
+from pyrestic.errors import DamageError, PyresticError
+from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
+from pyrestic.handle import BlobHandle
+from pyrestic.ids import ID
+from pyrestic.localfs.select import Select
+from pyrestic.localfs.space import find_free_bytes
+from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.cost import Prices, full_price
+from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
+from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan, make_plan
+from pyrestic.repository.loader import plan
+from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.trees import walk
+
+MAX_NAMED = 10_000
+"""So many files that cannot be restored are named; all are counted."""
+
+
+class WrongPack(NamedTuple):
+    """A pack that is not as long as the index says, in bytes; `length` is None if it is not there."""
+
+    pack: ID
+    length: int | None
+    indexed_length: int
+
+
+class Lost(NamedTuple):
+    """A file, or a folder whose content is not known, and why."""
+
+    location: bytes
+    error: PyresticError
+
+
+@dataclass(slots=True)
+class RestorePlan:
+    """What a restore is going to do. Lengths are in bytes; `others` are folders, links, devices and pipes."""
+
+    files: int = 0
+    others: int = 0
+    bytes_to_write: int = 0
+    files_there: int = 0
+    bytes_there: int = 0
+    space_bytes: int = 0
+    """By how much the files that are written will grow."""
+    free_bytes: int | None = None
+    """Free space on the target, None if that is not known."""
+    packs: int = 0
+    requests: int = 0
+    bytes_to_fetch: int = 0
+    asked: Sums = field(default_factory=Sums)
+    """What the preflight itself asked for to learn the lengths of packs."""
+    wrong_packs: list[WrongPack] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    """Files and folders that cannot be restored whole, MAX_NAMED at most."""
+    lost_count: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Everything that is needed is there."""
+        return not (self.wrong_packs or self.lost_count)
+
+    @property
+    def fits(self) -> bool:
+        """There is room for it, as far as one knows."""
+        return self.free_bytes is None or self.space_bytes <= self.free_bytes
+
+    @property
+    def usage(self) -> Sums:
+        """What the restore will be billed for, where packs are billed."""
+        return Sums(class_b=self.requests, downloaded_bytes=self.bytes_to_fetch)
+
+
+def make_restore_plan(
+    repository: Repository,
+    tree: ID,
+    writer: TargetWriter,
+    overwrite: Overwrite,
+    *,
+    select: Select | None = None,
+    prices: Prices | None = None,
+    load: Callable[[ID], list[Node]] | None = None,
+    there: Callable[[bytes, os.stat_result], bool] = lambda _, __: False,
+) -> RestorePlan:
+    """Return the plan of a restore of what is selected below a tree; nothing is written.
+
+    `load` loads trees (see walk), `there` says of a file whether an earlier run has finished it. Raises PyresticError
+    when the tree itself cannot be read, when the place cannot be asked, or when something else than a folder stands
+    where the target should be.
+    """
+    prices = prices or Prices()
+    single, listing = full_price(Sums(class_b=1), prices), full_price(Sums(class_c=1), prices)
+    stored = StoredLengths(repository, listing / single if single else 10.0)
+    preflight = _Preflight(repository, Existing(writer, overwrite), select, stored, load, there)
+    preflight.plan.free_bytes = find_free_bytes(writer.root)
+    writer.open(create=False)
+    try:
+        preflight.collect(tree)
+        preflight.check_packs(tree)
+    finally:
+        writer.close()
+    preflight.plan.asked = Sums(class_b=stored.asked, class_c=stored.listed_calls)
+    return preflight.plan
+
+
+class _Preflight:
+    """The making of one plan."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        existing: Existing,
+        select: Select | None,
+        stored: StoredLengths,
+        load: Callable[[ID], list[Node]] | None,
+        there: Callable[[bytes, os.stat_result], bool],
+    ) -> None:
+        self.plan = RestorePlan()
+        self._repository = repository
+        self._existing = existing
+        self._select = select
+        self._stored = stored
+        self._load = load
+        self._there = there
+        self._packs: set[ID] = set()
+        self._batch: list[FilePlan] = []
+        self._batch_blobs = 0
+
+    def collect(self, tree: ID) -> None:
+        """Add up all files, and plan the requests for them."""
+        for location, node, has_content in self._nodes(tree, self._lose):
+            if not has_content:
+                self.plan.others += 1
+                continue
+            try:
+                file, kept = self._visit_file(location, node)
+            except PyresticError as error:
+                self._lose(location, error)
+                continue
+            if file is None:
+                self.plan.files_there += 1
+                self.plan.bytes_there += node.size
+                continue
+            self.plan.files += 1
+            self.plan.bytes_to_write += file.length
+            self.plan.space_bytes += max(0, file.length - kept)
+            self._batch.append(file)
+            self._batch_blobs += len(file.blobs)
+            if len(self._batch) >= BATCH_FILES or self._batch_blobs >= BATCH_BLOBS:
+                self._plan_batch()
+        self._plan_batch()
+        self.plan.packs = len(self._packs)
+
+    def check_packs(self, tree: ID) -> None:
+        """Compare the needed packs with those that are stored; name the files that need what is not there."""
+        indexed = indexed_lengths(self._repository.index)
+        stored = self._stored.find(self._packs)
+        wrong = sorted(pack for pack, length in stored.items() if length != indexed[pack])
+        self.plan.wrong_packs = [WrongPack(pack, stored[pack], indexed[pack]) for pack in wrong]
+        if wrong:
+            self._name_lost_files(tree)
+
+    def _name_lost_files(self, tree: ID) -> None:
+        for location, node, has_content in self._nodes(tree, lambda _, __: None):
+            if not has_content:
+                continue
+            try:
+                file, _ = self._visit_file(location, node)
+            except PyresticError:
+                # It was named before.
+                continue
+            lost = None if file is None else next((each for each in file.blobs if not self._is_stored(each)), None)
+            if lost is not None:
+                self._lose(location, DamageError(f"the pack of blob {lost} is missing or too short"))
+
+    def _is_stored(self, handle: BlobHandle) -> bool:
+        """Tell whether some copy of a blob lies within what is stored of its pack."""
+        places = self._repository.index.find_all(handle)
+        stored = self._stored.find({place.pack for place in places})
+        return any(place.offset + place.length <= (stored[place.pack] or 0) for place in places)
+
+    def _plan_batch(self) -> None:
+        wanted = dict.fromkeys(handle for file in self._batch for handle in file.blobs)
+        self._batch, self._batch_blobs = [], 0
+        ranges = plan(self._repository.index, wanted, lambda _, __: None)
+        self._packs.update(each.pack for each in ranges)
+        self.plan.requests += len(ranges)
+        self.plan.bytes_to_fetch += sum(each.length for each in ranges)
+
+    def _nodes(self, tree: ID, on_error: Callable[[bytes, PyresticError], None]) -> Iterator[tuple[bytes, Node, bool]]:
+        """Iterate what will be restored, and whether it is a file that needs content, no further link to one."""
+        enter = True
+        first_links: set[tuple[int, int]] = set()
+        visits = walk(
+            self._repository, tree, load=self._load, enter=lambda _, __: enter, on_error=on_error, leaving=True
+        )
+        for location, node, leaving in visits:
+            if leaving:
+                self._existing.forget(location)
+                continue
+            selected = enter = True
+            if self._select is not None:
+                selected, enter = self._select(location, node.type == DIRECTORY)
+            if not selected or node.type == SOCKET:
+                continue
+            has_content = node.type == FILE
+            if has_content and node.links > 1:
+                key = (node.inode, node.device_id)
+                has_content = key not in first_links
+                first_links.add(key)
+            yield location, node, has_content
+
+    def _visit_file(self, location: bytes, node: Node) -> tuple[FilePlan | None, int]:
+        """Return a file that has to be written, None if it is there, and the space in bytes that it has already."""
+        status = self._existing.status(location)
+        if status is not None and not self._existing.may_overwrite(location, node):
+            return None, 0
+        file = make_plan(self._repository, location, node)
+        if status is None:
+            return file, 0
+        if looks_the_same(status, node, file.length) or self._there(location, status):
+            return None, 0
+        # A file of several links is replaced by a new one, and one with holes takes less than its length.
+        kept = min(status.st_size, status.st_blocks * 512) if status.st_nlink == 1 else 0
+        return file, kept
+
+    def _lose(self, location: bytes, error: PyresticError) -> None:
+        self.plan.lost_count += 1
+        if len(self.plan.lost) < MAX_NAMED:
+            self.plan.lost.append(Lost(location, error))
