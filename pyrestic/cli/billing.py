@@ -18,8 +18,13 @@ from pyrestic.operations.cost import Prices, day_price, full_price, make_prices
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:
     """Return the book of this user, None if there is no place for it."""
-    folder = _find_folder(environment, "XDG_STATE_HOME", ".local/state")
+    folder = state_folder(environment)
     return CostBook(folder) if folder else None
+
+
+def state_folder(environment: Mapping[str, str]) -> str:
+    """Return where pyrestic remembers what it did for this user, "" if there is no place for it."""
+    return _find_folder(environment, "XDG_STATE_HOME", ".local/state")
 
 
 def prices_path(environment: Mapping[str, str]) -> str:

@@ -4,20 +4,14 @@ A JSON document, {"version": 1, "days": {"2026-11-23": {"b2:bucket:path": {...}}
 It holds no secret. A book that cannot be read is put aside and begun anew: it is bookkeeping, not a backup.
 """
 
-import contextlib
-import fcntl
-import json
-import os
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import date
 
 from pyrestic.backend.usage import Sums
-from pyrestic.errors import LocalFileError
+from pyrestic.localfs.statefile import StateFile
 
 _VERSION = 1
 _MAX_DAYS = 800
-_MAX_BYTES = 64 << 20
 
 Days = dict[str, dict[str, Sums]]
 """Day -> location -> sums."""
@@ -27,64 +21,32 @@ class CostBook:
     """The book in a folder, which is made when something is written."""
 
     def __init__(self, folder: str) -> None:
-        self.path = os.path.join(folder, "costs.json")
-        self._folder = folder
+        self._file: StateFile[Days] = StateFile(folder, "costs.json", _parse, _encode, dict)
+        self.path = self._file.path
 
     def add(self, day: str, location: str, usage: Sums) -> None:
         """Add what was asked of a location on a day; raise LocalFileError."""
-        try:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            with self._locked():
-                days = self._read()
-                days.setdefault(day, {}).setdefault(location, Sums()).add(usage)
-                self._write({name: days[name] for name in sorted(days)[-_MAX_DAYS:]})
-        except OSError as error:
-            raise LocalFileError(f"{self.path}: {error.strerror}") from error
+
+        def change(days: Days) -> Days:
+            days.setdefault(day, {}).setdefault(location, Sums()).add(usage)
+            return {name: days[name] for name in sorted(days)[-_MAX_DAYS:]}
+
+        self._file.change(change)
 
     def read(self) -> Days:
         """Return all that is known; raise LocalFileError."""
-        try:
-            return self._read()
-        except OSError as error:
-            raise LocalFileError(f"{self.path}: {error.strerror}") from error
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes from writing."""
-        descriptor = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _read(self) -> Days:
-        try:
-            with open(self.path, "rb") as file:
-                text = file.read(_MAX_BYTES)
-        except FileNotFoundError:
-            return {}
-        try:
-            return _parse(text)
-        except (ValueError, RecursionError):
-            os.replace(self.path, f"{self.path}.damaged")
-            return {}
-
-    def _write(self, days: Days) -> None:
-        document = {
-            "version": _VERSION,
-            "days": {day: {name: asdict(sums) for name, sums in places.items()} for day, places in days.items()},
-        }
-        temporary = f"{self.path}.new"
-        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-        os.replace(temporary, self.path)
+        return self._file.read()
 
 
-def _parse(text: bytes) -> Days:
+def _encode(days: Days) -> object:
+    return {
+        "version": _VERSION,
+        "days": {day: {name: asdict(sums) for name, sums in places.items()} for day, places in days.items()},
+    }
+
+
+def _parse(document: object) -> Days:
     """Return the days of a document; raise ValueError for anything else."""
-    document = json.loads(text)
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise ValueError("another version")
     days = document.get("days")

@@ -6,7 +6,6 @@ being there, while the restore may compare its content; and of other existing fi
 right, so it may fetch less. Then the place is asked for each needed pack (see StoredLengths).
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -94,18 +93,16 @@ def make_restore_plan(
     select: Select | None = None,
     prices: Prices | None = None,
     load: Callable[[ID], list[Node]] | None = None,
-    there: Callable[[bytes, os.stat_result], bool] = lambda _, __: False,
 ) -> RestorePlan:
     """Return the plan of a restore of what is selected below a tree; nothing is written.
 
-    `load` loads trees (see walk), `there` says of a file whether an earlier run has finished it. Raises PyresticError
-    when the tree itself cannot be read, when the place cannot be asked, or when something else than a folder stands
-    where the target should be.
+    `load` loads trees, see walk. Raises PyresticError when the tree itself cannot be read, when the place cannot be
+    asked, or when something else than a folder stands where the target should be.
     """
     prices = prices or Prices()
     single, listing = full_price(Sums(class_b=1), prices), full_price(Sums(class_c=1), prices)
     stored = StoredLengths(repository, listing / single if single else 10.0)
-    preflight = _Preflight(repository, Existing(writer, overwrite), select, stored, load, there)
+    preflight = _Preflight(repository, Existing(writer, overwrite), select, stored, load)
     preflight.plan.free_bytes = find_free_bytes(writer.root)
     writer.open(create=False)
     try:
@@ -127,7 +124,6 @@ class _Preflight:
         select: Select | None,
         stored: StoredLengths,
         load: Callable[[ID], list[Node]] | None,
-        there: Callable[[bytes, os.stat_result], bool],
     ) -> None:
         self.plan = RestorePlan()
         self._repository = repository
@@ -135,7 +131,6 @@ class _Preflight:
         self._select = select
         self._stored = stored
         self._load = load
-        self._there = there
         self._packs: set[ID] = set()
         self._batch: list[FilePlan] = []
         self._batch_blobs = 0
@@ -232,7 +227,7 @@ class _Preflight:
         file = make_plan(self._repository, location, node)
         if status is None:
             return file, 0
-        if looks_the_same(status, node, file.length) or self._there(location, status):
+        if looks_the_same(status, node, file.length):
             return None, 0
         # A file of several links is replaced by a new one, and one with holes takes less than its length.
         kept = min(status.st_size, status.st_blocks * 512) if status.st_nlink == 1 else 0

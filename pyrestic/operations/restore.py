@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pyrestic.errors import FormatError, LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
+from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Select
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.existing import Existing, Overwrite
@@ -75,7 +76,11 @@ class _Later(NamedTuple):
 
 
 class Restorer:
-    """One restore of a tree to a target; used once. `load` loads trees, see walk."""
+    """One restore of a tree to a target; used once.
+
+    `load` loads trees, see walk. Files that an earlier run has finished, as `note` knows, are not looked at again;
+    those that this one finishes are added to it, and the caller closes it.
+    """
 
     def __init__(
         self,
@@ -88,6 +93,7 @@ class Restorer:
         select: Select | None = None,
         on_item: Callable[[ItemRestored], None] | None = None,
         load: Callable[[ID], list[Node]] | None = None,
+        note: RestoreNote | None = None,
     ) -> None:
         self._repository = repository
         self._writer = writer
@@ -97,6 +103,7 @@ class Restorer:
         self._select = select
         self._on_item = on_item
         self._load = load
+        self._note = note
         self._files = FileRestorer(
             repository,
             writer,
@@ -223,6 +230,10 @@ class Restorer:
         if not self._existing.may_overwrite(location, node):
             self._skip(location, node.size)
             return
+        status = self._existing.status(location) if self._note is not None else None
+        if self._note is not None and status is not None and self._note.knows(location, status):
+            self._skip(location, node.size)
+            return
         file = make_plan(self._repository, location, node)
         if self._existing.has(location):
             compare_existing(file, self._writer, trust_times=self._options.overwrite is Overwrite.IF_CHANGED)
@@ -230,6 +241,7 @@ class Restorer:
             self._skip(location, node.size)
             if not self._options.dry_run:
                 self._writer.restore_metadata(location, node)
+                self._remember(location, node)
             return
         self._progress.total_files += 1
         self._progress.total = (self._progress.total or 0) + file.length
@@ -289,8 +301,21 @@ class Restorer:
     def _file_done(self, file: FilePlan) -> None:
         if self._options.verify:
             self._written[file.location] = file.node
+        self._remember(file.location, file.node)
         self._progress.add_restored()
         self._tell("updated" if file.exists else "restored", file.location, file.node.size)
+
+    def _remember(self, location: bytes, node: Node) -> None:
+        """Note a file as finished; not one of several links, which change it once more when they are made."""
+        if self._note is None or self._options.dry_run or node.links > 1:
+            return
+        try:
+            status = self._writer.status(location)
+            if status is not None:
+                self._note.add(location, status)
+        except LocalFileError as error:
+            self._note = None
+            self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
 
     def _other_done(self, location: bytes) -> None:
         self._progress.add_restored()

@@ -20,19 +20,38 @@ class Visit(NamedTuple):
 
 def find_tree(repository: Repository, tree: ID, folder: str | bytes) -> ID:
     """Return the tree of a folder below `tree`; raise UsageError if there is none, DamageError or BackendError."""
-    raw = folder.encode("utf-8", "surrogateescape") if isinstance(folder, str) else folder
-    passed = b""
-    for name in posixpath.normpath(b"/" + raw).split(b"/"):
-        if not name:
-            continue
-        passed = posixpath.join(passed, name)
+    node, tree = find_entry(repository, tree, folder)
+    if node is not None:
+        raise UsageError(f"path {_shown(_parts(folder))}: not a directory")
+    return tree
+
+
+def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple[Node | None, ID]:
+    """Return the tree of a folder below `tree`, or the node of something else and the tree that holds it.
+
+    Raises UsageError if there is no such thing, DamageError or BackendError.
+    """
+    parts = _parts(location)
+    for number, name in enumerate(parts, 1):
         node = next((node for node in repository.load_tree(tree) if node.raw_name == name), None)
         if node is None:
-            raise UsageError(f"path {passed.decode('utf-8', 'replace')}: not found")
-        if node.type != DIRECTORY or node.subtree is None:
-            raise UsageError(f"path {passed.decode('utf-8', 'replace')}: not a directory")
-        tree = parse_id(node.subtree)
-    return tree
+            raise UsageError(f"path {_shown(parts[:number])}: not found")
+        if node.type == DIRECTORY and node.subtree is not None:
+            tree = parse_id(node.subtree)
+        elif number == len(parts):
+            return node, tree
+        else:
+            raise UsageError(f"path {_shown(parts[:number])}: not a directory")
+    return None, tree
+
+
+def _parts(location: str | bytes) -> list[bytes]:
+    raw = location.encode("utf-8", "surrogateescape") if isinstance(location, str) else location
+    return [name for name in posixpath.normpath(b"/" + raw).split(b"/") if name]
+
+
+def _shown(parts: list[bytes]) -> str:
+    return posixpath.join(*parts).decode("utf-8", "replace")
 
 
 class KeptTrees:

@@ -160,7 +160,6 @@ LINES = [
     "restore latest --host=nobody",
     "restore {s1}:{source}/dir/sub",
     "restore {s1}:/nowhere",
-    "restore {s1}:{source}/dir/c.o",
     "restore {s2}",
     "restore ffffffff",
     "restore",

@@ -1,28 +1,35 @@
 """pyrestic restore: the files of a snapshot back to a folder."""
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from pyrestic.cli import restore_output as output
-from pyrestic.cli.billing import prices_or_default
+from pyrestic.cli.billing import prices_or_default, state_folder
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.errors import PyresticError, UsageError
+from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.ids import ID
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
+from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
 from pyrestic.localfs.textfile import read_patterns
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
-from pyrestic.operations.preflight import make_restore_plan
+from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
+from pyrestic.operations.restore_root import RestoreRoot, file_root, stripped_root
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import find_snapshot
-from pyrestic.repository.trees import KeptTrees, find_tree
+from pyrestic.repository.trees import KeptTrees, find_entry
 
 Flags = dict[str, Any]
 
@@ -42,10 +49,11 @@ Flags = dict[str, Any]
 @click.option("-i", "--include", multiple=True, help="restore only what matches this pattern")
 @click.option("--include-file", multiple=True, help="file with patterns to restore")
 @click.option("--include-xattr", multiple=True, help="restore only extended attributes of these names")
-@click.option("--overwrite", default="always", help="always, if-changed, if-newer or never")
+@click.option("--overwrite", default="", help="always (default), if-changed, if-newer or never")
 @click.option("--ownership-by-name", is_flag=True, help="look up owners by their names")
 @click.option("--sparse", is_flag=True, help="leave holes for runs of zeros")
-@click.option("-t", "--target", default="", help="folder to restore to")
+@click.option("--strip-components", type=NATURAL, default=0, help="leave out so many folders at the beginning of paths")
+@click.option("-t", "--target", default="", help="folder to restore to; of a single file also its new name")
 @click.option("--verify", is_flag=True, help="read the files back in the end")
 @click.argument("snapshot_id", nargs=-1)
 def command(
@@ -57,11 +65,11 @@ def command(
     snapshot_id: tuple[str, ...],
     **flags: Any,  # noqa: ANN401 - flags of many kinds
 ) -> None:
-    """Restore a snapshot, or a folder of it."""
+    """Restore a snapshot, or a folder or file of it."""
     select = _selector(app, flags)
     _check(snapshot_id, target, flags, filtered=select is not None)
     options = RestoreOptions(
-        overwrite=Overwrite(flags["overwrite"]),
+        overwrite=Overwrite(flags["overwrite"] or "always"),
         delete=flags["delete"],
         dry_run=flags["dry_run"],
         sparse=flags["sparse"],
@@ -73,41 +81,107 @@ def command(
     with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
         wanted = make_filter(app.settings.environment, host, tag, path)
-        found, folder = find_snapshot(repository, snapshot_id[0], wanted, terminal)
-        tree = find_tree(repository, found.snapshot.tree_id, folder)
+        found, location = find_snapshot(repository, snapshot_id[0], wanted, terminal)
+        root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
         terminal.note(f"restoring {describe_snapshot(found)} to {target}")
-        writer = _writer(app, target, flags)
-        trees = KeptTrees(repository)
-        prices = prices_or_default(app.settings.environment, terminal)
-        plan = make_restore_plan(
-            repository, tree, writer, options.overwrite, select=select, prices=prices, load=trees.load
-        )
-        show_plan(app.settings, terminal, plan, prices, dry_run=options.dry_run)
-        any_space = options.sparse or flags["ignore_free_space"]
-        if not (any_space or options.dry_run):
-            check_space(plan, target)
-        restorer = Restorer(
-            repository,
-            writer,
-            options,
-            terminal,
-            progress,
-            select=select,
-            on_item=output.item_printer(terminal),
-            load=trees.load,
-        )
-        started = time.monotonic()
-        with terminal.show(progress):
-            restorer.restore(tree)
-        output.finish(terminal, progress, time.monotonic() - started)
+        writer = _writer(app, folder, flags)
+        what = (repository.config.id, found.snapshot.tree, location, str(flags["strip_components"]), folder)
+        with _note(app, options, what, flags, progress) as note:
+            plan = _preflight(app, repository, root, writer, options, flags, target)
+            restorer = Restorer(
+                repository,
+                writer,
+                options,
+                terminal,
+                progress,
+                select=root.select,
+                on_item=output.item_printer(terminal),
+                load=root.load,
+                note=note,
+            )
+            started = time.monotonic()
+            with terminal.show(progress):
+                restorer.restore(root.tree)
+            output.finish(terminal, progress, time.monotonic() - started)
         _raise_errors(progress)
         if options.dry_run:
             check_whole(plan)
-            if not any_space:
-                check_space(plan, target)
+            _check_space(plan, target, flags)
         if options.verify:
             _verify(app, restorer, target)
             _raise_errors(progress)
+
+
+def _find_root(
+    repository: Repository, tree: ID, location: str, target: str, flags: Flags, select: Select | None
+) -> tuple[RestoreRoot, str]:
+    """Return what is restored, and the folder it goes to."""
+    load = KeptTrees(repository).load
+    node, tree = find_entry(repository, tree, location)
+    count = flags["strip_components"]
+    if node is not None:
+        if flags["delete"] or count:
+            raise UsageError("--delete and --strip-components are for folders, and this is a single file")
+        if target.endswith("/") or os.path.isdir(target):
+            return file_root(node, node.raw_name, load, select), target
+        parent, name = os.path.split(target)
+        return file_root(node, os.fsencode(name), load, select), parent or "."
+    if count:
+        return stripped_root(repository, tree, count, load, select), target
+    return RestoreRoot(tree, load, select), target
+
+
+def _preflight(
+    app: App,
+    repository: Repository,
+    root: RestoreRoot,
+    writer: TargetWriter,
+    options: RestoreOptions,
+    flags: Flags,
+    target: str,
+) -> RestorePlan:
+    """Make the plan, tell it, and refuse what has no room."""
+    prices = prices_or_default(app.settings.environment, app.terminal)
+    plan = make_restore_plan(
+        repository,
+        root.tree,
+        writer,
+        options.overwrite,
+        select=root.select,
+        prices=prices,
+        load=root.load,
+    )
+    show_plan(app.settings, app.terminal, plan, prices, dry_run=options.dry_run)
+    if not options.dry_run:
+        _check_space(plan, target, flags)
+    return plan
+
+
+def _check_space(plan: RestorePlan, target: str, flags: Flags) -> None:
+    if not (flags["sparse"] or flags["ignore_free_space"]):
+        check_space(plan, target)
+
+
+@contextlib.contextmanager
+def _note(
+    app: App, options: RestoreOptions, what: tuple[str, ...], flags: Flags, progress: RestoreProgress
+) -> Iterator[RestoreNote | None]:
+    """Give the note of an interrupted restore that goes on, unless all content is to be compared."""
+    state = state_folder(app.settings.environment)
+    if flags["overwrite"] or not state:
+        yield None
+        return
+    note = RestoreNote(state, (*what[:-1], os.path.abspath(what[-1])))
+    done = False
+    try:
+        yield note
+        done = progress.error_count == 0
+    finally:
+        if not options.dry_run:
+            try:
+                note.close(done=done)
+            except LocalFileError as error:
+                app.terminal.note(f"the note of this restore was not kept: {error}", 2)
 
 
 def _raise_errors(progress: RestoreProgress) -> None:
@@ -145,7 +219,7 @@ def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered:
         raise UsageError("--dry-run and --verify are mutually exclusive")
     if flags["delete"] and os.path.normpath(target) == "/" and not filtered:
         raise UsageError("'--target / --delete' must be combined with an include or exclude filter")
-    if flags["overwrite"] not in {mode.value for mode in Overwrite}:
+    if flags["overwrite"] not in {"", *(mode.value for mode in Overwrite)}:
         raise UsageError(
             f"invalid overwrite behavior {flags['overwrite']!r}, must be one of (always|if-changed|if-newer|never)"
         )

@@ -1,0 +1,120 @@
+"""The note of a restore that is under way: which files are finished, for the next run should this one be interrupted.
+
+A file counts as finished only as long as its inode and its time of change are those that it had then: the kernel renews
+the latter with every change of content or metadata, and nobody can set it. After a boot nothing is believed, as a power
+cut may have lost what was not on the disk yet. So a note saves reading, and never vouches for a file that was touched.
+
+The file has a record of 32 bytes for each finished file; it is removed when a restore ends well.
+"""
+
+import hashlib
+import os
+import struct
+import threading
+import time
+
+import numpy as np
+
+from pyrestic.errors import LocalFileError
+
+_RECORD = struct.Struct("<16sQq")
+_FLUSH_SECONDS = 1.0
+_MAX_NOTES = 50
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class RestoreNote:
+    """The note of one restore. `what` says of what and where to; restores with equal words share a note."""
+
+    def __init__(self, folder: str, what: tuple[str, ...]) -> None:
+        self._folder = os.path.join(folder, "restores")
+        words = [_read_boot_id(), *what]
+        name = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+        self.path = os.path.join(self._folder, name)
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._last_flush = time.monotonic()
+        self._descriptor = -1
+        self._known = self._read()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def knows(self, location: bytes, status: os.stat_result) -> bool:
+        """Tell whether an earlier run has finished this file, and nobody has touched it since."""
+        if not len(self._known):
+            return False
+        wanted = np.frombuffer(_record(location, status), "S32")
+        place = int(np.searchsorted(self._known, wanted[0]))
+        return place < len(self._known) and bool(self._known[place] == wanted[0])
+
+    def add(self, location: bytes, status: os.stat_result) -> None:
+        """Note that a file is finished; any thread. Raises LocalFileError."""
+        with self._lock:
+            self._waiting.append(_record(location, status))
+            now = time.monotonic()
+            if now - self._last_flush >= _FLUSH_SECONDS:
+                self._last_flush = now
+                self._flush()
+
+    def close(self, *, done: bool) -> None:
+        """End the note: it goes when the restore is done, and stays when it has to go on. Raises LocalFileError."""
+        with self._lock:
+            try:
+                if not done:
+                    self._flush()
+            finally:
+                if self._descriptor >= 0:
+                    os.close(self._descriptor)
+                    self._descriptor = -1
+            if done:
+                try:
+                    os.unlink(self.path)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    raise LocalFileError(f"{self.path}: {error.strerror}") from error
+
+    def _read(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]":
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read()
+        except OSError:
+            data = b""
+        # The last record may have been cut by a kill.
+        count = len(data) // _RECORD.size
+        return np.unique(np.frombuffer(data, "S32", count))
+
+    def _flush(self) -> None:
+        try:
+            if self._descriptor < 0:
+                os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                self._forget_old()
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._descriptor = os.open(self.path, flags, 0o600)
+                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size // _RECORD.size * _RECORD.size)
+            data = memoryview(b"".join(self._waiting))
+            self._waiting.clear()
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            raise LocalFileError(f"{self.path}: {error.strerror}") from error
+
+    def _forget_old(self) -> None:
+        """Keep the newest notes alone: those of restores that nobody took up again would stay for ever."""
+        notes = sorted(os.scandir(self._folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for entry in notes[_MAX_NOTES:]:
+            os.unlink(entry.path)
+
+
+def _record(location: bytes, status: os.stat_result) -> bytes:
+    return _RECORD.pack(hashlib.sha256(location).digest()[:16], status.st_ino, status.st_ctime_ns)
+
+
+def _read_boot_id() -> str:
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        # Without it no note of another process is found.
+        return f"{os.getpid()} {time.time_ns()}"
