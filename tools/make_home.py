@@ -109,7 +109,16 @@ class _Home:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.utime(path, (moment.timestamp(), moment.timestamp()))
+        self._touch(path, moment)
+
+    def _touch(self, path: Path, moment: datetime) -> None:
+        """Give a file or link its time, and the folders above it the same."""
+        times = (moment.timestamp(), moment.timestamp())
+        os.utime(path, times, follow_symlinks=False)
+        for folder in path.parents:
+            os.utime(folder, times)
+            if folder == self._folder:
+                return
 
     def live(self, week: Week) -> None:
         """Let a week pass."""
@@ -136,6 +145,7 @@ class _Home:
             self.write("notes.txt", "milk\nbread\nladder back to Bob\n", moment)
         if number == 9:
             (self._folder / "notes.txt").unlink()
+            self._touch(self._folder / "Documents", moment)
 
     def _begin(self, moment: datetime) -> None:
         self.write("Projects/garden/plan.md", "\n".join(self._plan) + "\n", moment)
@@ -146,7 +156,9 @@ class _Home:
         )
         self.write("Documents/recipes.md", "# Bread\n\n500 g flour, 350 g water, 10 g salt, patience.\n", moment)
         self.write("Pictures/Lake/morning.png", picture(360, 220, 0), moment)
-        os.symlink("Projects/garden/plan.md", self._folder / "plan")
+        link = self._folder / "plan"
+        link.symlink_to("Projects/garden/plan.md")
+        self._touch(link, moment)
 
     def _plan_more(self, step: int, moment: datetime) -> None:
         line = f"- {_DONE[step % len(_DONE)]}"

@@ -19,6 +19,8 @@ from pyrestic.web.changes import show_snapshot
 from pyrestic.web.compare import show_comparison
 from pyrestic.web.download import send_archive, send_file, send_image
 from pyrestic.web.guard import Guard
+from pyrestic.web.jobs import Restores
+from pyrestic.web.restore import drop_restore, send_state, show_form, show_restore, show_restores, start_restore
 from pyrestic.web.search import show_search
 from pyrestic.web.site import Site, site_of
 from pyrestic.web.size import show_size
@@ -28,6 +30,7 @@ from pyrestic.web.versions import show_versions
 _THREADS = 6
 """How many pages are made at the same time; each may hold a large folder."""
 
+_FORM = ("GET", "POST")
 _STATUS: tuple[tuple[type[PyresticError], int], ...] = (
     (NotFoundError, 404),
     (UsageError, 400),
@@ -45,7 +48,7 @@ class _Location(PathConvertor):
 register_url_convertor("location", _Location())
 
 
-def make_app(site: Site, access: Access, mounts: Sequence[BaseRoute] = ()) -> Guard:
+def make_app(site: Site, access: Access, restores: Restores, mounts: Sequence[BaseRoute] = ()) -> Guard:
     """Return the application for a site; `mounts` are other views of it, which pass the same guard."""
     routes: list[BaseRoute] = [
         Route("/", show_timeline),
@@ -61,6 +64,13 @@ def make_app(site: Site, access: Access, mounts: Sequence[BaseRoute] = ()) -> Gu
         Route("/compare/{old}/{new}/{location:location}", show_comparison),
         Route("/search", show_search),
         Route("/size", show_size),
+        Route("/restore/{snapshot}", show_form, methods=_FORM),
+        Route("/restore/{snapshot}/{location:location}", show_form, methods=_FORM),
+        Route("/restores", show_restores),
+        Route("/restores/{number}", show_restore),
+        Route("/restores/{number}/state", send_state),
+        Route("/restores/{number}/start", start_restore, methods=["POST"]),
+        Route("/restores/{number}/drop", drop_restore, methods=["POST"]),
         Mount("/static", StaticFiles(packages=[("pyrestic.web", "static")])),
         *mounts,
     ]
@@ -70,6 +80,7 @@ def make_app(site: Site, access: Access, mounts: Sequence[BaseRoute] = ()) -> Gu
         exception_handlers={HTTPException: _not_answered, PyresticError: _failed},
     )
     app.state.site = site
+    app.state.restores = restores
     return Guard(app, access, site.renderer, site.report)
 
 

@@ -2,14 +2,15 @@
 
 import base64
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import pytest
 
 from tests.support.restic import Program
-from tests.support.webserver import WebServer, serving
+from tests.support.webserver import Answer, WebServer, serving
 from tests.web.conftest import HOSTILE, SCRIPT
 
 
@@ -236,3 +237,73 @@ def test_a_name_that_was_allowed_is_answered_to(pyrestic: Program, repository: P
         server.enter()
         assert server.request("/", headers={"Host": "backup.example"}).status == 200
         assert server.request("/", headers={"Host": "other.example"}).status == 421
+
+
+def restore(server: WebServer, place: str, **fields: str) -> Answer:
+    """Ask for a restore as the form does, start it, and return the last answer."""
+    headers = {"Origin": server.base, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = server.request(f"/restore/{place}", "POST", urlencode(fields).encode(), headers)
+    if answer.status != 303:
+        return answer
+    page = answer.headers["location"]
+    for begin, until in ((None, ">ready<"), ("/start", ">done<")):
+        if begin:
+            assert server.request(page + begin, "POST", b"", headers).status == 303
+        deadline = time.monotonic() + 30
+        while until not in (answer := server.request(page)).text:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.02)
+    return answer
+
+
+def test_a_restore_writes_below_its_target_alone(server: WebServer, hostile: str, tmp_path: Path) -> None:
+    target, elsewhere = tmp_path / "target", tmp_path / "elsewhere"
+    target.mkdir()
+    elsewhere.mkdir()
+    (target / HOSTILE).symlink_to(elsewhere)
+    answer = restore(server, hostile, target=str(target), overwrite="always", verify="1")
+    assert "13 files read back and found right" in answer.text
+    assert list(elsewhere.iterdir()) == []
+    assert len(list((target / HOSTILE).iterdir())) == 13
+    assert not (target / HOSTILE).is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "target"]
+
+
+def test_no_target_is_taken_that_is_not_allowed(
+    server: WebServer, hostile: str, pyrestic: Program, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(repository)
+    for target in (
+        "",
+        "relative",
+        "~",
+        "/a\0b",
+        str(repository),
+        str(repository / "data" / "new"),
+        str(repository.parent),
+        str(tmp_path / "link" / "new"),
+    ):
+        answer = restore(server, hostile, target=target)
+        assert answer.status == 400, target
+        assert 'role="alert"' in answer.text
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    (allowed / "out").symlink_to(tmp_path)
+    with serving(pyrestic, repository, "--restore-below", str(allowed)) as narrow:
+        narrow.enter()
+        for outside in (tmp_path, Path("/"), allowed / ".." / "x", allowed / "out" / "x"):
+            assert "has to be in" in restore(narrow, hostile, target=str(outside)).text
+        assert ">done<" in restore(narrow, hostile, target=str(allowed / "in")).text
+    result = pyrestic.run("serve", "--restore-below", tmp_path / "missing", repository=repository, code=1)
+    assert "is no folder" in result.stderr.decode()
+
+
+def test_another_site_can_restore_nothing(server: WebServer, hostile: str, tmp_path: Path) -> None:
+    body = urlencode({"target": str(tmp_path)}).encode()
+    for headers in ({}, {"Origin": "http://evil.example"}, {"Origin": server.base, "Sec-Fetch-Site": "same-site"}):
+        assert server.request(f"/restore/{hostile}", "POST", body, headers).status == 403
+        assert server.request("/restores/1/start", "POST", b"", headers).status == 403
+    for target, status in (("/restores/0", 404), ("/restores/x", 404), ("/restores/99999999999/state", 404)):
+        assert server.request(target).status == status
+    assert server.request("/restores/99/start", "POST", b"", {"Origin": server.base}).status == 404
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,11 @@
 """pyrestic serve: the repository as pages for a browser."""
 
+import os
 import sys
 
 import click
 
+from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter, snapshot_filter
 from pyrestic.cli.session import LockMode, find_location, opened
@@ -15,6 +17,7 @@ _DEFAULT = "127.0.0.1:8421"
 @define("serve", "Show the repository in a browser.")
 @snapshot_filter
 @click.option("--listen", default=_DEFAULT, help=f"address and port to answer at (default: {_DEFAULT}; port 0: any)")
+@click.option("--restore-below", help="restore only into this folder (default: anywhere if nobody else can ask)")
 @click.option("--allow-host", multiple=True, help="answer under this host name as well, as behind a proxy")
 def command(
     app: App,
@@ -22,6 +25,7 @@ def command(
     tag: tuple[str, ...],
     path: tuple[str, ...],
     listen: str,
+    restore_below: str | None,
     allow_host: tuple[str, ...],
 ) -> None:
     """Serve until interrupted."""
@@ -35,6 +39,7 @@ def command(
         ) from error
     from pyrestic.web.access import Access
     from pyrestic.web.app import make_app
+    from pyrestic.web.jobs import Restores, TargetRules
     from pyrestic.web.server import open_socket, serve
     from pyrestic.web.site import Site
 
@@ -46,9 +51,13 @@ def command(
             _say(app, "Loading snapshots...")
             site = Site(session.repository, wanted, app.terminal, title=str(find_location(app.settings)))
             access = Access(port, allow_host)
+            rules = TargetRules(
+                _restore_folder(restore_below, address), _own_folders(app), _suggestion(app, restore_below)
+            )
+            restores = Restores(session.repository, rules, app.terminal)
             _announce(app, address, port, access.token)
             try:
-                serve(make_app(site, access), listener)
+                serve(make_app(site, access, restores), listener)
             finally:
                 site.close()
 
@@ -65,6 +74,26 @@ def _announce(app: App, address: str, port: int, token: str) -> None:
             "(ssh -L) is safer."
         )
     _say(app, "Quit with Ctrl-C here.")
+
+
+def _restore_folder(given: str | None, address: str) -> str:
+    """Return the folder below which may be restored, "" for none; raise UsageError if what is given is no folder."""
+    if given is None:
+        return "/" if _is_loopback(address) else ""
+    if not os.path.isdir(given):
+        raise UsageError(f"--restore-below {given}: this is no folder")
+    return os.path.realpath(given)
+
+
+def _own_folders(app: App) -> tuple[str, ...]:
+    """Return the folders that no restore may touch: that of a repository on this machine."""
+    location = find_location(app.settings)
+    return (os.path.realpath(location.address),) if location.scheme == LOCAL else ()
+
+
+def _suggestion(app: App, given: str | None) -> str:
+    base = os.path.realpath(given) if given is not None else app.settings.environment.get("HOME", "")
+    return os.path.join(base, "restored") if base.startswith("/") else ""
 
 
 def _is_loopback(address: str) -> bool:

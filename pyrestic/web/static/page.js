@@ -55,3 +55,23 @@ async function loadLater(place) {
 }
 
 document.querySelectorAll("[data-load]").forEach(loadLater);
+
+// A restore that is under way says how far it is; when it is at another state, the page is made anew.
+async function poll(place) {
+  const bar = place.querySelector("progress");
+  const words = place.querySelector("[role=status]");
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const answer = await fetch(place.dataset.poll, { credentials: "same-origin" });
+    if (!answer.ok) return;
+    const now = await answer.json();
+    if (now.state !== place.dataset.state) {
+      location.reload();
+      return;
+    }
+    if (now.state === "running" && now.total) bar.value = now.done;
+    if (words.textContent !== now.words) words.textContent = now.words;
+  }
+}
+
+document.querySelectorAll("[data-poll]").forEach(poll);

@@ -1,0 +1,217 @@
+"""Restores to a folder of this machine, in a thread each: first looked at, then, when a person says so, done."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pyrestic.errors import NotFoundError, PyresticError, TransientError, UsageError
+from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.write import TargetWriter
+from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.preflight import RestorePlan, make_restore_plan
+from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
+from pyrestic.operations.restore_root import RestoreRoot, file_root
+from pyrestic.report import Progress, Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.trees import KeptTrees
+from pyrestic.web.site import Spot
+
+_KEPT = 20
+_NAMED = 50
+
+
+class State(Enum):
+    """How far a restore is."""
+
+    LOOKING = "looking"
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRules:
+    """Where may be written: in `below` and nowhere in `kept_out`; absolute paths without links in them.
+
+    `suggestion` is a folder that is offered; "" stands for none. Without `below` nothing may be written at all.
+    """
+
+    below: str = ""
+    kept_out: tuple[str, ...] = ()
+    suggestion: str = ""
+
+    def check(self, text: str) -> str:
+        """Return the folder that a person has typed, links in it followed; raise UsageError if it may not be."""
+        if not self.below:
+            raise UsageError("this server does not restore", hint="Start pyrestic serve with --restore-below FOLDER.")
+        if not text.startswith("/") or "\0" in text:
+            raise UsageError("the target has to be a whole path of a folder on this machine, such as /tmp/restored")
+        target = os.path.realpath(text)
+        if not _is_in(target, self.below):
+            raise UsageError(f"the target has to be in {self.below}")
+        for folder in self.kept_out:
+            if _is_in(target, folder) or _is_in(folder, target):
+                raise UsageError(f"{target} is not apart from {folder}, where the repository is")
+        return target
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+@dataclass(slots=True)
+class RestoreJob:
+    """One restore. `errors` are the first that were met, `error_count` counts them all."""
+
+    number: int
+    spot: Spot
+    target: str
+    overwrite: Overwrite
+    verify: bool
+    state: State = State.LOOKING
+    plan: RestorePlan | None = None
+    progress: RestoreProgress = field(default_factory=lambda: RestoreProgress("restore", "B", total=0))
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    error_count: int = 0
+    message: str = ""
+    verified: int | None = None
+
+    # What a Reporter does
+
+    def error(self, item: str, error: Exception) -> None:
+        """Count an error, and keep it if it is one of the first."""
+        self.error_count += 1
+        if len(self.errors) < _NAMED:
+            self.errors.append((item, str(error)))
+
+    def note(self, message: str, level: int = 1) -> None:
+        """Nobody sees notes."""
+
+    def show(self, progress: Progress) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
+        """The page asks for the progress."""
+        return nullcontext()
+
+    @property
+    def under_way(self) -> bool:
+        """A thread works for it."""
+        return self.state in (State.LOOKING, State.RUNNING)
+
+    @property
+    def total_bytes(self) -> int:
+        """How many bytes are to be written in all."""
+        return 0 if self.plan is None else self.plan.bytes_to_write
+
+    @property
+    def whole_target(self) -> str:
+        """Where the file or folder will be."""
+        return os.path.join(self.target, os.fsdecode(self.spot.name)) if self.spot.name else self.target
+
+
+class Restores:
+    """The restores of this run, the last ones: one works at a time. Methods may be called by several threads."""
+
+    def __init__(self, repository: Repository, rules: TargetRules, report: Reporter) -> None:
+        self.rules = rules
+        self._report = report
+        self._repository = repository
+        self._lock = threading.Lock()
+        self._jobs: dict[int, RestoreJob] = {}
+        self._count = 0
+
+    def all(self) -> list[RestoreJob]:
+        """Return the restores, the newest first."""
+        with self._lock:
+            return list(reversed(self._jobs.values()))
+
+    def find(self, number: int) -> RestoreJob:
+        """Return a restore; raise NotFoundError."""
+        with self._lock:
+            job = self._jobs.get(number)
+        if job is None:
+            raise NotFoundError("There is no such restore; those of an earlier run are not remembered.")
+        return job
+
+    def prepare(self, spot: Spot, target: str, overwrite: Overwrite, *, verify: bool) -> RestoreJob:
+        """Begin to look at what a restore takes; raise UsageError for a target that may not be."""
+        target = self.rules.check(target)
+        with self._lock:
+            self._check_idle()
+            self._count += 1
+            job = RestoreJob(self._count, spot, target, overwrite, verify)
+            self._jobs[job.number] = job
+            while len(self._jobs) > _KEPT:
+                del self._jobs[next(iter(self._jobs))]
+            self._begin(job, State.LOOKING, self._look)
+        return job
+
+    def start(self, number: int) -> RestoreJob:
+        """Begin to write; raise UsageError unless it was looked at and waits."""
+        job = self.find(number)
+        with self._lock:
+            if job.state is not State.READY:
+                raise UsageError("this restore does not wait for a start")
+            self._check_idle()
+            self._begin(job, State.RUNNING, self._restore)
+        return job
+
+    def drop(self, number: int) -> RestoreJob:
+        """Give up a restore that was not started; raise UsageError for another."""
+        job = self.find(number)
+        with self._lock:
+            if job.state is not State.READY:
+                raise UsageError("only a restore that was not started can be dropped")
+            job.state = State.DROPPED
+        return job
+
+    def _check_idle(self) -> None:
+        if any(job.under_way for job in self._jobs.values()):
+            raise TransientError("another restore is under way", hint="Wait until it is done.")
+
+    def _begin(self, job: RestoreJob, state: State, work: Callable[[RestoreJob], State]) -> None:
+        job.state = state
+
+        def run() -> None:
+            try:
+                job.state = work(job)
+            except PyresticError as error:
+                job.message = str(error)
+                job.state = State.FAILED
+            except Exception as error:
+                self._report.error("a restore", error)
+                job.message = f"Something went wrong that pyrestic does not handle: {type(error).__name__}"
+                job.state = State.FAILED
+
+        threading.Thread(target=run, name="restore", daemon=True).start()
+
+    def _look(self, job: RestoreJob) -> State:
+        root = self._root(job)
+        job.plan = make_restore_plan(self._repository, root.tree, _writer(job), job.overwrite, load=root.load)
+        return State.READY
+
+    def _restore(self, job: RestoreJob) -> State:
+        root = self._root(job)
+        options = RestoreOptions(overwrite=job.overwrite, verify=job.verify)
+        restorer = Restorer(self._repository, _writer(job), options, job, job.progress, load=root.load)
+        restorer.restore(root.tree)
+        if job.verify:
+            job.verified = restorer.verify()
+        if job.error_count:
+            job.message = "Not everything could be restored."
+            return State.FAILED
+        return State.DONE
+
+    def _root(self, job: RestoreJob) -> RestoreRoot:
+        """Return what holds the file or folder alone, so that it comes back under its name."""
+        load = KeptTrees(self._repository).load
+        if job.spot.node is None:
+            return RestoreRoot(job.spot.stored.snapshot.tree_id, load, None)
+        return file_root(job.spot.node, job.spot.name, load, None)
+
+
+def _writer(job: RestoreJob) -> TargetWriter:
+    return TargetWriter(os.fsencode(job.target), MetadataRestorer(warn=lambda _: None))
