@@ -47,7 +47,14 @@ class Command(click.Command):
         take_global(ctx.params, values)
         settings = make_settings(values)
         ctx.params["app"] = App(settings, Terminal(settings))
-        return super().invoke(ctx)
+        if not settings.max_cpu:
+            return super().invoke(ctx)
+        # Wanted by few: nobody else pays for the import.
+        from pyrestic.localfs.lowpower import limited_cpu, lower_priority
+
+        lower_priority()
+        with limited_cpu(settings.max_cpu):
+            return super().invoke(ctx)
 
 
 class Group(click.Group):

@@ -40,6 +40,14 @@ def _compression(text: str) -> str:
     return text
 
 
+def _percent(text: str) -> int:
+    number = parse_integer(text, signed=False)
+    if not 1 <= number <= 100:
+        raise UsageError("it is a number from 1 to 100")
+    return number
+
+
+PERCENT = Parsed("percent", _percent)
 FLAGS = (
     Flag(("--cacert",), "file with more root certificates to trust", "RESTIC_CACERT", "list"),
     Flag(("--cache-dir",), "folder of the local cache", "RESTIC_CACHE_DIR"),
@@ -57,6 +65,7 @@ FLAGS = (
     Flag(("--key-hint",), "ID of the key to try first", "RESTIC_KEY_HINT"),
     Flag(("--limit-download",), "most KiB/s to download", type=INTEGER),
     Flag(("--limit-upload",), "most KiB/s to upload", type=INTEGER),
+    Flag(("--max-cpu",), "percent of one processor to use at most, at the lowest priority", type=PERCENT),
     Flag(("--no-cache",), "do without a local cache", kind="switch"),
     Flag(("--no-extra-verify",), "do not read back data before it is stored", kind="switch"),
     Flag(("--no-lock",), "do not lock the repository, where it is only read", kind="switch"),
@@ -96,6 +105,8 @@ class Settings:
     stuck_request_timeout_seconds: float = 300.0
     limit_download: int = 0
     limit_upload: int = 0
+    max_cpu: int = 0
+    """Percent of one processor, 0 for all that there is."""
     options: Mapping[str, str] = field(default_factory=dict)
     cacert: tuple[str, ...] = ()
     insecure_tls: bool = False
@@ -182,6 +193,7 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         retry_lock_seconds=values.get("retry_lock", 0.0),
         stuck_request_timeout_seconds=values.get("stuck_request_timeout", 300.0),
         limit_download=max(0, values.get("limit_download", 0)),
+        max_cpu=values.get("max_cpu", 0),
         limit_upload=max(0, values.get("limit_upload", 0)),
         options=_extended(split_list(values.get("option", ()))),
         cacert=tuple(name for name in split_list(certificates) if name),
