@@ -1,40 +1,72 @@
-"""The flags that choose among snapshots: --host, --tag, --path."""
+"""The flags that choose among snapshots: --host, --tag, --path, --before, --after."""
 
+import functools
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from pyrestic.cli.arguments import parse_tags
-from pyrestic.cli.flags import OldOption
+from pyrestic.cli.command import App
+from pyrestic.cli.flags import OldOption, Parsed
+from pyrestic.repository.moments import parse_point
 from pyrestic.repository.snapshots import SnapshotFilter
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., int | None]
+
+_BEFORE = Parsed("time", lambda text: parse_point(text, time.time_ns(), end=True))
+_AFTER = Parsed("time", lambda text: parse_point(text, time.time_ns(), end=False))
 
 
-def snapshot_filter(command: F) -> F:
-    """Give a command the three flags, as `host`, `tag` and `path`."""
-    return _filter_flags("-H", "--host")(command)
+def snapshot_filter(command: Function) -> Function:
+    """Give a command the flags, and their filter as `wanted`."""
+    return _filter_flags(command, "-H", "--host")
 
 
-def long_snapshot_filter(command: F) -> F:
-    """Give a command the three flags where -H means something else, and the old name of --host as `hostname`."""
+def long_snapshot_filter(command: Function) -> Function:
+    """Give a command the flags where -H means something else, with the old name of --host, and `wanted`."""
     old = click.option("--hostname", multiple=True, cls=OldOption, advice="use --host")
-    return old(_filter_flags("--host")(command))
+    return old(_filter_flags(command, "--host"))
 
 
-def _filter_flags(*host: str) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        command = click.option("--path", multiple=True, help="only snapshots of this path")(command)
-        command = click.option("--tag", multiple=True, help="only snapshots with these tags: tag[,tag…]")(command)
-        return click.option(*host, multiple=True, help="only snapshots of this host ($RESTIC_HOST)")(command)
+def _filter_flags(command: Function, *host: str) -> Function:
+    @functools.wraps(command)
+    def filtered(
+        app: App,
+        *,
+        host: tuple[str, ...],
+        tag: tuple[str, ...],
+        path: tuple[str, ...],
+        before: int | None,
+        after: int | None,
+        hostname: tuple[str, ...] = (),
+        **others: Any,  # noqa: ANN401 - flags of many kinds
+    ) -> int | None:
+        environment = app.settings.environment
+        wanted = make_filter(environment, host or hostname, tag, path, before_ns=before, after_ns=after)
+        return command(app=app, wanted=wanted, **others)
 
-    return decorate
+    for option in (
+        click.option("--after", type=_AFTER, help="only snapshots of this time or later, such as 2026-03-01 or 2w"),
+        click.option("--before", type=_BEFORE, help="only snapshots of this time or earlier; a day means its end"),
+        click.option("--path", multiple=True, help="only snapshots of this path"),
+        click.option("--tag", multiple=True, help="only snapshots with these tags: tag[,tag…]"),
+        click.option(*host, multiple=True, help="only snapshots of this host ($RESTIC_HOST)"),
+    ):
+        filtered = option(filtered)
+    return filtered
 
 
 def make_filter(
-    environment: Mapping[str, str], host: tuple[str, ...], tag: tuple[str, ...], path: tuple[str, ...]
+    environment: Mapping[str, str],
+    host: tuple[str, ...] = (),
+    tag: tuple[str, ...] = (),
+    path: tuple[str, ...] = (),
+    *,
+    before_ns: int | None = None,
+    after_ns: int | None = None,
 ) -> SnapshotFilter:
     """Return the filter; without --host the environment decides, and an empty --host switches that off."""
     hosts = host or tuple(filter(None, [environment.get("RESTIC_HOST", "")]))
-    return SnapshotFilter(tuple(filter(None, hosts)), parse_tags(tag), path)
+    return SnapshotFilter(tuple(filter(None, hosts)), parse_tags(tag), path, before_ns=before_ns, after_ns=after_ns)

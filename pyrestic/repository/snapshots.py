@@ -1,6 +1,8 @@
-"""Finding snapshots: by ID, by the beginning of one, as `latest`, and by host, tags and paths."""
+"""Finding snapshots: by their names, and by host, tags, paths and time."""
 
+import dataclasses
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.report import Reporter
+from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshotname import SnapshotName, parse_name
 
 
 class StoredSnapshot(NamedTuple):
@@ -26,18 +30,21 @@ class StoredSnapshot(NamedTuple):
 class SnapshotFilter:
     """Which snapshots are meant. Within `tags` each list asks for all of its tags, and one list has to match.
 
-    An empty list of tags asks for snapshots without any. `paths` all have to be among the snapshot's.
+    An empty list of tags asks for snapshots without any. `paths` all have to be among the snapshot's. Times are in
+    nanoseconds since 1970, and a snapshot of just that time is meant; `not_after_ns` counts for the latest alone.
     """
 
     hosts: tuple[str, ...] = ()
     tags: tuple[tuple[str, ...], ...] = ()
     paths: tuple[str, ...] = ()
     not_after_ns: int | None = None
+    after_ns: int | None = None
+    before_ns: int | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing is asked for."""
-        return not (self.hosts or self.tags or self.paths)
+        return not (self.hosts or self.tags or self.paths) and self.after_ns is None and self.before_ns is None
 
     def matches(self, snapshot: Snapshot) -> bool:
         """Tell whether the snapshot is meant."""
@@ -45,12 +52,14 @@ class SnapshotFilter:
             (not self.hosts or snapshot.hostname in self.hosts)
             and (not self.tags or any(_has_tags(snapshot, wanted) for wanted in self.tags))
             and set(self.paths) <= set(snapshot.paths)
+            and (self.after_ns is None or snapshot.time_ns >= self.after_ns)
+            and (self.before_ns is None or snapshot.time_ns <= self.before_ns)
         )
 
     def absolute(self) -> "SnapshotFilter":
         """Return the filter with its paths made absolute, as `latest` needs them."""
         paths = tuple(os.path.normpath(os.path.join(os.getcwd(), path)) for path in self.paths)
-        return SnapshotFilter(self.hosts, self.tags, paths, self.not_after_ns)
+        return dataclasses.replace(self, paths=paths)
 
 
 def _has_tags(snapshot: Snapshot, wanted: tuple[str, ...]) -> bool:
@@ -89,6 +98,10 @@ def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnaps
 
 def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:
     """Return the newest snapshot that matches, or None."""
+    return next(iter(_newest_first(repository, wanted, report)), None)
+
+
+def _newest_first(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> list[StoredSnapshot]:
     wanted = wanted.absolute()
     limit = wanted.not_after_ns
     matching = [
@@ -96,7 +109,7 @@ def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter
         for found in load_snapshots(repository, report)
         if wanted.matches(found.snapshot) and (limit is None or found.snapshot.time_ns <= limit)
     ]
-    return max(matching, key=lambda found: found.snapshot.time_ns, default=None)
+    return sorted(matching, key=lambda found: -found.snapshot.time_ns)
 
 
 def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
@@ -117,18 +130,32 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
 def find_snapshot(
     repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter
 ) -> tuple[StoredSnapshot, str]:
-    """Return the snapshot that `latest`, an ID or the beginning of one names, and the folder after a colon, or "".
+    """Return the snapshot that a name means, and the folder after a colon, or "".
 
-    Raises UsageError if there is no such snapshot.
+    A name is an ID or the beginning of one, or one of those of `parse_name`, which the filter counts for. Raises
+    UsageError if there is no such snapshot.
     """
-    identifier, _, folder = name.partition(":")
-    if identifier == "latest":
-        latest = find_latest(repository, wanted, report)
-        if latest is None:
-            raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found")
-        return latest, folder
-    found = find_id(repository, FileType.SNAPSHOT, identifier)
-    return StoredSnapshot(found, load_snapshot(repository, found)), folder
+    parsed = parse_name(name, time.time_ns())
+    if parsed.id is None:
+        return _find_relative(repository, parsed, wanted, report), parsed.folder
+    found = find_id(repository, FileType.SNAPSHOT, parsed.id)
+    return StoredSnapshot(found, load_snapshot(repository, found)), parsed.folder
+
+
+def _find_relative(
+    repository: Repository, name: SnapshotName, wanted: SnapshotFilter, report: Reporter
+) -> StoredSnapshot:
+    if name.not_after_ns is not None:
+        limits = [limit for limit in (name.not_after_ns, wanted.not_after_ns) if limit is not None]
+        wanted = dataclasses.replace(wanted, not_after_ns=min(limits))
+    found = _newest_first(repository, wanted, report)
+    if name.back < len(found):
+        return found[name.back]
+    if not found and name.not_after_ns is None:
+        raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found")
+    when = "" if name.not_after_ns is None else f" at or before {show_moment(name.not_after_ns)}"
+    there = f"only {len(found)}" if found else "none"
+    raise UsageError(f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}")
 
 
 def find_snapshots(
@@ -141,8 +168,9 @@ def find_snapshots(
     seen: set[ID] = set()
     used_filter = False
     for name in names:
-        used_filter = used_filter or name == "latest"
         try:
+            parsed = parse_name(name, 0)
+            used_filter = used_filter or (parsed.id is None and parsed.text == name)
             found = _find_named(repository, name, wanted, report)
         except PyresticError as error:
             report.note(f'Ignoring "{name}": {error}', 0)
@@ -172,4 +200,6 @@ def describe(wanted: SnapshotFilter) -> str:
     """Return the filter as it is named in messages."""
     wanted = wanted.absolute()
     tags = " ".join(f"[{', '.join(tags)}]" for tags in wanted.tags)
-    return f"(Paths:[{' '.join(wanted.paths)}] Tags:[{tags}] Hosts:[{' '.join(wanted.hosts)}])"
+    limits = (("After", wanted.after_ns), ("Before", wanted.before_ns))
+    times = "".join(f" {word}:[{show_moment(limit)}]" for word, limit in limits if limit is not None)
+    return f"(Paths:[{' '.join(wanted.paths)}] Tags:[{tags}] Hosts:[{' '.join(wanted.hosts)}]{times})"

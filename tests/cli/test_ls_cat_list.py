@@ -147,8 +147,8 @@ def test_a_damaged_pack_is_given_out_with_a_warning(filled: Caller) -> None:
         (["colour"], 'invalid type "colour", must be one of [config|index|snapshot|key|masterkey|lock|pack|blob|tree]'),
         (["pack"], "ID not specified"),
         (["index", "abc"], 'unable to parse ID: invalid length for ID: "abc"'),
-        (["snapshot", "latest"], 'could not find snapshot: no matching ID found for prefix "latest"'),
-        (["tree", "latest"], "could not find snapshot"),
+        (["snapshot", "newest"], 'could not find snapshot: no matching ID found for prefix "newest"'),
+        (["tree", "newest"], "could not find snapshot"),
         (["blob", "00" * 32], "blob not found"),
     ],
 )

@@ -98,8 +98,6 @@ REFUSED = [
     ["cat", "foo"],
     ["cat", "pack"],
     ["cat", "pack", "abc"],
-    ["cat", "snapshot", "latest"],
-    ["cat", "tree", "latest"],
     ["cat", "blob", "00" * 32],
     ["key", "remove", "{key}"],
     ["snapshots", "--compression", "foo"],

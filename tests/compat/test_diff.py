@@ -45,8 +45,6 @@ REFUSED = [
     "diff --json",
     "diff {short1}",
     "diff {short1} {short2} {short3}",
-    "diff latest {short1}",
-    "diff {short1} latest:dir",
     "diff {short1} nothing",
     "diff '' {short1}",
     "diff :/ {short1}",
@@ -95,6 +93,16 @@ def test_changes_and_sums_are_shown_alike(beside: Beside) -> None:
 
 def test_what_is_wrong_is_refused_alike(beside: Beside) -> None:
     assert beside.differences(REFUSED) == []
+
+
+def test_ours_takes_latest_where_restic_refuses_it(beside: Beside) -> None:
+    newest = beside.restic("snapshots", "--json").json[-1]["short_id"]
+    oldest = beside.restic("snapshots", "--json").json[-2]["short_id"]
+    for kind in ("snapshot", "tree"):
+        assert beside.restic("cat", kind, "latest", code=None).code == 1
+        assert beside.pyrestic("cat", kind, "latest").out == beside.restic("cat", kind, newest).text
+    assert beside.restic("diff", "latest", oldest, code=None).code == 1
+    assert beside.pyrestic("diff", "latest", "latest~1").out == beside.restic("diff", newest, oldest).text
 
 
 def test_damaged_folders_are_passed_over(beside: Beside) -> None:

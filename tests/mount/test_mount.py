@@ -110,6 +110,10 @@ def test_the_folders_and_links_are_those_of_restics_mount(
             with mounted(program, repository, tmp_path / "mnt", *flags):
                 found.append(names_below(tmp_path / "mnt", 2))
         assert found[0] == found[1], flags
+    for flags in (("--after", "2026-01-03"), ("--before", "2026-01-02")):
+        with mounted(pyrestic, repository, tmp_path / "mnt", *flags):
+            found.append(names_below(tmp_path / "mnt" / "ids", 1))
+    assert [len(names) for names in found[-2:]] == [1, 2]
 
 
 def test_files_are_what_they_were(pyrestic: Program, repository: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import sys
 import click
 
 from pyrestic.cli.command import App, define
+from pyrestic.cli.filters import make_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import indent_json
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
-from pyrestic.repository.snapshots import StoredSnapshot, find_id, load_snapshot
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.repository.trees import find_tree
 
 _KINDS = ("config", "index", "snapshot", "key", "masterkey", "lock", "pack", "blob", "tree")
@@ -30,7 +31,7 @@ def command(app: App, arguments: tuple[str, ...]) -> None:
             sys.stdout.buffer.write(_bytes(app, session, kind, name))
             sys.stdout.buffer.flush()
         else:
-            app.terminal.print(_text(session, kind, name))
+            app.terminal.print(_text(app, session, kind, name))
 
 
 def _check(arguments: tuple[str, ...]) -> str:
@@ -44,12 +45,12 @@ def _check(arguments: tuple[str, ...]) -> str:
     return kind
 
 
-def _text(session: Session, kind: str, name: str) -> str:
-    document = _document(session, kind, name)
+def _text(app: App, session: Session, kind: str, name: str) -> str:
+    document = _document(app, session, kind, name)
     return document.decode("utf-8", "surrogateescape").removesuffix("\n") if kind == "index" else indent_json(document)
 
 
-def _document(session: Session, kind: str, name: str) -> bytes:
+def _document(app: App, session: Session, kind: str, name: str) -> bytes:
     repository = session.repository
     if kind == "masterkey":
         return repository.key.to_json()
@@ -57,7 +58,7 @@ def _document(session: Session, kind: str, name: str) -> bytes:
         return repository.load_config()
     if kind == "key":
         return repository.backend.load(Handle(FileType.KEY, _parse(name).hex()))
-    identifier = _find_snapshot(session, name)[0].id if kind == "snapshot" else _parse(name)
+    identifier = _find_snapshot(app, session, name)[0].id if kind == "snapshot" else _parse(name)
     return repository.load_unpacked(_FILES[kind], identifier)
 
 
@@ -73,7 +74,7 @@ def _bytes(app: App, session: Session, kind: str, name: str) -> bytes:
         return data
     if kind == "blob":
         return _blob(session, _parse(name))
-    found, folder = _find_snapshot(session, name)
+    found, folder = _find_snapshot(app, session, name)
     tree = find_tree(repository, found.snapshot.tree_id, folder)
     return repository.load_blob(BlobHandle(BlobType.TREE, tree))
 
@@ -86,14 +87,13 @@ def _blob(session: Session, identifier: ID) -> bytes:
     raise PyresticError("blob not found")
 
 
-def _find_snapshot(session: Session, name: str) -> tuple[StoredSnapshot, str]:
-    """Return a snapshot and the folder after the colon; `latest` is not taken here."""
-    identifier, _, folder = name.partition(":")
+def _find_snapshot(app: App, session: Session, name: str) -> tuple[StoredSnapshot, str]:
+    """Return a snapshot and the folder after the colon."""
+    wanted = make_filter(app.settings.environment)
     try:
-        found = find_id(session.repository, FileType.SNAPSHOT, identifier)
+        return find_snapshot(session.repository, name, wanted, app.terminal)
     except UsageError as error:
-        raise UsageError(f"could not find snapshot: {error}") from error
-    return StoredSnapshot(found, load_snapshot(session.repository, found)), folder
+        raise UsageError(f"could not find snapshot: {error}", hint=error.hint) from error
 
 
 def _parse(name: str) -> ID:

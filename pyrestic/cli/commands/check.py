@@ -10,7 +10,7 @@ import click
 
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
@@ -30,9 +30,7 @@ _DAMAGED = "repository contains errors"
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     read_data_subset: str,
     snapshot_id: tuple[str, ...],
     *,
@@ -44,7 +42,6 @@ def command(
     if read_data and read_data_subset:
         raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
     choice = PackChoice() if read_data else parse_subset(read_data_subset)
-    wanted = make_filter(app.settings.environment, host, tag, path)
     mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
     output = Output(app)
     try:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.replacing import snapshots_in_order
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import LockMode, Session, opened
@@ -18,13 +18,12 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 @secondary_flags
 @snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
-def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
     """Copy what the target does not have yet."""
     first, second = app.settings, secondary_settings(flags, app.settings)
     source, target, names = first, second, ("repository", "destination repository")
     if is_source(flags, first.environment):
         source, target, names = second, first, ("source repository", "repository")
-    wanted = make_filter(first.environment, flags["host"], flags["tag"], flags["path"])
     with (
         opened(source, app.terminal, LockMode.READ, name=names[0]) as reading,
         opened(target, app.terminal, LockMode.APPEND, name=names[1]) as writing,

@@ -5,14 +5,14 @@ from dataclasses import asdict
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.filters import make_filter
+from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import UsageError
-from pyrestic.handle import FileType
 from pyrestic.ids import short
 from pyrestic.operations.diff import Change, Diff, DiffStatistics
-from pyrestic.repository.snapshots import StoredSnapshot, find_id, load_snapshot
+from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.trees import find_tree
 
 
@@ -25,7 +25,10 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
         raise UsageError("specify two snapshot IDs")
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.READ) as session:
-        (before, folder_before), (after, folder_after) = (_find(session, name) for name in snapshots)
+        wanted = make_filter(app.settings.environment)
+        (before, folder_before), (after, folder_after) = (
+            find_snapshot(session.repository, name, wanted, terminal) for name in snapshots
+        )
         terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:\n")
         repository = session.repository
         repository.load_index(terminal)
@@ -39,13 +42,6 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
             if not app.settings.quiet:
                 _print_change(terminal, change)
         _print_statistics(terminal, snapshots, comparison.statistics())
-
-
-def _find(session: Session, name: str) -> tuple[StoredSnapshot, str]:
-    """Return the snapshot that an ID or the beginning of one names; `latest` is no name here."""
-    prefix, _, folder = name.partition(":")
-    identifier = find_id(session.repository, FileType.SNAPSHOT, prefix)
-    return StoredSnapshot(identifier, load_snapshot(session.repository, identifier)), folder
 
 
 def _print_change(terminal: Terminal, change: Change) -> None:

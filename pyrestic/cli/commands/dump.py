@@ -9,13 +9,13 @@ from typing import BinaryIO
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.ids import parse_id
 from pyrestic.operations.dump import dump_file, dump_folder, find_node
-from pyrestic.repository.snapshots import find_snapshot
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.trees import find_tree
 
 
@@ -26,9 +26,7 @@ from pyrestic.repository.trees import find_tree
 @click.argument("arguments", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     archive: str,
     target: str,
     arguments: tuple[str, ...],
@@ -40,7 +38,6 @@ def command(
         raise UsageError(f"unknown archive format {archive!r}")
     name, location = arguments[0], os.fsencode(arguments[1])
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
-        wanted = make_filter(app.settings.environment, host, tag, path)
         found, folder = find_snapshot(session.repository, name, wanted, app.terminal)
         tree = find_tree(session.repository, found.snapshot.tree_id, folder)
         with _output(target) as output:

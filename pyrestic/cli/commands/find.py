@@ -8,10 +8,9 @@ import msgspec
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
-from pyrestic.cli.times import parse_moment
 from pyrestic.cli.units import format_mode
 from pyrestic.errors import FormatError, UsageError
 from pyrestic.format.node import Node
@@ -30,7 +29,8 @@ from pyrestic.operations.find import (
     find_pack_blobs,
     locate,
 )
-from pyrestic.repository.snapshots import find_snapshots
+from pyrestic.repository.moments import parse_moment
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 from pyrestic.repository.trees import Visit
 
 _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
@@ -51,14 +51,13 @@ _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 @click.option("-s", "--snapshot", multiple=True, help="only in this snapshot")
 @click.option("--tree", is_flag=True, help="the patterns are IDs of trees")
 @click.argument("patterns", nargs=-1)
-def command(app: App, patterns: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
     """Print what is found, in the newest snapshot first."""
     if not patterns:
         raise UsageError("wrong number of arguments")
     period = _make_period(flags["oldest"], flags["newest"])
     if flags["blob"] + flags["tree"] + flags["pack"] > 1:
         raise UsageError("cannot have several ID types")
-    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         search = _make_search(app, session, patterns, period, **flags)
         snapshots = list(find_snapshots(session.repository, list(flags["snapshot"]), wanted, app.terminal))

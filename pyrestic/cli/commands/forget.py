@@ -8,7 +8,7 @@ import click
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_json, snapshot_table, zone_name
-from pyrestic.cli.filters import long_snapshot_filter, make_filter
+from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
@@ -18,7 +18,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
 from pyrestic.operations.prune_plan import PruneOptions
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
-from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
 
 _NOT_REMOVED = 3
 
@@ -87,8 +87,7 @@ class _Forget:
         self._dry_run: bool = flags["dry_run"]
         self._policy = make_policy(flags)
         self._prune_options: PruneOptions = make_options(flags)
-        host = flags["host"] or flags["hostname"]
-        self._filter = make_filter(app.settings.environment, host, flags["tag"], flags["path"])
+        self._filter: SnapshotFilter = flags["wanted"]
 
     def run(self, names: list[str]) -> int | None:
         settings = self._app.settings

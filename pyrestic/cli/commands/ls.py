@@ -11,7 +11,7 @@ import msgspec
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
@@ -20,7 +20,7 @@ from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
 from pyrestic.operations.describe import describe_snapshot
-from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.repository.trees import Visit, find_tree, walk
 
 _SORT: dict[str, Callable[[Visit], Any]] = {
@@ -77,9 +77,7 @@ def _parse_sort(text: str) -> str:
 @click.argument("arguments", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     sort: str,
     arguments: tuple[str, ...],
     **shape: bool,
@@ -88,7 +86,6 @@ def command(
     _check(app, arguments, sort, **shape)
     folders = [posixpath.normpath(os.fsencode(folder)) for folder in arguments[1:]]
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
-        wanted = make_filter(app.settings.environment, host, tag, path)
         stored, folder = find_snapshot(session.repository, arguments[0], wanted, app.terminal)
         tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
         printer = _make_printer(app, arguments[1:], sort, **shape)

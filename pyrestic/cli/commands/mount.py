@@ -7,7 +7,7 @@ import click
 
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UsageError
@@ -28,9 +28,7 @@ from pyrestic.vfs.view import View
 @click.argument("arguments", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     allow_other: bool,
     no_default_permissions: bool,
     owner_root: bool,
@@ -48,7 +46,6 @@ def command(
     folder = arguments[0]
     _check_folder(app, folder)
     options = MountOptions(owner_root, allow_other, not no_default_permissions)
-    wanted = make_filter(app.settings.environment, host, tag, path)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
 

@@ -1,12 +1,11 @@
 """pyrestic repair: mend the index, packs and snapshots."""
 
 import os
-from typing import Any
 
 import click
 
 from pyrestic.cli.command import App, define, define_group
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
@@ -17,6 +16,7 @@ from pyrestic.operations.repair_packs import repair_packs
 from pyrestic.operations.repair_snapshots import TAG, repair_snapshots
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter
 
 
 @define_group("repair", "Repair the repository.")
@@ -83,10 +83,11 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
 @click.option("--forget", is_flag=True, help="remove the damaged snapshots when the new ones are there")
 @snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
-def snapshots_command(app: App, snapshot_id: tuple[str, ...], *, dry_run: bool, forget: bool, **flags: Any) -> None:  # noqa: ANN401
+def snapshots_command(
+    app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, *, dry_run: bool, forget: bool
+) -> None:
     """Repair the snapshots that need it."""
     terminal = app.terminal
-    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
     options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
     mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
     with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:

@@ -11,7 +11,7 @@ import click
 from pyrestic.cli import restore_output as output
 from pyrestic.cli.billing import prices_or_default, state_folder
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, opened
@@ -28,7 +28,7 @@ from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
 from pyrestic.operations.restore_root import RestoreRoot, file_root, stripped_root
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import find_snapshot
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.trees import KeptTrees, find_entry
 
 Flags = dict[str, Any]
@@ -58,9 +58,7 @@ Flags = dict[str, Any]
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     target: str,
     snapshot_id: tuple[str, ...],
     **flags: Any,  # noqa: ANN401 - flags of many kinds
@@ -80,7 +78,6 @@ def command(
     output.attach(terminal, progress)
     with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
-        wanted = make_filter(app.settings.environment, host, tag, path)
         found, location = find_snapshot(repository, snapshot_id[0], wanted, terminal)
         root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
         terminal.note(f"restoring {describe_snapshot(found)} to {target}")

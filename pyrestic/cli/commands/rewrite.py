@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.cli.times import parse_moment
 from pyrestic.errors import UsageError
 from pyrestic.localfs.patterns import PatternList
 from pyrestic.localfs.select import Patterns
@@ -17,6 +16,8 @@ from pyrestic.localfs.textfile import read_patterns
 from pyrestic.operations.backup import format_local_time
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.operations.rewrite import TAG, Changes, rewrite
+from pyrestic.repository.moments import parse_moment
+from pyrestic.repository.snapshots import SnapshotFilter
 
 Flags = dict[str, Any]
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII)
@@ -38,12 +39,11 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII)
 @click.option("-s", "--snapshot-summary", is_flag=True, help="add a summary where there is none")
 @snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
-def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
     """Rewrite the snapshots that change by it."""
     _check(flags)
     terminal = app.terminal
     dry_run, forget = flags["dry_run"], flags["forget"]
-    wanted = make_filter(app.settings.environment, flags["host"], flags["tag"], flags["path"])
     options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget, keep_empty=_given(flags, "include"))
     mode = LockMode.EXCLUSIVE if forget else LockMode.APPEND
     if forget:

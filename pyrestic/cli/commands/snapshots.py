@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
@@ -17,7 +17,7 @@ from pyrestic.cli.units import format_bytes
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
-from pyrestic.repository.snapshots import StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
 
 _ZONE_FOLDERS = ("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo")
 
@@ -34,9 +34,7 @@ GROUP_BY = Parsed("group", parse_group_by)
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     *,
     compact: bool,
     last: bool,
@@ -45,7 +43,6 @@ def command(
     snapshot_id: tuple[str, ...],
 ) -> None:
     """Print the snapshots that match, oldest first."""
-    wanted = make_filter(app.settings.environment, host, tag, path)
     with opened(app.settings, app.terminal, LockMode.READ) as session:
         found = list(find_snapshots(session.repository, list(snapshot_id), wanted, app.terminal))
     limit = 1 if last and not latest else latest

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
@@ -31,15 +31,12 @@ _DEBUG = "debug"
 def command(
     app: App,
     mode: str,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
 ) -> None:
     """Print the sums."""
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
-    wanted = make_filter(app.settings.environment, host, tag, path)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         if mode == _DEBUG:
             _print_histograms(app.terminal, session)

@@ -4,12 +4,12 @@ import click
 
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.operations.tag import Renewed, TagChange, change_tags
-from pyrestic.repository.snapshots import find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 
 @define("tag", "Change the tags of snapshots: of all, or of those named or chosen by a filter.")
@@ -23,9 +23,7 @@ def command(
     add: tuple[str, ...],
     remove: tuple[str, ...],
     replacement: tuple[str, ...],
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
 ) -> None:
     """Change the tags and tell the new IDs."""
@@ -34,7 +32,6 @@ def command(
     if replacement and (add or remove):
         raise UsageError("--set and --add/--remove cannot be given at the same time")
     change = TagChange(_flatten(replacement), _flatten(add), _flatten(remove))
-    wanted = make_filter(app.settings.environment, host, tag, path)
     terminal = app.terminal
     terminal.note("create exclusive lock for repository")
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
