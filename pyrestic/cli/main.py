@@ -34,6 +34,7 @@ COMMANDS = {
     "features": "list feature flags",
     "forget": "remove snapshots",
     "generate": "write man pages and completions for shells",
+    "history": "show all versions of files and folders",
     "init": "create a repository",
     "key": "manage passwords",
     "list": "list objects of the repository",

@@ -95,12 +95,12 @@ class Version:
     @property
     def first(self) -> StoredSnapshot:
         """The oldest snapshot that has it."""
-        return min((span.first for span in self.spans), key=_age)
+        return min((span.first for span in self.spans), key=age)
 
     @property
     def last(self) -> StoredSnapshot:
         """The newest snapshot that has it."""
-        return max((span.last for span in self.spans), key=_age)
+        return max((span.last for span in self.spans), key=age)
 
     @property
     def count(self) -> int:
@@ -130,13 +130,13 @@ class History:
     @property
     def all(self) -> list[Version]:
         """Versions and absences by the newest snapshot that has them, the newest first."""
-        return sorted((*self.versions, *self.absences), key=lambda version: _age(version.last), reverse=True)
+        return sorted((*self.versions, *self.absences), key=lambda version: age(version.last), reverse=True)
 
     @property
     def spans(self) -> list[Span]:
         """All spans by their last snapshots, the newest first."""
         every = (span for version in (*self.versions, *self.absences) for span in version.spans)
-        return sorted(every, key=lambda span: _age(span.last), reverse=True)
+        return sorted(every, key=lambda span: age(span.last), reverse=True)
 
 
 def find_history(
@@ -152,7 +152,7 @@ def find_history(
     counted, and the trees go to report.error; other trouble with the place is raised as BackendError.
     """
     location = posixpath.normpath(b"/" + location.lstrip(b"/"))
-    ordered = sorted(snapshots, key=_age)
+    ordered = sorted(snapshots, key=age)
     states = find_states(Trees(repository, index, report), ordered, location)
     lines: dict[Line, list[tuple[StoredSnapshot, State]]] = {}
     for stored in ordered:
@@ -161,7 +161,7 @@ def find_history(
             lines.setdefault(_line(stored, location), []).append((stored, state))
     there = {line: found for line, found in lines.items() if any(state.node is not None for _, state in found)}
     spans = [span for line, found in there.items() for span in _spans(line, found)]
-    spans.sort(key=lambda span: _age(span.last), reverse=True)
+    spans.sort(key=lambda span: age(span.last), reverse=True)
     versions: dict[bytes, list[Span]] = {}
     for span in spans:
         if not span.is_absence:
@@ -218,7 +218,8 @@ def tree_of(node: Node) -> ID | None:
     return parse_id(node.subtree) if node.type == DIRECTORY and node.subtree is not None else None
 
 
-def _age(stored: StoredSnapshot) -> tuple[int, ID]:
+def age(stored: StoredSnapshot) -> tuple[int, ID]:
+    """Return what snapshots are in order by, the oldest first."""
     return stored.snapshot.time_ns, stored.id
 
 

@@ -76,6 +76,12 @@ class Trees:
         known |= made
         return {tree: known[tree] for tree in trees if tree in known}
 
+    def load(self, trees: Collection[ID]) -> dict[ID, list[Node]]:
+        """Return the nodes of trees; those that cannot be read are left out."""
+        found: dict[ID, list[Node]] = {}
+        self._load(list(trees), found.__setitem__)
+        return found
+
     def _load(self, trees: list[ID], take: Callable[[ID, list[Node]], None]) -> None:
         trees = [tree for tree in trees if tree not in self._damaged]
         if trees and not self._repository.index_files:

@@ -240,6 +240,17 @@ def forget_all(repository: Path) -> None:
         path.unlink()
 
 
+def store_move(beside: Beside, repository: Path) -> Path:
+    """Store two snapshots of a folder in which a file gets another name between them; return the repository."""
+    folder = beside.folder / "moved"
+    folder.mkdir()
+    (folder / "from").write_bytes(b"moved")
+    for name in ("from", "to"):
+        (folder / "from").rename(folder / name)
+        assert beside.pyrestic("backup", "-q", folder, RESTIC_REPOSITORY=str(repository)).code == 0
+    return repository
+
+
 @pytest.fixture(scope="module")
 def restics(beside: Beside) -> list[Heard]:
     """What both programs say to the commands that have JSON in restic."""
@@ -271,6 +282,7 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     listener.ours("migrate", repository=old)
     listener.ours("migrate upgrade_repo_v2", repository=old)
     listener.changing("cache", "cost --offline", "features", "options", ours_only=True)
+    listener.ours("history --follow {folder}/moved/to", repository=store_move(beside, listener.fresh()))
     listener.changing("--no-lock prune --dry-run", "prune", ours_only=True)
     listener.changing("recover", ours_only=True)
     listener.changing("recover", "prune", ours_only=True, damage=forget_all)

@@ -40,11 +40,12 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
         comparison = Diff(repository, *trees, terminal, metadata=metadata)
         for change in comparison.changes():
             if not app.settings.quiet:
-                _print_change(terminal, change)
+                print_change(terminal, change)
         _print_statistics(terminal, snapshots, comparison.statistics())
 
 
-def _print_change(terminal: Terminal, change: Change) -> None:
+def print_change(terminal: Terminal, change: Change) -> None:
+    """Print a path that differs."""
     path = change.location.decode("utf-8", "surrogateescape")
     if terminal.json:
         terminal.print_json({"message_type": "change", "path": path, "modifier": change.modifier})

@@ -1,0 +1,218 @@
+"""pyrestic history: the versions of a file or folder in all snapshots."""
+
+import os
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from pyrestic.cli.command import App, define
+from pyrestic.cli.commands.snapshots import zone_name
+from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.flags import Parsed
+from pyrestic.cli.history_index import opened_index
+from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.table import format_table
+from pyrestic.cli.terminal import Terminal
+from pyrestic.cli.units import format_bytes
+from pyrestic.cli.version_diff import show_difference
+from pyrestic.errors import UsageError
+from pyrestic.format.gojson import format_time
+from pyrestic.ids import short
+from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.repository.moments import show_moment
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.vfs.history import History, Span, Version, age, find_history
+from pyrestic.vfs.renames import follow
+
+
+def _parse_pair(text: str) -> tuple[int, int]:
+    numbers = text.split(",")
+    if len(numbers) != 2 or not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
+        raise UsageError("expected two numbers of the table, such as 3,1")
+    return int(numbers[0]), int(numbers[1])
+
+
+@define("history", "Show all versions of files or folders: when each changed, and which snapshots hold it.")
+@snapshot_filter
+@click.option("--diff", is_flag=True, help="show how the newest version differs from the one before it")
+@click.option("--follow", "following", is_flag=True, help="also look for the same content under another name")
+@click.option("--versions", type=Parsed("n,n", _parse_pair), help="with --diff: from which to which version (2,1)")
+@click.argument("paths", nargs=-1)
+def command(
+    app: App,
+    wanted: SnapshotFilter,
+    versions: tuple[int, int] | None,
+    paths: tuple[str, ...],
+    *,
+    diff: bool,
+    following: bool,
+) -> None:
+    """Print the versions of each path, the newest first."""
+    _check(app, paths, versions, diff=diff)
+    terminal = app.terminal
+    with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
+        snapshots = list(find_snapshots(session.repository, [], wanted, terminal))
+        found: list[list[History]] = []
+        for path in paths:
+            history = find_path(session.repository, snapshots, path, index, terminal)
+            others = follow(session.repository, snapshots, history, index, terminal) if following else []
+            found.append([history, *others])
+        if diff:
+            _show_difference(session, terminal, found[0], versions or (2, 1))
+        elif app.settings.json:
+            terminal.print_json([_json(*histories) for histories in found])
+        else:
+            for number, histories in enumerate(found):
+                if number:
+                    terminal.print()
+                _print(app, histories)
+    missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
+    if missing:
+        raise UsageError(f"no snapshot holds {', '.join(missing)}")
+
+
+def _check(app: App, paths: tuple[str, ...], versions: tuple[int, int] | None, *, diff: bool) -> None:
+    if not paths:
+        raise UsageError("no path specified")
+    if versions is not None and not diff:
+        raise UsageError("--versions needs --diff")
+    if diff and len(paths) > 1:
+        raise UsageError("--diff takes one path")
+    if diff and app.settings.json:
+        raise UsageError("--diff and --json are mutually exclusive")
+
+
+def find_path(
+    repository: Repository,
+    snapshots: list[StoredSnapshot],
+    path: str,
+    index: HistoryIndex | None,
+    terminal: Terminal,
+) -> History:
+    """Return the history of a path of this machine, or else of what is stored under just this path."""
+    places = dict.fromkeys(posixpath.normpath(os.fsencode(place)) for place in (os.path.abspath(path), f"/{path}"))
+    histories = (find_history(repository, snapshots, place, index, terminal) for place in places)
+    first = next(histories)
+    return first if first.versions else next((other for other in histories if other.versions), first)
+
+
+def _show_difference(session: Session, terminal: Terminal, histories: list[History], numbers: tuple[int, int]) -> None:
+    numbered = [(history, version) for history in _in_order(histories) for version in history.versions]
+    if max(numbers) > len(numbered):
+        if len(numbered) == 1:
+            raise UsageError("there is but one version")
+        if numbered:
+            raise UsageError(f"there are only {len(numbered)} versions")
+        return
+    before, after = (numbered[number - 1] for number in numbers)
+    show_difference(session.repository, terminal, (before[0].location, before[1]), (after[0].location, after[1]))
+
+
+def _in_order(histories: list[History]) -> list[History]:
+    """Return the histories of one path under its names, the newest first."""
+    there = [history for history in histories if history.versions]
+    return sorted(there, key=lambda history: max(age(version.last) for version in history.versions), reverse=True)
+
+
+def _print(app: App, histories: list[History]) -> None:
+    terminal = app.terminal
+    number = 0
+    for place, history in enumerate(_in_order(histories) or histories[:1]):
+        if place:
+            terminal.print()
+        rows = list(_rows(history, number))
+        number += len(history.versions)
+        count = len(history.versions)
+        footer = f"Timestamps shown in {zone_name(app.settings.environment)}\n"
+        footer += f"{count} version{'s' * (count != 1)} in {history.snapshots} snapshots"
+        footer += f", {history.unreadable} more cannot be read" if history.unreadable else ""
+        terminal.print(f"{_shown(history.location)}:")
+        columns = ["#", "Modified", "Size", "Change", "First snapshot", "Last snapshot", "Count", ""]
+        hosts = {span.line.host for span in history.spans}
+        if len(hosts) > 1:
+            columns.insert(1, "Host")
+        else:
+            rows = [[cell for place, cell in enumerate(row) if place != 1] for row in rows]
+        for line in format_table(columns, rows, footer):
+            terminal.print(line)
+
+
+def _rows(history: History, number: int) -> Iterator[list[str]]:
+    newest = _newest(history)
+    for version in history.all:
+        absent = version.node is None
+        number += not absent
+        state = ["absent"] if absent else ["current"] * _is_current(version, newest) + ["came back"] * version.came_back
+        yield [
+            "" if absent else str(number),
+            "\n".join(dict.fromkeys(span.line.host for span in version.spans)),
+            "" if absent else show_moment(version.state.mtime_ns),
+            "" if absent else format_bytes(version.state.size),
+            "" if absent or version.change is None else _signed(version.change),
+            f"{short(version.first.id)} {show_moment(version.first.snapshot.time_ns)}",
+            f"{short(version.last.id)} {show_moment(version.last.snapshot.time_ns)}",
+            str(version.count),
+            ", ".join(state),
+        ]
+
+
+def _newest(history: History) -> list[Span]:
+    """Return the newest span of each line."""
+    return list({span.line: span for span in reversed(history.spans)}.values())
+
+
+def _is_current(version: Version, newest: list[Span]) -> bool:
+    return any(span in newest for span in version.spans)
+
+
+def _signed(change: int) -> str:
+    return "" if change == 0 else f"{'-' if change < 0 else '+'}{format_bytes(abs(change))}"
+
+
+def _shown(location: bytes) -> str:
+    return location.decode("utf-8", "surrogateescape")
+
+
+def _json(history: History, *others: History) -> dict[str, Any]:
+    newest = _newest(history)
+    fields = {
+        "path": _shown(history.location),
+        "snapshots": history.snapshots,
+        "unreadable": history.unreadable,
+        "versions": [_version_json(version, newest) for version in history.all],
+    }
+    if others:
+        fields["other_names"] = [_json(other) for other in others]
+    return fields
+
+
+def _version_json(version: Version, newest: list[Span]) -> dict[str, Any]:
+    node = version.node
+    there = {} if node is None else {"type": node.type, "identity": version.identity.hex()}
+    return {
+        "state": "absent" if node is None else "present",
+        **there,
+        "current": _is_current(version, newest),
+        "came_back": version.came_back,
+        "count": version.count,
+        "spans": [_span_json(span) for span in version.spans],
+    }
+
+
+def _span_json(span: Span) -> dict[str, Any]:
+    there = {"mtime": format_time(span.state.mtime_ns, 0), "size": span.state.size} if not span.is_absence else {}
+    return {
+        "hostname": span.line.host,
+        "first": _snapshot_json(span.first),
+        "last": _snapshot_json(span.last),
+        "count": span.count,
+        **there,
+        **({} if span.change is None else {"change": span.change}),
+    }
+
+
+def _snapshot_json(stored: StoredSnapshot) -> dict[str, str]:
+    return {"id": stored.id.hex(), "time": stored.snapshot.time}
