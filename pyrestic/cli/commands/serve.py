@@ -7,9 +7,10 @@ import click
 
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter, snapshot_filter
+from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UnsupportedError, UsageError
+from pyrestic.repository.snapshots import SnapshotFilter
 
 _DEFAULT = "127.0.0.1:8421"
 
@@ -21,9 +22,7 @@ _DEFAULT = "127.0.0.1:8421"
 @click.option("--allow-host", multiple=True, help="answer under this host name as well, as behind a proxy")
 def command(
     app: App,
-    host: tuple[str, ...],
-    tag: tuple[str, ...],
-    path: tuple[str, ...],
+    wanted: SnapshotFilter,
     listen: str,
     restore_below: str | None,
     allow_host: tuple[str, ...],
@@ -46,7 +45,6 @@ def command(
     address, port = _parse_listen(listen)
     with open_socket(address, port) as listener:
         port = listener.getsockname()[1]
-        wanted = make_filter(app.settings.environment, host, tag, path)
         with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
             _say(app, "Loading snapshots...")
             site = Site(session.repository, wanted, app.terminal, title=str(find_location(app.settings)))
