@@ -1,10 +1,11 @@
 """What a restore takes for the root of its target: a folder of a snapshot, one file, or what is left of its paths.
 
-One file, and paths without their first parts, are made to look like a folder, so that the restore knows nothing of it.
+Things of several snapshots may stand there side by side as well. All but the first are made to look like a folder, so
+that the restore knows nothing of it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from pyrestic.errors import UsageError
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import DIRECTORY, Node
-from pyrestic.ids import ID, hash_id
+from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs.select import Select
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trees import walk
@@ -33,6 +34,43 @@ def file_root(node: Node, name: bytes, load: Load, select: Select | None) -> Res
     """Return a root that holds one file, link or other thing, under a name."""
     renamed = msgspec.structs.replace(node, name=quote_name(name))
     return RestoreRoot(_MADE_UP, _with_made_up([renamed], load), select)
+
+
+def side_by_side_root(things: Sequence[tuple[bytes, Node]], load: Load) -> RestoreRoot:
+    """Return a root that holds things of several snapshots under new names.
+
+    Files that are links of one another stay so within each of the things, and never from one to another.
+    """
+    return RestoreRoot(_MADE_UP, _SideBySide(things, load).load, None)
+
+
+class _SideBySide:
+    """Makes up trees in which devices have numbers of their own for each thing: links are told by inode and device."""
+
+    def __init__(self, things: Sequence[tuple[bytes, Node]], load: Load) -> None:
+        self._load = load
+        self._trees: dict[ID, tuple[int, ID]] = {}
+        self._nodes = [
+            msgspec.structs.replace(self._apart(number, node), name=quote_name(name))
+            for number, (name, node) in enumerate(things)
+        ]
+        self._nodes.sort(key=lambda node: node.raw_name)
+
+    def load(self, tree: ID) -> list[Node]:
+        """Return the nodes of a tree that is made up."""
+        if tree == _MADE_UP:
+            return self._nodes
+        number, real = self._trees[tree]
+        return [self._apart(number, node) for node in self._load(real)]
+
+    def _apart(self, number: int, node: Node) -> Node:
+        changed = msgspec.structs.replace(node, device_id=number << 64 | node.device_id)
+        if node.type == DIRECTORY and node.subtree is not None:
+            real = parse_id(node.subtree)
+            made_up = hash_id(number.to_bytes(8, "big") + real)
+            self._trees[made_up] = number, real
+            changed.subtree = made_up.hex()
+        return changed
 
 
 def stripped_root(repository: Repository, tree: ID, count: int, load: Load, select: Select | None) -> RestoreRoot:

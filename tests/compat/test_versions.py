@@ -1,15 +1,18 @@
 """History beside the real restic: what it says is compared with what restic lists and dumps of each snapshot."""
 
 import hashlib
+import json
 import os
 import stat
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.beside import Beside
+from tests.support.beside import ZONE, Beside
 from tests.support.quick_repository import make_quick_repository
 
 pytestmark = pytest.mark.restic
@@ -226,3 +229,85 @@ def test_follow_finds_the_content_under_another_name(beside: Beside) -> None:
     whole = beside.pyrestic("history", "--follow", "--diff", "--versions", "3,1", new).out
     assert f"Binary files {old} (" in whole
     assert "other_names" not in beside.pyrestic("history", "--follow", "--json", names["notes"]).json[0]
+
+
+def test_each_version_of_a_file_is_restored_once_with_its_date(beside: Beside, tmp_path: Path) -> None:
+    notes = beside.names["notes"]
+    target = tmp_path / "target"
+    outcome = beside.pyrestic("restore", "--all-versions", notes, "--target", target, "--verify")
+    assert outcome.code == 0, outcome.err
+    assert f"restoring 4 versions of {notes} in 7 snapshots\n" in outcome.out
+    expected = {}
+    for version in beside.pyrestic("history", "--json", notes).json[0]["versions"]:
+        if version["state"] == "present":
+            when = datetime.fromisoformat(version["spans"][0]["mtime"]).astimezone(ZoneInfo(ZONE))
+            name = f"notes_{when:%Y-%m-%d_%H.%M.%S}.txt"
+            expected[name] = beside.restic("dump", version["spans"][0]["first"]["id"], notes).stdout, when.timestamp()
+    found = {path.name: (path.read_bytes(), path.stat().st_mtime) for path in target.iterdir()}
+    assert found == expected
+    assert len(found) == 4
+    again = beside.pyrestic("restore", "--all-versions", notes, "--target", target, "--json")
+    assert json.loads(again.out.splitlines()[-1])["files_skipped"] == 4
+    one = tmp_path / "one"
+    flags = ("--before", "2024-01-01", "--dry-run")
+    assert beside.pyrestic("restore", "--all-versions", notes, "--target", one, *flags).code == 0
+    assert not one.exists()
+
+
+def test_each_version_of_a_folder_is_restored_as_restic_restores_it(beside: Beside, tmp_path: Path) -> None:
+    docs = f"{beside.names['home']}/docs"
+    assert beside.pyrestic("restore", "--all-versions", docs, "--target", tmp_path / "ours").code == 0
+    versions = beside.pyrestic("history", "--json", docs).json[0]["versions"]
+    restored = sorted(os.listdir(tmp_path / "ours"))
+    assert len(restored) == len(versions) == 7
+    contents = []
+    for version in versions:
+        theirs = tmp_path / version["spans"][0]["first"]["id"]
+        beside.restic("restore", f"{theirs.name}:{docs}", "--target", theirs)
+        contents.append(walk_files(theirs))
+    assert sorted(walk_files(tmp_path / "ours" / name) for name in restored) == sorted(contents)
+
+
+def walk_files(folder: Path) -> list[tuple[str, bytes, int]]:
+    return sorted(
+        (str(path.relative_to(folder)), path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
+
+
+def test_links_stay_within_a_version(tmp_path: Path) -> None:
+    beside = Beside(tmp_path, make_quick_repository(tmp_path / "repository"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"first")
+    os.link(folder / "a", folder / "b")
+    beside.restic("backup", "-q", folder)
+    with (folder / "a").open("wb") as file:
+        file.write(b"second")
+    beside.restic("backup", "-q", folder)
+    for path in (folder, folder / "a"):
+        assert beside.pyrestic("restore", "--all-versions", path, "--target", tmp_path / f"all {path.name}").code == 0
+    first, second = sorted((tmp_path / "all folder").iterdir())
+    assert [(each / "b").read_bytes() for each in (first, second)] == [b"first", b"second"]
+    assert (first / "a").samefile(first / "b")
+    assert not (first / "a").samefile(second / "a")
+    assert sorted(path.read_bytes() for path in (tmp_path / "all a").iterdir()) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--all-versions takes one path"),
+        (["{notes}", "{home}"], "--all-versions takes one path"),
+        (["{notes}", "--include", "x"], "--all-versions cannot be combined"),
+        (["{notes}", "--delete"], "--all-versions cannot be combined"),
+        (["{notes}", "--strip-components", "1"], "--all-versions cannot be combined"),
+        (["{home}/nothing"], "no snapshot holds"),
+    ],
+)
+def test_what_makes_no_sense_with_all_versions_is_refused(beside: Beside, words: list[str], message: str) -> None:
+    named = [word.format(**beside.names) for word in words]
+    outcome = beside.pyrestic("--no-lock", "restore", "--all-versions", "--target", "/nowhere", *named)
+    assert outcome.code == 1
+    assert message in outcome.err

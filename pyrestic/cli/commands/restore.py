@@ -14,7 +14,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
@@ -36,6 +36,7 @@ Flags = dict[str, Any]
 
 @define("restore", "Give back the files of a snapshot.")
 @snapshot_filter
+@click.option("--all-versions", is_flag=True, help="restore each version of a path, under names with their dates")
 @click.option("--delete", is_flag=True, help="remove files from the target that the snapshot does not have")
 @click.option("--dry-run", is_flag=True, help="write nothing, only show what would be done")
 @click.option("-e", "--exclude", multiple=True, help="leave out what matches this pattern")
@@ -78,11 +79,15 @@ def command(
     output.attach(terminal, progress)
     with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
-        found, location = find_snapshot(repository, snapshot_id[0], wanted, terminal)
-        root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
-        terminal.note(f"restoring {describe_snapshot(found)} to {target}")
+        if flags["all_versions"]:
+            root, folder, tree, location = _find_versions(app, session, snapshot_id[0], wanted), target, "", ""
+        else:
+            found, location = find_snapshot(repository, snapshot_id[0], wanted, terminal)
+            root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
+            tree = found.snapshot.tree
+            terminal.note(f"restoring {describe_snapshot(found)} to {target}")
         writer = _writer(app, folder, flags)
-        what = (repository.config.id, found.snapshot.tree, location, str(flags["strip_components"]), folder)
+        what = (repository.config.id, tree, location, str(flags["strip_components"]), folder)
         with _note(app, options, what, flags, progress) as note:
             plan = _preflight(app, repository, root, writer, options, flags, target)
             restorer = Restorer(
@@ -107,6 +112,13 @@ def command(
         if options.verify:
             _verify(app, restorer, target)
             _raise_errors(progress)
+
+
+def _find_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> RestoreRoot:
+    # It brings what looks for histories, which no other restore needs.
+    from pyrestic.cli.all_versions import find_all_versions
+
+    return find_all_versions(app, session, path, wanted)
 
 
 def _find_root(
@@ -165,7 +177,7 @@ def _note(
 ) -> Iterator[RestoreNote | None]:
     """Give the note of an interrupted restore that goes on, unless all content is to be compared."""
     state = state_folder(app.settings.environment)
-    if flags["overwrite"] or not state:
+    if flags["overwrite"] or flags["all_versions"] or not state:
         yield None
         return
     note = RestoreNote(state, (*what[:-1], os.path.abspath(what[-1])))
@@ -206,6 +218,8 @@ def _selector(app: App, flags: Flags) -> Select | None:
 
 
 def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered: bool) -> None:
+    if flags["all_versions"]:
+        _check_versions(snapshot_id, flags, filtered=filtered)
     if not snapshot_id:
         raise UsageError("no snapshot ID specified")
     if len(snapshot_id) > 1:
@@ -220,6 +234,13 @@ def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered:
         raise UsageError(
             f"invalid overwrite behavior {flags['overwrite']!r}, must be one of (always|if-changed|if-newer|never)"
         )
+
+
+def _check_versions(paths: tuple[str, ...], flags: Flags, *, filtered: bool) -> None:
+    if len(paths) != 1:
+        raise UsageError("--all-versions takes one path")
+    if filtered or flags["delete"] or flags["strip_components"]:
+        raise UsageError("--all-versions cannot be combined with --include, --exclude, --delete and --strip-components")
 
 
 def _writer(app: App, target: str, flags: Flags) -> TargetWriter:

@@ -1,0 +1,28 @@
+"""What `restore --all-versions` restores: each version of a path under a name that tells when it was modified."""
+
+from pyrestic.cli.command import App
+from pyrestic.cli.commands.history import find_path
+from pyrestic.cli.history_index import opened_index
+from pyrestic.cli.session import Session
+from pyrestic.errors import UsageError
+from pyrestic.operations.restore_root import RestoreRoot, side_by_side_root
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.trees import KeptTrees
+from pyrestic.vfs.versionnames import name_versions
+
+
+def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> RestoreRoot:
+    """Return the root of such a restore, and tell what it holds; raise UsageError if no snapshot holds the path."""
+    repository, terminal = session.repository, app.terminal
+    snapshots = list(find_snapshots(repository, [], wanted, terminal))
+    with opened_index(app.settings, session) as index:
+        history = find_path(repository, snapshots, path, index, terminal)
+    if not history.versions:
+        raise UsageError(f"no snapshot holds {path}")
+    if history.unreadable:
+        terminal.complain(f"{history.unreadable} snapshots cannot be read and are passed over")
+    named = [(name, version.node) for name, version in name_versions(history)]
+    shown = history.location.decode("utf-8", "replace")
+    count = len(named)
+    terminal.note(f"restoring {count} version{'s' * (count != 1)} of {shown} in {history.snapshots} snapshots")
+    return side_by_side_root([(name, node) for name, node in named if node is not None], KeptTrees(repository).load)
