@@ -18,3 +18,12 @@ class HttpSettings:
     """How long a request may go without progress."""
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Proxy of each scheme, "http" or "https"; "no" lists the hosts that go without, as in no_proxy."""
+
+
+def read_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxies that variables such as https_proxy or NO_PROXY name, as `HttpSettings.proxies` has them."""
+    found = {
+        scheme: environment.get(f"{scheme}_proxy", "") or environment.get(f"{scheme}_proxy".upper(), "")
+        for scheme in ("http", "https", "no")
+    }
+    return {scheme: proxy for scheme, proxy in found.items() if proxy}

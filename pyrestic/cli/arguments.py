@@ -11,7 +11,6 @@ _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SPACE = re.compile(r"\s")
 
 
 def parse_bool(text: str) -> bool:
@@ -77,30 +76,3 @@ def split_list(values: Iterable[str]) -> list[str]:
 def parse_tags(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     """Return lists of tags: within one a comma means AND, several mean OR; an empty tag asks for no tags."""
     return tuple(tuple(tag.strip() for tag in value.split(",")) for value in values)
-
-
-def split_command(text: str) -> list[str]:
-    """Return the words of a command as restic splits it: at white space and backslashes, but not within quotes.
-
-    There is no shell: quotes end a word, too, and a backslash only keeps a quote from being one. Raises UsageError.
-    """
-    words: list[str] = []
-    word = quote = last = ""
-    for character in text:
-        if last != "\\" and character == (quote or character) and character in "\"'":
-            quote = "" if quote else character
-            ends = True
-        else:
-            last = character
-            ends = not quote and (character == "\\" or _SPACE.match(character) is not None)
-        if not ends:
-            word += character
-        elif word:
-            words.append(word)
-            word = ""
-    if quote:
-        raise UsageError(f"{'single' if quote == chr(39) else 'double'}-quoted string not terminated")
-    words += [word] if word else []
-    if not words:
-        raise UsageError("command string is empty")
-    return words

@@ -14,12 +14,12 @@ from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
-from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.codecache import chunker_engine
+from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.backup_progress import BackupProgress

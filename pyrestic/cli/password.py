@@ -1,13 +1,11 @@
 """Where a password comes from: a command, a file, the environment, the terminal, or standard input, in this order."""
 
 import getpass
-import os
-import subprocess
 import sys
 
-from pyrestic.cli.arguments import split_command
 from pyrestic.cli.options import Settings
 from pyrestic.errors import PyresticError, UsageError
+from pyrestic.localfs.password import read_file, run_command
 
 TRIES = 3
 
@@ -84,31 +82,3 @@ def ask_twice(prompt: str, again: str) -> str:
     if on_terminal() and ask(again) != password:
         raise UsageError("passwords do not match")
     return password
-
-
-def run_command(command: str) -> str:
-    """Return what a command prints, without white space around it; raise UsageError. There is no shell."""
-    words = split_command(command)
-    try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - the user's own command
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"the command {words[0]!r} could not be started: {reason}") from error
-    if done.returncode != 0:
-        raise UsageError(f"exit status {done.returncode}")
-    return _trim(done.stdout)
-
-
-def read_file(path: str) -> str:
-    """Return a password file's content, without byte order mark and white space around it; raise UsageError."""
-    from pyrestic.localfs.textfile import read_text
-
-    if not os.path.lexists(path):
-        raise UsageError(f"{path} does not exist")
-    return _trim(read_text(path))
-
-
-def _trim(data: bytes) -> str:
-    from pyrestic.localfs.textfile import trim
-
-    return trim(data).decode("utf-8", "surrogateescape")

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pyrestic.backend.base import Backend
-from pyrestic.backend.httpsettings import HttpSettings
-from pyrestic.backend.location import Access, Location, deadline_seconds, open_backend, parse_location
+from pyrestic.backend.httpsettings import HttpSettings, read_proxies
+from pyrestic.backend.location import Access, Location, parse_location
+from pyrestic.backend.place import Place, reach
 from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cache_folder import find_default_base, list_cache_folders, open_cache, remove_cache_folder
 from pyrestic.backend.wrap.dryrun import DryRunBackend
@@ -32,6 +33,8 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
+from pyrestic.localfs.own_folder import find_own_folder
+from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import (
     CONFIG,
@@ -80,7 +83,7 @@ def find_location(settings: Settings) -> Location:
         raise UsageError("Options -r and --repository-file are mutually exclusive, please specify only one")
     text = settings.repo
     if settings.repository_file:
-        text = passwords.read_file(settings.repository_file)
+        text = read_file(settings.repository_file)
     if not text:
         raise UsageError(
             "Please specify repository location (-r or --repository-file)",
@@ -97,23 +100,10 @@ def repository_options(settings: Settings) -> RepositoryOptions:
     return RepositoryOptions(Compression(settings.compression), pack_length, settings.no_extra_verify)
 
 
-class Place(NamedTuple):
-    """The backend of a location, and the one around it that tries again."""
-
-    backend: Backend
-    retry: RetryBackend
-
-
 def open_place(settings: Settings, terminal: Terminal) -> Place:
     """Return the backend of the location, limited and with retries; nothing is connected yet."""
     location = find_location(settings)
-    backend = open_backend(location, settings.options, make_access(settings))
-    retry = RetryBackend(
-        backend,
-        on_retry=lambda message: terminal.note(message, 0),
-        total_seconds=deadline_seconds(location, settings.options),
-    )
-    return Place(backend, retry)
+    return reach(location, settings.options, make_access(settings), lambda text: terminal.note(text, 0))
 
 
 def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
@@ -143,20 +133,15 @@ def make_access(settings: Settings) -> Access:
             raise UsageError(f"unable to load root certificates: {path} cannot be read")
     if settings.tls_client_cert and not os.access(settings.tls_client_cert, os.R_OK):
         raise UsageError(f"unable to load the client certificate: {settings.tls_client_cert} cannot be read")
-    environment = settings.environment
-    proxies = {
-        scheme: environment.get(f"{scheme}_proxy", "") or environment.get(f"{scheme}_proxy".upper(), "")
-        for scheme in ("http", "https", "no")
-    }
     return Access(
-        environment=environment,
+        environment=settings.environment,
         http=HttpSettings(
             ca_files=settings.cacert,
             client_certificate=settings.tls_client_cert,
             insecure_tls=settings.insecure_tls,
             user_agent=settings.http_user_agent,
             stall_seconds=settings.stuck_request_timeout_seconds,
-            proxies={scheme: proxy for scheme, proxy in proxies.items() if proxy},
+            proxies=read_proxies(settings.environment),
         ),
         upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
         download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
@@ -175,9 +160,7 @@ def cache_base(settings: Settings) -> str:
 
 def code_folder(settings: Settings) -> str:
     """Return where pyrestic keeps compiled code, "" for nowhere; apart from the cache that it shares with restic."""
-    home = settings.environment.get("HOME", "")
-    base = settings.environment.get("XDG_CACHE_HOME", "") or (os.path.join(home, ".cache") if home else "")
-    return os.path.join(base, "pyrestic") if base.startswith("/") and not settings.no_cache else ""
+    return "" if settings.no_cache else find_own_folder(settings.environment)
 
 
 def open_repository(

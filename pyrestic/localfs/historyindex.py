@@ -42,6 +42,11 @@ _NOT_OURS: Final = (ValueError, TypeError, msgspec.MsgspecError, struct.error)
 T = TypeVar("T")
 
 
+def index_path(folder: str, repository_id: str) -> str:
+    """Return where the index of a repository is kept in pyrestic's own folder, "" if there is no such folder."""
+    return os.path.join(folder, "history", f"{repository_id}.sqlite") if folder else ""
+
+
 class FolderSummary(NamedTuple):
     """All that is below a folder: a digest of it, the sum of the files' bytes, their number, the newest time.
 

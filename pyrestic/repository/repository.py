@@ -178,6 +178,14 @@ class Repository:
         """Read all index files and use them; raise DamageError if one cannot be used. `anew` as in read_index."""
         self.use_index(self.read_index(report, anew=anew))
 
+    def load_new_index(self) -> None:
+        """Read and use the index files that came after those in use; raise DamageError if one cannot be used."""
+        from pyrestic.repository.indexcopy import ReadIndex
+
+        known = {info.id for info in self.index_files}
+        new = [identifier for identifier in self.list_ids(FileType.INDEX) if identifier not in known]
+        self.use_index(ReadIndex([(identifier, self.load_index_file(identifier)) for identifier in new]))
+
     def use_index(self, read: "ReadIndex") -> None:
         """Use what `read_index` has returned, which is emptied, and keep a copy of it if that is worth while."""
         if read.copy is not None:

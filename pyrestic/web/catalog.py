@@ -10,7 +10,6 @@ from pyrestic.errors import NotFoundError, PyresticError
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
-from pyrestic.repository.indexcopy import ReadIndex
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshot, load_snapshots
 
@@ -92,7 +91,7 @@ class Catalog:
         if not new and not gone:
             return
         if new:
-            self._load_new_index_files()
+            self._repository.load_new_index()
         for identifier in new:
             try:
                 self._known[identifier] = StoredSnapshot(identifier, load_snapshot(self._repository, identifier))
@@ -102,11 +101,6 @@ class Catalog:
         for identifier in gone:
             del self._known[identifier]
         self._shelf = self._arrange()
-
-    def _load_new_index_files(self) -> None:
-        known = {info.id for info in self._repository.index_files}
-        new = [one for one in self._repository.list_ids(FileType.INDEX) if one not in known]
-        self._repository.use_index(ReadIndex([(one, self._repository.load_index_file(one)) for one in new]))
 
     def _arrange(self) -> Shelf:
         chosen = [stored for stored in self._known.values() if self._wanted.matches(stored.snapshot)]

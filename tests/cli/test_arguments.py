@@ -10,11 +10,11 @@ from pyrestic.cli.arguments import (
     parse_integer,
     parse_size,
     parse_tags,
-    split_command,
     split_list,
 )
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS, parse_features
 from pyrestic.errors import UsageError
+from pyrestic.localfs.password import split_command
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.billing import Bill
 from pyrestic.cli.command import App, define
-from pyrestic.cli.identity import current_identity
 from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
 from pyrestic.cli.session import find_location, make_backend, open_repository, repository_options
 from pyrestic.errors import BackendError, UsageError
+from pyrestic.localfs.identity import current_identity
 from pyrestic.operations.backup import format_local_time
 from pyrestic.repository.repository import Repository
 

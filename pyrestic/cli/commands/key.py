@@ -6,12 +6,13 @@ import click
 
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define, define_group
-from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
 from pyrestic.ids import short
+from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.password import read_file
 from pyrestic.operations.backup import format_local_time
 from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
 from pyrestic.repository.snapshots import find_id
@@ -61,7 +62,7 @@ def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> 
     if new_insecure_no_password:
         return ""
     if new_password_file:
-        password = passwords.read_file(new_password_file)
+        password = read_file(new_password_file)
         if not password:
             raise UsageError(
                 "an empty password is not allowed by default. Pass the flag `--new-insecure-no-password` to disable"

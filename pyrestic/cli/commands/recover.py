@@ -3,9 +3,9 @@
 import time
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.identity import current_identity
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.ids import ID, short
+from pyrestic.localfs.identity import current_identity
 from pyrestic.operations.recover import Maker, find_roots, save_recovered
 
 

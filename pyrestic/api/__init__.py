@@ -1,0 +1,1 @@
+"""What programs import: an opened repository, its snapshots and files as Python objects."""

@@ -1,0 +1,151 @@
+"""Backups that programs make: sources or a stream in, a snapshot out."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, NamedTuple
+
+from typing_extensions import Buffer
+
+from pyrestic import __version__
+from pyrestic.api.content import Content
+from pyrestic.api.reporting import Failure, FailureReporter
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.errors import LocalFileError, UsageError
+from pyrestic.format.snapshot import Summary
+from pyrestic.localfs import scan, select
+from pyrestic.localfs.codecache import chunker_engine
+from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.own_folder import find_own_folder
+from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
+from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.operations.salvage import salvage
+from pyrestic.operations.source_file import ArchiveOptions
+from pyrestic.report import Reporter
+from pyrestic.repository.locks import Lock
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, load_snapshot
+
+
+class BackedUp(NamedTuple):
+    """A finished backup: the snapshot, None if it was skipped as unchanged; what was counted; what was not readable."""
+
+    snapshot: OpenSnapshot | None
+    summary: Summary
+    failures: tuple[Failure, ...]
+
+
+class BackupRun:
+    """One backup into an opened and locked repository whose index is loaded."""
+
+    def __init__(
+        self, content: Content, lock: Lock, report: Reporter, *, environment: Mapping[str, str], cache_folder: str
+    ) -> None:
+        self._content = content
+        self._repository = content.repository
+        self._lock = lock
+        self._report = FailureReporter(report)
+        self._environment = environment
+        self._cache_folder = cache_folder
+        self._time_ns = time.time_ns()
+        self._progress = BackupProgress("backup", "B")
+        if lock.removed_dead:
+            salvage(self._repository, self._report)
+
+    def save_files(
+        self,
+        sources: Sequence[str | os.PathLike[str]],
+        tags: Sequence[str],
+        *,
+        exclude: Sequence[str],
+        exclude_caches: bool,
+        one_file_system: bool,
+        host: str,
+        skip_if_unchanged: bool,
+    ) -> BackedUp:
+        """Save files and folders; raise as OpenRepository.backup does."""
+        if isinstance(sources, str | bytes) or not sources:
+            raise UsageError("the sources of a backup are given as a list of paths")
+        targets = [os.fsencode(source) for source in sources]
+        for target in targets:
+            if not os.path.lexists(target):
+                raise LocalFileError(f"{os.fsdecode(target)} does not exist")
+        folder = scan.working_directory(self._environment)
+        by_path = select.reject_patterns(select.Patterns(exclude))
+        if self._cache_folder:
+            by_path.append(select.reject_folder(os.fsencode(os.path.abspath(self._cache_folder))))
+        by_status = [select.reject_other_devices(targets, folder)] if one_file_system else []
+        if exclude_caches:
+            by_status.append(select.reject_if_present(select.CACHE_TAG, self._report.note))
+        paths = [os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets]
+        options = self._options(paths, tags, host, list(exclude), skip_if_unchanged=skip_if_unchanged)
+        parent = self._find_parent(options, tuple(paths))
+        with self._report.show(self._progress):
+            result = backup(
+                self._repository,
+                scan.resolve(targets),
+                select.BackupSelector(by_path, by_status, folder),
+                options,
+                self._report,
+                self._progress,
+                parent=parent,
+                before_snapshot=self._lock.ensure_held,
+            )
+        return self._finish(result)
+
+    def save_stream(self, stream: BinaryIO, path: str, tags: Sequence[str], *, host: str) -> BackedUp:
+        """Save a stream as a file; raise as OpenRepository.backup_stream does."""
+        clean = os.path.normpath("/" + path.lstrip("/"))
+        if clean == "/":
+            raise UsageError(f"{path!r} is no path of a file")
+        options = self._options([clean], tags, host, [], skip_if_unchanged=False)
+        names = os.fsencode(clean).strip(b"/").split(b"/")
+        with self._report.show(self._progress):
+            result = backup_stream(
+                self._repository,
+                names,
+                lambda view: _read_into(stream, view),
+                options,
+                self._report,
+                self._progress,
+                before_snapshot=self._lock.ensure_held,
+            )
+        return self._finish(result)
+
+    def _options(
+        self, paths: list[str], tags: Sequence[str], host: str, excludes: list[str], *, skip_if_unchanged: bool
+    ) -> BackupOptions:
+        who = current_identity()
+        code_folder = find_own_folder(self._environment)
+        return BackupOptions(
+            time_ns=self._time_ns,
+            targets=paths,
+            hostname=host or who.hostname,
+            username=who.username,
+            uid=who.uid,
+            gid=who.gid,
+            tags=list(tags),
+            excludes=excludes,
+            program_version=f"pyrestic {__version__}",
+            skip_if_unchanged=skip_if_unchanged,
+            archive=ArchiveOptions(chunker_engine=chunker_engine(code_folder) if code_folder else None),
+        )
+
+    def _find_parent(self, options: BackupOptions, paths: tuple[str, ...]) -> StoredSnapshot | None:
+        """Return the newest snapshot of the same host and paths, as the command line does by default."""
+        wanted = SnapshotFilter((options.hostname,), paths=paths, not_after_ns=self._time_ns)
+        return find_latest(self._repository, wanted, self._report)
+
+    def _finish(self, result: BackupResult) -> BackedUp:
+        snapshot = None
+        if result.id is not None:
+            stored = StoredSnapshot(result.id, load_snapshot(self._repository, result.id))
+            snapshot = OpenSnapshot(self._content, stored)
+        return BackedUp(snapshot, result.summary, tuple(self._report.failures))
+
+
+def _read_into(stream: BinaryIO, view: Buffer) -> int:
+    """Fill the view with what comes next in a stream of any kind; return how many bytes that are, 0 at the end."""
+    view = memoryview(view)
+    data = stream.read(len(view))
+    view[: len(data)] = data
+    return len(data)

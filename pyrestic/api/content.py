@@ -1,0 +1,78 @@
+"""What the snapshots of an opened repository share: folders, blobs, and the index that says where they are."""
+
+import threading
+
+from pyrestic.errors import UsageError
+from pyrestic.format.node import Node
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.reader import FileReader
+from pyrestic.vfs.stream import ContentStream
+from pyrestic.vfs.view import View
+
+
+class Content:
+    """Methods may be called by several threads. The index is read when it is first needed, and again for snapshots
+    that were found later: another program may have made them meanwhile.
+    """
+
+    def __init__(self, repository: Repository, report: Reporter) -> None:
+        self.repository = repository
+        self.report = report
+        self.view = View(repository, Place)
+        self._mutex = threading.Lock()
+        self._found: set[ID] = set()
+        self._covered: set[ID] = set()
+        self._closed = False
+        threads = max(2, repository.backend.connections)
+        self._blobs = BlobCache(lambda identifier: repository.load_blob(BlobHandle(BlobType.DATA, identifier)), threads)
+
+    def note_found(self, snapshot: ID) -> None:
+        """Take note that a program was given this snapshot."""
+        with self._mutex:
+            self._found.add(snapshot)
+
+    def cover(self, snapshot: ID) -> None:
+        """See that the index knows what a snapshot holds; raise DamageError or BackendError."""
+        with self._mutex:
+            self._refuse_closed()
+            if snapshot not in self._covered:
+                found = set(self._found)
+                self._load_index()
+                self._covered |= found
+
+    def load_index(self) -> None:
+        """Read the index, or what is new of it; raise DamageError or BackendError."""
+        with self._mutex:
+            self._refuse_closed()
+            self._load_index()
+
+    def open(self, node: Node) -> ContentStream:
+        """Return a stream of a file's content; raise DamageError."""
+        return ContentStream(FileReader(node, self.repository.index, self._blobs))
+
+    def check_open(self) -> None:
+        """Raise UsageError if the repository was closed."""
+        with self._mutex:
+            self._refuse_closed()
+
+    def close(self) -> None:
+        """End the threads that read ahead; nothing can be read any more."""
+        with self._mutex:
+            closed, self._closed = self._closed, True
+        if not closed:
+            self._blobs.close()
+
+    def _load_index(self) -> None:
+        if self.repository.index_files:
+            self.repository.load_new_index()
+        else:
+            self.repository.load_index(self.report)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise UsageError("the repository was closed")

@@ -1,0 +1,79 @@
+"""The versions of one path in an opened repository, for programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyrestic.api.content import Content
+from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.errors import NotFoundError
+from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.vfs.history import Version, find_history
+from pyrestic.vfs.stream import ContentStream
+
+
+@dataclass(frozen=True, slots=True)
+class PathVersion:
+    """One content of a path, or, where `entry` is None, a time when nothing was there.
+
+    `first` and `last` are the oldest and the newest snapshot that have it, `count` says how many do. `size` is in
+    bytes, for a folder of all files below; `change` is by how much that is more than before, None if nothing is known.
+    """
+
+    path: str
+    entry: Entry | None
+    first: OpenSnapshot
+    last: OpenSnapshot
+    count: int
+    size: int
+    change: int | None
+    mtime: datetime | None
+    """When it was modified, in UTC; for a folder the newest time of all below."""
+    came_back: bool
+    """The same content was there, then another or none, then this again."""
+
+    def open(self) -> ContentStream:
+        """Return its content, as OpenSnapshot.open does; raise NotFoundError for an absence."""
+        if self.entry is None:
+            raise NotFoundError(f"{self.path} was not there in snapshot {self.last.short_id}")
+        return self.last.open(self.path)
+
+
+def find_versions(
+    content: Content,
+    snapshots: Sequence[StoredSnapshot],
+    location: Location,
+    *,
+    index_file: str,
+    absences: bool,
+) -> list[PathVersion]:
+    """Return the versions of a location, the newest first; `index_file` is where their index is kept, "" for nowhere.
+
+    Snapshots that cannot be read are passed over, and go to the reporter's `error`. Raises BackendError.
+    """
+    raw = join_location(split_location(location))
+    index = HistoryIndex(index_file) if index_file else None
+    try:
+        history = find_history(content.repository, snapshots, raw, index, content.report)
+    finally:
+        if index is not None:
+            index.close()
+    path = raw.decode("utf-8", "surrogateescape")
+    return [_describe(content, path, version) for version in (history.all if absences else history.versions)]
+
+
+def _describe(content: Content, path: str, version: Version) -> PathVersion:
+    there = version.node is not None
+    return PathVersion(
+        path,
+        Entry(path, version.node) if version.node is not None else None,
+        OpenSnapshot(content, version.first),
+        OpenSnapshot(content, version.last),
+        version.count,
+        version.state.size,
+        version.change,
+        to_datetime(version.state.mtime_ns) if there else None,
+        version.came_back,
+    )

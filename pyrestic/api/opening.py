@@ -1,0 +1,174 @@
+"""Opening and making repositories from a program: what is not handed over is not looked for in the environment."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pyrestic.api.reporting import LogReporter
+from pyrestic.api.repository import OpenRepository
+from pyrestic.backend.base import Backend
+from pyrestic.backend.httpsettings import HttpSettings, read_proxies
+from pyrestic.backend.location import Access, parse_location
+from pyrestic.backend.place import Place, reach
+from pyrestic.backend.wrap.cache import CacheBackend
+from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
+from pyrestic.errors import PyresticError, UsageError
+from pyrestic.format.compress import Compression
+from pyrestic.format.config import Config
+from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.password import read_file, run_command
+from pyrestic.operations.backup import format_local_time
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository, RepositoryOptions
+
+
+class _Opening(NamedTuple):
+    """What a repository is opened or made with."""
+
+    place: Place
+    password: str
+    options: RepositoryOptions
+    report: Reporter
+    environment: Mapping[str, str]
+
+
+def open_repository(
+    location: str | os.PathLike[str],
+    *,
+    password: str | None = None,
+    password_file: str | os.PathLike[str] | None = None,
+    password_command: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cacert: Sequence[str] = (),
+    compression: str = "auto",
+    lock: bool = True,
+    retry_lock_seconds: float = 0.0,
+    report: Reporter | None = None,
+) -> OpenRepository:
+    """Open a repository, best in a with statement, with the password by value, from a file or from a command.
+
+    `location` is a folder or what the command line takes, such as b2:BUCKET:PATH. `environment` has the variables that
+    its kind of place may need (B2_ACCOUNT_ID, B2_ACCOUNT_KEY, https_proxy …), and HOME or XDG_CACHE_HOME for the cache
+    that is shared with the command line: hand over os.environ to have it as there. `options` are those of -o. Without
+    `cache_dir` and such a variable there is no cache. With `lock` the repository is locked, not exclusively, until it
+    is closed; without, only while something is written, and a prune by others may take away what is being read.
+
+    Raises PyresticError: NoRepositoryError, WrongPasswordError, LockedError, BackendError and what else is below it.
+    """
+    secret = _find_password(password, password_file, password_command)
+    opening = _prepare(location, secret, environment, options, cacert, compression, report)
+    place = opening.place
+    # Nothing can be written to the past, and the cache is that of the present.
+    past = place.retry.read_only
+    base = "" if past else _find_cache(opening.environment) if cache_dir is None else os.fspath(cache_dir)
+
+    def with_cache(backend: Backend, config: Config) -> Backend:
+        try:
+            folder = open_cache(base, config.id).folder if base else None
+        except PyresticError as error:
+            opening.report.note(f"unable to open cache: {error}", 0)
+            folder = None
+        if folder is None:
+            return backend
+        return CacheBackend(backend, folder, on_note=lambda message: opening.report.note(message, 0))
+
+    try:
+        repository = Repository.open(
+            place.retry, opening.password, options=opening.options, report=opening.report, wrap=with_cache
+        )
+    except BaseException:
+        place.retry.close()
+        raise
+    return _finish(repository, opening, base, lock=lock and not past, retry_lock_seconds=retry_lock_seconds)
+
+
+def create_repository(
+    location: str | os.PathLike[str],
+    *,
+    password: str | None = None,
+    password_file: str | os.PathLike[str] | None = None,
+    password_command: str | None = None,
+    version: int = 2,
+    environment: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    cacert: Sequence[str] = (),
+    compression: str = "auto",
+    lock: bool = True,
+    report: Reporter | None = None,
+) -> OpenRepository:
+    """Make a repository and return it opened; arguments are those of open_repository, `version` is 1 or 2.
+
+    Raises UsageError if there is a repository already, BackendError.
+    """
+    secret = _find_password(password, password_file, password_command)
+    opening = _prepare(location, secret, environment, options, cacert, compression, report)
+    who = current_identity()
+    try:
+        repository = Repository.create(
+            opening.place.retry,
+            opening.password,
+            version=version,
+            hostname=who.hostname,
+            username=who.username,
+            created=format_local_time(time.time_ns()),
+            options=opening.options,
+        )
+    except BaseException:
+        opening.place.retry.close()
+        raise
+    return _finish(repository, opening, "", lock=lock, retry_lock_seconds=0.0)
+
+
+def _prepare(
+    location: str | os.PathLike[str],
+    password: str,
+    environment: Mapping[str, str] | None,
+    options: Mapping[str, str] | None,
+    cacert: Sequence[str],
+    compression: str,
+    report: Reporter | None,
+) -> _Opening:
+    variables = environment or {}
+    reporter = report or LogReporter()
+    if compression not in {mode.value for mode in Compression}:
+        raise UsageError(f"{compression!r} is no kind of compression")
+    access = Access(variables, HttpSettings(ca_files=tuple(cacert), proxies=read_proxies(variables)))
+    place = reach(parse_location(os.fspath(location)), options or {}, access, lambda message: reporter.note(message, 0))
+    return _Opening(place, password, RepositoryOptions(Compression(compression)), reporter, variables)
+
+
+def _find_password(
+    password: str | None, password_file: str | os.PathLike[str] | None, password_command: str | None
+) -> str:
+    if sum(each is not None for each in (password, password_file, password_command)) != 1:
+        raise UsageError("one of password, password_file and password_command has to be given")
+    if password_file is not None:
+        return read_file(os.fspath(password_file))
+    return run_command(password_command) if password_command is not None else password or ""
+
+
+def _find_cache(environment: Mapping[str, str]) -> str:
+    try:
+        return find_default_base(environment)
+    except UsageError:
+        return ""
+
+
+def _finish(
+    repository: Repository, opening: _Opening, cache_base: str, *, lock: bool, retry_lock_seconds: float
+) -> OpenRepository:
+    try:
+        return OpenRepository(
+            repository,
+            opening.report,
+            environment=opening.environment,
+            cache_folder=cache_base,
+            lock=lock,
+            retry_lock_seconds=retry_lock_seconds,
+        )
+    except BaseException:
+        repository.close()
+        raise

@@ -1,0 +1,190 @@
+"""An opened repository, for programs: its snapshots, and new ones."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import BinaryIO
+
+from pyrestic.api.backup import BackedUp, BackupRun
+from pyrestic.api.content import Content
+from pyrestic.api.entry import Location
+from pyrestic.api.history import PathVersion, find_versions
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.errors import UsageError
+from pyrestic.localfs.historyindex import index_path
+from pyrestic.localfs.own_folder import find_own_folder
+from pyrestic.report import Reporter
+from pyrestic.repository.locks import Lock
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_snapshots
+
+
+class OpenRepository:
+    """Made by open_repository or create_repository; closed at the end of a with block, or by `close`."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        report: Reporter,
+        *,
+        environment: Mapping[str, str],
+        cache_folder: str,
+        lock: bool,
+        retry_lock_seconds: float,
+    ) -> None:
+        self._repository = repository
+        self._report = report
+        self._environment = environment
+        self._cache_folder = cache_folder
+        self._retry_lock_seconds = retry_lock_seconds
+        self._content = Content(repository, report)
+        self._lock: Lock | None = None
+        if lock:
+            self._lock = self._make_lock()
+            self._lock.acquire()
+
+    def __enter__(self) -> "OpenRepository":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str:
+        """The ID of the repository, 64 hex digits."""
+        return self._repository.config.id
+
+    @property
+    def version(self) -> int:
+        """The version of the repository format, 1 or 2."""
+        return self._repository.config.version
+
+    def close(self) -> None:
+        """End all threads and connections and give the lock back; streams of its files can be read no more."""
+        self._content.close()
+        try:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+        finally:
+            self._repository.close()
+
+    def snapshots(self, *, host: str = "", tags: Sequence[str] = (), paths: Sequence[str] = ()) -> list[OpenSnapshot]:
+        """Return the snapshots of a host that have all of the tags and paths, all snapshots if nothing is asked for.
+
+        The oldest comes first. A snapshot that cannot be read goes to the reporter's `error`. Raises BackendError.
+        """
+        self._content.check_open()
+        wanted = _make_filter(host, tags, paths)
+        found = [each for each in load_snapshots(self._repository, self._report) if wanted.matches(each.snapshot)]
+        return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
+
+    def snapshot(
+        self, name: str = "latest", *, host: str = "", tags: Sequence[str] = (), paths: Sequence[str] = ()
+    ) -> OpenSnapshot:
+        """Return the snapshot with this ID or beginning of one, or the latest that host, tags and paths ask for.
+
+        Raises UsageError if there is none, DamageError or BackendError.
+        """
+        self._content.check_open()
+        found, folder = find_snapshot(self._repository, name, _make_filter(host, tags, paths), self._report)
+        if folder:
+            raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
+        return self._give(found)
+
+    def history(
+        self,
+        location: Location,
+        *,
+        host: str = "",
+        tags: Sequence[str] = (),
+        paths: Sequence[str] = (),
+        absences: bool = False,
+    ) -> list[PathVersion]:
+        """Return the distinct versions of a file or folder in the snapshots that are asked for, the newest first.
+
+        With `absences`, also when nothing was there. What was learned of folders is kept for the next time where
+        `environment` says where the user's cache is. Raises BackendError.
+        """
+        found = [snapshot.stored for snapshot in self.snapshots(host=host, tags=tags, paths=paths)]
+        if found:
+            self._content.cover(found[-1].id)
+        return find_versions(
+            self._content,
+            found,
+            location,
+            index_file=index_path(find_own_folder(self._environment), self.id),
+            absences=absences,
+        )
+
+    def backup(
+        self,
+        sources: Sequence[str | os.PathLike[str]],
+        *,
+        tags: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        exclude_caches: bool = False,
+        one_file_system: bool = False,
+        host: str = "",
+        skip_if_unchanged: bool = False,
+        report: Reporter | None = None,
+    ) -> BackedUp:
+        """Make a snapshot of files and folders; arguments are as the flags of `pyrestic backup` of that name.
+
+        Files that cannot be read are among the `failures` of what is returned. Raises LocalFileError if a source does
+        not exist, UsageError, LockedError, BackendError.
+        """
+        with self._writing(report) as run:
+            return run.save_files(
+                sources,
+                tags,
+                exclude=exclude,
+                exclude_caches=exclude_caches,
+                one_file_system=one_file_system,
+                host=host,
+                skip_if_unchanged=skip_if_unchanged,
+            )
+
+    def backup_stream(
+        self,
+        stream: BinaryIO,
+        path: str,
+        *,
+        tags: Sequence[str] = (),
+        host: str = "",
+        report: Reporter | None = None,
+    ) -> BackedUp:
+        """Make a snapshot whose one file, at `path`, has the content of a binary stream; raises as `backup` does.
+
+        What reading the stream raises is passed on, and there is no snapshot then.
+        """
+        with self._writing(report) as run:
+            return run.save_stream(stream, path, tags, host=host)
+
+    def _give(self, stored: StoredSnapshot) -> OpenSnapshot:
+        return OpenSnapshot(self._content, stored)
+
+    def _make_lock(self) -> Lock:
+        return Lock(self._repository, self._report, exclusive=False, retry_seconds=self._retry_lock_seconds)
+
+    @contextlib.contextmanager
+    def _writing(self, report: Reporter | None) -> Iterator[BackupRun]:
+        """Hold a lock, the index loaded, for the time of a with block."""
+        self._content.check_open()
+        with contextlib.ExitStack() as stack:
+            lock = self._lock or stack.enter_context(self._make_lock())
+            self._content.load_index()
+            yield BackupRun(
+                self._content,
+                lock,
+                report or self._report,
+                environment=self._environment,
+                cache_folder=self._cache_folder,
+            )
+
+
+def _make_filter(host: str, tags: Sequence[str], paths: Sequence[str]) -> SnapshotFilter:
+    return SnapshotFilter((host,) if host else (), (tuple(tags),) if tags else (), tuple(paths))

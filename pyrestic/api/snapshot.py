@@ -1,0 +1,175 @@
+"""A snapshot of an opened repository: what it says of itself, its files, and giving them back."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pyrestic.api.content import Content
+from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
+from pyrestic.api.reporting import FailureReporter
+from pyrestic.errors import NotFoundError, PyresticError, UsageError
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.format.snapshot import Summary
+from pyrestic.ids import ID, short
+from pyrestic.report import Reporter
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.trees import walk
+from pyrestic.vfs import view
+from pyrestic.vfs.stream import ContentStream
+
+
+class Restored(NamedTuple):
+    """What a restore did: files (with folders and links) and bytes that were written, files that were right already."""
+
+    files: int
+    bytes: int
+    unchanged: int
+
+
+class OpenSnapshot:
+    """A snapshot. Given out by OpenRepository, and of use until that is closed; for any thread."""
+
+    def __init__(self, content: Content, stored: StoredSnapshot) -> None:
+        self._content = content
+        self.stored = stored
+        """The snapshot as it is stored, with all of its fields."""
+        content.note_found(stored.id)
+
+    def __repr__(self) -> str:
+        return f"<OpenSnapshot {self.short_id} of {self.stored.snapshot.time}>"
+
+    @property
+    def id(self) -> str:
+        """Its ID, 64 hex digits."""
+        return self.stored.id.hex()
+
+    @property
+    def short_id(self) -> str:
+        """The first eight digits of its ID."""
+        return short(self.stored.id)
+
+    @property
+    def time(self) -> datetime:
+        """When the backup began, in UTC."""
+        return to_datetime(self.stored.snapshot.time_ns)
+
+    @property
+    def hostname(self) -> str:
+        """The machine it was made on."""
+        return self.stored.snapshot.hostname
+
+    @property
+    def username(self) -> str:
+        """Who made it."""
+        return self.stored.snapshot.username
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files and folders that were backed up."""
+        return tuple(self.stored.snapshot.paths)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return tuple(self.stored.snapshot.tags)
+
+    @property
+    def summary(self) -> Summary | None:
+        """What the backup counted; None in snapshots of restic before 0.17."""
+        return self.stored.snapshot.summary
+
+    def entry(self, location: Location) -> Entry:
+        """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
+        return self._find(location)[0]
+
+    def entries(self, location: Location = "/") -> list[Entry]:
+        """Return what a folder holds, in the order of names; raise as `entry` does, and if it is no folder."""
+        folder, found, _ = self._find_folder(location)
+        base = folder.path.rstrip("/")
+        below = self._content.view.children(found)
+        return [
+            Entry(f"{base}/{name.decode('utf-8', 'surrogateescape')}", one.node)
+            for name, one in below
+            if one.node is not None
+        ]
+
+    def walk(self, location: Location = "/") -> Iterator[Entry]:
+        """Iterate all that is below a folder, each folder before what is in it; raise as `entries` does."""
+        folder, _, tree = self._find_folder(location)
+        root = folder.path.encode("utf-8", "surrogateescape")
+        for visit in walk(self._content.repository, tree, root=root):
+            yield Entry(visit.location.decode("utf-8", "surrogateescape"), visit.node)
+
+    def open(self, location: Location) -> ContentStream:
+        """Return the content of a file as a seekable binary stream; raise as `entry` does, and if it is no file.
+
+        Only what is read is fetched, and a little ahead where it is read in order. Links are not followed.
+        """
+        entry = self.entry(location)
+        if not entry.is_file:
+            raise UsageError(f"{entry.path} in snapshot {self.short_id} is no regular file but of type {entry.type}")
+        return self._content.open(entry.node)
+
+    def restore(
+        self,
+        target: str | os.PathLike[str],
+        location: Location = "/",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        overwrite: str = "always",
+        delete: bool = False,
+        sparse: bool = False,
+        verify: bool = False,
+        report: Reporter | None = None,
+    ) -> Restored:
+        """Give back what a folder of the snapshot holds, below `target`; arguments are as the flags of that name.
+
+        All that can be given back is; then PyresticError is raised if something could not be. Each such file has been
+        told to `report.error`.
+        """
+        from pyrestic.localfs.restore_metadata import MetadataRestorer
+        from pyrestic.localfs.select import Patterns, restore_selector
+        from pyrestic.localfs.write import TargetWriter
+        from pyrestic.operations.existing import Overwrite
+        from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
+
+        if overwrite not in {mode.value for mode in Overwrite}:
+            raise UsageError(f"{overwrite!r} is no way to overwrite")
+        select = restore_selector(Patterns(include, option="include"), Patterns(exclude))
+        if delete and os.path.normpath(target) == "/" and select is None:
+            raise UsageError("all that is not in a snapshot is not removed from / without include or exclude")
+        _, _, tree = self._find_folder(location)
+        failures = FailureReporter(report or self._content.report)
+        writer = TargetWriter(os.fsencode(target), MetadataRestorer(warn=failures.note), replace_folders=delete)
+        options = RestoreOptions(Overwrite(overwrite), delete=delete, sparse=sparse, verify=verify)
+        progress = RestoreProgress("restore", "B", total=0)
+        restorer = Restorer(self._content.repository, writer, options, failures, progress, select=select)
+        with failures.show(progress):
+            restorer.restore(tree)
+            if verify:
+                restorer.verify()
+        if failures.failures:
+            first = failures.failures[0]
+            raise PyresticError(
+                f"{len(failures.failures)} files could not be restored, the first of them {first.item}: {first.error}"
+            )
+        return Restored(progress.files_restored, progress.done, progress.files_skipped)
+
+    def _find(self, location: Location) -> tuple[Entry, view.Entry]:
+        parts = split_location(location)
+        self._content.cover(self.stored.id)
+        path = join_location(parts).decode("utf-8", "surrogateescape")
+        try:
+            found = self._content.view.find_in(self.stored, parts)
+        except NotFoundError as error:
+            raise NotFoundError(f"{path} is not in snapshot {self.short_id}: {error}") from error
+        node = found.node or Node(name="", type=DIRECTORY, subtree=self.stored.snapshot.tree)
+        return Entry(path, node), found
+
+    def _find_folder(self, location: Location) -> tuple[Entry, view.Entry, ID]:
+        entry, found = self._find(location)
+        if found.tree is None:
+            raise UsageError(f"{entry.path} in snapshot {self.short_id} is no folder but of type {entry.type}")
+        return entry, found, found.tree

@@ -1,0 +1,66 @@
+"""The content of a stored file as a binary stream of Python's io module."""
+
+import io
+import os
+
+from typing_extensions import Buffer
+
+from pyrestic.vfs.reader import FileReader
+
+_BUFFER_BYTES = 256 << 10
+
+
+class _RawStream(io.RawIOBase):
+    """Reads and seeks; what is read raises what FileReader.read raises."""
+
+    def __init__(self, reader: FileReader) -> None:
+        super().__init__()
+        self._reader = reader
+        self._position = 0
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read from any place."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        self._refuse_closed()
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position and return it; places after the end are allowed, and nothing is there."""
+        self._refuse_closed()
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.length}
+        if whence not in starts:
+            raise ValueError(f"{whence!r} is no way to seek")
+        position = starts[whence] + offset
+        if position < 0:
+            raise ValueError(f"there is no position {position}")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill the buffer from the position on; return how many bytes it got, 0 at the end."""
+        self._refuse_closed()
+        view = memoryview(buffer).cast("B")
+        data = self._reader.read(self._position, len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")
+
+
+class ContentStream(io.BufferedReader):
+    """A seekable binary stream of a file's content."""
+
+    def __init__(self, reader: FileReader) -> None:
+        super().__init__(_RawStream(reader), _BUFFER_BYTES)
+        self.size = reader.length
+        """How many bytes the content has."""
