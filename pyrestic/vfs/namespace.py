@@ -32,8 +32,13 @@ def make_namespace(
     snapshots: Iterable[StoredSnapshot],
     templates: Sequence[str] = DEFAULT_TEMPLATES,
     time_layout: str = DEFAULT_TIME_LAYOUT,
+    *,
+    links: bool = True,
 ) -> Place:
-    """Return the root folder for snapshots, of which later ones get a number where names collide."""
+    """Return the root folder for snapshots, of which later ones get a number where names collide.
+
+    Without `links`, what would be a link to the latest snapshot is that snapshot itself under another name.
+    """
     places: dict[str, Place] = {}
     _enter(places, "")
     for template in templates:
@@ -52,7 +57,7 @@ def make_namespace(
                 if time_name and moment >= latest.get(folder, moment):
                     latest[folder] = moment
                     link = _enter(places, _clean(f"{folder}/latest"))
-                    link.snapshot, link.link = stored, unique
+                    link.snapshot, link.link = stored, unique if links else ""
     return places[""]
 
 

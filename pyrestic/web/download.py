@@ -37,7 +37,7 @@ def send_file(request: Request) -> Response:
     spot = site.requested(request)
     node = spot.file()
     headers = {"content-disposition": disposition(spot.name)}
-    return _send_content(request, site, node, "application/octet-stream", headers)
+    return send_content(request, site, node, "application/octet-stream", headers)
 
 
 def send_image(request: Request) -> Response:
@@ -48,7 +48,7 @@ def send_image(request: Request) -> Response:
     kind = image_type(reader.read(0, _HEAD_BYTES))
     if not kind or reader.length > IMAGE_BYTES:
         raise NotFoundError("This is no image that can be shown.")
-    return _send_content(request, site, node, kind, {"content-disposition": "inline"})
+    return send_content(request, site, node, kind, {"content-disposition": "inline"})
 
 
 def send_archive(request: Request) -> Response:
@@ -80,11 +80,17 @@ def _day(time_ns: int) -> bytes:
     return f"{local_time(time_ns):%Y-%m-%d}".encode()
 
 
-def _send_content(request: Request, site: Site, node: Node, kind: str, headers: dict[str, str]) -> Response:
+def content_tag(node: Node) -> str:
+    """Return the entity tag of a file: the same for the same content."""
+    return f'"{hashlib.blake2b("".join(node.content or ()).encode(), digest_size=16).hexdigest()}"'
+
+
+def send_content(request: Request, site: Site, node: Node, kind: str, headers: dict[str, str]) -> Response:
+    """Answer with a file's content or the part that is asked for; raise DamageError."""
     reader = site.reader(node)
-    tag = hashlib.blake2b("".join(node.content or ()).encode(), digest_size=16).hexdigest()
-    headers |= {"content-security-policy": CONTENT_POLICY, "accept-ranges": "bytes", "etag": f'"{tag}"'}
-    part = _asked_part(request, reader.length, f'"{tag}"')
+    tag = content_tag(node)
+    headers |= {"content-security-policy": CONTENT_POLICY, "accept-ranges": "bytes", "etag": tag}
+    part = _asked_part(request, reader.length, tag)
     if part is None:
         return Response(status_code=416, headers=headers | {"content-range": f"bytes */{reader.length}"})
     begin, end = part

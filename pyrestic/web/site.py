@@ -13,7 +13,7 @@ from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
 from pyrestic.vfs.blobcache import BlobCache
-from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.namespace import Place, make_namespace
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.view import Entry, View
 from pyrestic.web.addresses import requested_location, split_location
@@ -74,7 +74,7 @@ class Site:
         self.repository = repository
         self.report = report
         self.catalog = Catalog(repository, wanted, report)
-        self.view = View(repository, Place)
+        self.view = View(repository, self._load_places)
         self.listing = Listing(self.view)
         self.histories = Histories(repository, index, report)
         self.renderer = Renderer({"title": title, "repository_id": repository.config.id[:10]})
@@ -97,6 +97,10 @@ class Site:
     def reader(self, node: Node) -> FileReader:
         """Return a reader of a file's content; raise DamageError."""
         return FileReader(node, self.repository.index, self._blobs)
+
+    def _load_places(self) -> Place:
+        """Return the folders above the snapshots; no links among them, as not all that is shown knows links."""
+        return make_namespace(self.catalog.snapshots(), links=False)
 
     def _load_data(self, identifier: ID) -> bytes:
         return self.repository.load_blob(BlobHandle(BlobType.DATA, identifier))

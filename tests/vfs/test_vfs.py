@@ -63,6 +63,18 @@ def test_names_that_collide_get_numbers_and_links_lead_to_the_latest() -> None:
     }
 
 
+def test_without_links_the_latest_is_a_snapshot_like_others() -> None:
+    root = make_namespace([stored(2, "2026-01-01T10:00:00Z"), stored(1, "2025-01-01T10:00:00Z")], ["%T"], links=False)
+    assert flat(root) == {
+        "2025-01-01T10:00:00Z": "snapshot",
+        "2026-01-01T10:00:00Z": "snapshot",
+        "latest": "snapshot",
+    }
+    latest = root.children["latest"].snapshot
+    assert latest is not None
+    assert latest.id == bytes([2]) * 32
+
+
 @given(template=st.text(max_size=20), host=st.text(max_size=10), tag=st.text(max_size=10))
 def test_no_template_leads_above_the_root(template: str, host: str, tag: str) -> None:
     root = make_namespace([stored(1, "2026-01-01T10:00:00Z", host, [tag])], [template])

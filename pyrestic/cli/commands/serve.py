@@ -29,6 +29,7 @@ def command(
 ) -> None:
     """Serve until interrupted."""
     try:
+        import defusedxml  # noqa: F401 - only whether it is there
         import jinja2  # noqa: F401 - only whether it is there
         import starlette  # noqa: F401 - only whether it is there
         import uvicorn  # noqa: F401 - only whether it is there
@@ -38,6 +39,7 @@ def command(
         ) from error
     from pyrestic.web.access import Access
     from pyrestic.web.app import make_app
+    from pyrestic.web.dav import dav_routes
     from pyrestic.web.jobs import Restores, TargetRules
     from pyrestic.web.server import open_socket, serve
     from pyrestic.web.site import Site
@@ -53,19 +55,21 @@ def command(
                 _restore_folder(restore_below, address), _own_folders(app), _suggestion(app, restore_below)
             )
             restores = Restores(session.repository, rules, app.terminal)
-            _announce(app, address, port, access.token)
+            _announce(app, address, port, access.token, access.password)
             try:
-                serve(make_app(site, access, restores), listener)
+                serve(make_app(site, access, restores, dav_routes(site)), listener)
             finally:
                 site.close()
 
 
-def _announce(app: App, address: str, port: int, token: str) -> None:
+def _announce(app: App, address: str, port: int, token: str, password: str) -> None:
     shown = f"[{address}]" if ":" in address else address
     if address in ("0.0.0.0", "::"):  # noqa: S104 - only looked at
         shown = "localhost"
     _say(app, "Open this link in your browser; it works once:")
     _say(app, f"  http://{shown}:{port}/enter?token={token}")
+    _say(app, f"WebDAV for reading at http://{shown}:{port}/dav/ for any user name, with this password:")
+    _say(app, f"  {password}")
     if not _is_loopback(address):
         app.terminal.complain(
             "Warning: others on the network can see what is sent, the link included. An SSH tunnel to this machine "
