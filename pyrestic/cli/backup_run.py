@@ -124,7 +124,7 @@ class Backup:
 
         flags = self._flags
         who = current_identity()
-        folder = code_folder(self._app.settings)
+        folder = "" if self._app.settings.no_cache else code_folder(self._app.settings)
         return BackupOptions(
             time_ns=self._time_ns,
             targets=self._paths,

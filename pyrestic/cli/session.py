@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
+from pyrestic.localfs.codecache import load_scrypt
 from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
@@ -160,7 +162,7 @@ def cache_base(settings: Settings) -> str:
 
 def code_folder(settings: Settings) -> str:
     """Return where pyrestic keeps compiled code, "" for nowhere; apart from the cache that it shares with restic."""
-    return "" if settings.no_cache else find_own_folder(settings.environment)
+    return find_own_folder(settings.environment)
 
 
 def open_repository(
@@ -184,6 +186,7 @@ def open_repository(
         return DryRunBackend(wrapped) if dry_run else wrapped
 
     options = repository_options(settings)
+    find_engine = functools.cache(functools.partial(load_scrypt, code_folder(settings), keep=not settings.no_cache))
     given = passwords.find_password(settings)
     if given is None:
         _check_exists(settings, backend)
@@ -199,6 +202,7 @@ def open_repository(
                 report=terminal,
                 wrap=wrap,
                 meanwhile=meanwhile,
+                find_engine=find_engine,
             )
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numba as _numba
 import numpy as np
 
-from pyrestic.format.chunker_code import extract, first_cut_at
+from pyrestic.format.chunker_code import first_cut_at
+from pyrestic.format.machinecode import extract
 from pyrestic.format.rabin import SPLIT_MASK, FirstCut
 
 numba: Any = _numba

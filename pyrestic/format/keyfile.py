@@ -7,13 +7,18 @@ Nothing vouches for what it says, so the cost it asks for is bounded before scry
 import hashlib
 import os
 import time
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import msgspec
 
 from pyrestic.errors import FormatError, UnauthenticError, UnsupportedError, WrongPasswordError
 from pyrestic.format import document
 from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD, MasterKey, Sealer
+
+if TYPE_CHECKING:
+    # With it comes what calls compiled code, which only dear keys need.
+    from pyrestic.format.scrypt_code import Scrypt
 
 SALT_LENGTH: Final = 64
 MAX_MEMORY_BYTES: Final = 1 << 30
@@ -45,6 +50,8 @@ class ScryptParams(NamedTuple):
 
 
 _LEAST: Final = ScryptParams(1 << 14)
+_FAST_FROM_N: Final = 1 << 12
+_FAST_R: Final = 32
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -114,13 +121,15 @@ def parse(data: bytes) -> KeyFile:
     return keyfile
 
 
-def unwrap(keyfile: KeyFile, password: str) -> MasterKey:
+def unwrap(keyfile: KeyFile, password: str, find_engine: "Callable[[], Scrypt | None]" = lambda: None) -> MasterKey:
     """Return the master key; takes half a second, without holding the interpreter's lock.
+
+    `find_engine` is asked for a faster scrypt than hashlib's where that is worth while.
 
     Raises WrongPasswordError if the password does not open it and FormatError if it opens, but holds no key.
     """
     try:
-        plain = Sealer(_derive(password, keyfile.salt, keyfile.params)).open(keyfile.data)
+        plain = Sealer(_derive(password, keyfile.salt, keyfile.params, find_engine)).open(keyfile.data)
     except UnauthenticError:
         raise WrongPasswordError("the password does not open this key") from None
     return MasterKey.from_json(plain)
@@ -149,12 +158,18 @@ def _check_params(params: ScryptParams) -> None:
         raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which costs too much to be honest")
 
 
-def _derive(password: str, salt: bytes, params: ScryptParams) -> MasterKey:
+def _derive(
+    password: str, salt: bytes, params: ScryptParams, find_engine: "Callable[[], Scrypt | None]" = lambda: None
+) -> MasterKey:
     n, r, p = params
-    # OpenSSL counts some scratch space besides what the parameters ask for.
-    limit = params.memory_bytes + 256 * r + 65536
     # A password that came as bytes which are not UTF-8 counts as those bytes, as it does for restic.
     raw_password = password.encode("utf-8", "surrogateescape")
+    engine = find_engine() if n >= _FAST_FROM_N else None
+    # It mixes several lanes at a time and needs some room for each.
+    if engine is not None and r <= _FAST_R and p > 1:
+        return MasterKey.from_bytes(engine(raw_password, salt, n, r, p, _DERIVED_LENGTH))
+    # OpenSSL counts some scratch space besides what the parameters ask for.
+    limit = params.memory_bytes + 256 * r + 65536
     try:
         raw = hashlib.scrypt(raw_password, salt=salt, n=n, r=r, p=p, maxmem=limit, dklen=_DERIVED_LENGTH)
     except ValueError as error:

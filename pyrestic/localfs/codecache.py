@@ -1,14 +1,13 @@
-"""The compiled chunker kept in a file, so that later runs need neither the compiler nor its half second and 100 MB.
+"""Compiled loops kept in files, so that later runs need neither the compiler nor its time and memory.
 
-The file lies in the cache folder of pyrestic and holds machine code, so it is believed only if it belongs to the user
-who runs the program and nobody else may write to it; its name says for which processor and compiler it was made.
+Those of the chunker and of scrypt are kept. A file lies in the cache folder of pyrestic and holds machine code, so it
+is believed only if it belongs to the user who runs the program and nobody else may write to it; its name says for which
+processor and compiler it was made.
 """
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
-import platform
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # At run time only when a long file comes: it brings numpy.
     from pyrestic.format.rabin import FirstCut
+    from pyrestic.format.scrypt_code import Scrypt
 
 _MAX_BYTES = 64 << 10
+_DIGEST_BYTES = 32
 
 
 def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
@@ -30,10 +31,44 @@ def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
     return lambda: _load(folder)
 
 
+def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
+    """Return the fast engine, None if there is none.
+
+    `folder` is where the code is kept, "" for nowhere. Where it is not there yet it is compiled only to be kept, since
+    the compiler takes 80 MB.
+    """
+    if not folder:
+        return None
+    from pyrestic.format.scrypt_code import load_code
+
+    path = os.path.join(folder, f"scrypt-{_tag('pyrestic.format.scrypt_llvm')}")
+    code = _read(path)
+    if code is None and keep:
+        code = _compile_scrypt()
+        if code is not None:
+            _write(path, code)
+    return load_code(code) if code is not None else None
+
+
+def _compile_scrypt() -> bytes | None:
+    if importlib.util.find_spec("llvmlite") is None:
+        return None
+    try:
+        from pyrestic.format.scrypt_llvm import compile_code
+
+        return compile_code()
+    except (ImportError, OSError, RuntimeError):
+        # A release of llvmlite that does not know this language or this processor.
+        return None
+
+
 def _load(folder: str) -> "FirstCut":
+    # Slow to import, and chunking is the only one to ask.
+    from importlib.metadata import version
+
     from pyrestic.format.chunker_code import load_code
 
-    path = os.path.join(folder, f"chunker-{_tag()}")
+    path = os.path.join(folder, f"chunker-{_tag('pyrestic.format.chunker_numba', version('numba'))}")
     code = _read(path)
     engine = load_code(code) if code is not None else None
     if engine is not None:
@@ -46,10 +81,10 @@ def _load(folder: str) -> "FirstCut":
     return compiled.first_cut
 
 
-def _tag() -> str:
-    """Return a name for the processor, the compiler and the source that the code depends on."""
-    parts = [platform.machine(), importlib.metadata.version("numba"), _processor()]
-    source = importlib.util.find_spec("pyrestic.format.chunker_numba")
+def _tag(module: str, compiler: str = "") -> str:
+    """Return a name for the processor, the compiler and the module that the code depends on."""
+    parts = [os.uname().machine, compiler, _processor()]
+    source = importlib.util.find_spec(module)
     if source is not None and source.origin is not None:
         with open(source.origin, "rb") as file:
             parts.append(hashlib.sha256(file.read()).hexdigest())
@@ -73,11 +108,16 @@ def _read(path: str) -> bytes | None:
     try:
         status = os.fstat(descriptor)
         trusted = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
-        return os.read(descriptor, _MAX_BYTES) if trusted and status.st_size < _MAX_BYTES else None
+        if not trusted or status.st_size > _MAX_BYTES:
+            return None
+        data = os.read(descriptor, _MAX_BYTES)
     except OSError:
         return None
     finally:
         os.close(descriptor)
+    # A loss of power may leave a file that is there and not whole.
+    code = data[_DIGEST_BYTES:]
+    return code if hashlib.sha256(code).digest() == data[:_DIGEST_BYTES] else None
 
 
 def _write(path: str, code: bytes) -> None:
@@ -86,7 +126,7 @@ def _write(path: str, code: bytes) -> None:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, code)
+            os.write(descriptor, hashlib.sha256(code).digest() + code)
         finally:
             os.close(descriptor)
         os.rename(temporary, path)

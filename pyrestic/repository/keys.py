@@ -4,8 +4,9 @@ Each key file holds the master key, sealed with a password of its own (restic de
 MAC"). Trying one takes half a second, so a repository with many keys names the right one by --key-hint.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyrestic.backend.base import Backend
 from pyrestic.errors import (
@@ -23,6 +24,9 @@ from pyrestic.format.keyfile import KeyFile, ScryptParams
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
 from pyrestic.report import NullReporter, Reporter
+
+if TYPE_CHECKING:
+    from pyrestic.format.scrypt_code import Scrypt
 
 MAX_KEYS = 20
 
@@ -46,17 +50,24 @@ class KeyInfo:
 
 
 def find_key(
-    backend: Backend, password: str, *, hint: str = "", max_keys: int = MAX_KEYS, report: Reporter | None = None
+    backend: Backend,
+    password: str,
+    *,
+    hint: str = "",
+    max_keys: int = MAX_KEYS,
+    report: Reporter | None = None,
+    find_engine: "Callable[[], Scrypt | None]" = lambda: None,
 ) -> OpenedKey:
     """Return the first key that the password opens, among at most max_keys.
 
     The key whose ID starts with `hint` is tried first. Key files that cannot be used are skipped and noted; one whose
     content has another hash than its name is tried when all else failed, as what it seals may still be whole.
+    `find_engine` is as in keyfile.unwrap.
 
     Raises WrongPasswordError if there is no such key; DamageError, UnsupportedError or BackendError if no key file
     could be tried at all.
     """
-    return _Search(backend, password, report or NullReporter()).run(hint, max_keys)
+    return _Search(backend, password, report or NullReporter(), find_engine).run(hint, max_keys)
 
 
 def add_key(
@@ -110,10 +121,13 @@ def list_keys(backend: Backend, *, current: ID | None = None, report: Reporter |
 class _Search:
     """One password tried on key files, one after the other."""
 
-    def __init__(self, backend: Backend, password: str, report: Reporter) -> None:
+    def __init__(
+        self, backend: Backend, password: str, report: Reporter, find_engine: "Callable[[], Scrypt | None]"
+    ) -> None:
         self._backend = backend
         self._password = password
         self._report = report
+        self._find_engine = find_engine
         self._damaged: list[tuple[ID, bytes]] = []
         self._failure: PyresticError | None = None
         self._tried = 0
@@ -152,7 +166,7 @@ class _Search:
     def _try(self, identifier: ID, data: bytes) -> OpenedKey | None:
         try:
             keyfile = key_format.parse(data)
-            master = key_format.unwrap(keyfile, self._password)
+            master = key_format.unwrap(keyfile, self._password, self._find_engine)
         except WrongPasswordError:
             self._tried += 1
             return None

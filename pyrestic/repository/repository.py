@@ -40,6 +40,7 @@ from pyrestic.repository.keys import OpenedKey, add_key, find_key
 
 if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns, IndexPack
+    from pyrestic.format.scrypt_code import Scrypt
     from pyrestic.repository.indexcopy import IndexCopy, ReadIndex
     from pyrestic.repository.saver import Saver
     from pyrestic.repository.segment import Segment
@@ -48,6 +49,8 @@ CONFIG = Handle(FileType.CONFIG, "")
 DEFAULT_PACK_LENGTH = 16 << 20
 MIN_PACK_LENGTH = 4 << 20
 MAX_PACK_LENGTH = 128 << 20
+_HEAD_START_SECONDS = 0.05
+"""How long imports wait at most for the derivation of the key to begin."""
 
 
 def _machinery() -> None:
@@ -133,11 +136,12 @@ class Repository:
         report: Reporter | None = None,
         wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
         meanwhile: Callable[[], None] = lambda: None,
+        find_engine: "Callable[[], Scrypt | None]" = lambda: None,
     ) -> "Repository":
         """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
 
         `wrap` may put a backend around the given one once the repository is known, such as its cache. `meanwhile` is
-        done while the key is derived: a good time to import what comes next.
+        done while the key is derived: a good time to import what comes next. `find_engine` is as in keyfile.unwrap.
         """
         try:
             sealed = backend.load(CONFIG)
@@ -145,8 +149,19 @@ class Repository:
             raise NoRepositoryError(
                 f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
             ) from error
+        deriving = threading.Event()
+
+        def find_and_tell() -> "Scrypt | None":
+            try:
+                return find_engine()
+            finally:
+                deriving.set()
+
         with ThreadPoolExecutor(1, "key") as pool:
-            search = pool.submit(find_key, backend, password, hint=key_hint, report=report)
+            search = pool.submit(find_key, backend, password, hint=key_hint, report=report, find_engine=find_and_tell)
+            search.add_done_callback(lambda _: deriving.set())
+            # What is imported holds Python's lock, and the sooner the key is begun with the better.
+            deriving.wait(_HEAD_START_SECONDS)
             _machinery()
             meanwhile()
             key = search.result()

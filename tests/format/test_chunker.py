@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
 from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
-from pyrestic.format.chunker_code import agrees, extract, load_code
+from pyrestic.format.chunker_code import agrees, load_code
+from pyrestic.format.machinecode import extract
 from pyrestic.format.polynomial import random_polynomial
 from pyrestic.format.rabin import FirstCut, make_tables
 from tests.support.chunker_reference import Reference

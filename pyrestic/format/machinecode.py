@@ -1,0 +1,87 @@
+"""Machine code of a single function: taken out of what a compiler made, and put to use again.
+
+A function is usable anywhere if nothing in it refers to other places, which `extract` makes sure of. Who maps code that
+was kept compares its answers with those of another engine before it is believed.
+"""
+
+import ctypes
+import mmap
+import struct
+from typing import NamedTuple
+
+MAX_CODE = 64 << 10
+"""Longest function that is taken for one, in bytes."""
+
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_RELOCATION = struct.Struct("<QQq")
+_SYMBOLS, _RELOCATIONS = 2, 4
+
+
+class _Section(NamedTuple):
+    """An entry of an ELF section table."""
+
+    name: int
+    type: int
+    flags: int
+    address: int
+    offset: int
+    length: int
+    link: int
+    info: int
+    alignment: int
+    entry_length: int
+
+
+def extract(elf: bytes, symbol: str) -> bytes | None:
+    """Return the machine code of a function in a 64-bit object file, None if it refers to anything outside itself."""
+    if elf[:6] != b"\x7fELF\x02\x01":
+        return None
+    start, count = struct.unpack_from("<Q", elf, 40)[0], struct.unpack_from("<H", elf, 60)[0]
+    sections = [_Section(*_SECTION.unpack_from(elf, start + number * _SECTION.size)) for number in range(count)]
+    table = next(section for section in sections if section.type == _SYMBOLS)
+    names = sections[table.link]
+    for offset in range(table.offset, table.offset + table.length, _SYMBOL.size):
+        name, _, _, home, value, length = _SYMBOL.unpack_from(elf, offset)
+        end = elf.index(b"\0", names.offset + name)
+        if elf[names.offset + name : end] == symbol.encode():
+            if _has_relocation(elf, sections, home, value, length):
+                return None
+            begin = sections[home].offset + value
+            return elf[begin : begin + length]
+    return None
+
+
+def _has_relocation(elf: bytes, sections: list[_Section], home: int, value: int, length: int) -> bool:
+    for section in sections:
+        if section.type == _RELOCATIONS and section.info == home:
+            for offset in range(section.offset, section.offset + section.length, _RELOCATION.size):
+                if value <= _RELOCATION.unpack_from(elf, offset)[0] < value + length:
+                    return True
+    return False
+
+
+def map_code(code: bytes) -> int | None:
+    """Return the address of a copy that the processor may run, for as long as the program lives.
+
+    None if there is no code or too much of it, and if this machine does not let data become code.
+    """
+    if not 0 < len(code) <= MAX_CODE:
+        return None
+    try:
+        # Writable first, executable when it is filled, never both.
+        memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+        memory.write(code)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        libc = ctypes.CDLL(None, use_errno=True)
+        length = -(-len(code) // mmap.PAGESIZE) * mmap.PAGESIZE
+        if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length), mmap.PROT_READ | mmap.PROT_EXEC) != 0:
+            return None
+    except (OSError, ValueError, AttributeError):
+        return None
+    _kept.append(memory)
+    return address
+
+
+_kept: list[mmap.mmap] = []
+"""Memory that holds code in use."""

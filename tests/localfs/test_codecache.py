@@ -1,0 +1,69 @@
+"""Compiled code in files: kept for the next run, and believed only where nobody else could have put it."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from pyrestic.localfs.codecache import load_scrypt
+
+pytest.importorskip("llvmlite")
+
+
+def kept(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("code") / "new"
+    assert load_scrypt(str(folder), keep=True) is not None
+    return kept(folder).read_bytes()
+
+
+def make(folder: Path, content: bytes) -> Path:
+    """A folder whose file has this content."""
+    assert load_scrypt(str(folder), keep=True) is not None
+    path = kept(folder)
+    path.write_bytes(content)
+    return path
+
+
+OTHER_CODE = hashlib.sha256(b"\x31\xc0\xc3").digest() + b"\x31\xc0\xc3"
+"""Code that returns at once, in the form of a file."""
+
+
+def test_code_is_kept_and_used_again(filled: bytes, tmp_path: Path) -> None:
+    path = make(tmp_path / "code", filled)
+    before = path.stat().st_mtime_ns
+    engine = load_scrypt(str(path.parent), keep=False)
+    assert engine is not None
+    assert engine(b"x", b"y", 16, 8, 5, 64) == hashlib.scrypt(b"x", salt=b"y", n=16, r=8, p=5, dklen=64)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_nothing_is_compiled_that_cannot_be_kept(tmp_path: Path) -> None:
+    assert load_scrypt("", keep=True) is None
+    assert load_scrypt(str(tmp_path / "code"), keep=False) is None
+    assert not (tmp_path / "code").exists()
+
+
+def test_a_file_that_others_may_write_to_is_not_believed_but_replaced(filled: bytes, tmp_path: Path) -> None:
+    path = make(tmp_path / "code", OTHER_CODE)
+    path.chmod(0o666)
+    assert load_scrypt(str(path.parent), keep=True) is not None
+    assert path.read_bytes() == filled
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("length", [0, 20, 33, 2000])
+def test_a_file_that_is_not_whole_is_replaced(filled: bytes, tmp_path: Path, length: int) -> None:
+    path = make(tmp_path / "code", filled[:length])
+    assert load_scrypt(str(path.parent), keep=True) is not None
+    assert path.read_bytes() == filled
+
+
+def test_code_that_does_something_else_is_not_used(tmp_path: Path) -> None:
+    path = make(tmp_path / "code", OTHER_CODE)
+    assert load_scrypt(str(path.parent), keep=True) is None
