@@ -63,7 +63,8 @@ class Lock:
     `on_lost` is called once, on that thread, and ensure_held raises from then on. Who deletes or makes something
     visible calls ensure_held before. `clock` returns seconds since 1970: a monotonic clock may stand still while the
     machine sleeps, and the locks of sleepers get stale. `meanwhile` is done between the two looks for others, each time
-    the lock is tried for: it may read, and what it read counts once the lock is taken.
+    the lock is tried for, or after the second one if that is not safe: it may read, and what it read counts once the
+    lock is taken.
     """
 
     def __init__(
@@ -168,22 +169,30 @@ class Lock:
 
     def _try_to_acquire(self) -> None:
         known: set[ID] = set()
+        looked, asked = time.monotonic(), self._clock()
         self._look_for_others(known)
         started = self._clock()
         self._own = [self._save()]
+        # Who came after our first look takes its own second one no sooner than this time after it. Was our lock there
+        # by then, it gave way, and nothing that is read from now on changes. Else it may end its work, and take its
+        # lock away, before our second look: what was read before that could be outdated.
+        passed = max(time.monotonic() - looked, self._clock() - asked)
+        seen_by_all = passed < self._timing.second_look
         try:
-            self._wait_for_second_look()
+            self._wait_for_second_look(self._meanwhile if seen_by_all else None)
             self._look_for_others(known | {self.id})
+            if self._meanwhile is not None and not seen_by_all:
+                self._meanwhile()
         except BaseException:
             self._remove_own(self._own.pop())
             raise
         self._refreshed_at = self._tried_at = started
 
-    def _wait_for_second_look(self) -> None:
+    def _wait_for_second_look(self, meanwhile: Callable[[], None] | None) -> None:
         seconds = self._timing.second_look
-        if self._meanwhile is not None:
+        if meanwhile is not None:
             started = time.monotonic()
-            self._meanwhile()
+            meanwhile()
             seconds -= time.monotonic() - started
         if seconds > 0:
             self._sleep(seconds)

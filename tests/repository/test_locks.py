@@ -160,6 +160,21 @@ def test_work_is_done_between_the_two_looks(stage: Stage) -> None:
     assert 0 < stage.clock.sleeps[0] < 0.2
 
 
+def test_work_waits_for_the_second_look_if_the_lock_took_long_to_write(stage: Stage) -> None:
+    """Somebody whose second look came before our lock may be at work, and leave no trace by ours."""
+    seen: list[float] = []
+    save = stage.store.save_unpacked
+
+    def save_slowly(file_type: FileType, data: bytes) -> ID:
+        stage.clock.now += 0.3
+        return save(file_type, data)
+
+    stage.store.save_unpacked = save_slowly  # type: ignore[method-assign]
+    with stage.lock(meanwhile=lambda: seen.append(stage.clock.now)):
+        assert seen[0] > START + 0.3 + 0.2
+    assert stage.clock.sleeps == [0.2]
+
+
 def test_what_others_did_in_the_meantime_is_seen_by_the_second_look(stage: Stage) -> None:
     added: list[ID] = []
     lock = stage.lock(meanwhile=lambda: added.append(stage.store.add(exclusive=True)))
