@@ -51,6 +51,8 @@ class CheckResult:
 
     error_count: int = 0
     broken_packs: list[ID] = field(default_factory=list)
+    verified_packs: list[ID] = field(default_factory=list)
+    """Packs that were read whole, and nothing was wrong with them."""
     suggest_repair_index: bool = False
     suggest_prune: bool = False
 
@@ -172,6 +174,10 @@ class Check:
             if self._used is not None and blob.handle not in self._used:
                 self._found(Finding(Kind.UNUSED_BLOB, f"unused blob {blob.handle}"))
 
+    def all_packs(self) -> dict[ID, int]:
+        """Return the packs that the index names, with their lengths; `packs` comes before."""
+        return self._packs
+
     def data_packs(self) -> dict[ID, int]:
         """Return the packs that can be read, with their lengths; with tracking only those that hold used blobs."""
         packs = self._packs
@@ -226,6 +232,8 @@ class Check:
         if faults:
             self.result.broken_packs.append(pack)
             self._error(f"pack {pack.hex()} contains {len(faults)} errors: [{' '.join(faults)}]")
+        else:
+            self.result.verified_packs.append(pack)
 
     def _error(self, message: str, kind: Kind = Kind.ERROR, count: int = 1) -> None:
         self.result.error_count += count

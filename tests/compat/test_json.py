@@ -281,6 +281,7 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     Repository.create(place, PASSWORD, version=1, hostname="h", username="u", created=CREATED, params=WEAK).close()
     listener.ours("migrate", repository=old)
     listener.ours("migrate upgrade_repo_v2", repository=old)
+    listener.changing("check --budget=1K", "check --budget=1G", ours_only=True)
     listener.changing("cache", "cost --offline", "features", "options", ours_only=True)
     listener.ours("history --follow {folder}/moved/to", repository=store_move(beside, listener.fresh()))
     listener.changing("--no-lock prune --dry-run", "prune", ours_only=True)

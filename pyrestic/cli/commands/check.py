@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 
 import click
@@ -11,10 +12,14 @@ import click
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.terminal import Fields, encode_json
+from pyrestic.cli.units import format_bytes
 from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice
+from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 _MOST_GROUPS = 256
@@ -24,6 +29,7 @@ _DAMAGED = "repository contains errors"
 @define("check", "Look for errors in the repository.")
 @snapshot_filter
 @click.option("--check-unused", is_flag=True, hidden=True, help="tell about blobs that no snapshot uses")
+@click.option("--budget", default="", help="read so much, such as 1G, of the packs that were verified longest ago")
 @click.option("--read-data", is_flag=True, help="read and verify all packs")
 @click.option("--read-data-subset", default="", help="read some: N/M, a share such as 2.5%, or a size such as 10G")
 @click.option("--with-cache", is_flag=True, help="use the cache, instead of an empty one")
@@ -31,6 +37,7 @@ _DAMAGED = "repository contains errors"
 def command(
     app: App,
     wanted: SnapshotFilter,
+    budget: str,
     read_data_subset: str,
     snapshot_id: tuple[str, ...],
     *,
@@ -41,6 +48,9 @@ def command(
     """Check the repository; raise DamageError after telling what was found."""
     if read_data and read_data_subset:
         raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
+    if budget and (read_data or read_data_subset):
+        raise UsageError("check flag --budget cannot be used together with --read-data or --read-data-subset")
+    budget_bytes = _parse_budget(budget)
     choice = PackChoice() if read_data else parse_subset(read_data_subset)
     mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
     output = Output(app)
@@ -51,7 +61,14 @@ def command(
             with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
-                whole = run_steps(app, session, check, wanted, names, choice, output, check_unused=check_unused)
+                proofs = Proven(app, session.repository.config.id)
+                with proofs.kept(check):
+                    rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None
+                    whole = run_steps(
+                        app, session, check, wanted, names, rotation or choice, output, check_unused=check_unused
+                    )
+                if budget_bytes and whole:
+                    output.coverage = measure_coverage(check.all_packs(), proofs.read().packs)
     except PyresticError:
         output.fail()
         raise
@@ -64,7 +81,7 @@ def run_steps(
     check: Check,
     wanted: SnapshotFilter,
     names: list[str],
-    choice: PackChoice | None,
+    choice: PackChoice | Rotation | None,
     output: "Output",
     *,
     check_unused: bool,
@@ -90,6 +107,19 @@ def run_steps(
         terminal.note(_describe(choice, packs, chosen, "filtered " if filtered else ""))
         check.read(chosen)
     return True
+
+
+def _parse_budget(text: str) -> int:
+    """Return the bytes of --budget, 0 if it is not given; raise UsageError."""
+    if not text:
+        return 0
+    try:
+        count = parse_size(text)
+    except UsageError:
+        count = 0
+    if count <= 0:
+        raise UsageError(f"check flag --budget has to be a size above 0 such as 500M or 1G, not {text!r}")
+    return count
 
 
 def parse_subset(text: str) -> PackChoice | None:
@@ -127,7 +157,11 @@ def parse_subset(text: str) -> PackChoice | None:
     return PackChoice(limit_bytes=limit)
 
 
-def _describe(choice: PackChoice, packs: dict[ID, int], chosen: dict[ID, int], filtered: str) -> str:
+def _describe(choice: PackChoice | Rotation, packs: dict[ID, int], chosen: dict[ID, int], filtered: str) -> str:
+    if isinstance(choice, Rotation):
+        read, total = sum(chosen.values()), sum(packs.values())
+        share = f"{len(chosen)} of {len(packs)} {filtered}packs ({format_bytes(read)} of {format_bytes(total)})"
+        return f"read {share}, those that were verified longest ago"
     if choice.buckets:
         group = f"read group #{choice.bucket} of {len(chosen)} {filtered}data packs"
         return f"{group} (out of total {len(packs)} packs in {choice.buckets} groups"
@@ -138,6 +172,27 @@ def _describe(choice: PackChoice, packs: dict[ID, int], chosen: dict[ID, int], f
     if choice.percent is not None:
         return f"read {choice.percent:.1f}% of {filtered}packfiles"
     return f"read all {filtered}data"
+
+
+def _coverage_fields(coverage: Coverage | None) -> Fields:
+    if coverage is None:
+        return {}
+    oldest = coverage.oldest_seconds
+    return {
+        "verified_packs": coverage.packs - coverage.never,
+        "never_verified_packs": coverage.never,
+        "never_verified_bytes": coverage.never_bytes,
+        "oldest_verified_age": None if oldest is None else max(0, int(time.time()) - oldest),
+    }
+
+
+def _describe_coverage(coverage: Coverage) -> str:
+    text = f"verified from here by now: {coverage.packs - coverage.never} of {coverage.packs} packs"
+    if coverage.oldest_seconds is not None:
+        text += f", the oldest {format_age(time.time() - coverage.oldest_seconds)} ago"
+    if coverage.never:
+        text += f"; {format_bytes(coverage.never_bytes)} never were"
+    return text
 
 
 @contextlib.contextmanager
@@ -171,6 +226,8 @@ class Output:
         self._orphaned = 0
         self._duplicates = self._mixed = False
         self._snapshot_errors = 0
+        self.coverage: Coverage | None = None
+        """How much of the repository was verified by now, if that is to be told."""
 
     def found(self, finding: Finding) -> None:
         """Print a finding."""
@@ -202,8 +259,6 @@ class Output:
 
     def _complain(self, message: str) -> None:
         if self._app.settings.json:
-            from pyrestic.cli.terminal import encode_json
-
             self._terminal.complain(encode_json({"message_type": "error", "message": message}))
         else:
             self._terminal.complain(message)
@@ -240,6 +295,7 @@ class Output:
                     "suggest_repair_index": repair_index,
                     "suggest_prune": prune,
                 }
+                | _coverage_fields(self.coverage)
             )
 
     def finish(self, check: Check, *, whole: bool) -> None:
@@ -248,6 +304,8 @@ class Output:
         errors = result.error_count + self._snapshot_errors
         broken = sorted({pack.hex() for pack in result.broken_packs})
         self._print_summary(errors, broken, result.suggest_repair_index, result.suggest_prune)
+        if self.coverage is not None:
+            self._terminal.note(_describe_coverage(self.coverage))
         if not errors:
             self._terminal.note("no errors were found")
             return
