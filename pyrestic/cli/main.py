@@ -29,6 +29,7 @@ COMMANDS = {
     "copy": "copy snapshots from one repository into another",
     "cost": "show what B2 was asked for and what it costs",
     "diff": "show what changed between two snapshots",
+    "drill": "prove that files can be given back",
     "dump": "write a file, or a folder as an archive, to standard output",
     "find": "find files, and what blobs, trees and packs belong to",
     "features": "list feature flags",

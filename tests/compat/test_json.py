@@ -281,6 +281,9 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     Repository.create(place, PASSWORD, version=1, hostname="h", username="u", created=CREATED, params=WEAK).close()
     listener.ours("migrate", repository=old)
     listener.ours("migrate upgrade_repo_v2", repository=old)
+    listener.changing("drill --seed=1", ours_only=True)
+    lost = beside.names["pack"]
+    listener.changing("drill {s1} --seed=1", ours_only=True, damage=lambda repository: lose(repository, lost))
     listener.changing("check --budget=1K", "check --budget=1G", ours_only=True)
     listener.changing("cache", "cost --offline", "features", "options", ours_only=True)
     listener.ours("history --follow {folder}/moved/to", repository=store_move(beside, listener.fresh()))
