@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pyrestic.backend.usage import Sums
 from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
-from pyrestic.handle import BlobHandle
+from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.localfs.select import Select
 from pyrestic.localfs.space import find_free_bytes
@@ -24,6 +24,7 @@ from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan
 from pyrestic.repository.loader import plan
 from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.spans import Fetch, plan_fetch
 from pyrestic.repository.trees import walk
 
 MAX_NAMED = 10_000
@@ -114,6 +115,14 @@ def make_restore_plan(
     return preflight.plan
 
 
+class _Wanted(NamedTuple):
+    """A file to write, and how many bytes of space it has already."""
+
+    location: bytes
+    node: Node
+    kept: int
+
+
 class _Preflight:
     """The making of one plan."""
 
@@ -132,7 +141,7 @@ class _Preflight:
         self._stored = stored
         self._load = load
         self._packs: set[ID] = set()
-        self._batch: list[FilePlan] = []
+        self._batch: list[_Wanted] = []
         self._batch_blobs = 0
 
     def collect(self, tree: ID) -> None:
@@ -142,19 +151,16 @@ class _Preflight:
                 self.plan.others += 1
                 continue
             try:
-                file, kept = self._visit_file(location, node)
+                kept = self._find_kept(location, node)
             except PyresticError as error:
                 self._lose(location, error)
                 continue
-            if file is None:
+            if kept is None:
                 self.plan.files_there += 1
                 self.plan.bytes_there += node.size
                 continue
-            self.plan.files += 1
-            self.plan.bytes_to_write += file.length
-            self.plan.space_bytes += max(0, file.length - kept)
-            self._batch.append(file)
-            self._batch_blobs += len(file.blobs)
+            self._batch.append(_Wanted(location, node, kept))
+            self._batch_blobs += len(node.content or ())
             if len(self._batch) >= BATCH_FILES or self._batch_blobs >= BATCH_BLOBS:
                 self._plan_batch()
         self._plan_batch()
@@ -174,11 +180,13 @@ class _Preflight:
             if not has_content:
                 continue
             try:
-                file, _ = self._visit_file(location, node)
+                if self._find_kept(location, node) is None:
+                    continue
+                blobs = make_plan(self._repository, location, node).blobs
             except PyresticError:
                 # It was named before.
                 continue
-            lost = None if file is None else next((each for each in file.blobs if not self._is_stored(each)), None)
+            lost = next((handle for handle in blobs if not self._is_stored(handle)), None)
             if lost is not None:
                 self._lose(location, DamageError(f"the pack of blob {lost} is missing or too short"))
 
@@ -189,12 +197,41 @@ class _Preflight:
         return any(place.offset + place.length <= (stored[place.pack] or 0) for place in places)
 
     def _plan_batch(self) -> None:
-        wanted = dict.fromkeys(handle for file in self._batch for handle in file.blobs)
-        self._batch, self._batch_blobs = [], 0
-        ranges = plan(self._repository.index, wanted, lambda _, __: None)
-        self._packs.update(each.pack for each in ranges)
-        self.plan.requests += len(ranges)
-        self.plan.bytes_to_fetch += sum(each.length for each in ranges)
+        batch, self._batch, self._batch_blobs = self._batch, [], 0
+        try:
+            identifiers = bytes.fromhex("".join(text for wanted in batch for text in wanted.node.content or ()))
+        except ValueError:
+            fetch = None
+        else:
+            fetch = plan_fetch(self._repository.index, BlobType.DATA, identifiers)
+        if fetch is None:
+            fetch = self._plan_one_by_one(batch)
+        else:
+            for wanted in batch:
+                self._count(wanted, wanted.node.size)
+        self._packs |= fetch.packs
+        self.plan.requests += fetch.requests
+        self.plan.bytes_to_fetch += fetch.length
+
+    def _plan_one_by_one(self, batch: list[_Wanted]) -> Fetch:
+        """Plan files of which some have blobs that are unknown or are in several packs."""
+        files: list[FilePlan] = []
+        for wanted in batch:
+            try:
+                file = make_plan(self._repository, wanted.location, wanted.node)
+            except PyresticError as error:
+                self._lose(wanted.location, error)
+                continue
+            self._count(wanted, file.length)
+            files.append(file)
+        handles = dict.fromkeys(handle for file in files for handle in file.blobs)
+        ranges = plan(self._repository.index, handles, lambda _, __: None)
+        return Fetch({each.pack for each in ranges}, len(ranges), sum(each.length for each in ranges))
+
+    def _count(self, wanted: _Wanted, length: int) -> None:
+        self.plan.files += 1
+        self.plan.bytes_to_write += length
+        self.plan.space_bytes += max(0, length - wanted.kept)
 
     def _nodes(self, tree: ID, on_error: Callable[[bytes, PyresticError], None]) -> Iterator[tuple[bytes, Node, bool]]:
         """Iterate what will be restored, and whether it is a file that needs content, no further link to one."""
@@ -219,19 +256,15 @@ class _Preflight:
                 first_links.add(key)
             yield location, node, has_content
 
-    def _visit_file(self, location: bytes, node: Node) -> tuple[FilePlan | None, int]:
-        """Return a file that has to be written, None if it is there, and the space in bytes that it has already."""
+    def _find_kept(self, location: bytes, node: Node) -> int | None:
+        """Return the bytes of space that a file to write has already, None if it is there and stays."""
         status = self._existing.status(location)
-        if status is not None and not self._existing.may_overwrite(location, node):
-            return None, 0
-        file = make_plan(self._repository, location, node)
         if status is None:
-            return file, 0
-        if looks_the_same(status, node, file.length):
-            return None, 0
+            return 0
+        if not self._existing.may_overwrite(location, node) or looks_the_same(status, node, node.size):
+            return None
         # A file of several links is replaced by a new one, and one with holes takes less than its length.
-        kept = min(status.st_size, status.st_blocks * 512) if status.st_nlink == 1 else 0
-        return file, kept
+        return min(status.st_size, status.st_blocks * 512) if status.st_nlink == 1 else 0
 
     def _lose(self, location: bytes, error: PyresticError) -> None:
         self.plan.lost_count += 1

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
@@ -68,15 +69,19 @@ class Index:
         ]
         blob_type, identifier = handle
         for segment in self._segments:
-            places += [self._place(segment, row) for row in segment.find_rows(blob_type, identifier)]
+            places += [self._place(segment, row, identifier) for row in segment.find_rows(blob_type, identifier)]
         return places
 
     def plain_length(self, handle: tuple[int, ID]) -> int | None:
         """Return the blob's plaintext length in bytes, or None if it is unknown."""
-        place = self.find(handle)
-        if place is None:
-            return None
-        return place.length - 32 if place.plain_length is None else place.plain_length
+        # The recent ones first: they may become a segment meanwhile.
+        for _, entry in self._recent.get(handle, ()):
+            return entry.length - OVERHEAD if entry.plain_length is None else entry.plain_length
+        blob_type, identifier = handle
+        for segment in self._segments:
+            for row in segment.find_rows(blob_type, identifier):
+                return int(segment.plain_lengths[row]) or int(segment.lengths[row]) - OVERHEAD
+        return None
 
     def packs(self) -> set[ID]:
         """Return the IDs of all packs that any blob lies in."""
@@ -96,7 +101,7 @@ class Index:
         segments, recent = self._segments, list(self._recent.values())
         for segment in segments:
             for row in range(len(segment)):
-                yield self._place(segment, row)
+                yield self._place(segment, row, segment.identifier(row))
         for entries in recent:
             for number, entry in entries:
                 yield PackedBlob(
@@ -199,10 +204,10 @@ class Index:
             parts.append(merged.columns())
         self._segments = (*segments, Segment(sort_rows(parts)))
 
-    def _place(self, segment: Segment, row: int) -> PackedBlob:
+    def _place(self, segment: Segment, row: int, identifier: ID) -> PackedBlob:
         return PackedBlob(
             BLOB_TYPES[segment.types[row]],
-            segment.identifier(row),
+            identifier,
             self._packs[segment.pack_numbers[row]],
             int(segment.offsets[row]),
             int(segment.lengths[row]),
