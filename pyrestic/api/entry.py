@@ -32,6 +32,11 @@ def to_datetime(ns: int) -> datetime:
     return _EPOCH + timedelta(microseconds=ns // 1000)
 
 
+def to_ns(moment: datetime) -> int:
+    """Return a moment in nanoseconds since 1970, UTC; one without a zone is in that of this machine."""
+    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Something in a snapshot: `path` begins with a slash, `node` has all that is stored about it."""

@@ -3,12 +3,13 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import BinaryIO
 
 from pyrestic.api.backup import BackedUp, BackupRun
 from pyrestic.api.content import Content
-from pyrestic.api.entry import Location
+from pyrestic.api.entry import Location, to_ns
 from pyrestic.api.history import PathVersion, find_versions
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
@@ -72,25 +73,44 @@ class OpenRepository:
         finally:
             self._repository.close()
 
-    def snapshots(self, *, host: str = "", tags: Sequence[str] = (), paths: Sequence[str] = ()) -> list[OpenSnapshot]:
+    def snapshots(
+        self,
+        *,
+        host: str = "",
+        tags: Sequence[str] = (),
+        paths: Sequence[str] = (),
+        after: datetime | None = None,
+        before: datetime | None = None,
+    ) -> list[OpenSnapshot]:
         """Return the snapshots of a host that have all of the tags and paths, all snapshots if nothing is asked for.
 
+        `after` and `before` include the moments themselves; without a zone they are in that of this machine.
         The oldest comes first. A snapshot that cannot be read goes to the reporter's `error`. Raises BackendError.
         """
         self._content.check_open()
-        wanted = _make_filter(host, tags, paths)
+        wanted = _make_filter(host, tags, paths, after, before)
         found = [each for each in load_snapshots(self._repository, self._report) if wanted.matches(each.snapshot)]
         return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
 
     def snapshot(
-        self, name: str = "latest", *, host: str = "", tags: Sequence[str] = (), paths: Sequence[str] = ()
+        self,
+        name: str = "latest",
+        *,
+        host: str = "",
+        tags: Sequence[str] = (),
+        paths: Sequence[str] = (),
+        after: datetime | None = None,
+        before: datetime | None = None,
     ) -> OpenSnapshot:
-        """Return the snapshot with this ID or beginning of one, or the latest that host, tags and paths ask for.
+        """Return what a name means: an ID or the beginning of one, `latest`, `latest~3`, `@2026-03-01 14:30`.
 
-        Raises UsageError if there is none, DamageError or BackendError.
+        All but IDs choose among the snapshots that `snapshots` returns for the same arguments. Raises UsageError if
+        there is none, DamageError or BackendError.
         """
         self._content.check_open()
-        found, folder = find_snapshot(self._repository, name, _make_filter(host, tags, paths), self._report)
+        found, folder = find_snapshot(
+            self._repository, name, _make_filter(host, tags, paths, after, before), self._report
+        )
         if folder:
             raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
         return self._give(found)
@@ -102,6 +122,8 @@ class OpenRepository:
         host: str = "",
         tags: Sequence[str] = (),
         paths: Sequence[str] = (),
+        after: datetime | None = None,
+        before: datetime | None = None,
         absences: bool = False,
     ) -> list[PathVersion]:
         """Return the distinct versions of a file or folder in the snapshots that are asked for, the newest first.
@@ -109,7 +131,10 @@ class OpenRepository:
         With `absences`, also when nothing was there. What was learned of folders is kept for the next time where
         `environment` says where the user's cache is. Raises BackendError.
         """
-        found = [snapshot.stored for snapshot in self.snapshots(host=host, tags=tags, paths=paths)]
+        found = [
+            snapshot.stored
+            for snapshot in self.snapshots(host=host, tags=tags, paths=paths, after=after, before=before)
+        ]
         if found:
             self._content.cover(found[-1].id)
         return find_versions(
@@ -186,5 +211,15 @@ class OpenRepository:
             )
 
 
-def _make_filter(host: str, tags: Sequence[str], paths: Sequence[str]) -> SnapshotFilter:
-    return SnapshotFilter((host,) if host else (), (tuple(tags),) if tags else (), tuple(paths))
+def _make_filter(
+    host: str, tags: Sequence[str], paths: Sequence[str], after: datetime | None, before: datetime | None
+) -> SnapshotFilter:
+    if isinstance(tags, str) or isinstance(paths, str):
+        raise UsageError("tags and paths are given as lists")
+    return SnapshotFilter(
+        hosts=(host,) if host else (),
+        tags=(tuple(tags),) if tags else (),
+        paths=tuple(paths),
+        after_ns=None if after is None else to_ns(after),
+        before_ns=None if before is None else to_ns(before),
+    )

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from pyrestic.api.content import Content
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
-from pyrestic.api.reporting import FailureReporter
-from pyrestic.errors import NotFoundError, PyresticError, UsageError
+from pyrestic.errors import NotFoundError, UsageError
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.snapshot import Summary
 from pyrestic.ids import ID, short
@@ -18,13 +17,9 @@ from pyrestic.repository.trees import walk
 from pyrestic.vfs import view
 from pyrestic.vfs.stream import ContentStream
 
-
-class Restored(NamedTuple):
-    """What a restore did: files (with folders and links) and bytes that were written, files that were right already."""
-
-    files: int
-    bytes: int
-    unchanged: int
+if TYPE_CHECKING:
+    from pyrestic.api.restore import Restored, RestoreRun
+    from pyrestic.operations.preflight import RestorePlan
 
 
 class OpenSnapshot:
@@ -123,39 +118,57 @@ class OpenSnapshot:
         sparse: bool = False,
         verify: bool = False,
         report: Reporter | None = None,
-    ) -> Restored:
+    ) -> "Restored":
         """Give back what a folder of the snapshot holds, below `target`; arguments are as the flags of that name.
 
-        All that can be given back is; then PyresticError is raised if something could not be. Each such file has been
-        told to `report.error`.
+        A file, or anything else that is no folder, goes into `target` if that is a folder and becomes it otherwise.
+        Raises LocalFileError if there is too little room, and nothing is written then. All that can be given back is;
+        then PyresticError is raised if something could not be. Each such file has been told to `report.error`.
         """
-        from pyrestic.localfs.restore_metadata import MetadataRestorer
-        from pyrestic.localfs.select import Patterns, restore_selector
-        from pyrestic.localfs.write import TargetWriter
-        from pyrestic.operations.existing import Overwrite
-        from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
+        run = self._restore(target, location, include, exclude, overwrite, delete=delete, report=report)
+        return run.run(sparse=sparse, verify=verify)
 
-        if overwrite not in {mode.value for mode in Overwrite}:
-            raise UsageError(f"{overwrite!r} is no way to overwrite")
-        select = restore_selector(Patterns(include, option="include"), Patterns(exclude))
-        if delete and os.path.normpath(target) == "/" and select is None:
-            raise UsageError("all that is not in a snapshot is not removed from / without include or exclude")
-        _, _, tree = self._find_folder(location)
-        failures = FailureReporter(report or self._content.report)
-        writer = TargetWriter(os.fsencode(target), MetadataRestorer(warn=failures.note), replace_folders=delete)
-        options = RestoreOptions(Overwrite(overwrite), delete=delete, sparse=sparse, verify=verify)
-        progress = RestoreProgress("restore", "B", total=0)
-        restorer = Restorer(self._content.repository, writer, options, failures, progress, select=select)
-        with failures.show(progress):
-            restorer.restore(tree)
-            if verify:
-                restorer.verify()
-        if failures.failures:
-            first = failures.failures[0]
-            raise PyresticError(
-                f"{len(failures.failures)} files could not be restored, the first of them {first.item}: {first.error}"
-            )
-        return Restored(progress.files_restored, progress.done, progress.files_skipped)
+    def plan_restore(
+        self,
+        target: str | os.PathLike[str],
+        location: Location = "/",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        overwrite: str = "always",
+    ) -> "RestorePlan":
+        """Return what `restore` with the same arguments is going to do: what it writes and fetches, what is missing.
+
+        Nothing is written. Raises as `restore` does.
+        """
+        return self._restore(target, location, include, exclude, overwrite, delete=False, report=None).plan()
+
+    def _restore(
+        self,
+        target: str | os.PathLike[str],
+        location: Location,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        overwrite: str,
+        *,
+        delete: bool,
+        report: Reporter | None,
+    ) -> "RestoreRun":
+        # Who only reads does not need all that a restore brings.
+        from pyrestic.api.restore import RestoreRun
+
+        entry, found = self._find(location)
+        return RestoreRun(
+            self._content,
+            entry,
+            found.tree,
+            target,
+            include=include,
+            exclude=exclude,
+            overwrite=overwrite,
+            delete=delete,
+            report=report,
+        )
 
     def _find(self, location: Location) -> tuple[Entry, view.Entry]:
         parts = split_location(location)

@@ -1,12 +1,11 @@
 """Where the index of histories lies: in the cache of pyrestic, one file for each repository."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 from pyrestic.cli.options import Settings
 from pyrestic.cli.session import Session, code_folder
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.historyindex import HistoryIndex, index_path
 
 
 @contextlib.contextmanager
@@ -16,7 +15,7 @@ def opened_index(settings: Settings, session: Session) -> Iterator[HistoryIndex 
     if not folder:
         yield None
         return
-    index = HistoryIndex(os.path.join(folder, "history", f"{session.repository.config.id}.sqlite"))
+    index = HistoryIndex(index_path(folder, session.repository.config.id))
     try:
         yield index
     finally:

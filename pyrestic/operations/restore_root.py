@@ -36,6 +36,17 @@ def file_root(node: Node, name: bytes, load: Load, select: Select | None) -> Res
     return RestoreRoot(_MADE_UP, _with_made_up([renamed], load), select)
 
 
+def place_file(node: Node, target: str, load: Load, select: Select | None) -> tuple[RestoreRoot, str]:
+    """Return a root for one file, link or other thing, and the folder it goes to.
+
+    It goes into `target` if that is a folder or ends with a slash, and becomes `target` itself otherwise.
+    """
+    if target.endswith("/") or os.path.isdir(target):
+        return file_root(node, node.raw_name, load, select), target
+    parent, name = os.path.split(target)
+    return file_root(node, os.fsencode(name), load, select), parent or "."
+
+
 def side_by_side_root(things: Sequence[tuple[bytes, Node]], load: Load) -> RestoreRoot:
     """Return a root that holds things of several snapshots under new names.
 

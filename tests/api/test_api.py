@@ -1,10 +1,12 @@
 """Repositories opened from a program, beside the real restic."""
 
+import io
 import logging
 import os
 import random
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -284,3 +286,50 @@ def test_history_tells_each_version_once_and_opens_it(place: Path, tmp_path: Pat
         assert len(repository.history(source)) == 5
         assert repository.history(path, host="elsewhere") == []
     assert list((tmp_path / ".cache" / "pyrestic" / "history").iterdir())
+
+
+def test_snapshots_are_chosen_by_time_and_by_all_names_of_the_command_line(place: Path, tmp_path: Path) -> None:
+    with pyrestic.open_repository(place, password=PASSWORD) as repository:
+        made = [repository.backup_stream(io.BytesIO(b"x"), f"file {number}").snapshot for number in range(3)]
+        ids = [snapshot.id for snapshot in made if snapshot is not None]
+        times = [snapshot.time for snapshot in repository.snapshots()]
+
+        def chosen(after: datetime | None = None, before: datetime | None = None) -> list[str]:
+            return [snapshot.id for snapshot in repository.snapshots(after=after, before=before)]
+
+        # A microsecond more: nanoseconds are cut off.
+        later = timedelta(microseconds=1)
+        assert chosen(after=times[0] + later) == ids[1:]
+        assert chosen(before=times[1] + later) == ids[:2]
+        assert chosen(after=times[1], before=(times[1] + later).astimezone().replace(tzinfo=None)) == [ids[1]]
+        assert repository.snapshot("latest~2").id == ids[0]
+        assert repository.snapshot(before=times[1] + later).id == ids[1]
+        assert repository.snapshot("@today").id == ids[2]
+        with pytest.raises(UsageError, match="names a folder"):
+            repository.snapshot(f"{ids[0]}:/folder")
+        with pytest.raises(UsageError, match="given as lists"):
+            repository.snapshots(tags="daily")
+
+
+def test_a_restore_is_planned_and_gives_back_single_files(place: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"content")
+    (source / "link").symlink_to("file")
+    with pyrestic.open_repository(place, password=PASSWORD) as repository:
+        snapshot = repository.backup([source]).snapshot
+        assert snapshot is not None
+        plan = snapshot.plan_restore(tmp_path / "back", source)
+        assert (plan.files, plan.bytes_to_write, plan.whole, plan.fits) == (1, 7, True, True)
+        assert not (tmp_path / "back").exists()
+        snapshot.restore(tmp_path / "back" / "renamed", source / "file")
+        snapshot.restore(tmp_path / "back", source / "link")
+        assert (tmp_path / "back" / "renamed").read_bytes() == b"content"
+        assert os.readlink(tmp_path / "back" / "link") == "file"
+        assert snapshot.plan_restore(tmp_path / "back" / "renamed", source / "file", overwrite="if-changed").files == 0
+        with pytest.raises(UsageError, match="no folder, in which something could be deleted"):
+            snapshot.restore(tmp_path / "back", source / "file", delete=True)
+        content = snapshot.entry(source / "file").node.content
+        assert content is not None
+        next(place.glob("data/*/" + _pack_of(repository, content[0]))).unlink()
+        assert not snapshot.plan_restore(tmp_path / "other", source).whole

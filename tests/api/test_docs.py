@@ -55,6 +55,8 @@ def test_the_examples_run_and_restic_reads_what_they_wrote(
     letter = (folder / "documents" / "letter.txt").read_bytes()
     assert (folder / "restored" / "documents" / "letter.txt").read_bytes() == letter
     assert not (folder / "restored" / "documents" / "numbers.csv").exists()
+    assert (folder / "one letter.txt").read_bytes() == letter
+    assert names["plan"].bytes_to_write == len(letter)
     assert (folder / "somewhere" / "letter.txt").read_bytes() == letter
     assert list(names["table"]["number"]) == [1, 2]
     assert [path.partition("/")[2] for path in names["found"]] == ["documents/letter.txt"]

@@ -179,6 +179,8 @@ def test_later_snapshots_are_seen_when_asked_for(files: ResticFileSystem, source
     assert not files.exists(path)
     files.invalidate_cache()
     assert files.cat_file(path) == b"new"
+    assert not files.exists(f"latest~1{source}/new")
+    assert files.exists(f"@today{source}/new")
     assert len(files.ls("")) == 2
 
 

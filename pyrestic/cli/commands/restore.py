@@ -26,7 +26,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
-from pyrestic.operations.restore_root import RestoreRoot, file_root, stripped_root
+from pyrestic.operations.restore_root import RestoreRoot, place_file, stripped_root
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.trees import KeptTrees, find_entry
@@ -131,10 +131,7 @@ def _find_root(
     if node is not None:
         if flags["delete"] or count:
             raise UsageError("--delete and --strip-components are for folders, and this is a single file")
-        if target.endswith("/") or os.path.isdir(target):
-            return file_root(node, node.raw_name, load, select), target
-        parent, name = os.path.split(target)
-        return file_root(node, os.fsencode(name), load, select), parent or "."
+        return place_file(node, target, load, select)
     if count:
         return stripped_root(repository, tree, count, load, select), target
     return RestoreRoot(tree, load, select), target
