@@ -6,6 +6,7 @@ a node that is read and written again costs no conversion and keeps its bytes.
 """
 
 import stat
+from functools import lru_cache
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -41,6 +42,7 @@ _GO_IRREGULAR = 1 << 19
 _GO_FLAGS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
 
 
+@lru_cache(maxsize=1024)
 def mode_to_go(st_mode: int) -> int:
     """Return Go's FileMode for the mode that stat gives."""
     mode = st_mode & 0o777 | _GO_TYPES.get(stat.S_IFMT(st_mode), _GO_IRREGULAR)

@@ -28,6 +28,7 @@ _NODE_TYPES = {
 }
 _QUARTER = 900
 _SECOND = 1_000_000_000
+_WHOLE_LENGTH = len("2006-01-02T15:04:05")
 _CYCLE = 146_097 * 86_400
 """Seconds of 400 years: after them dates fall on the same days of the week, so zones have the same rules."""
 
@@ -51,8 +52,16 @@ def local_offset_seconds(seconds: int) -> int:
 
 
 @lru_cache(maxsize=8192)
+def _second(second: int) -> tuple[str, str]:
+    """Return what stands before and after the fraction of a second."""
+    whole = format_time(second * _SECOND, local_offset_seconds(second))
+    return whole[:_WHOLE_LENGTH], whole[_WHOLE_LENGTH:]
+
+
 def _format_local(ns: int) -> str:
-    return format_time(ns, local_offset_seconds(ns // _SECOND))
+    second, fraction = divmod(ns, _SECOND)
+    whole, zone = _second(second)
+    return f"{whole}.{fraction:09}".rstrip("0") + zone if fraction else whole + zone
 
 
 @lru_cache(maxsize=1024)
@@ -81,26 +90,31 @@ def node_from_stat(
     with_atime: bool = False,
     report: Report | None = None,
     ignore_denied_attributes: bool = False,
+    descriptor: int | None = None,
 ) -> Node:
     """Return the node of a file, without content and subtree; raise OSError if a link cannot be read.
+
+    `descriptor` is the file opened, if it is: what it has of attributes is found without its path.
 
     Extended attributes that cannot be read go to `report`; `ignore_denied_attributes` keeps quiet about those that may
     not be listed (folders above the sources).
     """
     mode = status.st_mode
     kind = stat.S_IFMT(mode)
-    mtime = _format_local(status.st_mtime_ns)
+    mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
+    mtime = _format_local(mtime_ns)
+    uid, gid = status.st_uid, status.st_gid
     node = Node(
         name=quote_name(name),
         type=_NODE_TYPES.get(kind, nodes.IRREGULAR),
         mode=mode_to_go(mode),
         mtime=mtime,
         atime=_format_local(status.st_atime_ns) if with_atime else mtime,
-        ctime=_format_local(status.st_ctime_ns),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        user=user_name(status.st_uid),
-        group=group_name(status.st_gid),
+        ctime=mtime if ctime_ns == mtime_ns else _format_local(ctime_ns),
+        uid=uid,
+        gid=gid,
+        user=user_name(uid),
+        group=group_name(gid),
         inode=status.st_ino,
         device_id=status.st_dev,
     )
@@ -114,7 +128,7 @@ def node_from_stat(
     elif kind in (stat.S_IFBLK, stat.S_IFCHR):
         node.links = status.st_nlink
         node.device = status.st_rdev
-    _set_attributes(node, path, report, ignore_denied=ignore_denied_attributes)
+    _set_attributes(node, path, report, ignore_denied=ignore_denied_attributes, descriptor=descriptor)
     return node
 
 
@@ -126,9 +140,11 @@ def _set_target(node: Node, target: bytes) -> None:
         node.linktarget_raw = target
 
 
-def _set_attributes(node: Node, path: bytes, report: Report | None, *, ignore_denied: bool) -> None:
+def _set_attributes(
+    node: Node, path: bytes, report: Report | None, *, ignore_denied: bool, descriptor: int | None
+) -> None:
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(path, follow_symlinks=False) if descriptor is None else os.listxattr(descriptor)
     except OSError as error:
         if not (_without_attributes(error) or (ignore_denied and isinstance(error, PermissionError))):
             _tell(report, path, f"the extended attributes of {os.fsdecode(path)} cannot be listed", error)

@@ -59,9 +59,14 @@ class BackupSelector:
         self._folders: dict[bytes, bytes] = {}
 
     @property
-    def takes_all(self) -> bool:
-        """There is no rule, so nobody needs to ask."""
-        return not self._by_path and not self._by_status
+    def looks_at_paths(self) -> bool:
+        """There are rules about paths; if not, nobody needs to ask."""
+        return bool(self._by_path)
+
+    @property
+    def looks_at_status(self) -> bool:
+        """There are rules about what stat says."""
+        return bool(self._by_status)
 
     def by_path(self, path: bytes) -> bool:
         """Tell whether a path is wanted, before anything is known of the file."""

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -60,7 +60,9 @@ class _Directory:
     node: Node
     previous: Node | None
     old: dict[str, Node]
-    """Nodes of the parent snapshot by name."""
+    """Nodes of the parent snapshot by name that were not met yet: of a folder with many files they take much memory."""
+    old_is_known: bool = False
+    """The repository has all blobs of the files among them."""
     children: "Iterator[_Directory]" = field(default_factory=lambda: iter(()))
     nodes: list[Node | None] = field(default_factory=list)
     files: list[_PendingFile] = field(default_factory=list)
@@ -86,7 +88,8 @@ class TreeArchiver:
         self.tally = Tally()
         self._repository = repository
         self._saver = repository.saver
-        self._select = None if select.takes_all else select
+        self._by_path = select.by_path if select.looks_at_paths else None
+        self._by_status = select.by_status if select.looks_at_status else None
         self._options = options
         self._report = report
         self._progress = progress
@@ -189,8 +192,7 @@ class TreeArchiver:
 
     def _entry(self, directory: _Directory, name: bytes, path: bytes, *, explicit: bool) -> _Directory | None:
         """Archive one entry; a folder is returned opened. A source that was named cannot be excluded."""
-        select = self._select
-        if select is not None and not explicit and not select.by_path(path):
+        if self._by_path is not None and not explicit and not self._by_path(path):
             return None
         try:
             status = os.lstat(path)
@@ -200,7 +202,7 @@ class TreeArchiver:
         except OSError as error:
             self._source.error(path, "lstat", error)
             return None
-        if select is not None and not explicit and not select.by_status(path, status):
+        if self._by_status is not None and not explicit and not self._by_status(path, status):
             return None
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
@@ -226,11 +228,11 @@ class TreeArchiver:
 
     def _open_directory(self, directory: _Directory, name: bytes, node: Node) -> _Directory:
         location = directory.child_location(name)
-        previous = directory.old.get(node.name)
+        previous = directory.old.pop(node.name, None)
         subtree = previous.subtree if previous is not None and previous.type == DIRECTORY else None
         old = self._old_nodes(os.fsdecode(location), parse_id(subtree) if subtree else None)
         directory.nodes.append(node)
-        return _Directory(location, node, previous, old)
+        return _Directory(location, node, previous, old, self._all_known(old.values()))
 
     def _old_nodes(self, location: str, tree: ID | None) -> dict[str, Node]:
         if tree is None:
@@ -249,9 +251,9 @@ class TreeArchiver:
         old = None
         if directory.old:
             node = self._source.node(path, name, status)
-            old = directory.old.get(node.name)
+            old = directory.old.pop(node.name, None)
             if old is not None and self._unchanged(node, old):
-                if self._all_known(old):
+                if directory.old_is_known or self._all_known((old,)):
                     node.content = old.content
                     directory.nodes.append(node)
                     self._progress.add_bytes(status.st_size)
@@ -275,14 +277,19 @@ class TreeArchiver:
         return (
             old.type == FILE
             and node.size == old.size
-            and same_time(node.mtime, old.mtime)
-            and (options.ignore_ctime or options.ignore_inode or same_time(node.ctime, old.ctime))
+            and (node.mtime == old.mtime or same_time(node.mtime, old.mtime))
+            and (
+                node.ctime == old.ctime
+                or options.ignore_ctime
+                or options.ignore_inode
+                or same_time(node.ctime, old.ctime)
+            )
             and (options.ignore_inode or node.inode == old.inode)
         )
 
-    def _all_known(self, old: Node) -> bool:
-        knows = self._saver.knows
-        return all(knows(BlobType.DATA, bytes.fromhex(blob)) for blob in old.content or ())
+    def _all_known(self, files: Iterable[Node]) -> bool:
+        content = "".join(["".join(node.content) for node in files if node.content])
+        return not content or self._saver.knows_all(BlobType.DATA, bytes.fromhex(content))
 
     def _read_in_thread(self, name: bytes, path: bytes) -> FileRead | None:
         try:

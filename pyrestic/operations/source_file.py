@@ -62,10 +62,18 @@ class SourceReader:
         self._report = report
         self._progress = progress
 
-    def node(self, path: bytes, name: bytes, status: os.stat_result, *, is_source: bool = True) -> Node:
+    def node(
+        self,
+        path: bytes,
+        name: bytes,
+        status: os.stat_result,
+        *,
+        is_source: bool = True,
+        descriptor: int | None = None,
+    ) -> Node:
         """Return the node; metadata that cannot be read is reported and left out. Raises OSError for a link.
 
-        Of folders above the sources nobody expects that all attributes may be listed.
+        Of folders above the sources nobody expects that all attributes may be listed. `descriptor` is the opened file.
         """
         node = node_from_stat(
             path,
@@ -74,6 +82,7 @@ class SourceReader:
             with_atime=self._with_atime,
             report=self._metadata_error,
             ignore_denied_attributes=not is_source,
+            descriptor=descriptor,
         )
         if self._device_ids_for_links_alone and (node.links == 1 or stat.S_ISDIR(status.st_mode)):
             node.device_id = 0
@@ -100,7 +109,7 @@ class SourceReader:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
-                node = self.node(path, name, status)
+                node = self.node(path, name, status, descriptor=descriptor)
                 if status.st_size <= INLINE_BYTES:
                     content = self._read_small(descriptor, status.st_size)
                     if content is not None:

@@ -55,7 +55,19 @@ class Index:
         if handle in self._recent:
             return True
         blob_type, identifier = handle
-        return any(segment.find_rows(blob_type, identifier) for segment in self._segments)
+        for segment in self._segments:  # noqa: SIM110 - a generator would cost more than the look-up
+            if segment.find_rows(blob_type, identifier):
+                return True
+        return False
+
+    def has_all(self, blob_type: int, identifiers: bytes) -> bool:
+        """Tell whether any packs hold all of these blobs; IDs stand one after the other."""
+        ids = np.frombuffer(identifiers, dtype=np.uint8).reshape(-1, 32)
+        for segment in self._segments:
+            if not len(ids):
+                return True
+            ids = ids[~segment.contains(blob_type, ids)]
+        return all(self.has((blob_type, identifier.tobytes())) for identifier in ids)
 
     def find(self, handle: tuple[int, ID]) -> PackedBlob | None:
         """Return one place of the blob, or None."""

@@ -24,7 +24,7 @@ from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.indexfile import IndexPack
 from pyrestic.format.pack import HeaderEntry, encode_header, encode_trailer, parse_header
 from pyrestic.handle import BlobType, FileType, Handle
-from pyrestic.ids import ID, hash_id
+from pyrestic.ids import ID, ID_LENGTH, hash_id
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index import Index
 from pyrestic.repository.packer import OPEN_PACKS, BufferPool, OpenPack, Packer
@@ -128,6 +128,13 @@ class Saver:
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
         """Tell whether the blob is stored or about to be."""
         return (blob_type, identifier) in self._pending or self._index.has((blob_type, identifier))
+
+    def knows_all(self, blob_type: BlobType, identifiers: bytes) -> bool:
+        """Tell whether all of these blobs are stored or about to be; IDs stand one after the other."""
+        if self._index.has_all(blob_type, identifiers):
+            return True
+        each = (identifiers[start : start + ID_LENGTH] for start in range(0, len(identifiers), ID_LENGTH))
+        return all(self.knows(blob_type, identifier) for identifier in each)
 
     def submit(self, blob_type: BlobType, data: Buffer) -> Future[SavedBlob]:
         """Do `save` on a worker; data must not change until the future is done."""

@@ -101,6 +101,16 @@ class Segment:
             row += 1
         return found
 
+    def contains(self, blob_type: int, ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return which blobs are surely here. What shares the first 8 bytes with another row may be overlooked."""
+        if not len(self):
+            return np.zeros(len(ids), dtype=np.bool_)
+        keys = np.ascontiguousarray(ids[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
+        rows = np.minimum(np.searchsorted(self.first, keys), len(self) - 1)
+        found: NDArray[np.bool_] = (self.first[rows] == keys) & (self.types[rows] == blob_type)
+        found &= np.all(self.rest[rows] == ids[:, 8:], axis=1)
+        return found
+
     def identifier(self, row: int) -> ID:
         """Return the blob ID of a row."""
         return int(self._first[row]).to_bytes(8, "big") + bytes(self._rest[row * 24 : row * 24 + 24])

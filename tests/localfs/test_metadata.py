@@ -26,7 +26,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 def forget_zone() -> None:
     time.tzset()
     metadata._offset_of_quarter.cache_clear()
-    metadata._format_local.cache_clear()
+    metadata._second.cache_clear()
 
 
 def set_zone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -11,8 +11,10 @@ from pyrestic.localfs.select import BackupSelector, Patterns
 
 
 def test_without_rules_nothing_needs_asking() -> None:
-    assert BackupSelector().takes_all
-    assert not BackupSelector(select.reject_patterns(Patterns(["x"]))).takes_all
+    assert not BackupSelector().looks_at_paths
+    assert not BackupSelector().looks_at_status
+    assert BackupSelector(by_status=[select.reject_larger_than(1)]).looks_at_status
+    assert BackupSelector(select.reject_patterns(Patterns(["x"]))).looks_at_paths
 
 
 def test_relative_paths_are_judged_as_absolute_ones() -> None:

@@ -9,12 +9,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.handle import BlobType, FileType, Handle
+from pyrestic.format.indexfile import Columns
+from pyrestic.format.snapshot import Snapshot
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.ids import hash_id
+from pyrestic.localfs import scan
+from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations import backup as operation
+from pyrestic.operations.backup import BackupOptions, BackupResult
+from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage
 from pyrestic.report import NullReporter
+from pyrestic.repository.index import Index
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
 from tests.support.backends import RecordingBackend
 from tests.support.cli import Caller
 from tests.support.repositories import make_repository, open_again
@@ -74,6 +86,47 @@ def test_a_missing_blob_is_read_from_the_source_again(call: Caller, tmp_path: Pa
     restored = call("restore", f"latest:{source}", "--target", str(tmp_path / "target"))
     assert restored.code == 0, restored.err
     assert (tmp_path / "target" / "file").read_bytes() == (source / "file").read_bytes()
+
+
+def test_of_unchanged_files_only_those_with_lost_parts_are_read_again(tmp_path: Path) -> None:
+    names = [f"file-{number}" for number in range(5)]
+    for name in names:
+        (tmp_path / name).write_text(f"content of {name}")
+    repository = make_repository()
+    first = snapshot_of(repository, tmp_path, NullReporter())
+    again = open_again(repository)
+    lost = hash_id(b"content of file-3")
+    columns = again.index.all_columns()
+    kept = (columns.ids != np.frombuffer(lost, dtype=np.uint8)).any(axis=1)
+    again.index = again.loader._index = Index()
+    again.index.add_columns([Columns(columns.packs, *(column[kept] for column in columns[1:]))])
+    report = RecordingReporter()
+    second = snapshot_of(again, tmp_path, report, first)
+    assert second.tree == first.tree
+    assert (second.summary.files_unmodified, second.summary.data_blobs) == (5, 1)
+    assert [os.path.basename(name) for name in report.names] == ["file-3"]
+    assert again.load_blob(BlobHandle(BlobType.DATA, lost)) == b"content of file-3"
+
+
+class RecordingReporter(NullReporter):
+    """Notes which items had errors."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def error(self, item: str, error: Exception) -> None:
+        self.names.append(item)
+
+
+def snapshot_of(
+    repository: Repository, source: Path, report: NullReporter, parent: BackupResult | None = None
+) -> BackupResult:
+    stored = None
+    if parent is not None and parent.id is not None:
+        stored = StoredSnapshot(parent.id, Snapshot(time="2024-01-01T00:00:00Z", tree=parent.tree.hex()))
+    tree, options = scan.resolve([bytes(source)]), BackupOptions(0, [str(source)], "host")
+    progress = BackupProgress("backup", "B")
+    return operation.backup(repository, tree, BackupSelector(), options, report, progress, parent=stored)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -56,6 +56,10 @@ def test_look_ups_equal_those_of_a_dictionary(first: list, second: list, third: 
             handle = BlobHandle(kind, identifier)
             assert sorted(index.find_all(handle), key=repr) == sorted(expected.get(handle, []), key=repr)
             assert index.has(handle) == (handle in expected)
+        known = [identifier for identifier in IDENTIFIERS if BlobHandle(kind, identifier) in expected]
+        assert index.has_all(kind, b"".join(known))
+        for identifier in {*IDENTIFIERS, bytes(32), b"\xff" * 32} - {*known}:
+            assert not index.has_all(kind, b"".join([*known, identifier]))
     every = [place for places in expected.values() for place in places]
     assert sorted(index.blobs(), key=repr) == sorted(every, key=repr)
     assert len(index) == sum(map(len, expected.values()))

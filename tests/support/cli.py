@@ -113,4 +113,4 @@ def _set_zone() -> None:
     """Let the zone of the environment hold; a process of the program's own never sees it change."""
     time.tzset()
     metadata._offset_of_quarter.cache_clear()
-    metadata._format_local.cache_clear()
+    metadata._second.cache_clear()
