@@ -21,8 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pyrestic.backend.local import LocalBackend  # noqa: E402 - the checkout need not be installed
-from pyrestic.format.keyfile import ScryptParams  # noqa: E402
+from pyrestic.format.keyfile import ScryptParams  # noqa: E402 - the checkout need not be installed
 from pyrestic.ids import ID  # noqa: E402
 from pyrestic.localfs.scan import resolve  # noqa: E402
 from pyrestic.localfs.select import BackupSelector  # noqa: E402
@@ -31,6 +30,7 @@ from pyrestic.operations.backup_progress import BackupProgress  # noqa: E402
 from pyrestic.report import NullReporter  # noqa: E402
 from pyrestic.repository.repository import Repository, RepositoryOptions  # noqa: E402
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot  # noqa: E402
+from tools.make_history import QuickBackend  # noqa: E402
 
 PASSWORD = "a test password"
 HOME = "/home/ann"
@@ -179,7 +179,7 @@ def make_home(folder: Path, prepare: Callable[[Path], None] = lambda _: None) ->
     home.mkdir(parents=True)
     place = folder / "repository"
     repository = Repository.create(
-        LocalBackend(str(place)),
+        QuickBackend(str(place)),
         PASSWORD,
         hostname="laptop",
         username="ann",

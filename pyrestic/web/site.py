@@ -1,5 +1,7 @@
 """What all pages stand on: the repository, its snapshots, folders and contents."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -70,10 +72,11 @@ class Site:
         *,
         title: str,
         index: HistoryIndex | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.repository = repository
         self.report = report
-        self.catalog = Catalog(repository, wanted, report)
+        self.catalog = Catalog(repository, wanted, report, clock=clock)
         self.view = View(repository, self._load_places)
         self.listing = Listing(self.view)
         self.histories = Histories(repository, index, report)

@@ -12,7 +12,7 @@ from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.web.addresses import clean_location, requested_number, with_query
 from pyrestic.web.paging import Pages
 from pyrestic.web.site import site_of
-from pyrestic.web.words import local_time
+from pyrestic.web.words import local_time, show_time
 
 _ON_PAGE = 60
 
@@ -79,7 +79,7 @@ def show_timeline(request: Request) -> Response:
 
 
 def _month(stored: StoredSnapshot) -> str:
-    return f"{local_time(stored.snapshot.time_ns):%Y-%m}"
+    return show_time(stored.snapshot.time_ns)[:7]
 
 
 def _days(snapshots: Sequence[StoredSnapshot]) -> list[Day]:

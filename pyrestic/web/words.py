@@ -55,7 +55,7 @@ def local_time(time_ns: int) -> datetime:
 
 def show_time(time_ns: int) -> str:
     """Return day and minute, such as 2026-03-01 14:30."""
-    return f"{local_time(time_ns):%Y-%m-%d %H:%M}"
+    return local_time(time_ns).isoformat(" ", "minutes")[:16]
 
 
 def machine_time(time_ns: int) -> str:

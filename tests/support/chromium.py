@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 _FLAGS = [
     "--headless",
@@ -19,6 +19,8 @@ _FLAGS = [
     "--disable-sync",
 ]
 
+_PATIENCE_MS = 30_000
+
 
 @contextlib.contextmanager
 def running_browser() -> Iterator[Browser]:
@@ -29,6 +31,7 @@ def running_browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         try:

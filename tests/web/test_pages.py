@@ -41,7 +41,7 @@ def new_context(browser: Browser, server: WebServer) -> Iterator[NewContext]:
 
     def make(**settings: object) -> BrowserContext:
         context = browser.new_context(**{"viewport": DESK, **settings})  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.add_cookies([{"name": name, "value": value, "url": server.base}])
         context.on("console", lambda message: _note(problems, message))
         context.on("weberror", lambda error: problems.append(str(error.error)))
