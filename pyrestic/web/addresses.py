@@ -1,6 +1,6 @@
 """Addresses of pages: /VERB/SNAPSHOT/PATH, where the path has the very bytes of the names."""
 
-from urllib.parse import quote, unquote_to_bytes, urlencode
+from urllib.parse import parse_qs, quote, unquote_to_bytes, urlencode
 
 from starlette.requests import Request
 
@@ -46,6 +46,12 @@ def below(folder: bytes, name: bytes) -> bytes:
 def split_location(location: bytes) -> list[bytes]:
     """Return the names on the way to a location."""
     return [part for part in location.split(b"/") if part]
+
+
+def requested_bytes(request: Request, name: str) -> bytes:
+    """Return a value of the query as its very bytes, empty if there is none."""
+    query: str = request.scope["query_string"].decode("latin-1")
+    return parse_qs(query, errors="surrogateescape").get(name, [""])[0].encode("utf-8", "surrogateescape")
 
 
 def requested_number(request: Request, name: str, default: int, least: int = 1, most: int = 10_000_000) -> int:

@@ -77,7 +77,7 @@ def make_app(site: Site, access: Access, restores: Restores, mounts: Sequence[Ba
     app = Starlette(
         routes=routes,
         lifespan=_lifespan,
-        exception_handlers={HTTPException: _not_answered, PyresticError: _failed},
+        exception_handlers={HTTPException: _not_answered, PyresticError: _failed, Exception: _unforeseen},
     )
     app.state.site = site
     app.state.restores = restores
@@ -99,6 +99,11 @@ def _not_answered(request: Request, error: Exception) -> Response:
 def _failed(request: Request, error: Exception) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return site_of(request).renderer.sentence(status, _sentence(str(error)), getattr(error, "hint", ""))
+
+
+def _unforeseen(request: Request, _: Exception) -> Response:
+    """Answer for what nothing here handles; the guard reports it."""
+    return site_of(request).renderer.sentence(500, "Something went wrong that pyrestic does not handle.")
 
 
 def _sentence(text: str) -> str:

@@ -7,6 +7,7 @@ connection that breaks off otherwise, so that nobody takes half a file for a who
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,6 +76,9 @@ class Guard:
                 await self._app(scope, receive, guarded_send)
             else:
                 await answer(scope, receive, guarded_send)
+        except ClientDisconnect:
+            # Whoever asked has gone.
+            return
         except Exception as error:
             self._report.error("a page", error)
             if begun:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.web.addresses import clean_location, requested_number, with_query
+from pyrestic.web.addresses import clean_location, requested_bytes, requested_number, with_query
 from pyrestic.web.paging import Pages
 from pyrestic.web.site import site_of
 from pyrestic.web.words import local_time, show_time
@@ -55,7 +55,8 @@ def show_timeline(request: Request) -> Response:
     """Answer with a page of the timeline."""
     site = site_of(request)
     query = request.query_params
-    choice = Choice(**{name: query.get(name, "") for name in ("host", "path", "tag", "month", "at")})
+    at = requested_bytes(request, "at").decode("utf-8", "surrogateescape")
+    choice = Choice(**{name: query.get(name, "") for name in ("host", "path", "tag", "month")}, at=at)
     everything = site.catalog.snapshots()
     chosen = [stored for stored in everything if choice.matches(stored)]
     months = Counter(_month(stored) for stored in chosen)

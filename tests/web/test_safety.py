@@ -9,9 +9,12 @@ from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import pytest
 
-from tests.support.restic import Program
+from tests.support.restic import ROOT, Program
 from tests.support.webserver import Answer, WebServer, serving
 from tests.web.conftest import HOSTILE, SCRIPT
+
+UNREADABLE = quote(b"not \xff utf-8")
+HOST = ("--allow-host", "backup.example")
 
 
 def newest(server: WebServer) -> str:
@@ -232,9 +235,19 @@ def test_it_serves_nothing_where_it_may_not_listen(pyrestic: Program, repository
         assert "Traceback" not in result.stderr.decode()
 
 
-def test_a_name_that_was_allowed_is_answered_to(pyrestic: Program, repository: Path) -> None:
-    with serving(pyrestic, repository, "--allow-host", "backup.example", "--host", "laptop") as server:
+def test_without_the_extra_it_says_what_to_install(pyrestic: Program, repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "starlette.py").write_text("raise ImportError('there is none', name='starlette')")
+    result = pyrestic.run("serve", repository=repository, code=1, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert "serve needs starlette" in result.stderr.decode()
+    assert "pip install 'pyrestic[web]'" in result.stderr.decode()
+
+
+def test_an_allowed_name_is_answered_to_and_only_chosen_snapshots_are_shown(
+    pyrestic: Program, repository: Path
+) -> None:
+    with serving(pyrestic, repository, *HOST, "--host", "laptop", "--tag", "monthly", "--path", "/home/ann") as server:
         server.enter()
+        assert '<p class="quiet">7 snapshots' in server.request("/").text
         assert server.request("/", headers={"Host": "backup.example"}).status == 200
         assert server.request("/", headers={"Host": "other.example"}).status == 421
 
@@ -307,3 +320,10 @@ def test_another_site_can_restore_nothing(server: WebServer, hostile: str, tmp_p
         assert server.request(target).status == status
     assert server.request("/restores/99/start", "POST", b"", {"Origin": server.base}).status == 404
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_date_of_any_name_can_be_asked_for(server: WebServer, hostile: str) -> None:
+    page = server.request(f"/files/{hostile}/{UNREADABLE}").text
+    (target,) = re.findall(r'href="(/\?at=[^"]+)"', page)
+    timeline = server.request(target).text
+    assert f"/Hostile/{UNREADABLE}" in timeline

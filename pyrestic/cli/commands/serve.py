@@ -8,6 +8,7 @@ import click
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.repository.snapshots import SnapshotFilter
@@ -47,9 +48,13 @@ def command(
     address, port = _parse_listen(listen)
     with open_socket(address, port) as listener:
         port = listener.getsockname()[1]
-        with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+        with (
+            opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session,
+            opened_index(app.settings, session) as index,
+        ):
             _say(app, "Loading snapshots...")
-            site = Site(session.repository, wanted, app.terminal, title=str(find_location(app.settings)))
+            title = str(find_location(app.settings))
+            site = Site(session.repository, wanted, app.terminal, title=title, index=index)
             access = Access(port, allow_host)
             rules = TargetRules(
                 _restore_folder(restore_below, address), _own_folders(app), _suggestion(app, restore_below)

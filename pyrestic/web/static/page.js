@@ -17,6 +17,7 @@ function useKeys(table) {
     const rows = rowsOf(table);
     const now = rows.findIndex((row) => row.contains(document.activeElement));
     const steps = { ArrowDown: now + 1, j: now + 1, ArrowUp: now - 1, k: now - 1, Home: 0, End: rows.length - 1 };
+    if (now < 0 && (event.key === "Home" || event.key === "End")) return;
     if (event.key in steps) {
       focusRow(rows, steps[event.key]);
     } else if (event.key === "Backspace") {
