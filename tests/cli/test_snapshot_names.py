@@ -110,11 +110,11 @@ def test_forget_tag_and_copy_heed_names_and_limits(filled: Caller) -> None:
     target = other.create(name="target")
     into = {"RESTIC_REPOSITORY": str(target), "RESTIC_FROM_REPOSITORY": str(other.repository)}
     into |= {"RESTIC_FROM_PASSWORD": filled.environment["RESTIC_PASSWORD"]}
-    assert other("copy", "--before", "2026-01-31", **into).code == 0
+    assert other("copy", "--after", "2025-12-31", "--before", "2026-01-31", **into).code == 0
     assert other("copy", "latest~1", **into).code == 0
     copied = other("snapshots", "--json", RESTIC_REPOSITORY=str(target)).json
     assert [one["original"] for one in copied] == [first, middle]
-    assert other("forget", "--keep-last", "1", "--after", "2026-01-15").code == 0
+    assert other("forget", "--keep-last", "1", "--after", "2026-01-15", "--before", "2026-04-01").code == 0
     assert len(ids(other)) == 2
     assert ids(other)[1] == last
     assert other("forget", "@2026-02-20").code == 0

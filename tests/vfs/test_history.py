@@ -219,6 +219,33 @@ def test_a_damaged_tree_hides_its_snapshots_alone_and_is_told_of(archive: Archiv
         assert {item for item, _ in report.errors} == {f"tree {tree.hex()}" for tree in (broken, lost)}
 
 
+def test_what_no_backup_writes_is_passed_over_or_taken_as_it_is(archive: Archive, tmp_path: Path) -> None:
+    huge = (1 << 63) - 1
+    files = [
+        Node(name=name, type=FILE, mtime="9999-12-31T23:59:59Z", size=huge, content=["ab" * 32]) for name in ("a", "b")
+    ]
+    strange = [
+        [Node(name="d", type=DIRECTORY, mtime="soon")],
+        [*files, Node(name="c", type="", mtime="soon"), Node(name="d", type=SYMLINK, linktarget_raw=b"\xff")],
+        [],
+    ]
+    for nodes in strange:
+        tree = archive.repository.saver.save(BlobType.TREE, encode_tree(nodes)).id
+        time = format_time((len(archive.snapshots) + 1) * DAY, 0)
+        snapshot = Snapshot(time=time, tree=tree.hex(), paths=["/"], hostname="h", username="u")
+        archive.snapshots.append(StoredSnapshot(tree, snapshot))
+    index = HistoryIndex(str(tmp_path / "index"))
+    for used in (None, index, index):
+        report = NullReporter()
+        root = archive.history("/", used, report)
+        assert (days(root.versions), root.unreadable) == ([[(3, 3, 1)], [(2, 2, 1)]], 1)
+        assert "has no tree" in str(report.errors[0][1])
+        assert [version.state.size for version in root.versions] == [0, huge]
+        assert days(archive.history("/d", used).versions) == [[(2, 2, 1)], [(1, 1, 1)]]
+        assert days(archive.history("/c", used).versions) == [[(2, 2, 1)]]
+    index.close()
+
+
 def test_with_the_index_nothing_is_loaded_twice_and_without_the_answer_is_the_same(
     archive: Archive, tmp_path: Path
 ) -> None:

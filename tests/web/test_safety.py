@@ -252,6 +252,13 @@ def test_an_allowed_name_is_answered_to_and_only_chosen_snapshots_are_shown(
         assert server.request("/", headers={"Host": "other.example"}).status == 421
 
 
+def test_before_and_after_choose_the_snapshots_that_are_shown(pyrestic: Program, repository: Path) -> None:
+    for flag, shown in (("--after", True), ("--before", False)):
+        with serving(pyrestic, repository, flag, "2001-01-01") as server:
+            server.enter()
+            assert ('href="/files/' in server.request("/").text) is shown
+
+
 def restore(server: WebServer, place: str, **fields: str) -> Answer:
     """Ask for a restore as the form does, start it, and return the last answer."""
     headers = {"Origin": server.base, "Content-Type": "application/x-www-form-urlencoded"}

@@ -93,7 +93,9 @@ def find_path(
     terminal: Terminal,
 ) -> History:
     """Return the history of a path of this machine, or else of what is stored under just this path."""
-    places = dict.fromkeys(posixpath.normpath(os.fsencode(place)) for place in (os.path.abspath(path), f"/{path}"))
+    places = dict.fromkeys(
+        posixpath.normpath(os.fsencode(place)) for place in (os.path.abspath(path), f"/{path.lstrip('/')}")
+    )
     histories = (find_history(repository, snapshots, place, index, terminal) for place in places)
     first = next(histories)
     return first if first.versions else next((other for other in histories if other.versions), first)
