@@ -4,18 +4,19 @@ import contextlib
 from collections.abc import Iterator
 
 from pyrestic.cli.options import Settings
-from pyrestic.cli.session import Session, code_folder
+from pyrestic.cli.session import Session
 from pyrestic.localfs.historyindex import HistoryIndex, index_path
+from pyrestic.localfs.own_folder import find_own_folder
 
 
 @contextlib.contextmanager
 def opened_index(settings: Settings, session: Session) -> Iterator[HistoryIndex | None]:
     """Yield the index of a repository for the time of a with block; None with --no-cache or without a place for it."""
-    folder = code_folder(settings)
-    if not folder:
+    path = "" if settings.no_cache else index_path(find_own_folder(settings.environment), session.repository.config.id)
+    if not path:
         yield None
         return
-    index = HistoryIndex(index_path(folder, session.repository.config.id))
+    index = HistoryIndex(path)
     try:
         yield index
     finally:
