@@ -5,7 +5,6 @@ What the local backend and the cache have in common. Every OSError becomes a Bac
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -109,7 +108,7 @@ def write_whole(path: str, data: Buffer, handle: Handle, *, mode: int, durable: 
 def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, durable: bool) -> None:
     """Make all parts, one after the other, the content of the file; otherwise like write_whole."""
     with translated(doing):
-        temporary = f"{path}{TEMPORARY_MARK}{secrets.randbelow(10**10)}"
+        temporary = f"{path}{TEMPORARY_MARK}{int.from_bytes(os.urandom(5))}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 
 from pyrestic.backend.usage import Ledger, Sums
-from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
@@ -112,23 +111,18 @@ def format_sums(sums: Sums, prices: Prices) -> str:
 
 
 class Bill:
-    """The bill of one command for one backend; nothing is done for backends that do not charge."""
+    """The bill of one command for one backend that charges."""
 
-    def __init__(self, settings: Settings, terminal: Terminal, backend: RetryBackend, location: str) -> None:
+    def __init__(self, settings: Settings, terminal: Terminal, ledger: Ledger, location: str) -> None:
         self._settings = settings
         self._terminal = terminal
         self._location = location
-        self._ledger: Ledger | None = backend.ledger
-        if self._ledger is None:
-            return
-        ledger = self._ledger
+        self._ledger = ledger
         self._prices = prices = prices_or_default(settings.environment, terminal)
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
 
     def close(self) -> None:
         """Enter everything in the book, and tell it at -v."""
-        if self._ledger is None:
-            return
         usage = self._ledger.read()
         book = find_book(self._settings.environment)
         if book is not None and usage.calls:

@@ -1,5 +1,6 @@
 """The program: finds the command, runs it, and turns what it raises into restic's exit codes."""
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -7,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -208,6 +210,16 @@ def _use_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process without taking Python apart piece by piece, which is for nothing and takes 20 ms."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
 def run() -> NoReturn:
     """Entry point of the console script."""
     _use_utf8()
@@ -225,4 +237,4 @@ def run() -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         _close_output()
-    sys.exit(code)
+    _leave(code)

@@ -1,7 +1,7 @@
 """What prune and forget --prune have in common: the flags, and running a prune while telling about it."""
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -15,6 +15,9 @@ from pyrestic.errors import UsageError
 from pyrestic.ids import ID, short
 from pyrestic.operations.prune import plan_prune
 from pyrestic.operations.prune_plan import UNLIMITED, PruneOptions, PrunePlan, PruneStats, UnusedLimit
+
+if TYPE_CHECKING:
+    from pyrestic.repository.indexcopy import ReadIndex
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,14 +101,23 @@ def _parse_small(text: str) -> int:
 
 
 def run_prune(
-    app: App, session: Session, options: PruneOptions, *, dry_run: bool, without: Collection[ID] = ()
+    app: App,
+    session: Session,
+    options: PruneOptions,
+    *,
+    dry_run: bool,
+    without: Collection[ID] = (),
+    read: "ReadIndex | None" = None,
 ) -> PruneStats:
-    """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError."""
+    """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError.
+
+    `read` is as in plan_prune.
+    """
     terminal = app.terminal
     if not isinstance(session.repository.backend, MetadataCache):
         warning = "warning: running prune without a cache, this may be very slow!"
         (terminal.complain if terminal.json else terminal.print)(warning)
-    prune = plan_prune(session.repository, options, terminal, without=without)
+    prune = plan_prune(session.repository, options, terminal, without=without, read=read)
     if dry_run:
         terminal.note("\nWould have made the following changes:")
     for line, level in describe_stats(prune.plan.stats):

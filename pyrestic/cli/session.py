@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.httpsettings import HttpSettings, read_proxies
@@ -20,8 +20,8 @@ from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
-from pyrestic.cli.billing import Bill
 from pyrestic.cli.interrupts import when_interrupted
+from pyrestic.cli.look import Look
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
@@ -45,9 +45,11 @@ from pyrestic.repository.repository import (
     MIN_PACK_LENGTH,
     Repository,
     RepositoryOptions,
+    import_machinery,
 )
 
 if TYPE_CHECKING:
+    from pyrestic.cli.billing import Bill
     from pyrestic.repository.indexcopy import ReadIndex
 
 
@@ -117,13 +119,23 @@ def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
 def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Place]:
     """Yield where the repository is, without opening it, for the time of a with block."""
     place = open_place(settings, terminal)
-    bill = Bill(settings, terminal, place.retry, str(find_location(settings)))
+    bill = open_bill(settings, terminal, place.retry)
     try:
         with when_interrupted(place.retry.stop_retrying):
             yield place
     finally:
         place.backend.close()
-        bill.close()
+        if bill is not None:
+            bill.close()
+
+
+def open_bill(settings: Settings, terminal: Terminal, backend: RetryBackend) -> "Bill | None":
+    """Return the bill of this run, None where nothing is charged."""
+    if backend.ledger is None:
+        return None
+    from pyrestic.cli.billing import Bill
+
+    return Bill(settings, terminal, backend.ledger, str(find_location(settings)))
 
 
 def make_access(settings: Settings) -> Access:
@@ -275,10 +287,12 @@ def opened(
     cache_base: str | None = None,
     name: str = "repository",
     meanwhile: Callable[[], None] = lambda: None,
+    look: Look[Any] | None = None,
 ) -> Iterator[Session]:
-    """Open and lock the repository for the time of a with block; raise PyresticError. `name` is as in open_repository.
+    """Open and lock the repository for the time of a with block; raise PyresticError.
 
-    A lock that is lost interrupts the block, and what is raised then is a LockedError.
+    `name` and `meanwhile` are as in open_repository. `look` is read after the index, if that is
+    loaded. A lock that is lost interrupts the block, and what is raised then is a LockedError.
     """
     backend = make_backend(settings, terminal)
     if backend.read_only:
@@ -288,29 +302,38 @@ def opened(
             )
         # Nothing can be written there, and the cache is that of the present.
         lock, cache_base = LockMode.NONE, ""
-    bill = Bill(settings, terminal, backend, str(find_location(settings)))
+    bill = open_bill(settings, terminal, backend)
     try:
         with when_interrupted(backend.stop_retrying):
+
+            def prepare() -> None:
+                if load_index:
+                    import_machinery()
+                meanwhile()
+
             repository = open_repository(
-                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=meanwhile
+                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=prepare
             )
-            index: ReadIndex | None = None
+            index: list[ReadIndex] = []
 
-            def read_index() -> None:
-                nonlocal index
-                index = repository.read_index(terminal)
+            def read() -> None:
+                if load_index:
+                    index[:] = [repository.read_index(terminal)]
+                if look is not None:
+                    look(repository)
 
-            reading = read_index if load_index else None
+            reading = read if load_index or look is not None else None
             with contextlib.closing(repository), _locked(settings, terminal, repository, lock, reading) as held:
                 if load_index:
-                    repository.use_index(index if index is not None else repository.read_index(terminal))
+                    repository.use_index(index.pop())
                 yield Session(repository, held)
     except OSError as error:
         if error.filename is None:
             raise
         raise PyresticError(f"{os.fsdecode(error.filename)}: {error.strerror}") from error
     finally:
-        bill.close()
+        if bill is not None:
+            bill.close()
 
 
 @contextlib.contextmanager
@@ -319,9 +342,11 @@ def _locked(
     terminal: Terminal,
     repository: Repository,
     mode: LockMode,
-    meanwhile: Callable[[], None] | None,
+    reading: Callable[[], None] | None,
 ) -> Iterator[Lock | None]:
     if mode is LockMode.NONE or (mode is LockMode.READ and settings.no_lock):
+        if reading is not None:
+            reading()
         yield None
         return
 
@@ -335,7 +360,7 @@ def _locked(
         exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
         on_lost=interrupt,
-        meanwhile=meanwhile,
+        meanwhile=reading,
     )
     with lock:
         try:

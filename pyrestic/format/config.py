@@ -1,6 +1,5 @@
 """The config file: version and ID of the repository and the chunker's polynomial (restic design document, "Config")."""
 
-import secrets
 from typing import Annotated, Final
 
 import msgspec
@@ -46,7 +45,10 @@ class Config(msgspec.Struct, frozen=True):
         _check_version(version)
         polynomial = gf2.random_polynomial() if polynomial is None else polynomial
         _check_polynomial(polynomial)
-        return cls(version, secrets.token_hex(ID_LENGTH), polynomial)
+        # Only new repositories need it.
+        from secrets import token_hex
+
+        return cls(version, token_hex(ID_LENGTH), polynomial)
 
     @classmethod
     def parse(cls, data: bytes) -> "Config":

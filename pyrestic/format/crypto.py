@@ -242,6 +242,16 @@ def _pieces(data: memoryview) -> Iterator[memoryview]:
     return (data[start : start + _PIECE_LENGTH] for start in range(0, len(data), _PIECE_LENGTH))
 
 
+def import_ciphers() -> None:
+    """Import the engine that a first key will want, for those who have a moment before it is there."""
+    try:
+        import cryptography.hazmat.primitives.ciphers
+        import cryptography.hazmat.primitives.poly1305  # noqa: F401
+    except ImportError:
+        import Crypto.Cipher.AES
+        import Crypto.Hash.Poly1305  # noqa: F401
+
+
 def _masked_r(key: MasterKey) -> bytes:
     return (int.from_bytes(key.mac_r, "little") & _R_MASK).to_bytes(MAC_KEY_LENGTH, "little")
 

@@ -1,7 +1,5 @@
 """Polynomials over GF(2), as integers whose bit n is the coefficient of x^n (restic design document, "CDC")."""
 
-import secrets
-
 DEGREE = 53
 """Degree of every chunker polynomial."""
 
@@ -51,7 +49,10 @@ def is_irreducible(polynomial: int) -> bool:
 
 def random_polynomial() -> int:
     """Return a random irreducible polynomial of degree 53 from the system's random source."""
+    # Only new repositories need it.
+    from secrets import randbits
+
     while True:
-        candidate = secrets.randbits(DEGREE) | 1 << DEGREE | 1
+        candidate = randbits(DEGREE) | 1 << DEGREE | 1
         if is_irreducible(candidate):
             return candidate

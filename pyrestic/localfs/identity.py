@@ -1,7 +1,6 @@
 """Who runs the program, and where: what keys, locks and snapshots say of their maker."""
 
 import os
-import socket
 from typing import NamedTuple
 
 from pyrestic.localfs.metadata import user_name
@@ -19,4 +18,4 @@ class Identity(NamedTuple):
 def current_identity() -> Identity:
     """Return this machine's name and the user who runs the program."""
     uid = os.getuid()
-    return Identity(socket.gethostname(), user_name(uid), uid, os.getgid())
+    return Identity(os.uname().nodename, user_name(uid), uid, os.getgid())

@@ -19,6 +19,7 @@ from pyrestic.operations.rewrite_index import packs_named_twice, rewrite_index, 
 from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.indexcopy import ReadIndex
 from pyrestic.repository.loader import PackRange, split_ranges
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshot
@@ -101,9 +102,16 @@ class Prune:
 
 
 def plan_prune(
-    repository: Repository, options: PruneOptions, report: Reporter, *, without: Collection[ID] = ()
+    repository: Repository,
+    options: PruneOptions,
+    report: Reporter,
+    *,
+    without: Collection[ID] = (),
+    read: ReadIndex | None = None,
 ) -> Prune:
     """Return a prune of a repository whose index is not loaded yet; snapshots `without` count as removed.
+
+    `read` are its index files, if they were read under the lock of the prune.
 
     Raises UsageError for options that do not suit, MissingBlobError or DamageError if something that is in use cannot
     be found or read: then nothing must be removed.
@@ -115,7 +123,7 @@ def plan_prune(
         pack_length=repository.options.pack_length,
     )
     # From the index files themselves: this decides on what is removed.
-    repository.load_index(report, anew=True)
+    repository.use_index(repository.read_index(report, anew=True) if read is None else read)
     report.note("loading all snapshots...")
     roots = _load_roots(repository, without)
     report.note(f"finding data that is still in use for {len(roots)} snapshots")

@@ -15,7 +15,6 @@ is another machine with the same name on the same repository; restic's unlock ta
 import hashlib
 import os
 import pwd
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -76,7 +75,7 @@ class Machine:
         machine_id_file: str = "/etc/machine-id",
         exists: Callable[[int], bool] = _exists,
     ) -> None:
-        self.hostname = socket.gethostname() if hostname is None else hostname
+        self.hostname = os.uname().nodename if hostname is None else hostname
         self.pid = os.getpid() if pid is None else pid
         self._proc = proc
         self._exists = exists

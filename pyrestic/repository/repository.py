@@ -3,14 +3,15 @@
 Opening needs a password and reads one key file and the config; the index is loaded separately, by those who need blobs
 (restic design document, "Keys, Encryption and MAC" and "Repository Layout").
 
-Deriving the key takes a third of a second in C code that leaves Python alone. What costs time to import, numpy above
-all, is imported meanwhile; that is why some imports of this module stand in functions.
+Deriving the key takes a fifth of a second and more in C code that leaves Python alone. What costs time to import, numpy
+above all, is imported meanwhile by those who need it; that is why some imports of this module stand in functions.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
@@ -28,7 +29,7 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked
 from pyrestic.format.config import Config
-from pyrestic.format.crypto import MasterKey
+from pyrestic.format.crypto import MasterKey, import_ciphers
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.format.node import Node
 from pyrestic.format.tree import parse_tree
@@ -41,8 +42,10 @@ from pyrestic.repository.keys import OpenedKey, add_key, find_key
 if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns, IndexPack
     from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.repository.index import Index
     from pyrestic.repository.indexcopy import IndexCopy, ReadIndex
-    from pyrestic.repository.saver import Saver
+    from pyrestic.repository.loader import Loader
+    from pyrestic.repository.saver import IndexWriter, Saver
     from pyrestic.repository.segment import Segment
 
 CONFIG = Handle(FileType.CONFIG, "")
@@ -53,8 +56,8 @@ _HEAD_START_SECONDS = 0.05
 """How long imports wait at most for the derivation of the key to begin."""
 
 
-def _machinery() -> None:
-    """Import what an opened repository works with."""
+def import_machinery() -> None:
+    """Import what works with blobs, so that it is there when it is needed."""
     import pyrestic.format.indexfile
     import pyrestic.repository.index
     import pyrestic.repository.indexcopy
@@ -85,18 +88,11 @@ class Repository:
     def __init__(self, backend: Backend, key: OpenedKey, config: Config, options: RepositoryOptions) -> None:
         self.backend = backend
         self.config = config
-        from pyrestic.repository.index import Index
-        from pyrestic.repository.loader import Loader
-        from pyrestic.repository.saver import IndexWriter
-
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
         self.options = options
-        self.index = Index()
         self.index_files: list[IndexFileInfo] = []
         self.codec = BlobCodec(self.key, config.version, options.compression)
-        self.loader: Loader = Loader(backend, self.codec, self.index)
-        self.index_writer = IndexWriter(self._save_index)
         self._saver: Saver | None = None
         self._parsing = threading.Lock()
 
@@ -162,7 +158,7 @@ class Repository:
             search.add_done_callback(lambda _: deriving.set())
             # What is imported holds Python's lock, and the sooner the key is begun with the better.
             deriving.wait(_HEAD_START_SECONDS)
-            _machinery()
+            import_ciphers()
             meanwhile()
             key = search.result()
         codec = BlobCodec(key.master, 1, Compression.OFF)
@@ -172,6 +168,27 @@ class Repository:
             raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
         config = Config.parse(plain)
         return cls(wrap(backend, config), key, config, options or RepositoryOptions())
+
+    @cached_property
+    def index(self) -> "Index":
+        """Where every blob is; empty until an index is loaded."""
+        from pyrestic.repository.index import Index
+
+        return Index()
+
+    @cached_property
+    def loader(self) -> "Loader":
+        """What loads blobs."""
+        from pyrestic.repository.loader import Loader
+
+        return Loader(self.backend, self.codec, self.index)
+
+    @cached_property
+    def index_writer(self) -> "IndexWriter":
+        """What notes stored packs in index files."""
+        from pyrestic.repository.saver import IndexWriter
+
+        return IndexWriter(self._save_index)
 
     @property
     def saver(self) -> "Saver":

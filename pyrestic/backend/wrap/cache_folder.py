@@ -9,7 +9,6 @@ use; 30 days without use make it old.
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -171,6 +170,9 @@ def remove_cache_folder(info: CacheFolderInfo) -> None:
     """Remove a folder of the cache with all that is in it; raise BackendError."""
     with translated(f"removing the cache folder {info.path}"):
         try:
+            # With it come all libraries of compression.
+            import shutil
+
             shutil.rmtree(info.path)
         except FileNotFoundError:
             # Another program is cleaning up as well.

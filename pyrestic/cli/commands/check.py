@@ -20,6 +20,7 @@ from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
+from pyrestic.repository.repository import import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 _MOST_GROUPS = 256
@@ -58,7 +59,7 @@ def command(
         with _temporary_cache(app, with_cache=with_cache) as cache_base:
             if mode is not LockMode.NONE:
                 app.terminal.note("create exclusive lock for repository")
-            with opened(app.settings, app.terminal, mode, cache_base=cache_base) as session:
+            with opened(app.settings, app.terminal, mode, cache_base=cache_base, meanwhile=import_machinery) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
                 proofs = Proven(app, session.repository.config.id)

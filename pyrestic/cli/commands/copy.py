@@ -25,8 +25,8 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
     if is_source(flags, first.environment):
         source, target, names = second, first, ("source repository", "repository")
     with (
-        opened(source, app.terminal, LockMode.READ, name=names[0]) as reading,
-        opened(target, app.terminal, LockMode.APPEND, name=names[1]) as writing,
+        opened(source, app.terminal, LockMode.READ, load_index=True, name=names[0]) as reading,
+        opened(target, app.terminal, LockMode.APPEND, load_index=True, name=names[1]) as writing,
     ):
         result = _copy(app, reading, writing, wanted, list(snapshot_id))
     if first.json:
@@ -35,8 +35,6 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
 
 def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> CopyResult:
     source, target, terminal = reading.repository, writing.repository, app.terminal
-    source.load_index(terminal)
-    target.load_index(terminal)
     existing = find_snapshots(target, [], SnapshotFilter(), terminal)
 
     def ensure_locked() -> None:

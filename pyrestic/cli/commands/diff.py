@@ -6,6 +6,7 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter
+from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
@@ -24,14 +25,12 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
     if len(snapshots) != 2:
         raise UsageError("specify two snapshot IDs")
     terminal = app.terminal
-    with opened(app.settings, terminal, LockMode.READ) as session:
-        wanted = make_filter(app.settings.environment)
-        (before, folder_before), (after, folder_after) = (
-            find_snapshot(session.repository, name, wanted, terminal) for name in snapshots
-        )
+    wanted = make_filter(app.settings.environment)
+    look = Look(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
+    with opened(app.settings, terminal, LockMode.READ, load_index=True, look=look) as session:
+        (before, folder_before), (after, folder_after) = look.found
         terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:\n")
         repository = session.repository
-        repository.load_index(terminal)
         trees = (
             find_tree(repository, before.snapshot.tree_id, folder_before),
             find_tree(repository, after.snapshot.tree_id, folder_after),

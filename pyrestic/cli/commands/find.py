@@ -9,6 +9,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_mode
@@ -58,10 +59,10 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
     period = _make_period(flags["oldest"], flags["newest"])
     if flags["blob"] + flags["tree"] + flags["pack"] > 1:
         raise UsageError("cannot have several ID types")
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
+    look = Look(lambda repository: list(find_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal)))
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
         search = _make_search(app, session, patterns, period, **flags)
-        snapshots = list(find_snapshots(session.repository, list(flags["snapshot"]), wanted, app.terminal))
-        snapshots.sort(key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
+        snapshots = sorted(look.found, key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
         printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, **flags)
         for found in find(session.repository, snapshots, search):
             if isinstance(found, Match):

@@ -10,6 +10,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_json, snapshot_table, zone_name
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
+from pyrestic.cli.look import Look
 from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import exit_error
@@ -18,6 +19,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
 from pyrestic.operations.prune_plan import PruneOptions
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
+from pyrestic.repository.repository import import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
 
 _NOT_REMOVED = 3
@@ -94,8 +96,10 @@ class _Forget:
         if settings.no_lock and not self._dry_run:
             raise UsageError("--no-lock is only applicable in combination with --dry-run for forget command")
         mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
-        with opened(settings, self._terminal, mode) as session:
-            found = list(find_snapshots(session.repository, names, self._filter, self._terminal))
+        look = Look(lambda repository: list(find_snapshots(repository, names, self._filter, self._terminal)))
+        prepare = import_machinery if self._flags["prune"] else lambda: None
+        with opened(settings, self._terminal, mode, meanwhile=prepare, look=look) as session:
+            found = look.found
             groups: list[ForgetGroup] = []
             removed = {stored.id for stored in found}
             if not names:

@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from pyrestic.cli import password as passwords
-from pyrestic.cli.billing import Bill
 from pyrestic.cli.command import App, define
 from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
-from pyrestic.cli.session import find_location, make_backend, open_repository, repository_options
+from pyrestic.cli.session import find_location, make_backend, open_bill, open_repository, repository_options
 from pyrestic.errors import BackendError, UsageError
 from pyrestic.localfs.identity import current_identity
 from pyrestic.operations.backup import format_local_time
@@ -63,7 +62,7 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
         password = passwords.ask_twice("enter password for new repository: ", "enter password again: ")
     who = current_identity()
     backend = make_backend(settings, app.terminal)
-    bill = Bill(settings, app.terminal, backend, str(find_location(settings)))
+    bill = open_bill(settings, app.terminal, backend)
     try:
         repository = Repository.create(
             backend,
@@ -79,7 +78,8 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
         message = f"create repository at {find_location(settings)} failed: {error}"
         raise type(error)(message, hint=error.hint) from error
     finally:
-        bill.close()
+        if bill is not None:
+            bill.close()
     repository.close()
     return repository
 

@@ -13,6 +13,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
+from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_bytes, format_mode
@@ -85,8 +86,9 @@ def command(
     """Print the files of a snapshot, or of some of its folders."""
     _check(app, arguments, sort, **shape)
     folders = [posixpath.normpath(os.fsencode(folder)) for folder in arguments[1:]]
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
-        stored, folder = find_snapshot(session.repository, arguments[0], wanted, app.terminal)
+    look = Look(lambda repository: find_snapshot(repository, arguments[0], wanted, app.terminal))
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
+        stored, folder = look.found
         tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
         printer = _make_printer(app, arguments[1:], sort, **shape)
         shown = msgspec.structs.replace(stored.snapshot, tree=tree.hex())

@@ -5,9 +5,11 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
+from pyrestic.cli.look import Look
 from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
+from pyrestic.repository.repository import import_machinery
 
 
 @define("prune", "Remove data that no snapshot uses.", any_arguments=True)
@@ -26,10 +28,12 @@ def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **fla
         raise UsageError("disabled compression and `--repack-uncompressed` are mutually exclusive")
     if settings.no_lock and not dry_run:
         raise UsageError("--no-lock is only applicable in combination with --dry-run for prune command")
-    with opened(settings, app.terminal, LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE) as session:
+    mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
+    look = Look(lambda repository: repository.read_index(app.terminal, anew=True))
+    with opened(settings, app.terminal, mode, meanwhile=import_machinery, look=look) as session:
         identifier = session.repository.config.id
         if options.recover_space and unsafe_recover_no_free_space != identifier:
             raise UsageError(f"must pass id '{identifier}' to --unsafe-recover-no-free-space")
-        stats = run_prune(app, session, options, dry_run=dry_run)
+        stats = run_prune(app, session, options, dry_run=dry_run, read=look.found)
     if settings.json:
         app.terminal.print_json({"message_type": "summary", "dry_run": dry_run, **stats.fields()})

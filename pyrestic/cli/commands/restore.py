@@ -13,6 +13,7 @@ from pyrestic.cli.billing import prices_or_default, state_folder
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.look import Look
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
@@ -77,12 +78,15 @@ def command(
     terminal = app.terminal
     progress = RestoreProgress("restore", "B", total=0)
     output.attach(terminal, progress)
-    with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
+    look = None
+    if not flags["all_versions"]:
+        look = Look(lambda repository: find_snapshot(repository, snapshot_id[0], wanted, terminal))
+    with opened(app.settings, terminal, LockMode.READ, load_index=True, look=look) as session:
         repository = session.repository
-        if flags["all_versions"]:
+        if look is None:
             root, folder, tree, location = _find_versions(app, session, snapshot_id[0], wanted), target, "", ""
         else:
-            found, location = find_snapshot(repository, snapshot_id[0], wanted, terminal)
+            found, location = look.found
             root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
             tree = found.snapshot.tree
             terminal.note(f"restoring {describe_snapshot(found)} to {target}")

@@ -11,6 +11,7 @@ import msgspec
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
+from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
@@ -43,8 +44,9 @@ def command(
     snapshot_id: tuple[str, ...],
 ) -> None:
     """Print the snapshots that match, oldest first."""
-    with opened(app.settings, app.terminal, LockMode.READ) as session:
-        found = list(find_snapshots(session.repository, list(snapshot_id), wanted, app.terminal))
+    look = Look(lambda repository: list(find_snapshots(repository, list(snapshot_id), wanted, app.terminal)))
+    with opened(app.settings, app.terminal, LockMode.READ, look=look):
+        found = look.found
     limit = 1 if last and not latest else latest
     groups = group_snapshots(found, group_by)
     if limit > 0:

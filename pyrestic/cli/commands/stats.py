@@ -7,6 +7,8 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.look import Look
+from pyrestic.cli.replacing import snapshots_in_order
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
@@ -15,7 +17,7 @@ from pyrestic.errors import UsageError
 from pyrestic.operations.histogram import Histogram, blob_lengths, file_lengths
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
 
 _DEBUG = "debug"
 
@@ -37,23 +39,20 @@ def command(
     """Print the sums."""
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
-        if mode == _DEBUG:
+    names = list(snapshot_id)
+    look = Look(lambda repository: snapshots_in_order(repository, names, wanted, app.terminal))
+    counts = mode != _DEBUG
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look if counts else None) as session:
+        if not counts:
             _print_histograms(app.terminal, session)
             return
         if not app.settings.json:
             app.terminal.print("scanning...")
-        snapshots = _find(session, list(snapshot_id), wanted, app.terminal)
-        found = _count(app.terminal, session, snapshots, Mode(mode))
+        found = _count(app.terminal, session, look.found, Mode(mode))
         if app.settings.json:
             app.terminal.print_json(_json(found))
         else:
             _print(app.terminal, mode, found)
-
-
-def _find(session: Session, names: list[str], wanted: SnapshotFilter, terminal: Terminal) -> list[StoredSnapshot]:
-    found = list(find_snapshots(session.repository, names, wanted, terminal))
-    return found if names else sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
 
 
 def _count(terminal: Terminal, session: Session, snapshots: list[StoredSnapshot], mode: Mode) -> Statistics:
