@@ -17,8 +17,8 @@ from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file, run_command
-from pyrestic.operations.backup import format_local_time
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository, RepositoryOptions
 

@@ -13,10 +13,10 @@ from pyrestic.cli.session import Session
 from pyrestic.cli.units import format_bytes, format_percent
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID, short
-from pyrestic.operations.prune import plan_prune
-from pyrestic.operations.prune_plan import UNLIMITED, PruneOptions, PrunePlan, PruneStats, UnusedLimit
+from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLimit
 
 if TYPE_CHECKING:
+    from pyrestic.operations.prune_plan import PrunePlan, PruneStats
     from pyrestic.repository.indexcopy import ReadIndex
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,11 +108,14 @@ def run_prune(
     dry_run: bool,
     without: Collection[ID] = (),
     read: "ReadIndex | None" = None,
-) -> PruneStats:
+) -> "PruneStats":
     """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError.
 
     `read` is as in plan_prune.
     """
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.operations.prune import plan_prune
+
     terminal = app.terminal
     if not isinstance(session.repository.backend, MetadataCache):
         warning = "warning: running prune without a cache, this may be very slow!"
@@ -129,7 +132,7 @@ def run_prune(
     return prune.plan.stats
 
 
-def _tell_packs(app: App, plan: PrunePlan) -> None:
+def _tell_packs(app: App, plan: "PrunePlan") -> None:
     note = app.terminal.note
     note(
         "Repeated prune dry-runs can report slightly different amounts of data to keep or repack. This is expected"
@@ -147,7 +150,7 @@ def format_ids(identifiers: Collection[ID]) -> str:
     return "{" + " ".join(map(short, sorted(identifiers))) + "}"
 
 
-def describe_stats(stats: PruneStats) -> list[tuple[str, int]]:
+def describe_stats(stats: "PruneStats") -> list[tuple[str, int]]:
     """Return the lines that tell the numbers of a plan, each with the verbosity from which on it is shown."""
     blobs, size, packs = stats.blobs, stats.size, stats.packs
     all_blobs = blobs.used + blobs.unused + blobs.duplicate

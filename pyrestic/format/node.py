@@ -24,7 +24,8 @@ NO_TIME = "0001-01-01T00:00:00Z"
 _Unsigned: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 _Unsigned32: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 _Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
-_Hex: TypeAlias = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
+Hex: TypeAlias = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
+"""A text as long as an ID; whether it is one is looked at for all of a tree at once."""
 
 # Go's FileMode bits (package io/fs), by the bits that stat gives.
 _GO_TYPES = {
@@ -100,8 +101,8 @@ class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     extended_attributes: list[ExtendedAttribute] | None = None
     generic_attributes: dict[str, msgspec.Raw] | None = None
     device: _Unsigned = 0
-    content: list[_Hex] | None = msgspec.field(default_factory=_no_content)
-    subtree: _Hex | None = None
+    content: list[Hex] | None = msgspec.field(default_factory=_no_content)
+    subtree: Hex | None = None
     error: str = ""
 
     @property

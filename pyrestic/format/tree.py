@@ -2,12 +2,14 @@
 
 from itertools import islice
 from operator import attrgetter, lt
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from pyrestic.errors import FormatError
 from pyrestic.format import gojson
-from pyrestic.format.node import Node
+from pyrestic.format.node import DIRECTORY, FILE, Hex, Node
+from pyrestic.ids import ID, ID_LENGTH
 
 
 class _Tree(msgspec.Struct):
@@ -15,8 +17,30 @@ class _Tree(msgspec.Struct):
     nodes: list[Node] | None
 
 
+class _NodeLinks(msgspec.Struct, gc=False):
+    """Of a node what names blobs: whoever wants no more need not wait for the rest."""
+
+    type: str
+    content: list[Hex] | None = None
+    subtree: Hex | None = None
+
+
+class _TreeLinks(msgspec.Struct):
+    nodes: list[_NodeLinks] | None
+
+
+class Links(NamedTuple):
+    """The blobs that a tree names: its folders' trees, and the content of its files."""
+
+    trees: list[ID]
+    content: list[ID]
+
+
+T = TypeVar("T", _Tree, _TreeLinks)
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Tree)
+_links_decoder = msgspec.json.Decoder(_TreeLinks)
 _raw_targets = attrgetter("linktarget_raw")
 _IMPOSSIBLE_NAMES = {"", ".", ".."}
 
@@ -70,7 +94,7 @@ def parse_tree(data: bytes) -> list[Node]:
     Raises FormatError if the JSON does not fit, an ID is not one, or a name is empty, `.`, `..`, has a slash or a NUL
     in it or comes twice: such a tree cannot be restored, and no restic has written it.
     """
-    nodes = _decode(data)
+    nodes = _decode(_decoder, data).nodes or []
     names = _comparable_names(nodes)
     joined = "".join(names)
     if "/" in joined or "\0" in joined or not _IMPOSSIBLE_NAMES.isdisjoint(names):
@@ -82,13 +106,40 @@ def parse_tree(data: bytes) -> list[Node]:
     return nodes
 
 
-def _decode(data: bytes) -> list[Node]:
+def parse_links(data: bytes) -> Links:
+    """Return the blobs that a tree names, of its files and folders; raise FormatError if one is no ID.
+
+    Nothing else of the tree is looked at.
+    """
+    trees: list[str] = []
+    content: list[str] = []
+    for node in _decode(_links_decoder, data).nodes or ():
+        if node.type == FILE:
+            content += node.content or ()
+        elif node.type == DIRECTORY and node.subtree is not None:
+            trees.append(node.subtree)
+    return Links(_parse_ids(trees), _parse_ids(content))
+
+
+def _parse_ids(texts: list[str]) -> list[ID]:
+    """Return IDs of texts that have 64 characters."""
+    try:
+        joined = bytes.fromhex("".join(texts))
+    except ValueError:
+        joined = b""
+    # White space between digits would have been skipped silently.
+    if len(joined) != ID_LENGTH * len(texts):
+        raise FormatError("a tree holds a content that is not an ID of 64 hex digits")
+    return [joined[start : start + ID_LENGTH] for start in range(0, len(joined), ID_LENGTH)]
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
     try:
         try:
-            return _decoder.decode(data).nodes or []
+            return decoder.decode(data)
         except UnicodeDecodeError:
             # Go replaces what is not UTF-8.
-            return _decoder.decode(gojson.replace_invalid(data)).nodes or []
+            return decoder.decode(gojson.replace_invalid(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"a tree cannot be read: {error}") from error
 

@@ -58,7 +58,8 @@ def _second(second: int) -> tuple[str, str]:
     return whole[:_WHOLE_LENGTH], whole[_WHOLE_LENGTH:]
 
 
-def _format_local(ns: int) -> str:
+def format_local_time(ns: int) -> str:
+    """Return a moment in nanoseconds since 1970 as RFC 3339 in the zone this machine has at that moment."""
     second, fraction = divmod(ns, _SECOND)
     whole, zone = _second(second)
     return f"{whole}.{fraction:09}".rstrip("0") + zone if fraction else whole + zone
@@ -102,15 +103,15 @@ def node_from_stat(
     mode = status.st_mode
     kind = stat.S_IFMT(mode)
     mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
-    mtime = _format_local(mtime_ns)
+    mtime = format_local_time(mtime_ns)
     uid, gid = status.st_uid, status.st_gid
     node = Node(
         name=quote_name(name),
         type=_NODE_TYPES.get(kind, nodes.IRREGULAR),
         mode=mode_to_go(mode),
         mtime=mtime,
-        atime=_format_local(status.st_atime_ns) if with_atime else mtime,
-        ctime=mtime if ctime_ns == mtime_ns else _format_local(ctime_ns),
+        atime=format_local_time(status.st_atime_ns) if with_atime else mtime,
+        ctime=mtime if ctime_ns == mtime_ns else format_local_time(ctime_ns),
         uid=uid,
         gid=gid,
         user=user_name(uid),

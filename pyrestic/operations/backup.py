@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyrestic.format import snapshot as snapshots
-from pyrestic.format.gojson import format_time, quote_name
+from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import FILE, Node, mode_to_go
 from pyrestic.format.snapshot import Snapshot, Summary
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.metadata import local_offset_seconds
+from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.scan import SourceTree
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.archive_file import ReadInto
@@ -47,11 +47,6 @@ class BackupResult:
     id: ID | None
     tree: ID
     summary: Summary
-
-
-def format_local_time(time_ns: int) -> str:
-    """Return a moment as RFC 3339 in the zone this machine has at that moment."""
-    return format_time(time_ns, local_offset_seconds(time_ns // 1_000_000_000))
 
 
 def backup(

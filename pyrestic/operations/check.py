@@ -22,6 +22,7 @@ from pyrestic.operations.check_pack import check_pack, expected_length, fetch_pa
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.loader import SMALL_BLOB
+from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 
 
@@ -108,8 +109,8 @@ class Check:
                 progress.done += 1
 
         whole = True
-        with self._report.show(progress), ThreadPoolExecutor(repository.backend.connections, "index") as pool:
-            for identifier, columns in zip(files, pool.map(load, files), strict=True):
+        with self._report.show(progress):
+            for identifier, columns in zip(files, map_files(load, files, repository.backend.connections), strict=True):
                 if isinstance(columns, PyresticError):
                     whole = False
                     self._error(f"error: {columns}", Kind.INDEX_ERROR)

@@ -6,7 +6,7 @@ A folder in which nothing was found is not gone through again when another snaps
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pyrestic.errors import UsageError
 from pyrestic.format.node import DIRECTORY, FILE, Node
@@ -15,10 +15,13 @@ from pyrestic.ids import ID
 from pyrestic.localfs.patterns import PatternList, check_patterns
 from pyrestic.report import Reporter
 from pyrestic.repository.forest import Event, Forest, Kind
-from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.repository.index import PackedBlob
 
 _REMEMBERED: Final = 1_000_000
 _KEY_BYTES: Final = 12
@@ -278,6 +281,6 @@ def _indexed_blobs(repository: Repository, packs: set[ID]) -> dict[ID, list[Blob
     return found
 
 
-def locate(repository: Repository, blob_type: BlobType, identifier: ID) -> PackedBlob | None:
+def locate(repository: Repository, blob_type: BlobType, identifier: ID) -> "PackedBlob | None":
     """Return where a blob is stored, None if no index knows it."""
     return repository.index.find(BlobHandle(blob_type, identifier))

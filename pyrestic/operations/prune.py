@@ -7,13 +7,13 @@ twice, packs without an index, and index files that name packs which others name
 
 import threading
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyrestic.errors import MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID
-from pyrestic.operations.prune_plan import PruneOptions, PrunePlan, check_options, make_plan
+from pyrestic.operations.prune_options import PruneOptions, check_options
+from pyrestic.operations.prune_plan import PrunePlan, make_plan
 from pyrestic.operations.removal import remove_files
 from pyrestic.operations.rewrite_index import packs_named_twice, rewrite_index, save_index
 from pyrestic.operations.used_blobs import find_used_blobs
@@ -21,6 +21,7 @@ from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
 from pyrestic.repository.indexcopy import ReadIndex
 from pyrestic.repository.loader import PackRange, split_ranges
+from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshot
 
@@ -144,13 +145,11 @@ def plan_prune(
 def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:
     """Return the root trees of all snapshots, raise the error of the first that cannot be read."""
     identifiers = sorted(set(repository.list_ids(FileType.SNAPSHOT)) - set(without))
-    pool = ThreadPoolExecutor(repository.backend.connections, "snapshots")
+    loaded = map_files(lambda one: load_snapshot(repository, one), identifiers, repository.backend.connections)
     try:
-        return [snapshot.tree_id for snapshot in pool.map(lambda one: load_snapshot(repository, one), identifiers)]
+        return [snapshot.tree_id for snapshot in loaded]
     except PyresticError as error:
         raise type(error)(f"failed loading snapshot: {error}", hint=error.hint) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _refusal(missing: set[BlobHandle], report: Reporter) -> MissingBlobError:

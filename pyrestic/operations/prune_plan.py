@@ -8,48 +8,20 @@ interrupted prune do.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrestic.backend.base import FileInfo
-from pyrestic.errors import DamageError, PyresticError, UsageError
+from pyrestic.errors import DamageError, PyresticError
 from pyrestic.ids import ID, parse_id, short
+from pyrestic.operations.prune_options import PruneOptions
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import HEADER_OVERHEAD, BlobTable
 from pyrestic.repository.repository import MIN_PACK_LENGTH
 
-UNLIMITED: Final = (1 << 64) - 1
 _FEW_SMALL_PACKS: Final = 10
-
-
-class UnusedLimit(NamedTuple):
-    """How much may stay unused: a share in percent of all that remains, or so many bytes."""
-
-    percent: float | None = 5.0
-    length: int = UNLIMITED
-
-    def bytes_beside(self, used: int) -> int:
-        """Return how many bytes may be unused beside so many used ones."""
-        return self.length if self.percent is None else int(self.percent / (100 - self.percent) * used)
-
-
-FIVE_PERCENT: Final = UnusedLimit()
-
-
-@dataclass(frozen=True, slots=True)
-class PruneOptions:
-    """What a person may decide about a prune; lengths are bytes."""
-
-    max_unused: UnusedLimit = FIVE_PERCENT
-    max_repack: int = UNLIMITED
-    small_pack: int = 0
-    """Packs below this length are repacked; 0 chooses it by the packs there are."""
-    cacheable_only: bool = False
-    uncompressed: bool = False
-    recover_space: bool = False
-    """Repack nothing and remove the index first: for a place that is full."""
 
 
 @dataclass(slots=True)
@@ -347,13 +319,3 @@ def _rows_to_keep(table: BlobTable, used: NDArray[np.bool_], plan: PrunePlan) ->
 def _sums(packs: NDArray[np.int64], lengths: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return the sum of lengths for each pack; floats hold them exactly up to 2^53."""
     return np.bincount(packs, weights=lengths, minlength=count).astype(np.int64)
-
-
-def check_options(options: PruneOptions, *, version: int, connections: int, pack_length: int) -> None:
-    """Raise UsageError for options that do not suit the repository."""
-    if connections < 2:
-        raise UsageError("prune requires a backend connection limit of at least two")
-    if version < 2 and options.uncompressed:
-        raise UsageError("compression requires at least repository format version 2")
-    if options.small_pack > pack_length:
-        raise UsageError("repack-smaller-than exceeds repository packsize")

@@ -1,12 +1,12 @@
 """Removing many files of a repository at once, as many at a time as the backend likes."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.errors import BackendError, NotFoundError
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 
 
@@ -49,9 +49,5 @@ def remove_files(
 
 def for_each(work: Callable[[ID], object], identifiers: Iterable[ID], threads: int) -> None:
     """Do something for every ID on several threads; when that fails, or is interrupted, begin nothing more."""
-    pool = ThreadPoolExecutor(threads, "remove")
-    try:
-        for future in [pool.submit(work, identifier) for identifier in identifiers]:
-            future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for _ in map_files(work, identifiers, threads):
+        pass

@@ -19,6 +19,7 @@ from pyrestic.operations.check_pack import expected_length
 from pyrestic.operations.rewrite_index import replace_index, store_packs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.index import Index
+from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import IndexFileInfo, Repository
 
@@ -81,14 +82,13 @@ def _load(repository: Repository, report: Reporter) -> _Loaded:
             return error
 
     parts = []
-    with ThreadPoolExecutor(repository.backend.connections, "index") as pool:
-        for identifier, columns in zip(files, pool.map(load, files), strict=True):
-            if isinstance(columns, DamageError):
-                report.note(f"removing invalid index {identifier.hex()}: {columns}", 0)
-                loaded.unusable.append(identifier)
-                continue
-            parts.append(columns)
-            loaded.files.append(IndexFileInfo(identifier, columns.packs, len(columns.ids)))
+    for identifier, columns in zip(files, map_files(load, files, repository.backend.connections), strict=True):
+        if isinstance(columns, DamageError):
+            report.note(f"removing invalid index {identifier.hex()}: {columns}", 0)
+            loaded.unusable.append(identifier)
+            continue
+        parts.append(columns)
+        loaded.files.append(IndexFileInfo(identifier, columns.packs, len(columns.ids)))
     loaded.index.add_columns(parts)
     return loaded
 

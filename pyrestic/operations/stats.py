@@ -8,23 +8,21 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pyrestic.errors import MissingBlobError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import NullReporter, Progress
-from pyrestic.repository.blobtable import BlobTable
 from pyrestic.repository.forest import Event, Forest, Kind
-from pyrestic.repository.index import Index
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.repository.index import Index
 
 _DIGEST_BYTES: Final = 12
 
@@ -250,7 +248,9 @@ class _Contents:
 
     keeps_links = False
 
-    def __init__(self, found: Statistics, index: Index | None, progress: StatsProgress, *, one_snapshot: bool) -> None:
+    def __init__(
+        self, found: Statistics, index: "Index | None", progress: StatsProgress, *, one_snapshot: bool
+    ) -> None:
         self._found = found
         self._index = index
         self._progress = progress
@@ -271,7 +271,7 @@ class _Contents:
             self._progress.blobs += len(content)
             self._count_blobs(self._index, event, content)
 
-    def _count_blobs(self, index: Index, event: Event, content: list[str]) -> None:
+    def _count_blobs(self, index: "Index", event: Event, content: list[str]) -> None:
         """Count each blob of a file once, and not again when the file's path has another content that uses it."""
         place = b"" if self._one_snapshot else _digest(event.location)
         if self._one_snapshot or place not in self._uses:
@@ -299,6 +299,11 @@ def _digest(text: bytes) -> bytes:
 
 
 def _count_raw_data(repository: Repository, snapshots: Sequence[StoredSnapshot], progress: StatsProgress) -> Statistics:
+    import numpy as np
+
+    from pyrestic.operations.used_blobs import find_used_blobs
+    from pyrestic.repository.blobtable import BlobTable
+
     table = BlobTable(repository.index)
     roots = [stored.snapshot.tree_id for stored in snapshots]
     try:
@@ -307,7 +312,7 @@ def _count_raw_data(repository: Repository, snapshots: Sequence[StoredSnapshot],
         raise type(error)(f"error walking snapshot: {error}", hint=error.hint) from error
     if missing:
         raise MissingBlobError(f"blob {min(missing)} not found")
-    first: NDArray[np.int64] = np.zeros(table.blob_count, np.int64)
+    first = np.zeros(table.blob_count, np.int64)
     first[table.blob[::-1]] = np.arange(len(table.blob))[::-1]
     rows = first[used]
     lengths = table.length[rows]

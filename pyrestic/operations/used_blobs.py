@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrestic.errors import DamageError, PyresticError
-from pyrestic.format.node import DIRECTORY, FILE
-from pyrestic.format.tree import parse_tree
+from pyrestic.format.tree import parse_links
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
@@ -130,15 +129,9 @@ class _Walk:
 
     def _read(self, data: bytes) -> list[ID]:
         """Return the subtrees of a tree, note the content of its files."""
-        subtrees = []
-        content: list[ID] = []
-        for node in parse_tree(data):
-            if node.type == FILE:
-                content += map(_parse, node.content or ())
-            elif node.type == DIRECTORY and node.subtree is not None:
-                subtrees.append(_parse(node.subtree))
-        self._noted += encode_handles(BlobType.DATA, content)
-        return subtrees
+        links = parse_links(data)
+        self._noted += encode_handles(BlobType.DATA, links.content)
+        return links.trees
 
 
 class _FirstUse(_Walk):
@@ -151,13 +144,3 @@ class _FirstUse(_Walk):
 
     def _mark(self, numbers: NDArray[np.int64]) -> None:
         self.first[numbers[self.first[numbers] < 0]] = self.number
-
-
-def _parse(text: str) -> ID:
-    try:
-        identifier = bytes.fromhex(text)
-    except ValueError:
-        identifier = b""
-    if len(identifier) != 32:
-        raise DamageError(f"a tree names {text[:80]!r}, which is not an ID")
-    return identifier

@@ -38,6 +38,7 @@ from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
+from pyrestic.repository.manyfiles import map_files
 
 if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns, IndexPack
@@ -250,8 +251,9 @@ class Repository:
             progress.done += 1
             return columns
 
-        with report.show(progress), ThreadPoolExecutor(self.backend.connections, "index") as pool:
-            return ReadIndex(list(zip(files, pool.map(load, files), strict=True)), copy, keep=cache is not None)
+        with report.show(progress):
+            read = list(zip(files, map_files(load, files, self.backend.connections), strict=True))
+            return ReadIndex(read, copy, keep=cache is not None)
 
     def _use_copy(self, copy: "IndexCopy") -> None:
         self.index.add_segment(copy.segment, copy.packs)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.report import Reporter
+from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshotname import SnapshotName, parse_name
@@ -88,12 +88,8 @@ def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnaps
             report.error(f"snapshot {short(identifier)}", error)
             return None
 
-    pool = ThreadPoolExecutor(repository.backend.connections, "snapshots")
-    try:
-        return [found for found in pool.map(load, identifiers) if found is not None]
-    finally:
-        # When interrupted, what is not begun yet shall not be.
-        pool.shutdown(cancel_futures=True)
+    found = map_files(load, identifiers, repository.backend.connections)
+    return [stored for stored in found if stored is not None]
 
 
 def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:

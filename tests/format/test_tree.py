@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyrestic.errors import DamageError, FormatError
 from pyrestic.format.gojson import format_time, quote_name
 from pyrestic.format.node import ExtendedAttribute, Node
-from pyrestic.format.tree import encode_tree, parse_tree, reproducible
+from pyrestic.format.tree import Links, encode_tree, parse_links, parse_tree, reproducible
 from pyrestic.ids import hash_id
 
 ID = "0123456789abcdef" * 4
@@ -227,6 +227,29 @@ def test_any_tree_is_read_back_and_gives_the_same_bytes(raw_names: list[bytes], 
     assert [node.raw_name for node in parsed] == raw_names
     assert reproducible(encoded, parsed)
     assert not set(encoded) & set(b"<>&")
+    assert parse_links(encoded) == links_of(parsed)
+
+
+def links_of(nodes: list[Node]) -> Links:
+    return Links(
+        [bytes.fromhex(node.subtree) for node in nodes if node.type == "dir" and node.subtree is not None],
+        [bytes.fromhex(blob) for node in nodes if node.type == "file" for blob in node.content or ()],
+    )
+
+
+@pytest.mark.parametrize("wrong", ["ab", "g" * 64, " " * 64, ID[:-2] + "  ", "é" * 64, None, 5])
+def test_links_that_are_no_ids_are_refused(wrong: object) -> None:
+    for fields in ({"content": [ID, wrong]}, {"type": "dir", "subtree": wrong or 7}):
+        with pytest.raises(FormatError):
+            parse_links(tree_of({"content": [ID]}, fields))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b'{"nodes":[{"name":"n"}]}', b'{"nodes":[{"type":"file","x":' * 9999]
+)
+def test_documents_without_links_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_links(data)
 
 
 def flipped(place: int, bit: int) -> bytes:
@@ -240,6 +263,7 @@ def test_any_bytes_are_a_tree_or_refused(data: bytes) -> None:
     parsed: list[Node] = []
     with suppress(DamageError):
         parsed = parse_tree(data)
+        assert parse_links(data) == links_of(parsed)
     for node in parsed:
         assert b"/" not in node.raw_name
         assert all(len(bytes.fromhex(blob)) == 32 for blob in node.content or ())

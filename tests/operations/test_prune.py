@@ -23,7 +23,8 @@ from pyrestic.ids import ID
 from pyrestic.operations.check_pack import expected_length
 from pyrestic.operations.forget import remove_snapshots
 from pyrestic.operations.prune import Prune, plan_prune
-from pyrestic.operations.prune_plan import PruneOptions, UnusedLimit, make_plan
+from pyrestic.operations.prune_options import PruneOptions, UnusedLimit
+from pyrestic.operations.prune_plan import make_plan
 from pyrestic.operations.rewrite_index import save_index
 from pyrestic.report import NullReporter
 from pyrestic.repository.blobtable import BlobTable

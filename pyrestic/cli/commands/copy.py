@@ -1,6 +1,6 @@
 """pyrestic copy: snapshots from one repository into another."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,8 +10,10 @@ from pyrestic.cli.replacing import snapshots_in_order
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.units import format_bytes
-from pyrestic.operations.copy import Copy, CopyResult
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+
+if TYPE_CHECKING:
+    from pyrestic.operations.copy import CopyResult
 
 
 @define("copy", "Copy snapshots from one repository into another.")
@@ -33,7 +35,10 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
         app.terminal.print_json(_summary(result))
 
 
-def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> CopyResult:
+def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> "CopyResult":
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.operations.copy import Copy
+
     source, target, terminal = reading.repository, writing.repository, app.terminal
     existing = find_snapshots(target, [], SnapshotFilter(), terminal)
 
@@ -45,7 +50,7 @@ def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, 
     return copy.run(snapshots_in_order(source, names, wanted, terminal), existing)
 
 
-def _summary(result: CopyResult) -> dict[str, Any]:
+def _summary(result: "CopyResult") -> dict[str, Any]:
     return {
         "message_type": "summary",
         "snapshots": [{"id": new.hex(), "source": old.hex()} for old, new in result.saved],

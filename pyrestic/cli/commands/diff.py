@@ -1,6 +1,7 @@
 """pyrestic diff: what changed from one snapshot to another."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,11 @@ from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
-from pyrestic.operations.diff import Change, Diff, DiffStatistics
 from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.trees import find_tree
+
+if TYPE_CHECKING:
+    from pyrestic.operations.diff import Change, DiffStatistics
 
 
 @define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.")
@@ -28,6 +31,9 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
     wanted = make_filter(app.settings.environment)
     look = Look(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
     with opened(app.settings, terminal, LockMode.READ, load_index=True, look=look) as session:
+        # It brings numpy, which is imported while the key is derived.
+        from pyrestic.operations.diff import Diff
+
         (before, folder_before), (after, folder_after) = look.found
         terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:\n")
         repository = session.repository
@@ -43,7 +49,7 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
         _print_statistics(terminal, snapshots, comparison.statistics())
 
 
-def print_change(terminal: Terminal, change: Change) -> None:
+def print_change(terminal: Terminal, change: "Change") -> None:
     """Print a path that differs."""
     path = change.location.decode("utf-8", "surrogateescape")
     if terminal.json:
@@ -52,7 +58,7 @@ def print_change(terminal: Terminal, change: Change) -> None:
         terminal.print(f"{change.modifier:<5}{path}")
 
 
-def _print_statistics(terminal: Terminal, names: tuple[str, ...], found: DiffStatistics) -> None:
+def _print_statistics(terminal: Terminal, names: tuple[str, ...], found: "DiffStatistics") -> None:
     if terminal.json:
         names_of = {"source_snapshot": names[0], "target_snapshot": names[1]}
         terminal.print_json({"message_type": "statistics", **names_of, **asdict(found)})

@@ -17,7 +17,7 @@ from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
-from pyrestic.operations.prune_plan import PruneOptions
+from pyrestic.operations.prune_options import PruneOptions
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
 from pyrestic.repository.repository import import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots

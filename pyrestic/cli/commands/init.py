@@ -11,7 +11,7 @@ from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
 from pyrestic.cli.session import find_location, make_backend, open_bill, open_repository, repository_options
 from pyrestic.errors import BackendError, UsageError
 from pyrestic.localfs.identity import current_identity
-from pyrestic.operations.backup import format_local_time
+from pyrestic.localfs.metadata import format_local_time
 from pyrestic.repository.repository import Repository
 
 _VERSIONS = {"stable": 2, "latest": 2, "": 2}

@@ -12,8 +12,8 @@ from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
 from pyrestic.ids import short
 from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file
-from pyrestic.operations.backup import format_local_time
 from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
 from pyrestic.repository.snapshots import find_id
 

@@ -10,10 +10,10 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
+from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.patterns import PatternList
 from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.textfile import read_patterns
-from pyrestic.operations.backup import format_local_time
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.operations.rewrite import TAG, Changes, rewrite
 from pyrestic.repository.moments import parse_moment
