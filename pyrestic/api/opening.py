@@ -16,11 +16,13 @@ from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
+from pyrestic.localfs.codecache import load_scrypt
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
+from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.localfs.password import read_file, run_command
 from pyrestic.report import Reporter
-from pyrestic.repository.repository import Repository, RepositoryOptions
+from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
 
 
 class _Opening(NamedTuple):
@@ -77,7 +79,13 @@ def open_repository(
 
     try:
         repository = Repository.open(
-            place.retry, opening.password, options=opening.options, report=opening.report, wrap=with_cache
+            place.retry,
+            opening.password,
+            options=opening.options,
+            report=opening.report,
+            wrap=with_cache,
+            meanwhile=import_machinery,
+            find_engine=lambda: load_scrypt(find_own_folder(opening.environment), keep=True),
         )
     except BaseException:
         place.retry.close()

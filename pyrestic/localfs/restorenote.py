@@ -12,10 +12,12 @@ import os
 import struct
 import threading
 import time
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pyrestic.errors import LocalFileError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _RECORD = struct.Struct("<16sQq")
 _FLUSH_SECONDS = 1.0
@@ -44,6 +46,8 @@ class RestoreNote:
         """Tell whether an earlier run has finished this file, and nobody has touched it since."""
         if not len(self._known):
             return False
+        import numpy as np
+
         wanted = np.frombuffer(_record(location, status), "S32")
         place = int(np.searchsorted(self._known, wanted[0]))
         return place < len(self._known) and bool(self._known[place] == wanted[0])
@@ -76,6 +80,9 @@ class RestoreNote:
                     raise LocalFileError(f"{self.path}: {error.strerror}") from error
 
     def _read(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]":
+        # Not at the top: it is imported while the key is derived.
+        import numpy as np
+
         try:
             with open(self.path, "rb") as file:
                 data = file.read()
