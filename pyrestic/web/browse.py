@@ -63,8 +63,8 @@ def _show_folder(request: Request, site: Site, spot: Spot) -> Response:
     if wanted:
         folded = wanted.casefold()
         rows = [row for row in rows if folded in row.name.decode("utf-8", "replace").casefold()]
-    elif len(rows) == 1 and spot.node is None and "stay" not in query:
-        return RedirectResponse(address("files", spot.stored, _inmost_single(site, spot, rows)))
+    elif spot.node is None and "stay" not in query and (inmost := _inmost_single(site, spot, rows)) != spot.location:
+        return RedirectResponse(address("files", spot.stored, inmost))
     pages = Pages(len(rows), _ON_PAGE, requested_number(request, "page", 1))
     state = {"name": wanted, "sort": order.by, "order": "down" if order.descending else None}
     return site.renderer.page(

@@ -102,6 +102,9 @@ def test_an_interrupt_ends_downloads_that_nobody_reads(pyrestic: Program, tmp_pa
     with serving(pyrestic, repository) as server:
         server.enter()
         connections = []
+        # The way down to the only folder is skipped; a lone file is no folder to go to.
+        assert server.request(f"/files/{newest(server)}").headers["location"].endswith(str(tmp_path))
+        assert server.request(f"/files/{newest(server)}?stay=1").status == 200
         for target in (f"/download/{newest(server)}{tmp_path}/large", f"/archive/{newest(server)}{tmp_path}?as=tar"):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
             connection.request("GET", target, headers={"Host": server.host, "Cookie": server.cookie})
@@ -113,6 +116,16 @@ def test_an_interrupt_ends_downloads_that_nobody_reads(pyrestic: Program, tmp_pa
         assert server.process.stdout is not None
         assert "Traceback" not in server.process.stdout.read().decode()
     assert list((repository / "locks").iterdir()) == []
+
+
+def test_a_snapshot_of_one_file_is_a_folder_with_that_file(pyrestic: Program, tmp_path: Path) -> None:
+    repository = make_quick_repository(tmp_path / "repository")
+    pyrestic.run("backup", "--stdin", "--stdin-filename", "lone", repository=repository, stdin=b"content")
+    with serving(pyrestic, repository) as server:
+        server.enter()
+        page = server.request(f"/files/{newest(server)}")
+        assert page.status == 200
+        assert ">lone</bdi>" in page.text
 
 
 def make_endless(folder: Path) -> Path:
