@@ -20,7 +20,7 @@ def run_in_process(folder: Path, repository: Path, *arguments: str) -> tuple[int
     return outcome.code, outcome.out, outcome.err
 
 
-COMMANDS = ("check", "check --read-data", "restore", "backup", "ls")
+COMMANDS = ("check", "check --read-data", "restore", "backup", "ls", "drill")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,9 @@ def test_damage_is_told_in_words_and_never_gives_a_wrong_byte(
         if not harmless and (kind, damage) not in silent:
             assert code != 0, "the damage was not found"
             assert error
+    elif command == "drill":
+        assert code != 0, "the damage was not found"
+        assert error
     elif code != 0:
         assert error
     if kind == "config" and damage == "delete":

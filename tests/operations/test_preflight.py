@@ -1,9 +1,13 @@
 """The plan of a restore beside what the restore then does, and what is said of things that are missing."""
 
+import contextlib
 import json
 import os
+import pty
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.trees import KeptTrees, find_tree
 from tests.support.backends import Call, RecordingBackend
 from tests.support.cli import PASSWORD, Caller
+from tests.support.restic import ROOT
 
 MIB = 1 << 20
 
@@ -261,6 +266,25 @@ def test_the_plan_goes_where_scripts_do_not_look(made: Caller, tmp_path: Path) -
     assert "to fetch: 5.0" in dry[1]
     assert "1 files (5.000 MiB) are there; to fetch: 0 B of 0 packs" in verbose[1]
     assert "free on the target" in verbose[1]
+
+
+def test_on_a_terminal_the_plan_is_a_line_before_the_restore(made: Caller, tmp_path: Path) -> None:
+    main_end, program_end = pty.openpty()
+    command = [sys.executable, "-m", "pyrestic", "restore", "latest", "--target", str(tmp_path / "target")]
+    process = subprocess.Popen(
+        command, env=made.environment | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, stdout=program_end
+    )
+    os.close(program_end)
+    shown = b""
+    # A terminal that nobody writes to any more fails.
+    with contextlib.suppress(OSError):
+        while part := os.read(main_end, 4096):
+            shown += part
+    os.close(main_end)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert text.index("restoring snapshot") < text.index("to restore: 63 files") < text.index("Summary: Restored")
+    assert "free on the target" in text
 
 
 def call_with(call: Caller, line: tuple[object, ...], flag: str) -> tuple[str, str]:
