@@ -237,6 +237,7 @@ class Repository:
         What the cache has a copy of is taken from there, unless `anew` says that the files themselves are wanted.
         """
         from pyrestic.repository.indexcopy import ReadIndex, load_copy
+        from pyrestic.repository.segment import detach
 
         files = sorted(self.list_ids(FileType.INDEX))
         cache = self.backend if isinstance(self.backend, IndexCopyCache) and not anew else None
@@ -247,7 +248,7 @@ class Repository:
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
         def load(identifier: ID) -> "Columns":
-            columns = self.load_index_file(identifier)
+            columns = detach(self.load_index_file(identifier))
             progress.done += 1
             return columns
 

@@ -6,6 +6,7 @@ to the few rows that share them. A look-up is one table step and two or three co
 column, so that at no time much more than two copies of them are there.
 """
 
+import mmap
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from pyrestic.ids import ID
 
 BLOB_TYPES = (BlobType.DATA, BlobType.TREE)
 """The types by their numbers in a column."""
+_WORTH_DETACHING = 1 << 15
 
 
 class Rows(NamedTuple):
@@ -33,6 +35,24 @@ class Rows(NamedTuple):
     offsets: NDArray[np.uint32]
     lengths: NDArray[np.uint32]
     plain_lengths: NDArray[np.uint32]
+
+
+def detach(columns: Columns) -> Columns:
+    """Return equal columns in memory of their own, which the system gets back as soon as a column is let go.
+
+    What is allocated as usual, in pieces of a megabyte by several threads, largely stays with the process. Small
+    columns are left as they are: the system counts pieces, too.
+    """
+    arrays: tuple[NDArray[Any], ...] = columns[1:]
+    return Columns(columns.packs, *map(_detached, arrays))
+
+
+def _detached(column: NDArray[Any]) -> NDArray[Any]:
+    if column.nbytes < _WORTH_DETACHING:
+        return column
+    own = np.frombuffer(mmap.mmap(-1, column.nbytes), column.dtype).reshape(column.shape)
+    own[:] = column
+    return own
 
 
 def sort_rows(parts: list[Columns]) -> Rows:

@@ -8,12 +8,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.format.indexfile import IndexPack, encode, parse_columns
+from pyrestic.format.indexfile import Columns, IndexPack, encode, parse_columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.repository import index as index_module
 from pyrestic.repository.index import Index, PackedBlob
+from pyrestic.repository.segment import detach
 
 # Few different IDs, so that the same blob comes in several packs and as data and tree.
 IDENTIFIERS = [bytes([number % 3]) * 8 + bytes([number]) * 24 for number in range(12)]
@@ -70,6 +71,19 @@ def test_look_ups_equal_those_of_a_dictionary(first: list, second: list, third: 
     assert {pack: set(found) for pack, found in listed.items()} == by_pack
     for found in listed.values():
         assert [entry.offset for entry in found] == sorted(entry.offset for entry in found)
+
+
+def test_detached_columns_are_equal_and_share_no_memory() -> None:
+    for count in (1, 20_000):
+        source = np.random.default_rng(count)
+        numbers = [source.integers(0, 1 << 32, count, np.uint32) for _ in range(4)]
+        ids, types = source.integers(0, 256, (count, 32), np.uint8), source.integers(0, 2, count, np.uint8)
+        columns = Columns([bytes(32)], ids, types, *numbers)
+        detached = detach(columns)
+        assert detached.packs == columns.packs
+        assert [column.tobytes() for column in detached[1:]] == [column.tobytes() for column in columns[1:]]
+        assert detached.ids.shape == ids.shape
+        assert (detached.ids is ids) == (count == 1)
 
 
 def test_data_and_tree_of_one_id_are_told_apart() -> None:
