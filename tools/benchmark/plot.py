@@ -22,7 +22,7 @@ def draw(told: list[Told], path: Path) -> None:
         heights = range(len(told))
         for name, colour in _COLOURS.items():
             ratios = [min(one.figures[name].ratio, _MOST) for one in told]
-            axes.plot(ratios, heights, "o", color=colour, label=_NAMES[name], markersize=5)
+            axes.plot(ratios, heights, "o", color=colour, label=_NAMES[name], markersize=5, clip_on=False)
         goals = [one.row.wall_goal for one in told]
         axes.plot(goals, heights, "|", color=_COLOURS["wall_seconds"], label="goal of wall time", markersize=9)
         axes.axvline(1.0, color=_INK, linewidth=1)
