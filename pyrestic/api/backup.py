@@ -50,6 +50,8 @@ class BackupRun:
         self._progress = BackupProgress("backup", "B")
         if lock.removed_dead:
             salvage(self._repository, self._report)
+            # Once is enough for as long as the lock is held.
+            lock.removed_dead = 0
 
     def save_files(
         self,

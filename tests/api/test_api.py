@@ -19,6 +19,7 @@ from pyrestic.errors import (
     UsageError,
     WrongPasswordError,
 )
+from pyrestic.report import NullReporter
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, Program
 from tests.support.sourcetree import describe, difference, make_source
@@ -144,7 +145,6 @@ def test_it_holds_a_lock_while_open_or_only_while_it_writes(place: Path, tmp_pat
 
 def test_an_exclusive_lock_keeps_it_out_and_leaves_nothing_open(place: Path) -> None:
     from pyrestic.backend.local import LocalBackend
-    from pyrestic.report import NullReporter
     from pyrestic.repository.locks import Lock
     from pyrestic.repository.repository import Repository
 
@@ -333,3 +333,48 @@ def test_a_restore_is_planned_and_gives_back_single_files(place: Path, tmp_path:
         assert content is not None
         next(place.glob("data/*/" + _pack_of(repository, content[0]))).unlink()
         assert not snapshot.plan_restore(tmp_path / "other", source).whole
+
+
+KILLED = """
+import io, os, sys, time
+from pathlib import Path
+import pyrestic
+
+place, password = sys.argv[1:]
+class Source(io.BytesIO):
+    def read(self, length=-1):
+        data = super().read(length)
+        if not data:
+            deadline = time.monotonic() + 60
+            while not [pack for pack in Path(place).glob("data/*/*") if len(pack.name) == 64]:
+                if time.monotonic() > deadline:
+                    os._exit(8)
+                time.sleep(0.01)
+            os._exit(9)
+        return data
+
+pyrestic.open_repository(place, password=password).backup_stream(Source(sys.stdin.buffer.read()), "file")
+"""
+
+
+@pytest.mark.restic
+def test_a_program_that_was_killed_leaves_nothing_to_mend_and_nothing_is_stored_twice(
+    place: Path, newest: Program
+) -> None:
+    data = random.Random(3).randbytes(48 << 20)
+    command = [sys.executable, "-c", KILLED, str(place), PASSWORD]
+    assert subprocess.run(command, input=data, timeout=120).returncode == 9
+    assert locks(place) == 1
+    notes = []
+
+    class Notes(NullReporter):
+        def note(self, message: str, level: int = 1) -> None:
+            notes.append(message)
+
+    with pyrestic.open_repository(place, password=PASSWORD, report=Notes()) as repository:
+        assert locks(place) == 1
+        made = repository.backup_stream(io.BytesIO(data), "file")
+        assert made.summary.data_added < 0.8 * len(data)
+        repository.backup_stream(io.BytesIO(data), "file")
+    assert len([note for note in notes if "took over" in note]) == 1
+    newest.run("check", "--read-data", repository=place)
