@@ -173,12 +173,15 @@ def test_finished_files_are_not_looked_at_again_and_touched_ones_are(
     assert finished <= watch.compared
 
 
-def test_who_asks_for_always_gets_everything_compared(made: Caller, tmp_path: Path, watch: Watch) -> None:
+@pytest.mark.parametrize("flags", [["--overwrite", "always"], ["--ownership-by-name"]], ids=" ".join)
+def test_who_asks_for_always_or_for_other_metadata_gets_everything_compared(
+    made: Caller, tmp_path: Path, watch: Watch, flags: list[str]
+) -> None:
     target = tmp_path / "target"
     interrupted(made, target)
     files = {f"/{path.relative_to(target)}" for path in target.rglob("*") if path.is_file()}
     watch.compared.clear()
-    assert made(*words(made, target, "--overwrite", "always")).code == 0
+    assert made(*words(made, target, *flags)).code == 0
     assert files <= watch.compared
     for note in notes(made):
         note.unlink()

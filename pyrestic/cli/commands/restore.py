@@ -181,7 +181,9 @@ def _note(
     if flags["overwrite"] or flags["all_versions"] or not state:
         yield None
         return
-    note = RestoreNote(state, (*what[:-1], os.path.abspath(what[-1])))
+    # What decides on metadata has to be the same, too: finished files are not touched again.
+    metadata = [str(flags[name]) for name in ("ownership_by_name", "include_xattr", "exclude_xattr")]
+    note = RestoreNote(state, (*what[:-1], os.path.abspath(what[-1]), str(os.geteuid()), *metadata))
     done = False
     try:
         yield note
