@@ -102,3 +102,20 @@ class Interruptible(Protocol):
 
     def interrupt(self) -> None:
         """End all operations that run now, by a TransientError; later ones are possible."""
+
+
+@runtime_checkable
+class NearBackend(Protocol):
+    """What a backend offers whose files are at hand; ask with find_near."""
+
+    @property
+    def near(self) -> bool:
+        """Whether they really are: a wrapper is as near as what it wraps."""
+
+    def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
+        """Fill room with the bytes of the file from offset on; raises what Backend.load raises."""
+
+
+def find_near(backend: Backend) -> NearBackend | None:
+    """Return the backend if its files are at hand, so that many small requests cost as little as a long one."""
+    return backend if isinstance(backend, NearBackend) and backend.near else None

@@ -77,13 +77,33 @@ def read_range(path: str, handle: Handle, offset: int = 0, length: int | None = 
     Raises NotFoundError, FormatError if the file ends earlier, BackendError (also if something else than a file is
     there; symbolic links to files are followed).
     """
+    with _opened(path, handle) as (descriptor, file_length):
+        return _read_all(descriptor, offset, range_length(handle, file_length, offset, length), handle)
+
+
+def read_into(path: str, handle: Handle, offset: int, room: memoryview) -> None:
+    """Fill room with the bytes of the file from offset on; raises what read_range raises."""
+    with _opened(path, handle) as (descriptor, file_length):
+        range_length(handle, file_length, offset, len(room))
+        done = 0
+        while done < len(room):
+            count = os.preadv(descriptor, [room[done:]], offset + done)
+            if not count:
+                # Cut while being read: the same answer as if it had been short from the start.
+                range_length(handle, offset + done, offset, len(room))
+            done += count
+
+
+@contextmanager
+def _opened(path: str, handle: Handle) -> Iterator[tuple[int, int]]:
+    """Give a descriptor of the file and its length in bytes; what goes wrong is a BackendError."""
     with translated(f"reading {handle}"):
         # Without O_NONBLOCK a pipe of that name would block for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
             _refuse_other_types(status, handle)
-            return _read_all(descriptor, offset, range_length(handle, status.st_size, offset, length), handle)
+            yield descriptor, status.st_size
         finally:
             os.close(descriptor)
 

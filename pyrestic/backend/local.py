@@ -12,7 +12,7 @@ from typing import NamedTuple
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import FileInfo
-from pyrestic.backend.files import file_length, read_range, sync_folder, translated, write_whole
+from pyrestic.backend.files import file_length, read_into, read_range, sync_folder, translated, write_whole
 from pyrestic.backend.layout import CONFIG_NAME, DEFAULT_LAYOUT, FOLDERS, is_file_name
 from pyrestic.errors import BackendError, NotFoundError
 from pyrestic.handle import FileType, Handle
@@ -30,6 +30,8 @@ class _Modes(NamedTuple):
 
 class LocalBackend:
     """The Backend protocol on a folder. `path` is where config lies; nothing is touched until the first call."""
+
+    near = True
 
     def __init__(self, path: str, connections: int = DEFAULT_CONNECTIONS) -> None:
         self.path = os.path.abspath(path)
@@ -59,6 +61,10 @@ class LocalBackend:
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; raise NotFoundError, FormatError if it ends too early, BackendError."""
         return read_range(self._path(handle), handle, offset, length)
+
+    def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
+        """Fill room with bytes of the file; see NearBackend."""
+        read_into(self._path(handle), handle, offset, room)
 
     def stat(self, handle: Handle) -> FileInfo:
         """Return name and length; raise NotFoundError or BackendError."""

@@ -192,7 +192,10 @@ class Check:
         """Read packs whole and verify every byte."""
         progress = Progress("packs", "packs", len(packs))
         repository = self._repository
-        workers = max(2, repository.backend.connections)
+        workers = ahead = max(2, repository.backend.connections)
+        if repository.near is not None:
+            # Nothing is fetched before its turn, so more may wait for theirs.
+            ahead = 2 * workers
         running: deque[tuple[ID, list[HeaderEntry], Future[bytes | DamageError] | Future[None]]] = deque()
 
         def work(pack: ID, entries: list[HeaderEntry]) -> None:
@@ -214,10 +217,13 @@ class Check:
             for pack, entries in repository.index.by_pack():
                 if pack not in packs:
                     continue
-                if len(running) == workers:
+                if len(running) == ahead:
                     finish()
                 if packs[pack] < SMALL_BLOB * len(entries):
-                    # Packs of small blobs are fetched ahead, and verified here: see Loader.load_many.
+                    # Packs of small blobs are verified here, and fetched ahead if they are far: see Loader.load_many.
+                    if repository.near is not None:
+                        work(pack, entries)
+                        continue
                     running.append((pack, entries, pool.submit(fetch_pack, repository, pack, entries)))
                 else:
                     running.append((pack, entries, pool.submit(work, pack, entries)))

@@ -1,12 +1,17 @@
-"""One pack, read whole and verified: its hash, its header against the index, every blob in it."""
+"""One pack, read whole and verified: its hash, its header against the index, every blob in it.
 
-from collections.abc import Callable
+A pack that is at hand is read piece by piece, its header first; of others all comes by one request.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.pack import TRAILER_LENGTH, HeaderEntry, entry_length
 from pyrestic.handle import FileType, Handle
-from pyrestic.ids import ID, hash_id
+from pyrestic.ids import ID
+from pyrestic.repository.nearby import PIECE_BYTES, NearReader
 from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
 
@@ -33,47 +38,79 @@ def check_pack(
     `fetched` is what fetch_pack returned. What goes wrong once is tried a second time, past the cache: it may have
     happened on the way.
     """
-    faults = _check(repository, pack, entries, fetch_pack(repository, pack, entries) if fetched is None else fetched)
+    faults = _check(repository, pack, entries, fetched)
     if not faults:
         return []
     forget: Callable[[Handle], None] | None = getattr(repository.backend, "forget", None)
     if forget is not None:
         forget(Handle(FileType.PACK, pack.hex()))
-    again = _check(repository, pack, entries, fetch_pack(repository, pack, entries))
+    again = _check(repository, pack, entries)
     return again or [f"check successful on second attempt, original error: {faults[0]}"]
 
 
-def _check(repository: Repository, pack: ID, entries: list[HeaderEntry], data: bytes | DamageError) -> list[str]:
+def _check(
+    repository: Repository, pack: ID, entries: list[HeaderEntry], fetched: bytes | DamageError | None = None
+) -> list[str]:
     faults = []
+    length = expected_length(entries)
     end = 0
     for entry in entries:
         if entry.offset != end:
             faults.append("index for pack contains gaps / overlapping blobs")
             break
         end = entry.offset + entry.length
-    if isinstance(data, DamageError):
-        return [*faults, f"partial download error: {data}"]
-    faults += _check_blobs(repository, memoryview(data), entries)
-    actual = hash_id(data)
-    if actual != pack:
-        return [*faults, f"unexpected pack id {actual.hex()}"]
-    return faults + _check_header(repository, pack, data, entries)
+    if fetched is None and (faults or repository.near is None):
+        fetched = fetch_pack(repository, pack, entries)
+    if isinstance(fetched, DamageError):
+        return [*faults, f"partial download error: {fetched}"]
+    hasher = hashlib.sha256()
+    try:
+        if fetched is not None:
+            tail = fetched
+            _check_blobs(repository, memoryview(fetched), 0, entries, faults)
+        else:
+            assert repository.near is not None  # noqa: S101 - else it was fetched
+            tail = bytes(repository.near.read(pack, end, length - end))
+            for offset, data, part in _pieces(repository.near, pack, entries):
+                hasher.update(data)
+                _check_blobs(repository, data, offset, part, faults)
+    except DamageError as error:
+        return [*faults, f"partial download error: {error}"]
+    hasher.update(tail)
+    if hasher.digest() != pack:
+        return [*faults, f"unexpected pack id {hasher.hexdigest()}"]
+    return faults + _check_header(repository, pack, length, tail, entries)
 
 
-def _check_blobs(repository: Repository, data: memoryview, entries: list[HeaderEntry]) -> list[str]:
-    faults = []
+def _pieces(
+    near: NearReader, pack: ID, entries: list[HeaderEntry]
+) -> Iterator[tuple[int, memoryview, list[HeaderEntry]]]:
+    """Iterate offsets and bytes of the pieces of a pack without gaps, with the blobs in each."""
+    start = first = 0
+    for number, entry in enumerate(entries):
+        end = entry.offset + entry.length
+        is_last = number + 1 == len(entries)
+        if is_last or end + entries[number + 1].length - start > PIECE_BYTES:
+            yield start, near.read(pack, start, end - start), entries[first : number + 1]
+            start, first = end, number + 1
+
+
+def _check_blobs(
+    repository: Repository, data: memoryview, start: int, entries: Iterable[HeaderEntry], faults: list[str]
+) -> None:
+    """Add what is wrong with blobs, given the bytes of their pack from `start` on."""
     decode = repository.codec.decode
     for kind, identifier, offset, length, plain_length in entries:
+        offset -= start
         try:
             decode(kind, identifier, data[offset : offset + length], plain_length)
         except DamageError as error:
             faults.append(f"blob {identifier.hex()}: {error}")
-    return faults
 
 
-def _check_header(repository: Repository, pack: ID, data: bytes, entries: list[HeaderEntry]) -> list[str]:
+def _check_header(repository: Repository, pack: ID, length: int, tail: bytes, entries: list[HeaderEntry]) -> list[str]:
     try:
-        stored = parse_pack_tail(repository, pack, len(data), data)
+        stored = parse_pack_tail(repository, pack, length, tail)
     except (PyresticError, BackendError) as error:
         return [str(error)]
     if stored == entries:

@@ -7,7 +7,7 @@ of threads.
 
 Where thousands of backups have left a small pack each, a walk through trees is thousands of small requests. To hand one
 to another thread takes as long as a disk at hand takes for it, so where requests prove to be that quick a thread is
-given several at once.
+given several at once. Of packs that are at hand longer ranges are taken in pieces: see nearby.py.
 """
 
 import threading
@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from typing_extensions import Buffer
+
 from pyrestic.backend.base import Backend
 from pyrestic.errors import BackendError, DamageError, MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, short
 from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.nearby import PIECE_BYTES, find_near_reader
 
 if TYPE_CHECKING:
     # It brings numpy, which is imported while the key is derived.
@@ -60,13 +63,13 @@ class PackRange(NamedTuple):
         return self.length < SMALL_BLOB * len(self.blobs)
 
 
-def split_ranges(blobs: "list[PackedBlob]") -> Iterator[PackRange]:
-    """Split the wanted blobs of one pack, in order of offset, into requests."""
+def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> Iterator[PackRange]:
+    """Split the wanted blobs of one pack, in order of offset, into requests of at most so many bytes, or one blob."""
     run: list[PackedBlob] = []
     for blob in blobs:
         if run:
             gap = blob.offset - (run[-1].offset + run[-1].length)
-            if gap > MAX_GAP or blob.offset + blob.length - run[0].offset > MAX_REQUEST:
+            if gap > MAX_GAP or blob.offset + blob.length - run[0].offset > max_request:
                 yield PackRange(run[0].pack, run)
                 run = []
         run.append(blob)
@@ -107,6 +110,7 @@ class Loader:
         self._backend = backend
         self._codec = codec
         self._index = index
+        self._near = find_near_reader(backend)
         self._quick = False
         """The last small requests took less time than threads take for handing them over."""
 
@@ -136,12 +140,16 @@ class Loader:
         A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
         """
         stop = threading.Event()
-        count = self._backend.connections
+        count = ahead = self._backend.connections
+        if self._near is not None:
+            ranges = (piece for request in ranges for piece in split_ranges(request.blobs, PIECE_BYTES))
+            # Pieces take little memory, and a thread that is done before the one waited for finds more to do.
+            ahead = 2 * count
         with ThreadPoolExecutor(count, "load") as pool:
             running: deque[tuple[list[PackRange], Future[list[bytes]]]] = deque()
             try:
                 for group in self._groups(ranges):
-                    if len(running) == count:
+                    if len(running) == ahead:
                         self._finish(*running.popleft(), deliver, fail, stop)
                     if group[0].has_small_blobs:
                         running.append((group, pool.submit(self._fetch_group, group)))
@@ -199,11 +207,20 @@ class Loader:
     def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> list[bytes]:
         """Fetch and decode; nothing is left to do for who waits."""
         if not stop.is_set():
-            self._decode_range(request, self._fetch(request), deliver, fail, stop)
+            self._decode_range(request, self._borrow(request), deliver, fail, stop)
         return []
 
+    def _borrow(self, request: PackRange) -> Buffer:
+        """Return what _fetch returns, in memory that this thread's next call may use again."""
+        if self._near is None or request.blobs[0].type is BlobType.TREE:
+            return self._fetch(request)
+        try:
+            return self._near.read(request.pack, request.offset, request.length)
+        except (BackendError, DamageError):
+            return b""
+
     def _decode_range(
-        self, request: PackRange, fetched: bytes, deliver: Deliver, fail: Fail, stop: threading.Event
+        self, request: PackRange, fetched: Buffer, deliver: Deliver, fail: Fail, stop: threading.Event
     ) -> None:
         data = memoryview(fetched)
         start = request.offset

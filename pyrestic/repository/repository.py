@@ -39,6 +39,7 @@ from pyrestic.report import Progress, Reporter
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
 from pyrestic.repository.manyfiles import map_files
+from pyrestic.repository.nearby import find_near_reader
 
 if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns, IndexPack
@@ -94,6 +95,7 @@ class Repository:
         self.options = options
         self.index_files: list[IndexFileInfo] = []
         self.codec = BlobCodec(self.key, config.version, options.compression)
+        self.near = find_near_reader(backend)
         self._saver: Saver | None = None
         self._parsing = threading.Lock()
 

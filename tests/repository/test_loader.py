@@ -2,11 +2,13 @@
 
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
@@ -124,6 +126,28 @@ def test_a_damaged_blob_is_taken_from_another_pack(length: int) -> None:
     delivered: dict[BlobHandle, bytes] = {}
     again.loader.load_many(plan(again.index, blobs, no_failure), delivered.__setitem__, no_failure)
     assert delivered == blobs
+    repository.close()
+
+
+@pytest.mark.parametrize("length", [3000, 300_000])
+def test_packs_at_hand_are_read_in_pieces_and_other_copies_serve_where_one_is_damaged(
+    length: int, tmp_path: Path
+) -> None:
+    repository = make_repository(LocalBackend(str(tmp_path / "repository")))
+    blobs = fill(repository, 20, length)
+    lost = next(iter(fill(repository, 1, length + 1)))
+    for data in blobs.values():
+        repository.saver.save(BlobType.DATA, data, duplicate=True)
+    repository.flush()
+    again = open_again(repository)
+    for victim in [*list(blobs)[::3], lost]:
+        flip(again, again.index.find_all(victim)[0])
+    delivered: dict[BlobHandle, bytes] = {}
+    failed: dict[BlobHandle, PyresticError] = {}
+    ranges = plan(again.index, [*blobs, lost], no_failure)
+    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__)
+    assert delivered == blobs
+    assert list(failed) == [lost]
     repository.close()
 
 

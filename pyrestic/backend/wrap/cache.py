@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, range_length
+from pyrestic.backend.base import Backend, FileInfo, find_near, range_length
 from pyrestic.backend.layout import check_name
 from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
 from pyrestic.errors import BackendError, DamageError, NotFoundError
@@ -80,6 +80,21 @@ class CacheBackend:
             self._folder.save_index_copy(parts)
         except BackendError as error:
             self._give_up(error)
+
+    @property
+    def near(self) -> bool:
+        """Whether the files themselves are at hand; see NearBackend."""
+        return find_near(self._inner) is not None
+
+    def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
+        """Fill room with bytes of the file, from the cache if it has them; see NearBackend."""
+        near = find_near(self._inner)
+        assert near is not None  # noqa: S101 - those who ask for this have looked
+        data = self._find(handle, offset, len(room)) if handle.type in CACHED_TYPES else None
+        if data is None:
+            near.load_into(handle, offset, room)
+        else:
+            room[:] = data
 
     def forget(self, handle: Handle) -> None:
         """Drop the copy of a file that turned out to be damaged.

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Interruptible
+from pyrestic.backend.base import Backend, FileInfo, Interruptible, find_near
 from pyrestic.backend.usage import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
@@ -94,10 +94,24 @@ class RetryBackend:
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
+        return self._load(handle, lambda: self._inner.load(handle, offset, length))
+
+    @property
+    def near(self) -> bool:
+        """Whether the files are at hand; see NearBackend."""
+        return find_near(self._inner) is not None
+
+    def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
+        """Fill room with bytes of the file, if it is near; see NearBackend."""
+        near = find_near(self._inner)
+        assert near is not None  # noqa: S101 - those who ask for this have looked
+        self._load(handle, lambda: near.load_into(handle, offset, room))
+
+    def _load(self, handle: Handle, operation: Callable[[], T]) -> T:
         self._refuse_interrupted(handle)
         self._refuse_failed(handle)
         try:
-            return self.run(f"loading {handle}", lambda: self._inner.load(handle, offset, length))
+            return self.run(f"loading {handle}", operation)
         except TransientError:
             if not self._stopped.is_set():
                 self._failed_loads[handle] = self._clock()
