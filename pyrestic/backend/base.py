@@ -119,3 +119,10 @@ class NearBackend(Protocol):
 def find_near(backend: Backend) -> NearBackend | None:
     """Return the backend if its files are at hand, so that many small requests cost as little as a long one."""
     return backend if isinstance(backend, NearBackend) and backend.near else None
+
+
+def as_near(backend: Backend) -> NearBackend:
+    """Return a backend that find_near is known to find."""
+    near = find_near(backend)
+    assert near is not None  # noqa: S101 - those who ask have looked
+    return near

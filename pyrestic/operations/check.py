@@ -18,7 +18,7 @@ from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, parse_id, short
-from pyrestic.operations.check_pack import check_pack, expected_length, fetch_pack
+from pyrestic.operations.check_pack import check_pack, expected_total, fetch_pack
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.loader import SMALL_BLOB
@@ -138,9 +138,9 @@ class Check:
     def packs(self) -> None:
         """Compare the packs that the index names with those that are there."""
         stored = {parse_id(info.name): info.length for info in self._repository.list_files(FileType.PACK)}
-        for pack, entries in self._repository.index.by_pack():
-            self._packs[pack] = length = expected_length(entries)
-            if len({entry.type for entry in entries}) > 1:
+        for pack, totals in self._repository.index.totals_by_pack():
+            self._packs[pack] = length = expected_total(totals)
+            if 0 < totals.trees < totals.blobs:
                 self.result.suggest_prune = True
                 self._found(Finding(Kind.MIXED_PACK, f"pack {pack.hex()} contains a mix of tree and data blobs"))
             actual = stored.pop(pack, None)
@@ -214,9 +214,7 @@ class Check:
                 progress.done += 1
 
         with self._report.show(progress), ThreadPoolExecutor(workers, "check") as pool:
-            for pack, entries in repository.index.by_pack():
-                if pack not in packs:
-                    continue
+            for pack, entries in repository.index.by_pack(packs):
                 if len(running) == ahead:
                     finish()
                 if packs[pack] < SMALL_BLOB * len(entries):

@@ -8,9 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.pack import TRAILER_LENGTH, HeaderEntry, entry_length
+from pyrestic.format.pack import (
+    COMPRESSED_ENTRY_LENGTH,
+    ENTRY_LENGTH,
+    TRAILER_LENGTH,
+    HeaderEntry,
+    entry_length,
+)
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
+from pyrestic.repository.index import PackTotals
 from pyrestic.repository.nearby import PIECE_BYTES, NearReader
 from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
@@ -20,6 +27,12 @@ def expected_length(entries: list[HeaderEntry]) -> int:
     """Return how long a pack with these blobs is, in bytes."""
     header = sum(entry_length(entry.plain_length) for entry in entries)
     return sum(entry.length for entry in entries) + header + OVERHEAD + TRAILER_LENGTH
+
+
+def expected_total(totals: PackTotals) -> int:
+    """Return how long a pack is in which the blobs come to these sums, in bytes."""
+    header = totals.blobs * ENTRY_LENGTH + totals.compressed * (COMPRESSED_ENTRY_LENGTH - ENTRY_LENGTH)
+    return totals.length + header + OVERHEAD + TRAILER_LENGTH
 
 
 def fetch_pack(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> bytes | DamageError:
@@ -79,7 +92,8 @@ def _check(
     hasher.update(tail)
     if hasher.digest() != pack:
         return [*faults, f"unexpected pack id {hasher.hexdigest()}"]
-    return faults + _check_header(repository, pack, length, tail, entries)
+    # Without faults the blobs lie without gaps.
+    return faults + _check_header(repository, pack, length, tail, entries, in_order=not faults)
 
 
 def _pieces(
@@ -108,9 +122,11 @@ def _check_blobs(
             faults.append(f"blob {identifier.hex()}: {error}")
 
 
-def _check_header(repository: Repository, pack: ID, length: int, tail: bytes, entries: list[HeaderEntry]) -> list[str]:
+def _check_header(
+    repository: Repository, pack: ID, length: int, tail: bytes, entries: list[HeaderEntry], *, in_order: bool
+) -> list[str]:
     try:
-        stored = parse_pack_tail(repository, pack, length, tail)
+        stored = parse_pack_tail(repository, pack, length, tail, entries if in_order else None)
     except (PyresticError, BackendError) as error:
         return [str(error)]
     if stored == entries:

@@ -12,6 +12,8 @@ from pyrestic.repository.repository import Repository
 
 _AHEAD = 64
 _NULL = bytes(ID_LENGTH)
+_FEW = 8
+"""Files that are looked at one by one as quickly as all at once."""
 
 Fault = Callable[[ID, list[str]], None]
 """Takes a tree and what is wrong with it."""
@@ -53,9 +55,11 @@ def _check_tree(
         fault(tree, [str(error)])
         return
     faults: list[str] = []
+    whole = used is None and _has_contents(repository, nodes)
     for node in nodes:
         if node.type == FILE:
-            faults += _check_content(repository, node, used)
+            if not whole:
+                faults += _check_content(repository, node, used)
         elif node.type == DIRECTORY:
             subtree = _parse(node.subtree)
             if subtree is None:
@@ -77,6 +81,15 @@ def _parse(text: str | None) -> ID | None:
     except ValueError:
         return None
     return identifier if len(identifier) == ID_LENGTH and identifier != _NULL else None
+
+
+def _has_contents(repository: Repository, nodes: list[Node]) -> bool:
+    """Tell whether nothing is wrong with the contents of all files of a tree; not worth it for a few files."""
+    contents = [node.content for node in nodes if node.type == FILE]
+    if len(contents) < _FEW or None in contents:
+        return False
+    identifiers = bytes.fromhex("".join(text for content in contents for text in content or ()))
+    return _NULL not in identifiers and repository.index.has_all(BlobType.DATA, identifiers)
 
 
 def _check_content(repository: Repository, node: Node, used: set[BlobHandle] | None) -> list[str]:

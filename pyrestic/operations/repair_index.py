@@ -15,7 +15,7 @@ from pyrestic.format.indexfile import Columns, IndexPack
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, parse_id
-from pyrestic.operations.check_pack import expected_length
+from pyrestic.operations.check_pack import expected_total
 from pyrestic.operations.rewrite_index import replace_index, store_packs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.index import Index
@@ -96,7 +96,7 @@ def _load(repository: Repository, report: Reporter) -> _Loaded:
 def _compare(repository: Repository, index: Index, result: IndexRepair, report: Reporter) -> dict[ID, int]:
     """Return the packs to read with their lengths; note what differs between the index and what is stored."""
     report.note("getting pack files to read...")
-    named = {pack: expected_length(entries) for pack, entries in index.by_pack()}
+    named = {pack: expected_total(totals) for pack, totals in index.totals_by_pack()}
     to_read = {}
     for info in repository.list_files(FileType.PACK):
         pack = parse_id(info.name)

@@ -6,7 +6,7 @@ size are merged, so there are never more than a handful.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -36,6 +36,15 @@ class PackedBlob(NamedTuple):
     def handle(self) -> BlobHandle:
         """Type and ID."""
         return BlobHandle(self.type, self.id)
+
+
+class PackTotals(NamedTuple):
+    """The blobs of a pack in sum: how many, how many of them compressed and trees, their stored length in bytes."""
+
+    blobs: int
+    compressed: int
+    trees: int
+    length: int
 
 
 class Index:
@@ -126,12 +135,25 @@ class Index:
         parts = [segment.columns() for segment in self._segments] or [_NOTHING]
         return _concatenate(parts)._replace(packs=list(self._packs))
 
-    def by_pack(self) -> Iterator[tuple[ID, list[HeaderEntry]]]:
-        """Iterate packs with their blobs sorted by offset; a pack named by two index files comes once."""
+    def totals_by_pack(self) -> Iterator[tuple[ID, PackTotals]]:
+        """Iterate packs in the order of by_pack with the sums of their blobs, in a fraction of the time."""
         self._settle()
-        numbers: dict[ID, list[int]] = {}
-        for number, pack in enumerate(self._packs):
-            numbers.setdefault(pack, []).append(number)
+        count = len(self._packs)
+        sums = np.zeros((count, len(PackTotals._fields)), np.int64)
+        for segment in self._segments:
+            for column, weights in enumerate((None, segment.plain_lengths > 0, segment.types, segment.lengths)):
+                sums[:, column] += np.bincount(segment.pack_numbers, weights, count).astype(np.int64)
+        totals = list(map(PackTotals._make, sums.tolist()))
+        numbers = self._pack_numbers()
+        several = {pack for pack, its_numbers in numbers.items() if len(its_numbers) > 1}
+        merged = {pack: _sum(entries) for pack, entries in self.by_pack(several)} if several else {}
+        for pack, its_numbers in numbers.items():
+            yield pack, merged.get(pack) or totals[its_numbers[0]]
+
+    def by_pack(self, only: Container[ID] | None = None) -> Iterator[tuple[ID, list[HeaderEntry]]]:
+        """Iterate packs, all or some, with their blobs sorted by offset; one that two index files name comes once."""
+        self._settle()
+        numbers = {pack: its for pack, its in self._pack_numbers().items() if only is None or pack in only}
         sorted_segments = [(s, np.lexsort((s.offsets, s.pack_numbers))) for s in self._segments]
         starts = [
             np.searchsorted(segment.pack_numbers[order], np.arange(len(self._packs) + 1))
@@ -149,6 +171,13 @@ class Index:
             else:
                 entries = dict.fromkeys(entry for part in parts for entry in part)
                 yield pack, sorted(entries, key=lambda entry: entry.offset)
+
+    def _pack_numbers(self) -> dict[ID, list[int]]:
+        """Return the numbers of each pack, which has one for each index file that names it."""
+        numbers: dict[ID, list[int]] = {}
+        for number, pack in enumerate(self._packs):
+            numbers.setdefault(pack, []).append(number)
+        return numbers
 
     def add_columns(self, all_columns: list[Columns]) -> None:
         """Take the content of index files; each brings its own list of packs. The list is emptied."""
@@ -231,6 +260,12 @@ _NUMBERS: Final = np.empty(0, np.uint32)
 _NOTHING: Final = Columns(
     [], np.empty((0, 32), np.uint8), np.empty(0, np.uint8), _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS
 )
+
+
+def _sum(entries: list[HeaderEntry]) -> PackTotals:
+    compressed = sum(entry.plain_length is not None for entry in entries)
+    trees = sum(entry.type is BlobType.TREE for entry in entries)
+    return PackTotals(len(entries), compressed, trees, sum(entry.length for entry in entries))
 
 
 def _concatenate(parts: list[Columns]) -> Columns:

@@ -6,6 +6,7 @@ from pyrestic.format.pack import (
     MIN_PACK_LENGTH,
     TRAILER_LENGTH,
     HeaderEntry,
+    encode_header,
     header_length,
     parse_header,
 )
@@ -24,8 +25,13 @@ def load_header(repository: Repository, pack: ID, pack_length: int) -> list[Head
     return parse_pack_tail(repository, pack, pack_length, tail)
 
 
-def parse_pack_tail(repository: Repository, pack: ID, pack_length: int, tail: bytes) -> list[HeaderEntry]:
-    """Return the blobs of a pack whose last bytes are given; what is missing of a long header is loaded."""
+def parse_pack_tail(
+    repository: Repository, pack: ID, pack_length: int, tail: bytes, expected: list[HeaderEntry] | None = None
+) -> list[HeaderEntry]:
+    """Return the blobs of a pack whose last bytes are given; what is missing of a long header is loaded.
+
+    A header that names the `expected` blobs, which lie without gaps from the start of the pack, is known by its bytes.
+    """
     handle = Handle(FileType.PACK, pack.hex())
     try:
         length = header_length(tail[-TRAILER_LENGTH:], pack_length)
@@ -33,6 +39,12 @@ def parse_pack_tail(repository: Repository, pack: ID, pack_length: int, tail: by
         if needed > len(tail):
             tail = repository.backend.load(handle, pack_length - needed, needed)
         sealed = tail[len(tail) - needed : len(tail) - TRAILER_LENGTH]
-        return parse_header(repository.open_sealed(sealed), pack_length - needed)
+        plain = repository.open_sealed(sealed)
+        data_length = pack_length - needed
+        if expected and plain == encode_header(expected):
+            last = expected[-1]
+            if last.offset + last.length == data_length:
+                return expected
+        return parse_header(plain, data_length)
     except DamageError as error:
         raise type(error)(f"the header of pack {short(pack)} is damaged: {error}") from error

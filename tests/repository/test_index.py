@@ -71,6 +71,15 @@ def test_look_ups_equal_those_of_a_dictionary(first: list, second: list, third: 
     assert {pack: set(found) for pack, found in listed.items()} == by_pack
     for found in listed.values():
         assert [entry.offset for entry in found] == sorted(entry.offset for entry in found)
+    assert [(pack, sum_up(found)) for pack, found in listed.items()] == list(index.totals_by_pack())
+    some = set(list(listed)[::2])
+    assert dict(index.by_pack(some)) == {pack: found for pack, found in listed.items() if pack in some}
+
+
+def sum_up(found: list[HeaderEntry]) -> tuple[int, int, int, int]:
+    compressed = [entry for entry in found if entry.plain_length]
+    trees = [entry for entry in found if entry.type is BlobType.TREE]
+    return len(found), len(compressed), len(trees), sum(entry.length for entry in found)
 
 
 def test_detached_columns_are_equal_and_share_no_memory() -> None:

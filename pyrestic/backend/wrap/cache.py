@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, find_near, range_length
+from pyrestic.backend.base import Backend, FileInfo, as_near, find_near, range_length
 from pyrestic.backend.layout import check_name
 from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
 from pyrestic.errors import BackendError, DamageError, NotFoundError
@@ -88,8 +88,7 @@ class CacheBackend:
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
         """Fill room with bytes of the file, from the cache if it has them; see NearBackend."""
-        near = find_near(self._inner)
-        assert near is not None  # noqa: S101 - those who ask for this have looked
+        near = as_near(self._inner)
         data = self._find(handle, offset, len(room)) if handle.type in CACHED_TYPES else None
         if data is None:
             near.load_into(handle, offset, room)

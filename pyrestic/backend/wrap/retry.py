@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Interruptible, find_near
+from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
 from pyrestic.backend.usage import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
@@ -103,8 +103,7 @@ class RetryBackend:
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
         """Fill room with bytes of the file, if it is near; see NearBackend."""
-        near = find_near(self._inner)
-        assert near is not None  # noqa: S101 - those who ask for this have looked
+        near = as_near(self._inner)
         self._load(handle, lambda: near.load_into(handle, offset, room))
 
     def _load(self, handle: Handle, operation: Callable[[], T]) -> T:
