@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
-from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, parse_id, short
@@ -24,6 +22,10 @@ from pyrestic.report import Progress, Reporter
 from pyrestic.repository.loader import SMALL_BLOB
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
+
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.format.indexfile import Columns
 
 
 class Kind(Enum):
@@ -100,7 +102,7 @@ class Check:
         loaded: list[Columns] = []
         places: dict[ID, list[tuple[ID, Columns, int]]] = {}
 
-        def load(identifier: ID) -> Columns | PyresticError:
+        def load(identifier: ID) -> "Columns | PyresticError":
             try:
                 return repository.load_index_file(identifier)
             except PyresticError as error:
@@ -123,7 +125,7 @@ class Check:
         self.result.suggest_repair_index |= not whole
         return whole
 
-    def _tell_about_packs(self, places: dict[ID, list[tuple[ID, Columns, int]]]) -> None:
+    def _tell_about_packs(self, places: "dict[ID, list[tuple[ID, Columns, int]]]") -> None:
         for pack, found in places.items():
             if len(found) > 1:
                 names = ", ".join(short(identifier) for identifier, _, _ in found)
@@ -194,8 +196,8 @@ class Check:
         repository = self._repository
         workers = ahead = max(2, repository.backend.connections)
         if repository.near is not None:
-            # Nothing is fetched before its turn, so more may wait for theirs.
-            ahead = 2 * workers
+            # Nothing is fetched before its turn, so one more may wait for that.
+            ahead = workers + 1
         running: deque[tuple[ID, list[HeaderEntry], Future[bytes | DamageError] | Future[None]]] = deque()
 
         def work(pack: ID, entries: list[HeaderEntry]) -> None:
@@ -217,11 +219,8 @@ class Check:
             for pack, entries in repository.index.by_pack(packs):
                 if len(running) == ahead:
                     finish()
-                if packs[pack] < SMALL_BLOB * len(entries):
-                    # Packs of small blobs are verified here, and fetched ahead if they are far: see Loader.load_many.
-                    if repository.near is not None:
-                        work(pack, entries)
-                        continue
+                if repository.near is None and packs[pack] < SMALL_BLOB * len(entries):
+                    # Packs of small blobs that are far are fetched ahead, and verified here: see Loader.load_many.
                     running.append((pack, entries, pool.submit(fetch_pack, repository, pack, entries)))
                 else:
                     running.append((pack, entries, pool.submit(work, pack, entries)))
@@ -245,8 +244,10 @@ class Check:
         self._found(Finding(kind, message, count))
 
 
-def _content(columns: Columns, number: int) -> bytes:
+def _content(columns: "Columns", number: int) -> bytes:
     """Return something that is equal for two index files that say the same of a pack."""
+    import numpy as np
+
     rows = np.flatnonzero(columns.pack_numbers == number)
     rows = rows[np.argsort(columns.offsets[rows], kind="stable")]
     parts = (columns.ids, columns.types, columns.offsets, columns.lengths, columns.plain_lengths)

@@ -4,7 +4,8 @@ A pack that is at hand is read piece by piece, its header first; of others all c
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
@@ -17,10 +18,17 @@ from pyrestic.format.pack import (
 )
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.repository.index import PackTotals
+from pyrestic.repository.loader import SMALL_BLOB
 from pyrestic.repository.nearby import PIECE_BYTES, NearReader
 from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
+
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.repository.index import PackTotals
+
+_TOGETHER = 256
+"""Short blobs that are decoded at once: few enough to take little memory."""
 
 
 def expected_length(entries: list[HeaderEntry]) -> int:
@@ -29,7 +37,7 @@ def expected_length(entries: list[HeaderEntry]) -> int:
     return sum(entry.length for entry in entries) + header + OVERHEAD + TRAILER_LENGTH
 
 
-def expected_total(totals: PackTotals) -> int:
+def expected_total(totals: "PackTotals") -> int:
     """Return how long a pack is in which the blobs come to these sums, in bytes."""
     header = totals.blobs * ENTRY_LENGTH + totals.compressed * (COMPRESSED_ENTRY_LENGTH - ENTRY_LENGTH)
     return totals.length + header + OVERHEAD + TRAILER_LENGTH
@@ -110,14 +118,28 @@ def _pieces(
 
 
 def _check_blobs(
-    repository: Repository, data: memoryview, start: int, entries: Iterable[HeaderEntry], faults: list[str]
+    repository: Repository, data: memoryview, start: int, entries: list[HeaderEntry], faults: list[str]
 ) -> None:
     """Add what is wrong with blobs, given the bytes of their pack from `start` on."""
-    decode = repository.codec.decode
+    if len(data) < SMALL_BLOB * len(entries):
+        for first in range(0, len(entries), _TOGETHER):
+            part = entries[first : first + _TOGETHER]
+            if repository.codec.decode_all(part, data, start) is None:
+                _check_one_by_one(repository, data, start, part, faults)
+    else:
+        _check_one_by_one(repository, data, start, entries, faults)
+
+
+def _check_one_by_one(
+    repository: Repository, data: memoryview, start: int, entries: list[HeaderEntry], faults: list[str]
+) -> None:
+    codec = repository.codec
     for kind, identifier, offset, length, plain_length in entries:
         offset -= start
+        # What is not compressed can be verified without memory for all of it.
+        look = codec.decode if plain_length is not None else codec.verify
         try:
-            decode(kind, identifier, data[offset : offset + length], plain_length)
+            look(kind, identifier, data[offset : offset + length], plain_length)
         except DamageError as error:
             faults.append(f"blob {identifier.hex()}: {error}")
 

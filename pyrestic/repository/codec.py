@@ -2,12 +2,14 @@
 
 import hashlib
 import threading
+from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
 from pyrestic.errors import DamageError, HashMismatchError
-from pyrestic.format.compress import Compression, Compressor, decompress, decompress_pieces
+from pyrestic.format.compress import Compression, Compressor, decompress, decompress_all, decompress_pieces
 from pyrestic.format.crypto import MasterKey, Sealer
+from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 
@@ -61,7 +63,7 @@ class BlobCodec:
         return data
 
     def verify(self, blob_type: BlobType, identifier: ID, sealed: Buffer, plain_length: int | None) -> None:
-        """Read back what this codec has sealed; raise DamageError as `decode` does.
+        """Read back what this codec has sealed, or what is not compressed; raise DamageError as `decode` does.
 
         A long blob goes through piece by piece, so that it takes no memory and stays in the processor's cache.
         """
@@ -77,6 +79,25 @@ class BlobCodec:
             raise _in_blob(blob_type, identifier, error) from error
         if digest.digest() != identifier:
             raise _other_hash(blob_type, identifier)
+
+    def decode_all(self, blobs: Sequence[HeaderEntry], data: memoryview, start: int) -> list[bytes] | None:
+        """Return the verified plaintexts of short blobs of a pack, of which `data` has the bytes from `start` on.
+
+        None if anything is wrong or unusual: `decode` tells of each what it is. This takes a little less time than to
+        decode them one by one, and almost half of that is one call that leaves Python to other threads.
+        """
+        places = ((blob.offset - start, blob.offset - start + blob.length) for blob in blobs)
+        try:
+            opened = self._contexts.sealer.open_all(data, places)
+        except DamageError:
+            return None
+        compressed = [number for number, blob in enumerate(blobs) if blob.plain_length is not None]
+        contents = decompress_all([opened[n] for n in compressed], [blobs[n].plain_length or 0 for n in compressed])
+        if contents is None:
+            return None
+        for number, content in zip(compressed, contents, strict=True):
+            opened[number] = content
+        return opened if list(map(hash_id, opened)) == [blob.id for blob in blobs] else None
 
 
 def _in_blob(blob_type: BlobType, identifier: ID, error: DamageError) -> DamageError:

@@ -1,7 +1,7 @@
 """One pack verified: the same findings whether it is at hand and read in pieces or far and fetched whole."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -39,9 +39,9 @@ DAMAGES: dict[str, Callable[[bytearray], None]] = {
 }
 
 
-def fill(repository: Repository) -> tuple[ID, list[HeaderEntry]]:
+def fill(repository: Repository, lengths: Iterable[int] = LENGTHS) -> tuple[ID, list[HeaderEntry]]:
     source = random.Random(1)
-    for length in LENGTHS:
+    for length in lengths:
         # Two of them are shortened by compression.
         repository.saver.save(BlobType.DATA, source.randbytes(length) if length % 3 else bytes(length - 1) + b"x")
     repository.flush()
@@ -68,6 +68,39 @@ def test_a_pack_read_in_pieces_shows_what_a_pack_fetched_whole_shows(damage: str
     assert near == told(check_pack(repository, pack, entries))
     assert near == told(check_pack(repository, pack, entries, fetch_pack(repository, pack, entries)))
     assert bool(near) == (damage not in ("none", "longer"))
+    repository.close()
+
+
+def test_of_many_short_blobs_those_that_are_damaged_are_named(tmp_path: Path) -> None:
+    repository = make_repository(LocalBackend(str(tmp_path / "repository")))
+    pack, entries = fill(repository, range(33, 2033))
+    assert check_pack(repository, pack, entries) == []
+    handle = Handle(FileType.PACK, pack.hex())
+    data = bytearray(repository.backend.load(handle))
+    victims = [entries[0], entries[1000], entries[1001]]
+    for victim in victims:
+        data[victim.offset + victim.length - 1] ^= 1
+    repository.backend.save(handle, bytes(data))
+    *blobs, last = check_pack(repository, pack, entries)
+    assert [fault.split(":")[0] for fault in blobs] == [f"blob {victim.id.hex()}" for victim in victims]
+    assert last.startswith("unexpected pack id")
+    repository.close()
+
+
+@pytest.mark.parametrize("length", [1, 100, 70_000])
+def test_blobs_decoded_together_are_those_decoded_one_by_one(length: int) -> None:
+    repository = make_repository()
+    pack, entries = fill(repository, range(length, length + 20))
+    data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
+    begin = entries[3].offset
+    together = repository.codec.decode_all(entries[3:], memoryview(data)[begin:], begin)
+    assert together is not None
+    assert together == [
+        repository.codec.decode(kind, identifier, data[offset : offset + stored], plain_length)
+        for kind, identifier, offset, stored, plain_length in entries[3:]
+    ]
+    wrong = [*entries[:3], entries[3]._replace(id=bytes(32))]
+    assert repository.codec.decode_all(wrong, memoryview(data), 0) is None
     repository.close()
 
 
