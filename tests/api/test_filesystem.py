@@ -28,6 +28,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_quick_repository(tmp_path_factory.mktemp("fsspec") / "repository")
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    """Where the scenarios are that were made already, by the names of what made them."""
+    return {}
+
+
 class ReadOnlyFixtures(AbstractFixtures):  # type: ignore[misc]
     """Gives fsspec's tests what they read: each scenario is made on this machine and backed up."""
 
@@ -46,15 +52,18 @@ class ReadOnlyFixtures(AbstractFixtures):  # type: ignore[misc]
         return f"latest{tmp_path}"
 
     @pytest.fixture
-    def scenario(self, shared: Path, tmp_path: Path) -> Callable[[Build], str]:
-        """Return what makes a scenario, backs it up, and returns where it is in the snapshot."""
+    def scenario(self, shared: Path, made: dict[str, str], tmp_path: Path) -> Callable[[Build], str]:
+        """Return what makes a scenario once, backs it up, and returns where it is in the snapshot."""
 
         def make(build: Build) -> str:
+            if build.__name__ in made:
+                return made[build.__name__]
             source = build(LocalFileSystem(auto_mkdir=True), os.path.join, str(tmp_path / "made"))
             with pyrestic.open_repository(shared, password=PASSWORD, lock=False) as opened:
                 snapshot = opened.backup([source]).snapshot
             assert snapshot is not None
-            return f"{snapshot.short_id}{source}"
+            made[build.__name__] = f"{snapshot.short_id}{source}"
+            return made[build.__name__]
 
         return make
 
@@ -94,10 +103,10 @@ class TestGet(ReadOnlyFixtures, AbstractGetTests):  # type: ignore[misc]
             some_fs.touch(some_join(some_path, "src", "file"))
             return some_path
 
-        made = scenario(build)
+        prepared = scenario(build)
         monkeypatch.setattr(fs, "mkdir", lambda path: None)
         monkeypatch.setattr(fs, "touch", lambda path: None)
-        super().test_get_directory_recursive(fs, fs_join, made, local_fs, local_join, local_target)
+        super().test_get_directory_recursive(fs, fs_join, prepared, local_fs, local_join, local_target)
 
 
 @pytest.fixture
