@@ -6,7 +6,8 @@
 Without --restic each snapshot is stored as a backup of its own stores it: new blobs and trees in packs of their own, an
 index file, a snapshot. With it the folder is made in FOLDER.files, and the given program backs it up each time. Either
 way FOLDER.json says what each snapshot, oldest first, has changed: for each path the SHA-256 of its content, which is
-also the ID of its only blob, or null if it is gone. The same seed gives the same contents.
+also the ID of its only blob, or null if it is gone. The same seed gives the same contents, so a repository that has
+fewer snapshots than are asked for gets those that it lacks.
 """
 
 import argparse
@@ -33,7 +34,9 @@ from pyrestic.format.node import DIRECTORY  # noqa: E402
 from pyrestic.format.snapshot import Snapshot  # noqa: E402
 from pyrestic.format.tree import encode_tree  # noqa: E402
 from pyrestic.handle import BlobType, FileType  # noqa: E402
+from pyrestic.report import NullReporter  # noqa: E402
 from pyrestic.repository.repository import Repository, RepositoryOptions  # noqa: E402
+from pyrestic.repository.snapshots import load_snapshots  # noqa: E402
 from tools.make_history import HOUR_NS, SECOND_NS, START_NS, QuickBackend, make_file_node, make_node  # noqa: E402
 
 HOME = "/home/ann"
@@ -222,19 +225,11 @@ def make_home_history(
     folder: Path, *, count: int = 2000, seed: int = 1, restic: str = "", password: str = PASSWORD
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Make the repository; iterate, oldest first, the ID of each snapshot and the blobs of the files by their paths."""
-    repository = Repository.create(
-        QuickBackend(str(folder)),
-        password,
-        hostname="home",
-        username="ann",
-        created=format_time(START_NS, 0),
-        params=ScryptParams(2, 8, 1),
-        # What is saved here is checked by whoever reads it.
-        options=RepositoryOptions(no_extra_verify=True),
-    )
     files = folder.with_name(folder.name + ".files")
-    if restic:
+    if not folder.exists():
         shutil.rmtree(files, ignore_errors=True)
+    repository = _open(folder, password)
+    there = sorted(load_snapshots(repository, NullReporter()), key=lambda stored: stored.snapshot.time_ns)
     writer = Runner(shlex.split(restic), folder, files, password) if restic else Writer(repository)
     prefix = str(files) if restic else HOME
     home = Home(seed)
@@ -243,10 +238,30 @@ def make_home_history(
             moment = START_NS + (number + 1) * HOUR_NS
             if number:
                 home.step(moment // SECOND_NS)
-            snapshot = writer.backup(home, moment)
+            snapshot = there[number].id.hex() if number < len(there) else writer.backup(home, moment)
             yield snapshot, {f"{prefix}/{path}": file.blob for path, file in home.files.items()}
     finally:
         repository.close()
+
+
+def _open(folder: Path, password: str) -> Repository:
+    """Open the repository in a folder, or make it."""
+    # What is saved here is checked by whoever reads it.
+    options = RepositoryOptions(no_extra_verify=True)
+    backend = QuickBackend(str(folder))
+    if folder.exists():
+        repository = Repository.open(backend, password, options=options)
+        repository.load_index(NullReporter())
+        return repository
+    return Repository.create(
+        backend,
+        password,
+        hostname="home",
+        username="ann",
+        created=format_time(START_NS, 0),
+        params=ScryptParams(2, 8, 1),
+        options=options,
+    )
 
 
 def main() -> None:
