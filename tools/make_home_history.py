@@ -149,6 +149,10 @@ class Writer:
         self._repository = repository
         self._parent: str | None = None
 
+    def pass_over(self, home: Home, snapshot: str) -> None:  # noqa: ARG002 - the other writer's signature
+        """Take note of a snapshot that is there already."""
+        self._parent = snapshot
+
     def backup(self, home: Home, time_ns: int) -> str:
         """Store a snapshot and return its ID."""
         root: dict[str, object] = {}
@@ -202,6 +206,10 @@ class Runner:
         self._folder = folder
         self._written: dict[str, File] = {}
 
+    def pass_over(self, home: Home, snapshot: str) -> None:  # noqa: ARG002 - the other writer's signature
+        """Take note of a snapshot that is there already."""
+        self._written = dict(home.files)
+
     def backup(self, home: Home, time_ns: int) -> str:
         """Back up and return the ID of the snapshot."""
         for path in self._written.keys() - home.files.keys():
@@ -238,7 +246,11 @@ def make_home_history(
             moment = START_NS + (number + 1) * HOUR_NS
             if number:
                 home.step(moment // SECOND_NS)
-            snapshot = there[number].id.hex() if number < len(there) else writer.backup(home, moment)
+            if number < len(there):
+                snapshot = there[number].id.hex()
+                writer.pass_over(home, snapshot)
+            else:
+                snapshot = writer.backup(home, moment)
             yield snapshot, {f"{prefix}/{path}": file.blob for path, file in home.files.items()}
     finally:
         repository.close()
