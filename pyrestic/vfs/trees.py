@@ -26,14 +26,13 @@ _MAX: Final = (1 << 63) - 1
 
 
 class Trees:
-    """The trees of one repository. `loaded` counts those that had to be loaded; damaged ones go to report.error."""
+    """The trees of one repository; damaged ones go to report.error."""
 
     def __init__(self, repository: Repository, index: HistoryIndex | None, report: Reporter) -> None:
         self._repository = repository
         self._index = index
         self._report = report
         self._damaged: set[ID] = set()
-        self.loaded = 0
 
     def look_up(self, name: bytes, trees: Collection[ID]) -> dict[ID, Node | None]:
         """Return what stands under a name in each tree, None for nothing; trees that cannot be read are left out."""
@@ -93,7 +92,6 @@ class Trees:
         def deliver(handle: BlobHandle, data: bytes) -> None:
             try:
                 take(handle.id, parse_tree(data))
-                self.loaded += 1
             except FormatError as error:
                 fail(handle, error)
 
