@@ -25,6 +25,8 @@ from pyrestic.vfs.view import Entry, View
 
 try:
     import mfusepy
+
+    from pyrestic.mount.listing import ListingFuse
 except ImportError as error:
     raise UnsupportedError("mount needs mfusepy", hint="Install it with: pip install 'pyrestic[mount]'") from error
 except OSError as error:
@@ -83,19 +85,19 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
             entry = self._view.find(os.fsencode(path))
             return self._attributes(entry) | {"st_ino": _inode(path, entry.node)}
 
-    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:  # noqa: ARG002 - as FUSE has it
-        """Return the names in a folder, with kind and number."""
+    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, Any], int]]:  # noqa: ARG002 - as FUSE has it
+        """Return the names in a folder with their attributes."""
         with self._errno(path):
             folder = self._view.find(os.fsencode(path))
-            names = [
-                (name, {"st_mode": stat.S_IFDIR, "st_ino": _inode(f"{path}/{name}", None)}) for name in (".", "..")
+            listing: list[tuple[str, dict[str, Any], int]] = [
+                (name, {"st_mode": stat.S_IFDIR, "st_ino": _inode(f"{path}/{name}", None)}, 0) for name in (".", "..")
             ]
             base = path.rstrip("/")
             for raw, entry in self._view.children(folder):
                 name = os.fsdecode(raw)
-                kind = stat.S_IFMT(self._attributes(entry)["st_mode"])
-                names.append((name, {"st_mode": kind, "st_ino": _inode(f"{base}/{name}", entry.node)}))
-            return [(name, attributes, 0) for name, attributes in names]
+                number = _inode(f"{base}/{name}", entry.node)
+                listing.append((name, self._attributes(entry) | {"st_ino": number}, 0))
+            return listing
 
     def readlink(self, path: str) -> str:
         """Return what a symbolic link points to."""
@@ -226,7 +228,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
     _quieten()
     handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
-        mfusepy.FUSE(filesystem, folder, **flags)
+        ListingFuse(filesystem, folder, **flags)
     except RuntimeError as error:
         if filesystem.was_mounted:
             # That is how libfuse says that a signal ended it.

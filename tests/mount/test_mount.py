@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -123,6 +125,60 @@ def test_files_are_what_they_were(pyrestic: Program, repository: Path, tmp_path:
         shown = describe(tmp_path / "mnt" / "hosts" / "one" / "latest" / source.relative_to("/"))
     assert difference(expected, shown) == []
     assert len(shown) > 20
+
+
+def test_a_listing_brings_the_attributes_that_each_file_has_when_asked_alone(
+    pyrestic: Program, repository: Path, tmp_path: Path
+) -> None:
+    def look(path: str) -> tuple[int, ...]:
+        status = os.lstat(path)
+        times = status.st_mtime_ns, status.st_atime_ns, status.st_ctime_ns
+        return *status[:7], *times, status.st_rdev, status.st_blocks
+
+    with mounted(pyrestic, repository, tmp_path / "mnt"):
+        listed: dict[str, tuple[int, ...]] = {}
+        for folder, folders, names in os.walk(tmp_path / "mnt"):
+            paths = [os.path.join(folder, name) for name in (*folders, *names)]
+            listed |= {path: look(path) for path in paths}
+        # Longer than the kernel keeps what it knows of a file.
+        time.sleep(1.1)
+        assert {path: look(path) for path in listed} == listed
+        assert any(stat.S_ISREG(attributes[0]) for attributes in listed.values())
+
+
+def test_all_attributes_are_given_where_the_kernel_asks_for_them() -> None:
+    from pyrestic.mount.listing import ALL_GIVEN, LISTING_WANTED, ListingFuse
+
+    class Two:
+        def readdir(self, path: str, number: int) -> list[tuple[str, dict[str, int], int]]:
+            assert (path, number) == ("/folder", 7)
+            return [
+                ("first", {"st_mode": stat.S_IFREG | 0o640, "st_ino": 5, "st_size": 9, "st_mtime": 3 * 10**9 + 4}, 0),
+                ("second", {"st_mode": stat.S_IFDIR | 0o500, "st_ino": 6}, 0),
+                ("not wanted any more", {}, 0),
+            ]
+
+    given = []
+
+    def fill(_: int, name: bytes, status: Any, offset: int, flags: int) -> bool:
+        given.append((name, status.st_mode, status.st_ino, status.st_size, offset, flags))
+        return name == b"second"
+
+    server = ListingFuse.__new__(ListingFuse)
+    server.operations = Two()
+    server.encoding, server.errors = "utf-8", "surrogateescape"
+    info = SimpleNamespace(contents=SimpleNamespace(fh=7))
+    assert server.readdir_fuse_3(b"/folder", 0, fill, 0, info, LISTING_WANTED) == 0
+    assert given == [
+        (b"first", stat.S_IFREG | 0o640, 5, 9, 0, ALL_GIVEN),
+        (b"second", stat.S_IFDIR | 0o500, 6, 0, 0, ALL_GIVEN),
+    ]
+    given.clear()
+    assert server.readdir_fuse_3(b"/folder", 0, fill, 0, info, 0) == 0
+    assert [(name, kind, flags) for name, kind, _, _, _, flags in given] == [
+        (b"first", stat.S_IFREG | 0o640, 0),
+        (b"second", stat.S_IFDIR | 0o500, 0),
+    ]
 
 
 def test_any_part_of_a_file_is_read(pyrestic: Program, tmp_path: Path) -> None:
