@@ -64,20 +64,26 @@ def measure(part: Part, steps: list[str], runs: int) -> dict[str, Figures]:
     return {step: summarize(found) for step, found in pairs.items()}
 
 
-def measure_all(options: argparse.Namespace) -> Results:
-    """Measure the parts that the options name, each in a folder that is removed afterwards."""
+def measure_all(options: argparse.Namespace) -> tuple[Results, list[str]]:
+    """Measure the parts that the options name, each in a folder that is removed afterwards.
+
+    Returns the figures, and what went wrong with parts that have none.
+    """
     tools = make_tools(options.python, options.restic)
     setting = Setting(tools, options.scale, CHEAP_KEY if options.cheap_key else None)
     about = describe(tools, Path(options.dir), runs=options.runs, scale=options.scale)
     results = Results(about, {})
+    failures: list[str] = []
     for name in options.parts.split(","):
         work = Path(tempfile.mkdtemp(prefix="pyrestic-bench-", dir=options.dir))
         try:
             part = PARTS[name](setting, work / name)
             results.parts[name] = measure(part, options.steps.split(",") if options.steps else [], options.runs)
+        except BenchmarkError as error:
+            failures.append(f"{name}: {error}")
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return results
+    return results, failures
 
 
 def write_page(page: Path, sources: list[Path]) -> None:
@@ -112,12 +118,14 @@ def main() -> None:
         write_page(options.page, options.sources)
         return
     try:
-        results = measure_all(options)
+        results, failures = measure_all(options)
     except BenchmarkError as error:
         sys.exit(str(error))
     print("\n".join(make_table(select(results))))
     if options.json:
         result_files.write(options.json, results)
+    if failures:
+        sys.exit("\n".join(failures))
 
 
 if __name__ == "__main__":

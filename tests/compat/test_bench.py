@@ -22,12 +22,12 @@ TINY = ["--scale", "0.0005", "--runs", "1", "--cheap-key", "--parts", "small,lis
 TINY += ["--steps", ",".join(sorted(step for _, step in STEPS))]
 
 
-def bench(*arguments: str | Path) -> str:
+def bench(*arguments: str | Path, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "bench.py"), *arguments], capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
 
 
 def test_parts_are_measured_and_told_on_a_page(tmp_path: Path) -> None:
@@ -50,6 +50,18 @@ def test_parts_are_measured_and_told_on_a_page(tmp_path: Path) -> None:
     assert "old" not in text
     assert all(line in text for line in table.splitlines())
     assert (tmp_path / "page.svg").read_text().count("diff of the first and the last") >= 1
+
+
+def test_a_part_that_fails_is_told_and_the_figures_of_others_are_kept(tmp_path: Path) -> None:
+    broken = tmp_path / "restic"
+    broken.write_text('#!/bin/sh\n[ "$1" = version ] && echo restic 0 && exit\necho does not work >&2\nexit 1\n')
+    broken.chmod(0o755)
+    figures = tmp_path / "figures.json"
+    words = [*TINY[:5], "--parts", "open-1m", "--restic", str(broken)]
+    said = bench(*words, "--dir", tmp_path, "--json", figures, code=1)
+    assert said.startswith("open-1m: restic -r ")
+    assert "does not work" in said
+    assert json.loads(figures.read_text())["parts"] == {}
 
 
 def test_every_part_has_rows_with_goals_and_none_is_twice() -> None:

@@ -29,8 +29,12 @@ def test_the_real_restic_finds_nothing_wrong_with_stored_blobs(tmp_path: Path) -
 def test_both_find_a_blob_beside_many_that_are_only_named(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     made = make_scale(repository, named=60_100, password=PASSWORD, params=QUICK)
-    for program in (find_restic(NEWEST, tmp_path), find_pyrestic(tmp_path)):
-        assert program.run("cat", "blob", made.blob.hex(), repository=repository).stdout == made.content
+    # Both use the same cache, in which pyrestic keeps a copy of the whole index.
+    cache = str(tmp_path / "cache")
+    for program in (find_pyrestic(tmp_path), find_restic(NEWEST, tmp_path), find_pyrestic(tmp_path)):
+        shown = program.run("cat", "blob", made.blob.hex(), repository=repository, RESTIC_CACHE_DIR=cache)
+        assert shown.stdout == made.content
+        assert len(list((tmp_path / "cache").glob("*/pyrestic-index"))) == 1
         assert len(program.run("list", "index", repository=repository).text.splitlines()) == 3
     opened = Repository.open(LocalBackend(str(repository)), PASSWORD)
     opened.load_index(NullReporter())
