@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyrestic.errors import NotFoundError
@@ -80,12 +80,16 @@ class View:
                 (name.encode("utf-8", "surrogateescape"), _entry_of(place))
                 for name, place in entry.place.children.items()
             ]
-        if entry.tree is None:
-            raise NotFoundError("this is no folder")
         return [
             (name, Entry(snapshot=entry.snapshot, node=node, tree=_tree_of(node)))
-            for name, node in self._load_tree(entry.tree).items()
+            for name, node in self.nodes(entry).items()
         ]
+
+    def nodes(self, entry: Entry) -> Mapping[bytes, Node]:
+        """Return the nodes of a folder in a snapshot by their names; raise as children does."""
+        if entry.tree is None:
+            raise NotFoundError("this is no folder")
+        return self._load_tree(entry.tree)
 
     def find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
         """Return what a list of names leads to in a snapshot; raise NotFoundError, DamageError or BackendError."""

@@ -62,7 +62,7 @@ def _show_folder(request: Request, site: Site, spot: Spot) -> Response:
     wanted = query.get("name", "")
     if wanted:
         folded = wanted.casefold()
-        rows = [row for row in rows if folded in row.name.decode("utf-8", "replace").casefold()]
+        rows = [row for row in rows if folded in row[0].decode("utf-8", "replace").casefold()]
     elif spot.node is None and "stay" not in query and (inmost := _inmost_single(site, spot, rows)) != spot.location:
         return RedirectResponse(address("files", spot.stored, inmost))
     pages = Pages(len(rows), _ON_PAGE, requested_number(request, "page", 1))
@@ -85,9 +85,9 @@ def _show_folder(request: Request, site: Site, spot: Spot) -> Response:
 def _inmost_single(site: Site, spot: Spot, rows: list[Row]) -> bytes:
     """Return the first folder on the way down that holds more than one folder: those above are empty shells."""
     location = spot.location
-    while len(rows) == 1 and rows[0].entry.tree is not None:
-        location = below(location, rows[0].name)
-        rows = site.listing.rows(rows[0].entry, Order())
+    while len(rows) == 1 and rows[0][1].type == DIRECTORY and rows[0][1].subtree is not None:
+        location = below(location, rows[0][0])
+        rows = site.listing.rows(site.find(spot.stored, location).entry, Order())
     return location
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from pyrestic.errors import NotFoundError
-from pyrestic.format.gojson import parse_time
-from pyrestic.format.node import DIRECTORY
+from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.ids import ID
 from pyrestic.vfs.view import Entry, View
 
@@ -15,11 +14,8 @@ ORDERS: Final = ("name", "size", "date")
 _KEPT_ROWS: Final = 300_000
 
 
-class Row(NamedTuple):
-    """A name in a folder, and what it stands for."""
-
-    name: bytes
-    entry: Entry
+Row = tuple[bytes, Node]
+"""A name in a folder, and what it stands for."""
 
 
 class Order(NamedTuple):
@@ -48,8 +44,8 @@ class Listing:
             if found is not None:
                 self._kept.move_to_end(key)
                 return found
-        rows = [Row(name, child) for name, child in self._view.children(entry)]
-        rows.sort(key=lambda row: row.name.decode("utf-8", "replace").casefold())
+        rows = list(self._view.nodes(entry).items())
+        rows.sort(key=lambda row: row[0].decode("utf-8", "replace").casefold())
         if order.by != "name":
             rows.sort(key=_KEYS[order.by], reverse=order.descending)
         elif order.descending:
@@ -66,15 +62,15 @@ class Listing:
 
 
 def _is_no_folder(row: Row) -> bool:
-    return row.entry.node is None or row.entry.node.type != DIRECTORY
+    return row[1].type != DIRECTORY
 
 
 def _size(row: Row) -> int:
-    return 0 if row.entry.node is None else row.entry.node.size
+    return row[1].size
 
 
 def _date(row: Row) -> int:
-    return 0 if row.entry.node is None else parse_time(row.entry.node.mtime)
+    return row[1].mtime_ns
 
 
 _KEYS: Final[dict[str, Callable[[Row], int]]] = {"size": _size, "date": _date}
