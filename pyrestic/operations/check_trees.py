@@ -1,16 +1,19 @@
 """The trees of snapshots: can each be read, and is everything they name in the index?"""
 
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
-from pyrestic.errors import PyresticError
+from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, INVALID, IRREGULAR, Node
+from pyrestic.format.tree import parse_tree
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.repository.loader import plan
 from pyrestic.repository.repository import Repository
 
-_AHEAD = 64
+_ROOTS = 64
+_ROUND = 1024
 _NULL = bytes(ID_LENGTH)
 _FEW = 8
 """Files that are looked at one by one as quickly as all at once."""
@@ -26,34 +29,52 @@ def check_trees(
     root_done: Callable[[], None],
     used: set[BlobHandle] | None = None,
 ) -> None:
-    """Visit every tree below the roots once; note in `used`, if given, all blobs that they name."""
+    """Visit every tree below the roots once; note in `used`, if given, all blobs that they name.
+
+    Trees are taken many at a time, level by level below some roots, and fetched in as few requests as packs allow.
+    """
     seen: set[ID] = set()
-    with ThreadPoolExecutor(max(2, repository.backend.connections), "trees") as pool:
-        for root in roots:
-            waiting: list[ID] = [root]
-            running: deque[tuple[ID, Future[list[Node]]]] = deque()
-            while waiting or running:
-                while waiting and len(running) < _AHEAD:
-                    tree = waiting.pop()
-                    if tree not in seen:
-                        seen.add(tree)
-                        running.append((tree, pool.submit(repository.load_tree, tree)))
-                if running:
-                    tree, future = running.popleft()
-                    waiting.extend(_check_tree(repository, tree, future, fault, used))
+    rest = iter(roots)
+    while batch := list(islice(rest, _ROOTS)):
+        waiting = [*batch]
+        while waiting:
+            trees = [tree for tree in dict.fromkeys(waiting[-_ROUND:]) if tree not in seen]
+            del waiting[-_ROUND:]
+            seen.update(trees)
+            waiting += _check_round(repository, trees, fault, used)
+        for _ in batch:
             root_done()
     if used is not None:
         used.update(BlobHandle(BlobType.TREE, tree) for tree in seen)
 
 
+def _check_round(repository: Repository, trees: list[ID], fault: Fault, used: set[BlobHandle] | None) -> list[ID]:
+    """Look at some trees; return those below them."""
+    below: list[ID] = []
+    # Long trees are delivered by several threads.
+    lock = threading.Lock()
+
+    def deliver(handle: BlobHandle, data: bytes) -> None:
+        try:
+            nodes = parse_tree(data)
+        except DamageError as error:
+            fail(handle, error)
+            return
+        with lock:
+            below.extend(_check_tree(repository, handle.id, nodes, fault, used))
+
+    def fail(handle: BlobHandle, error: PyresticError) -> None:
+        with lock:
+            fault(handle.id, [str(error)])
+
+    handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
+    repository.loader.load_many(plan(repository.index, handles, fail), deliver, fail)
+    return below
+
+
 def _check_tree(
-    repository: Repository, tree: ID, future: "Future[list[Node]]", fault: Fault, used: set[BlobHandle] | None
+    repository: Repository, tree: ID, nodes: list[Node], fault: Fault, used: set[BlobHandle] | None
 ) -> Iterator[ID]:
-    try:
-        nodes = future.result()
-    except PyresticError as error:
-        fault(tree, [str(error)])
-        return
     faults: list[str] = []
     whole = used is None and _has_contents(repository, nodes)
     for node in nodes:
