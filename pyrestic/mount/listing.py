@@ -1,7 +1,7 @@
 """Listings of folders together with the attributes of what is in them (READDIRPLUS of FUSE).
 
-Without them the kernel asks for each name once more as soon as somebody looks at it, as `ls -l` does: mfusepy knows
-listings of names only.
+mfusepy knows listings of names only. What the kernel makes of the attributes is up to it and to libfuse: they may still
+ask for a name as soon as somebody looks at it.
 """
 
 import ctypes
