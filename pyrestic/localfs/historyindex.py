@@ -73,7 +73,8 @@ class HistoryIndex:
         except sqlite3.OperationalError:
             # Somebody keeps it locked, or the disk fails: another file would fare no better.
             return
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, *_NOT_OURS):
+            # SQLite's own words for a damaged file may hold bytes of it, which then are no text.
             self._begin_anew()
 
     def close(self) -> None:

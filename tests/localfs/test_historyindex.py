@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyrestic.format.node import FILE, Node
@@ -93,6 +93,7 @@ def test_missing_tables_and_wrong_rows_begin_the_file_anew(tmp_path: Path) -> No
         os.unlink(path)
 
 
+@example(content=b"\x80", offset=3801)
 @given(content=st.binary(max_size=200), offset=st.integers(0, 30_000))
 def test_damage_of_any_kind_gives_what_is_true_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, offset: int
