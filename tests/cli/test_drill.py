@@ -149,6 +149,21 @@ def test_a_file_here_that_differs_though_it_looks_the_same_is_named(
     assert f"{victim} has another content than the backup" in text.err
 
 
+def test_snapshots_are_chosen_as_elsewhere(made: Caller, original: Caller) -> None:
+    source = str(original.folder / "source")
+    stored = made("snapshots", "--json").json
+    first, second, third, last = (one["id"] for one in stored)
+    assert summary(made, "--host", stored[0]["hostname"])["snapshot_id"] == last
+    assert summary(made, "--after", "2024-01-02", "--before", "2024-01-03", "--path", source)["snapshot_id"] == third
+    assert made("tag", "--set", "kept", second).code == 0
+    tagged = summary(made, "--tag", "kept")["snapshot_id"]
+    assert tagged not in (first, second, third)
+    assert made("cat", "snapshot", tagged).json["original"] == second
+    outcome = made("drill", "--path", "/elsewhere")
+    assert outcome.code == 1
+    assert "no snapshot found" in outcome.err
+
+
 def test_a_folder_of_a_snapshot_can_be_drilled(made: Caller, original: Caller) -> None:
     source = original.folder / "source"
     found = summary(made, f"latest:{source}/folder")
