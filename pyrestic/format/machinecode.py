@@ -7,6 +7,7 @@ was kept compares its answers with those of another engine before it is believed
 import ctypes
 import mmap
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 MAX_CODE = 64 << 10
@@ -81,6 +82,24 @@ def map_code(code: bytes) -> int | None:
         return None
     _kept.append(memory)
     return address
+
+
+def function_at(address: int, parameters: int) -> Callable[..., int]:
+    """Return what calls a function that `addresses.compile_function` has made; it leaves Python to other threads.
+
+    It has numba's calling convention: (where the result goes, where an exception would go, arguments…) -> status.
+    """
+    kind = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * parameters)
+    function = kind(address)
+
+    def call(*arguments: int) -> int:
+        result, trouble = ctypes.c_int64(), ctypes.c_void_p()
+        status = function(ctypes.addressof(result), ctypes.addressof(trouble), *arguments)
+        if status != 0:
+            raise RuntimeError(f"compiled code ended with status {status}")
+        return result.value
+
+    return call
 
 
 _kept: list[mmap.mmap] = []

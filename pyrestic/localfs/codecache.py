@@ -1,11 +1,12 @@
-"""Compiled loops kept in files, so that later runs need neither the compiler nor its time and memory.
+"""Compiled functions kept in files, so that later runs need neither the compiler nor its time and memory.
 
-Those of the chunker and of scrypt are kept. A file lies in the cache folder of pyrestic and holds machine code, so it
+A file lies in the cache folder of pyrestic and holds machine code, so it
 is believed only if it belongs to the user who runs the program and nobody else may write to it; its name says for which
 processor and compiler it was made.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import stat
@@ -31,6 +32,36 @@ def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
     return lambda: _load(folder)
 
 
+def find_code(folder: str, name: str, module: str, *, keep: bool) -> bytes | None:
+    """Return the machine code that a module of pyrestic.format makes with numba, None if there is none.
+
+    `module` has `compile_code() -> bytes | None` and builds on pyrestic.format.addresses. `folder` is where the code is
+    kept, "" for nowhere; where it is not there yet it is compiled only to be kept, which takes a second and 100 MB.
+    Before it is used its answers have to be compared with those of another engine.
+    """
+    if not folder or importlib.util.find_spec("numba") is None:
+        return None
+    # Slow to import, and few ask.
+    from importlib.metadata import version
+
+    path = os.path.join(folder, f"{name}-{_tag(module, version('numba'), 'pyrestic.format.addresses')}")
+    code = _read(path)
+    if code is None and keep:
+        code = _compile(module)
+        if code is not None:
+            _write(path, code)
+    return code
+
+
+def _compile(module: str) -> bytes | None:
+    try:
+        compile_code: Callable[[], bytes | None] = importlib.import_module(module).compile_code
+        return compile_code()
+    except (ImportError, OSError, RuntimeError):
+        # A release of numba or llvmlite that does not know this language or this processor.
+        return None
+
+
 def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
     """Return the fast engine, None if there is none.
 
@@ -51,15 +82,7 @@ def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
 
 
 def _compile_scrypt() -> bytes | None:
-    if importlib.util.find_spec("llvmlite") is None:
-        return None
-    try:
-        from pyrestic.format.scrypt_llvm import compile_code
-
-        return compile_code()
-    except (ImportError, OSError, RuntimeError):
-        # A release of llvmlite that does not know this language or this processor.
-        return None
+    return _compile("pyrestic.format.scrypt_llvm") if importlib.util.find_spec("llvmlite") is not None else None
 
 
 def _load(folder: str) -> "FirstCut":
@@ -81,13 +104,14 @@ def _load(folder: str) -> "FirstCut":
     return compiled.first_cut
 
 
-def _tag(module: str, compiler: str = "") -> str:
-    """Return a name for the processor, the compiler and the module that the code depends on."""
+def _tag(module: str, compiler: str = "", *more_modules: str) -> str:
+    """Return a name for the processor, the compiler and the modules that the code depends on."""
     parts = [os.uname().machine, compiler, _processor()]
-    source = importlib.util.find_spec(module)
-    if source is not None and source.origin is not None:
-        with open(source.origin, "rb") as file:
-            parts.append(hashlib.sha256(file.read()).hexdigest())
+    for name in (module, *more_modules):
+        source = importlib.util.find_spec(name)
+        if source is not None and source.origin is not None:
+            with open(source.origin, "rb") as file:
+                parts.append(hashlib.sha256(file.read()).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

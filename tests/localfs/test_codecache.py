@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.localfs.codecache import load_scrypt
+from pyrestic.localfs.codecache import find_code, load_scrypt
 
 pytest.importorskip("llvmlite")
 
@@ -67,3 +67,15 @@ def test_a_file_that_is_not_whole_is_replaced(filled: bytes, tmp_path: Path, len
 def test_code_that_does_something_else_is_not_used(tmp_path: Path) -> None:
     path = make(tmp_path / "code", OTHER_CODE)
     assert load_scrypt(str(path.parent), keep=True) is None
+
+
+def test_code_of_any_module_is_kept(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    folder = str(tmp_path / "code")
+    module = "tests.support.compiled"
+    assert find_code(folder, "sum", module, keep=False) is None
+    assert find_code("", "sum", module, keep=True) is None
+    code = find_code(folder, "sum", module, keep=True)
+    assert code is not None
+    assert kept(tmp_path / "code").name.startswith("sum-")
+    assert find_code(folder, "sum", module, keep=False) == code
