@@ -1,15 +1,17 @@
 """Sealing and opening bytes: AES-256 in counter mode, authenticated by Poly1305-AES.
 
 Sealed bytes are `nonce (16) | ciphertext | tag (16)` (restic design document, "Keys, Encryption and MAC"). The tag
-covers the ciphertext only; its one-time key is `r | AES-128_k(nonce)`. Two engines make identical bytes:
-"cryptography" (OpenSSL, the faster one) and "pycryptodome", which is there on every machine.
+covers the ciphertext only; its one-time key is `r | AES-128_k(nonce)`. Three engines make identical bytes:
+"libcrypto" (OpenSSL 3, as Python or the system has it), "cryptography" (an OpenSSL of its own, for machines whose
+Python has none to offer), and "pycryptodome", which is there on every machine.
 
-Measured per message of 2 KB and per further byte: cryptography 5 µs and 0.2 ns, pycryptodome 25 µs and 1.4 ns.
+Measured per message of 2 KB and per further byte: libcrypto 6 µs and 0.2 ns, cryptography 4 µs and 0.2 ns, pycryptodome
+21 µs and 0.9 ns. Importing cryptography takes 13 ms and 10 MB.
 """
 
 import hmac
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -17,6 +19,8 @@ import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.errors import FormatError, UnauthenticError, UsageError
+from pyrestic.format import libcrypto
+from pyrestic.format.libcrypto import address_of
 
 NONCE_LENGTH = 16
 TAG_LENGTH = 16
@@ -26,7 +30,7 @@ OVERHEAD = NONCE_LENGTH + TAG_LENGTH
 ENCRYPT_KEY_LENGTH = 32
 MAC_KEY_LENGTH = 16
 
-ENGINES = ("cryptography", "pycryptodome")
+ENGINES = ("libcrypto", "cryptography", "pycryptodome")
 """Names of the engines, the faster first."""
 
 _PIECE_LENGTH = 128 << 10
@@ -117,6 +121,44 @@ class _Engine(Protocol):
         """Return the tags of many ciphertexts, one after the other."""
 
 
+class _LibcryptoEngine:
+    """OpenSSL without anything between."""
+
+    def __init__(self, key: MasterKey) -> None:
+        library = libcrypto.find_library()
+        if library is None:
+            raise ImportError("there is no libcrypto of OpenSSL 3 with all ciphers")
+        self._r = _masked_r(key)
+        self._one_time = libcrypto.OneTimeKeys(library, key.mac_k)
+        self._counter = libcrypto.CounterMode(library, key.encrypt)
+        self._poly1305 = libcrypto.Poly1305(library)
+
+    def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
+        if len(plaintext) > len(out):
+            raise ValueError("there is no room for the ciphertext")
+        self._counter.start(nonce)
+        self._counter.apply(address_of(plaintext), len(plaintext), address_of(out))
+
+    def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        self._counter.start(nonce)
+        return self._decrypt_on(ciphertext)
+
+    def decrypt_pieces(self, nonce: bytes, ciphertext: memoryview) -> Iterator[bytes]:
+        self._counter.start(nonce)
+        return map(self._decrypt_on, _pieces(ciphertext))
+
+    def _decrypt_on(self, ciphertext: memoryview) -> bytes:
+        plaintext, address = libcrypto.new_bytes(len(ciphertext))
+        self._counter.apply(address_of(ciphertext), len(ciphertext), address)
+        return plaintext
+
+    def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
+        return self._poly1305.tag(self._r + self._one_time.encrypt(nonce), address_of(ciphertext), len(ciphertext))
+
+    def tags(self, nonces: list[bytes], ciphertexts: list[memoryview]) -> bytes:
+        return b"".join(map(self.tag, nonces, ciphertexts))
+
+
 class _CryptographyEngine:
     """OpenSSL through `cryptography`: contexts are kept, since making one costs as much as sealing 10 KB."""
 
@@ -200,7 +242,7 @@ class _PycryptodomeEngine:
 class Sealer:
     """Seals and opens with one key. Not for two threads at once: every thread makes its own and keeps it.
 
-    Buffers are bytes, bytearrays or memoryviews of bytes. Without `engine`, cryptography is taken if it is installed.
+    Buffers are bytes, bytearrays or memoryviews of bytes. Without `engine`, the fastest is taken that is there.
     """
 
     def __init__(self, key: MasterKey, engine: str | None = None) -> None:
@@ -277,6 +319,8 @@ def _pieces(data: memoryview) -> Iterator[memoryview]:
 
 def import_ciphers() -> None:
     """Import the engine that a first key will want, for those who have a moment before it is there."""
+    if libcrypto.find_library() is not None:
+        return
     try:
         import cryptography.hazmat.primitives.ciphers
         import cryptography.hazmat.primitives.poly1305  # noqa: F401
@@ -297,14 +341,19 @@ def _random_nonce() -> bytes:
     return nonce
 
 
+_MAKERS: dict[str, Callable[[MasterKey], _Engine]] = {
+    "libcrypto": _LibcryptoEngine,
+    "cryptography": _CryptographyEngine,
+    "pycryptodome": _PycryptodomeEngine,
+}
+
+
 def _make_engine(key: MasterKey, name: str | None) -> _Engine:
-    if name == "pycryptodome":
-        return _PycryptodomeEngine(key)
-    if name is not None and name != "cryptography":
-        raise UsageError(f"{name!r} is no cipher engine; there are {' and '.join(ENGINES)}")
-    try:
-        return _CryptographyEngine(key)
-    except ImportError as error:
-        if name is None:
-            return _PycryptodomeEngine(key)
-        raise UsageError(f"the cipher engine cryptography cannot be used: {error}") from error
+    if name is not None and name not in _MAKERS:
+        raise UsageError(f"{name!r} is no cipher engine; there are {', '.join(ENGINES)}")
+    for each in ENGINES if name is None else (name,):
+        try:
+            return _MAKERS[each](key)
+        except ImportError as error:
+            failure = error
+    raise UsageError(f"the cipher engine {each} cannot be used: {failure}") from failure
