@@ -16,7 +16,7 @@ from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
-from pyrestic.localfs.codecache import load_scrypt
+from pyrestic.localfs.codecache import load_blob_code, load_scrypt
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.own_folder import find_own_folder
@@ -77,6 +77,7 @@ def open_repository(
             return backend
         return CacheBackend(backend, folder, on_note=lambda message: opening.report.note(message, 0))
 
+    folder = find_own_folder(opening.environment)
     try:
         repository = Repository.open(
             place.retry,
@@ -85,7 +86,8 @@ def open_repository(
             report=opening.report,
             wrap=with_cache,
             meanwhile=import_machinery,
-            find_engine=lambda: load_scrypt(find_own_folder(opening.environment), keep=True),
+            find_engine=lambda: load_scrypt(folder, keep=True),
+            find_blob_code=lambda: load_blob_code(folder, keep=True),
         )
     except BaseException:
         place.retry.close()

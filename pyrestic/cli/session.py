@@ -34,7 +34,7 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
-from pyrestic.localfs.codecache import load_scrypt
+from pyrestic.localfs.codecache import load_blob_code, load_scrypt
 from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
@@ -198,7 +198,8 @@ def open_repository(
         return DryRunBackend(wrapped) if dry_run else wrapped
 
     options = repository_options(settings)
-    find_engine = functools.cache(functools.partial(load_scrypt, code_folder(settings), keep=not settings.no_cache))
+    folder, keep = code_folder(settings), not settings.no_cache
+    find_engine = functools.cache(functools.partial(load_scrypt, folder, keep=keep))
     given = passwords.find_password(settings)
     if given is None:
         _check_exists(settings, backend)
@@ -215,6 +216,7 @@ def open_repository(
                 wrap=wrap,
                 meanwhile=meanwhile,
                 find_engine=find_engine,
+                find_blob_code=functools.partial(load_blob_code, folder, keep=keep),
             )
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 UNPACKED_LIMIT_BYTES: Final = 1 << 30
 """Longest unpacked file that is decompressed. Index files, the longest, end at about 110 MiB."""
 
+SMALL_BYTES: Final = 8 << 10
+"""What is not longer is compressed with parameters of its own."""
+
 _WINDOW_LOG: Final = 19
-_SMALL_BYTES: Final = 8 << 10
 _ZSTD_VERSION_BYTE: Final = 2
 _RAW_JSON_STARTS: Final = b"{["
 # A frame can claim 30,000 times its own length. Blobs of zeros really do that, but they are short: what has more than
@@ -75,6 +77,24 @@ _LEVELS: Final = {
 }
 
 
+def compression_parameters(
+    mode: Compression,
+) -> tuple[zstandard.ZstdCompressionParameters, zstandard.ZstdCompressionParameters]:
+    """Return how blobs of at most SMALL_BYTES are compressed, and how longer ones are."""
+    level = _LEVELS[mode]
+    large = zstandard.ZstdCompressionParameters(
+        compression_level=level, window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
+    )
+    if level > _LEVELS[Compression.AUTO]:
+        return large, large
+    # Tables made for small inputs stay in the processor's cache: on files of 2 KB level 1 with them compresses as well
+    # as level 3 with large ones, in half the time.
+    small = zstandard.ZstdCompressionParameters.from_level(
+        1, source_size=SMALL_BYTES, write_content_size=True, write_checksum=False
+    )
+    return small, large
+
+
 class Compressor:
     """Makes frames. Not for two threads at once: every thread makes its own and keeps it.
 
@@ -82,25 +102,14 @@ class Compressor:
     """
 
     def __init__(self, mode: Compression = Compression.AUTO) -> None:
-        level = _LEVELS[mode]
-        self._large = zstandard.ZstdCompressor(
-            compression_params=zstandard.ZstdCompressionParameters(
-                compression_level=level, window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
-            )
-        )
-        self._small = self._large
-        if level <= _LEVELS[Compression.AUTO]:
-            # Tables made for small inputs stay in the processor's cache: on files of 2 KB level 1 with them compresses
-            # as well as level 3 with large ones, in half the time.
-            parameters = zstandard.ZstdCompressionParameters.from_level(
-                1, source_size=_SMALL_BYTES, write_content_size=True, write_checksum=False
-            )
-            self._small = zstandard.ZstdCompressor(compression_params=parameters)
+        small, large = compression_parameters(mode)
+        self._large = zstandard.ZstdCompressor(compression_params=large)
+        self._small = zstandard.ZstdCompressor(compression_params=small) if small is not large else self._large
 
     def compress(self, data: Buffer) -> bytes:
         """Return data as one frame; it may be longer than data."""
         view = memoryview(data)
-        return (self._small if view.nbytes <= _SMALL_BYTES else self._large).compress(view)
+        return (self._small if view.nbytes <= SMALL_BYTES else self._large).compress(view)
 
 
 class _Contexts(threading.local):

@@ -128,7 +128,7 @@ class _LibcryptoEngine:
         library = libcrypto.find_library()
         if library is None:
             raise ImportError("there is no libcrypto of OpenSSL 3 with all ciphers")
-        self._r = _masked_r(key)
+        self._r = masked_r(key)
         self._one_time = libcrypto.OneTimeKeys(library, key.mac_k)
         self._counter = libcrypto.CounterMode(library, key.encrypt)
         self._poly1305 = libcrypto.Poly1305(library)
@@ -167,7 +167,7 @@ class _CryptographyEngine:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
         from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-        self._r = _masked_r(key)
+        self._r = masked_r(key)
         # ECB on purpose: single blocks, the nonces, are turned into one-time keys.
         self._one_time = Cipher(algorithms.AES(key.mac_k), modes.ECB()).encryptor()  # noqa: S305
         # Counter mode decrypts by encrypting, so one context does both.
@@ -214,7 +214,7 @@ class _PycryptodomeEngine:
         self._aes = AES
         self._poly1305 = Poly1305
         self._encrypt_key = key.encrypt
-        self._mac_key = key.mac_k + _masked_r(key)
+        self._mac_key = key.mac_k + masked_r(key)
 
     def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
         length = len(out) - TAG_LENGTH
@@ -329,8 +329,14 @@ def import_ciphers() -> None:
         import Crypto.Hash.Poly1305  # noqa: F401
 
 
-def _masked_r(key: MasterKey) -> bytes:
+def masked_r(key: MasterKey) -> bytes:
+    """Return r as Poly1305 uses it: some of its bits are always zero."""
     return (int.from_bytes(key.mac_r, "little") & _R_MASK).to_bytes(MAC_KEY_LENGTH, "little")
+
+
+def random_nonces(count: int) -> bytes:
+    """Return nonces one after the other, to be used at once: a forked process has a copy of those that are kept."""
+    return os.urandom(NONCE_LENGTH * count)
 
 
 def _random_nonce() -> bytes:

@@ -30,6 +30,12 @@ _PROTOTYPES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "EVP_MAC_init": (_INT, [_POINTER, _POINTER, _SIZE, _POINTER]),
     "EVP_MAC_update": (_INT, [_POINTER, _POINTER, _SIZE]),
     "EVP_MAC_final": (_INT, [_POINTER, _POINTER, _POINTER, _SIZE]),
+    "EVP_MD_fetch": (_POINTER, [_POINTER, ctypes.c_char_p, _POINTER]),
+    "EVP_MD_CTX_new": (_POINTER, []),
+    "EVP_MD_CTX_free": (None, [_POINTER]),
+    "EVP_DigestInit_ex2": (_INT, [_POINTER, _POINTER, _POINTER]),
+    "EVP_DigestUpdate": (_INT, [_POINTER, _POINTER, _SIZE]),
+    "EVP_DigestFinal_ex": (_INT, [_POINTER, _POINTER, _POINTER]),
 }
 _SYSTEM_NAME: Final = "libcrypto.so.3"
 
@@ -48,6 +54,7 @@ class Library:
         self.aes_256_ctr = self._fetch("EVP_CIPHER_fetch", b"AES-256-CTR")
         self.aes_128_ecb = self._fetch("EVP_CIPHER_fetch", b"AES-128-ECB")
         self.poly1305 = self._fetch("EVP_MAC_fetch", b"POLY1305")
+        self.sha256 = self._fetch("EVP_MD_fetch", b"SHA256")
 
     def _fetch(self, function: str, name: bytes) -> int:
         """Return an algorithm, which lives as long as the program; raise OSError if this libcrypto does not have it."""
@@ -80,7 +87,7 @@ class CounterMode:
         """Take a key of 32 bytes."""
         _check_length("a key", key, 32)
         self._library = library
-        self._context = _new_cipher(library, self, library.aes_256_ctr, key)
+        self._context = new_counter(library, self, key)
         self._written = ctypes.c_int()
 
     def start(self, counter: bytes) -> None:
@@ -104,9 +111,8 @@ class OneTimeKeys:
         """Take a key of 16 bytes."""
         _check_length("a key", key, 16)
         self._library = library
-        self._context = _new_cipher(library, self, library.aes_128_ecb, key)
+        self._context = new_one_time(library, self, key)
         self._block = ctypes.create_string_buffer(BLOCK_LENGTH)
-        _check(library.keeping.EVP_CIPHER_CTX_set_padding(self._context, 0))
         self._written = ctypes.c_int()
 
     def encrypt(self, block: bytes) -> bytes:
@@ -122,8 +128,7 @@ class Poly1305:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._context = _made(library.keeping.EVP_MAC_CTX_new(library.poly1305))
-        _free_with(self, library.keeping.EVP_MAC_CTX_free, self._context)
+        self._context = new_poly1305(library, self)
         self._tag = ctypes.create_string_buffer(BLOCK_LENGTH)
         self._written = ctypes.c_size_t()
 
@@ -136,6 +141,32 @@ class Poly1305:
         _check(library.EVP_MAC_update(context, source, length))
         _check(keeping.EVP_MAC_final(context, self._tag, ctypes.addressof(self._written), BLOCK_LENGTH))
         return self._tag.raw
+
+
+def new_counter(library: Library, owner: object, key: bytes) -> int:
+    """Return a context of CounterMode, for as long as its owner lives; raise OSError."""
+    return _new_cipher(library, owner, library.aes_256_ctr, key)
+
+
+def new_one_time(library: Library, owner: object, key: bytes) -> int:
+    """Return a context of OneTimeKeys, for as long as its owner lives; raise OSError."""
+    context = _new_cipher(library, owner, library.aes_128_ecb, key)
+    _check(library.keeping.EVP_CIPHER_CTX_set_padding(context, 0))
+    return context
+
+
+def new_poly1305(library: Library, owner: object) -> int:
+    """Return a context of Poly1305, for as long as its owner lives; raise OSError."""
+    context = _made(library.keeping.EVP_MAC_CTX_new(library.poly1305))
+    _free_with(owner, library.keeping.EVP_MAC_CTX_free, context)
+    return context
+
+
+def new_digest(library: Library, owner: object) -> int:
+    """Return a context for hashes, for as long as its owner lives; raise OSError."""
+    context = _made(library.keeping.EVP_MD_CTX_new())
+    _free_with(owner, library.keeping.EVP_MD_CTX_free, context)
+    return context
 
 
 def _new_cipher(library: Library, owner: object, cipher: int, key: bytes) -> int:

@@ -10,11 +10,12 @@ import importlib
 import importlib.util
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # At run time only when a long file comes: it brings numpy.
+    from pyrestic.format.blobengine import BlobCode
     from pyrestic.format.rabin import FirstCut
     from pyrestic.format.scrypt_code import Scrypt
 
@@ -32,25 +33,38 @@ def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
     return lambda: _load(folder)
 
 
-def find_code(folder: str, name: str, module: str, *, keep: bool) -> bytes | None:
+def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence[str] = ()) -> bytes | None:
     """Return the machine code that a module of pyrestic.format makes with numba, None if there is none.
 
     `module` has `compile_code() -> bytes | None` and builds on pyrestic.format.addresses. `folder` is where the code is
     kept, "" for nowhere; where it is not there yet it is compiled only to be kept, which takes a second and 100 MB.
-    Before it is used its answers have to be compared with those of another engine.
+    `uses` names further modules that the code depends on. Before the code is used its answers have to be compared with
+    those of another engine.
     """
     if not folder or importlib.util.find_spec("numba") is None:
         return None
     # Slow to import, and few ask.
     from importlib.metadata import version
 
-    path = os.path.join(folder, f"{name}-{_tag(module, version('numba'), 'pyrestic.format.addresses')}")
+    path = os.path.join(folder, f"{name}-{_tag(module, version('numba'), 'pyrestic.format.addresses', *uses)}")
     code = _read(path)
     if code is None and keep:
         code = _compile(module)
         if code is not None:
             _write(path, code)
     return code
+
+
+def load_blob_code(folder: str, *, keep: bool) -> "BlobCode | None":
+    """Return the code that works through many blobs at once, None if there is none; folder and keep as in find_code."""
+    module, uses = "pyrestic.format.blobengine_numba", ["pyrestic.format.blobslots"]
+    code = find_code(folder, "blobs", module, keep=keep, uses=uses)
+    if code is None:
+        return None
+    # It brings numpy, which short commands do without.
+    from pyrestic.format.blobengine import load_code
+
+    return load_code(code)
 
 
 def _compile(module: str) -> bytes | None:

@@ -1,8 +1,12 @@
-"""One blob between its plaintext and its sealed form, with contexts kept per thread."""
+"""Blobs between their plaintext and their sealed form, with contexts kept per thread.
+
+One by one in any installation; many at once where there is compiled code for it.
+"""
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from typing_extensions import Buffer
 
@@ -13,6 +17,10 @@ from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 
+if TYPE_CHECKING:
+    # It brings numpy, and few need it.
+    from pyrestic.format.blobengine import BlobCode, BlobEngine
+
 _READ_WHOLE = 256 << 10
 
 
@@ -22,19 +30,61 @@ class _Contexts(threading.local):
     def __init__(self, key: MasterKey, compression: Compression) -> None:
         self.sealer = Sealer(key)
         self.compressor = Compressor(compression)
+        self.engine: BlobEngine | None = None
+        self.looked_for_engine = False
 
 
 class BlobCodec:
     """Compresses, seals, opens and verifies blobs; safe to use from any thread."""
 
-    def __init__(self, key: MasterKey, version: int, compression: Compression) -> None:
+    def __init__(
+        self,
+        key: MasterKey,
+        version: int,
+        compression: Compression,
+        find_code: "Callable[[], BlobCode | None]" = lambda: None,
+    ) -> None:
+        """`find_code` gives the code of an engine for many blobs, if there is one; it is asked once, when needed."""
         self._contexts = _Contexts(key, compression)
+        self._key = key
+        self._compression = compression
+        self._find_code = find_code
+        self._code: BlobCode | None = None
+        self._has_looked = False
+        self._looking = threading.Lock()
         self._compress_trees = version >= 2
         self._compress_data = version >= 2 and compression is not Compression.OFF
 
+    @property
+    def engine(self) -> "BlobEngine | None":
+        """What works through many blobs in one call, made for the calling thread; None where there is none.
+
+        The first who asks may wait some seconds until it is compiled: to be asked by those who have many blobs.
+        """
+        contexts = self._contexts
+        if not contexts.looked_for_engine:
+            contexts.looked_for_engine = True
+            code = self._look_for_code()
+            try:
+                contexts.engine = code.make_engine(self._key, self._compression) if code is not None else None
+            except OSError:
+                contexts.engine = None
+        return contexts.engine
+
+    def _look_for_code(self) -> "BlobCode | None":
+        with self._looking:
+            if not self._has_looked:
+                self._code = self._find_code()
+                self._has_looked = True
+            return self._code
+
+    def compresses(self, blob_type: BlobType) -> bool:
+        """Tell whether blobs of this type are compressed."""
+        return self._compress_data if blob_type is BlobType.DATA else self._compress_trees
+
     def pack_payload(self, blob_type: BlobType, data: Buffer) -> tuple[Buffer, bool]:
         """Return what is to be sealed for a blob, and whether it is compressed (format version 2)."""
-        if self._compress_data if blob_type is BlobType.DATA else self._compress_trees:
+        if self.compresses(blob_type):
             return self._contexts.compressor.compress(data), True
         return data, False
 

@@ -42,6 +42,7 @@ from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.nearby import find_near_reader
 
 if TYPE_CHECKING:
+    from pyrestic.format.blobengine import BlobCode
     from pyrestic.format.indexfile import Columns, IndexPack
     from pyrestic.format.scrypt_code import Scrypt
     from pyrestic.repository.index import Index
@@ -87,14 +88,21 @@ class IndexFileInfo(NamedTuple):
 class Repository:
     """An opened repository. Made by `create` or `open`."""
 
-    def __init__(self, backend: Backend, key: OpenedKey, config: Config, options: RepositoryOptions) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        key: OpenedKey,
+        config: Config,
+        options: RepositoryOptions,
+        find_blob_code: "Callable[[], BlobCode | None]" = lambda: None,
+    ) -> None:
         self.backend = backend
         self.config = config
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
         self.options = options
         self.index_files: list[IndexFileInfo] = []
-        self.codec = BlobCodec(self.key, config.version, options.compression)
+        self.codec = BlobCodec(self.key, config.version, options.compression, find_blob_code)
         self.near = find_near_reader(backend)
         self._saver: Saver | None = None
         self._parsing = threading.Lock()
@@ -136,11 +144,13 @@ class Repository:
         wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
         meanwhile: Callable[[], None] = lambda: None,
         find_engine: "Callable[[], Scrypt | None]" = lambda: None,
+        find_blob_code: "Callable[[], BlobCode | None]" = lambda: None,
     ) -> "Repository":
         """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
 
         `wrap` may put a backend around the given one once the repository is known, such as its cache. `meanwhile` is
-        done while the key is derived: a good time to import what comes next. `find_engine` is as in keyfile.unwrap.
+        done while the key is derived: a good time to import what comes next. `find_engine` is as in keyfile.unwrap,
+        `find_blob_code` as in BlobCodec.
         """
         try:
             sealed = backend.load(CONFIG)
@@ -170,7 +180,7 @@ class Repository:
         except UnauthenticError as error:
             raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
         config = Config.parse(plain)
-        return cls(wrap(backend, config), key, config, options or RepositoryOptions())
+        return cls(wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code)
 
     @cached_property
     def index(self) -> "Index":

@@ -1,11 +1,19 @@
 """Compiled code in files: kept for the next run, and believed only where nobody else could have put it."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrestic.localfs.codecache import find_code, load_scrypt
+from pyrestic.format.compress import Compression
+from pyrestic.format.crypto import MasterKey
+from pyrestic.localfs.codecache import find_code, load_blob_code, load_scrypt
+from pyrestic.repository.codec import BlobCodec
+
+if TYPE_CHECKING:
+    from pyrestic.format.blobengine import BlobCode
 
 pytest.importorskip("llvmlite")
 
@@ -79,3 +87,24 @@ def test_code_of_any_module_is_kept(tmp_path: Path) -> None:
     assert code is not None
     assert kept(tmp_path / "code").name.startswith("sum-")
     assert find_code(folder, "sum", module, keep=False) == code
+
+
+def test_code_for_many_blobs_is_kept_and_reaches_each_thread_of_a_codec(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    folder = str(tmp_path / "code")
+    assert load_blob_code(folder, keep=False) is None
+    asked = []
+
+    def find() -> "BlobCode | None":
+        asked.append(1)
+        return load_blob_code(folder, keep=True)
+
+    codec = BlobCodec(MasterKey.random(), 2, Compression.AUTO, find)
+    assert not asked
+    with ThreadPoolExecutor(1) as pool:
+        engines = [codec.engine, codec.engine, pool.submit(lambda: codec.engine).result()]
+    assert None not in engines
+    assert engines[0] is engines[1] is not engines[2]
+    assert len(asked) == 1
+    assert kept(tmp_path / "code").name.startswith("blobs-")
+    assert BlobCodec(MasterKey.random(), 2, Compression.AUTO).engine is None
