@@ -12,7 +12,9 @@ from pyrestic.format.keyfile import ScryptParams, create, parse, unwrap
 from pyrestic.format.scrypt_code import Scrypt, agrees, load_code
 
 pytest.importorskip("llvmlite")
-from pyrestic.format.scrypt_llvm import compile_code, compile_for
+import llvmlite.binding as llvm
+
+from pyrestic.format.scrypt_llvm import CHAINS, compile_code, compile_for
 
 X86 = platform.machine() == "x86_64"
 KEY = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))
@@ -30,38 +32,48 @@ def engine() -> Scrypt:
     return load(compile_code())
 
 
+@pytest.fixture(scope="module")
+def engines() -> list[Scrypt]:
+    """Those for each number of chains, one of which compile_code takes."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return [load(compile_for(llvm.get_host_cpu_name(), "", chains)) for chains in CHAINS]
+
+
 @settings(max_examples=60)
 @given(
     password=st.binary(max_size=80),
     salt=st.binary(min_size=1, max_size=80),
     exponent=st.integers(1, 7),
     r=st.integers(1, 9),
-    p=st.integers(1, 9),
+    p=st.integers(1, 18),
     length=st.integers(1, 100),
 )
 def test_keys_are_those_of_hashlib(
-    engine: Scrypt, password: bytes, salt: bytes, exponent: int, r: int, p: int, length: int
+    engines: list[Scrypt], password: bytes, salt: bytes, exponent: int, r: int, p: int, length: int
 ) -> None:
     n = 1 << exponent
     expected = hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, dklen=length)
-    assert engine(password, salt, n, r, p, length) == expected
+    assert [engine(password, salt, n, r, p, length) for engine in engines] == [expected] * len(engines)
 
 
-@pytest.mark.parametrize("p", range(2, 7))
+@pytest.mark.parametrize("p", [*range(2, 10), 16])
 def test_keys_that_cost_what_restics_cost_are_those_of_hashlib(engine: Scrypt, p: int) -> None:
     expected = hashlib.scrypt(b"secret", salt=bytes(64), n=1 << 15, r=8, p=p, maxmem=1 << 26)
     assert engine(b"secret", bytes(64), 1 << 15, 8, p, 64) == expected
 
 
 @pytest.mark.skipif(not X86, reason="names of other processors")
+@pytest.mark.parametrize("chains", CHAINS)
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
-def test_code_for_older_processors_can_be_kept_too(processor: str) -> None:
-    assert agrees(load(compile_for(processor, "")))
+def test_code_for_older_processors_can_be_kept_too(processor: str, chains: int) -> None:
+    assert agrees(load(compile_for(processor, "", chains)))
 
 
 @pytest.mark.skipif(not X86, reason="machine code of another processor")
 def test_code_with_other_answers_is_not_believed() -> None:
-    mixes_nothing = b"\x31\xc0\xc3"
+    takes_no_lanes, mixes_nothing = b"\x31\xc0\xc3", b"\xb8\x04\0\0\0\xc3"
+    assert load_code(takes_no_lanes) is None
     assert load_code(mixes_nothing) is None
 
 
