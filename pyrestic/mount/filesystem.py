@@ -3,20 +3,18 @@
 import contextlib
 import ctypes
 import errno
-import hashlib
 import itertools
 import os
 import signal
 import stat
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from pyrestic.errors import DamageError, NotFoundError, PyresticError, UnsupportedError
-from pyrestic.format.gojson import parse_time
-from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node
+from pyrestic.format.node import FILE, SYMLINK, ExtendedAttribute
 from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.mount.attributes import BLOCK_BYTES, inode_of, make_attributes
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.vfs.blobcache import BlobCache
@@ -26,14 +24,16 @@ from pyrestic.vfs.view import Entry, View
 try:
     import mfusepy
 
-    from pyrestic.mount.listing import ListingFuse
+    from pyrestic.mount.server import Server
 except ImportError as error:
     raise UnsupportedError("mount needs mfusepy", hint="Install it with: pip install 'pyrestic[mount]'") from error
 except OSError as error:
     raise UnsupportedError("mount needs libfuse", hint="On Debian: apt-get install fuse3") from error
 
-_BLOCK_BYTES = 512
-_NO_DATA = getattr(errno, "ENODATA", errno.ENOENT)
+_KEPT_SECONDS = 60
+"""How long the kernel need not ask again for a name and its attributes, as in restic's mount. New names it asks for."""
+_Names: TypeAlias = list[tuple[str, Entry | None]]
+"""What is in a folder that somebody lists; it itself and the one above it have no entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class MountOptions:
 
 
 class Filesystem(mfusepy.Operations):  # type: ignore[misc]
-    """Answers for one mount. Methods may be called by several threads."""
+    """Answers for one mount, for the Server. Methods may be called by several threads."""
 
     use_ns = True
 
@@ -67,8 +67,9 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
         threads = max(2, repository.backend.connections)
         self._cache = BlobCache(lambda identifier: repository.load_blob(BlobHandle(BlobType.DATA, identifier)), threads)
         self._readers: dict[int, FileReader] = {}
+        self._listings: dict[int, _Names] = {}
+        # What is done to each of these is done in one step, so that they need no lock.
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
 
     def close(self) -> None:
         """End the threads that read ahead."""
@@ -83,21 +84,41 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
         """Return the attributes of what is at a path."""
         with self._errno(path):
             entry = self._view.find(os.fsencode(path))
-            return self._attributes(entry) | {"st_ino": _inode(path, entry.node)}
+            return make_attributes(path, entry, owner_is_root=self._options.owner_is_root)
 
-    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, Any], int]]:  # noqa: ARG002 - as FUSE has it
-        """Return the names in a folder with their attributes."""
+    def opendir(self, path: str) -> int:  # noqa: ARG002 - the signature of FUSE
+        """Return a number for listing a folder."""
+        number = next(self._numbers)
+        self._listings[number] = []
+        return number
+
+    def readdir_with_offset(self, path: str, offset: int, fh: int) -> Iterator[tuple[str, dict[str, Any], int]]:
+        """Iterate names in a folder with their attributes and the offset of what follows.
+
+        From 0 on this is what is there now; from elsewhere it goes on with what was there then.
+        """
         with self._errno(path):
-            folder = self._view.find(os.fsencode(path))
-            listing: list[tuple[str, dict[str, Any], int]] = [
-                (name, {"st_mode": stat.S_IFDIR, "st_ino": _inode(f"{path}/{name}", None)}, 0) for name in (".", "..")
-            ]
+            if offset == 0:
+                self._listings[fh] = self._list(path)
+            names = self._listings[fh]
             base = path.rstrip("/")
-            for raw, entry in self._view.children(folder):
-                name = os.fsdecode(raw)
-                number = _inode(f"{base}/{name}", entry.node)
-                listing.append((name, self._attributes(entry) | {"st_ino": number}, 0))
-            return listing
+            for number in range(offset, len(names)):
+                name, entry = names[number]
+                below = f"{base}/{name}"
+                if entry is None:
+                    attributes: dict[str, Any] = {"st_mode": stat.S_IFDIR, "st_ino": inode_of(below, None)}
+                else:
+                    attributes = make_attributes(below, entry, owner_is_root=self._options.owner_is_root)
+                yield name, attributes, number + 1
+
+    def releasedir(self, path: str, fh: int) -> int:  # noqa: ARG002 - the signature of FUSE
+        """Forget an open folder."""
+        self._listings.pop(fh, None)
+        return 0
+
+    def _list(self, path: str) -> _Names:
+        children = self._view.children(self._view.find(os.fsencode(path)))
+        return [(".", None), ("..", None), *((os.fsdecode(name), entry) for name, entry in children)]
 
     def readlink(self, path: str) -> str:
         """Return what a symbolic link points to."""
@@ -117,98 +138,51 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
             entry = self._view.find(os.fsencode(path))
             if entry.node is None or entry.node.type != FILE:
                 _refuse(errno.EISDIR if entry.is_folder else errno.EINVAL)
-            reader = FileReader(entry.node, self._index, self._cache)
-            with self._lock:
-                number = next(self._numbers)
-                self._readers[number] = reader
+            number = next(self._numbers)
+            self._readers[number] = FileReader(entry.node, self._index, self._cache)
             return number
 
-    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        """Return bytes of an open file."""
+    def read(self, path: str, memory: memoryview, offset: int, fh: int) -> int:
+        """Fill memory with bytes of an open file and return how many there are."""
         with self._errno(path):
-            return self._readers[fh].read(offset, size)
+            return self._readers[fh].read_into(offset, memory)
 
     def release(self, path: str, fh: int) -> int:  # noqa: ARG002 - the signature of FUSE
         """Forget an open file."""
-        with self._lock:
-            self._readers.pop(fh, None)
+        self._readers.pop(fh, None)
         return 0
 
     def statfs(self, path: str) -> dict[str, int]:  # noqa: ARG002 - the signature of FUSE
         """Return that there is no space, and that names are as long as usual."""
-        return {"f_bsize": _BLOCK_BYTES, "f_namemax": 255}
+        return {"f_bsize": BLOCK_BYTES, "f_namemax": 255}
 
     def listxattr(self, path: str) -> list[str]:
         """Return the names of extended attributes."""
         with self._errno(path):
-            return [attribute.name for attribute in self._extended(path)]
+            return [attribute.name for attribute in self._extended(os.fsencode(path))]
 
-    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:  # noqa: ARG002 - the signature of FUSE
-        """Return an extended attribute."""
+    def getxattr(self, path: bytes, name: bytes) -> bytes | None:
+        """Return an extended attribute, None if there is none."""
         with self._errno(path):
-            values = {attribute.name: attribute.value or b"" for attribute in self._extended(path)}
-        return values[name] if name in values else _refuse(_NO_DATA)
+            for attribute in self._extended(path):
+                if os.fsencode(attribute.name) == name:
+                    return attribute.value or b""
+        return None
 
-    def _extended(self, path: str) -> list[Any]:
-        node = self._view.find(os.fsencode(path)).node
-        return [] if node is None else list(node.extended_attributes or ())
-
-    def _attributes(self, entry: Entry) -> dict[str, Any]:
-        owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
-        if self._options.owner_is_root:
-            owner = {"st_uid": 0, "st_gid": 0}
-        if entry.place is not None:
-            if not entry.place.link:
-                return {"st_mode": stat.S_IFDIR | 0o555, "st_nlink": 2, **owner}
-            when = parse_time(entry.place.snapshot.snapshot.time) if entry.place.snapshot is not None else 0
-            length = len(os.fsencode(entry.place.link))
-            return {"st_mode": stat.S_IFLNK | 0o777, "st_nlink": 1, "st_size": length, **owner, **_times(when)}
-        if entry.node is None:
-            when = parse_time(entry.snapshot.snapshot.time) if entry.snapshot is not None else 0
-            return {"st_mode": stat.S_IFDIR | 0o555, "st_nlink": 2, **owner, **_times(when)}
-        return _node_attributes(entry.node, owner if self._options.owner_is_root else None)
+    def _extended(self, path: bytes) -> Sequence[ExtendedAttribute]:
+        node = self._view.find(path).node
+        return () if node is None else node.extended_attributes or ()
 
     @contextlib.contextmanager
-    def _errno(self, path: str) -> Iterator[None]:
+    def _errno(self, path: str | bytes) -> Iterator[None]:
         """Turn our errors into those of the kernel; what is wrong with the repository is also told."""
         try:
             yield
         except NotFoundError:
             _refuse(errno.ENOENT)
         except PyresticError as error:
-            self._report.error(path, error)
+            self._report.error(os.fsdecode(path), error)
             _refuse(errno.EIO if isinstance(error, DamageError) else errno.EREMOTEIO)
-
-
-def _node_attributes(node: Node, owner: dict[str, int] | None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
-        "st_mode": node.st_mode,
-        "st_nlink": 2 if node.type == DIRECTORY else max(1, node.links),
-        "st_size": node.size,
-        "st_blocks": -(-node.size // _BLOCK_BYTES),
-        "st_rdev": node.device,
-        "st_uid": node.uid,
-        "st_gid": node.gid,
-        "st_atime": node.atime_ns,
-        "st_mtime": node.mtime_ns,
-        "st_ctime": node.ctime_ns,
-    }
-    if node.type == SYMLINK:
-        attributes["st_size"] = len(node.raw_linktarget)
-    return attributes | (owner or {})
-
-
-def _inode(path: str, node: Node | None) -> int:
-    """Return a number that stays the same, and is the same for the names of one file."""
-    if node is not None and node.type != DIRECTORY and node.links > 1:
-        text = f"{node.device_id} {node.inode}".encode()
-    else:
-        text = os.fsencode(path)
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) | 1
-
-
-def _times(when: int) -> dict[str, int]:
-    return {"st_atime": when, "st_mtime": when, "st_ctime": when}
 
 
 def _refuse(number: int) -> NoReturn:
@@ -221,6 +195,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
     While it lasts, SIGINT, SIGTERM and SIGHUP belong to libfuse, which unmounts and returns.
     """
     flags: dict[str, Any] = {"fsname": name, "subtype": "pyrestic", "ro": True, "foreground": True, "use_ino": True}
+    flags |= {"entry_timeout": _KEPT_SECONDS, "attr_timeout": _KEPT_SECONDS}
     if options.allow_other:
         flags["allow_other"] = True
         flags["default_permissions"] = options.default_permissions
@@ -228,7 +203,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
     _quieten()
     handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
-        ListingFuse(filesystem, folder, **flags)
+        Server(filesystem, folder, **flags)
     except RuntimeError as error:
         if filesystem.was_mounted:
             # That is how libfuse says that a signal ended it.

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from pyrestic.ids import ID
 
-DEFAULT_BYTES = 64 << 20
+DEFAULT_BYTES = 32 << 20
 
 
 class BlobCache:

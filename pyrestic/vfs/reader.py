@@ -1,6 +1,7 @@
 """Random access to the content of a stored file."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 
 from pyrestic.errors import FormatError, MissingBlobError
@@ -10,7 +11,7 @@ from pyrestic.ids import ID, parse_id
 from pyrestic.repository.index import Index
 from pyrestic.vfs.blobcache import BlobCache
 
-_AHEAD_BYTES = 16 << 20
+_AHEAD_BYTES = 8 << 20
 
 
 class FileReader:
@@ -40,22 +41,31 @@ class FileReader:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes from offset, fewer at the end; raise DamageError or BackendError."""
+        return b"".join(self._pieces(offset, length))
+
+    def read_into(self, offset: int, memory: memoryview) -> int:
+        """Fill memory with bytes from offset and return how many there were; raise as `read` does."""
+        done = 0
+        for piece in self._pieces(offset, len(memory)):
+            memory[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
+
+    def _pieces(self, offset: int, length: int) -> Iterator[memoryview]:
         end = min(offset + length, self.length)
         if offset < 0 or end <= offset:
-            return b""
+            return
         number = bisect_right(self._ends, offset)
         self._fetch_ahead(number)
-        pieces = []
         while offset < end:
             start = self._ends[number - 1] if number else 0
             blob = self._cache.get(self._blobs[number])
             if len(blob) != self._ends[number] - start:
                 raise FormatError("a blob is shorter or longer than the index says")
-            piece = blob[offset - start : end - start]
-            pieces.append(piece)
+            piece = memoryview(blob)[offset - start : end - start]
+            yield piece
             offset += len(piece)
             number += 1
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _fetch_ahead(self, number: int) -> None:
         """Fetch what follows blob `number`, if that one or the one before it was read last: somebody reads in order."""

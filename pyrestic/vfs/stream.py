@@ -46,11 +46,9 @@ class _RawStream(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill the buffer from the position on; return how many bytes it got, 0 at the end."""
         self._refuse_closed()
-        view = memoryview(buffer).cast("B")
-        data = self._reader.read(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        count = self._reader.read_into(self._position, memoryview(buffer).cast("B"))
+        self._position += count
+        return count
 
     def _refuse_closed(self) -> None:
         if self.closed:

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyrestic.errors import NotFoundError
 from pyrestic.format.node import DIRECTORY, Node
@@ -38,6 +39,14 @@ class Entry:
         return self.node is None or self.node.type == DIRECTORY
 
 
+class _Recent(NamedTuple):
+    """The folder in a snapshot in which something was found last: most often that is where the next thing is."""
+
+    path: bytes
+    places: Place
+    entry: Entry
+
+
 class View:
     """Finds entries by their paths. `load_places` gives the folders above the snapshots, anew every minute.
 
@@ -59,19 +68,22 @@ class View:
         self._loaded_at = clock()
         self._trees: OrderedDict[ID, dict[bytes, Node]] = OrderedDict()
         self._node_count = 0
+        self._recent: _Recent | None = None
 
     def find(self, path: bytes) -> Entry:
         """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
-        place = self._current_places()
+        places = self._current_places()
+        above, _, last = path.rpartition(b"/")
+        recent = self._recent
+        if last and recent is not None and recent.path == above and recent.places is places:
+            return self._step(recent.entry, last)
         parts = [part for part in path.split(b"/") if part]
-        for number, part in enumerate(parts):
-            below = place.children.get(part.decode("utf-8", "surrogateescape"))
-            if below is None:
-                raise NotFoundError("there is nothing of this name")
-            place = below
-            if place.snapshot is not None and not place.link:
-                return self.find_in(place.snapshot, parts[number + 1 :])
-        return Entry(place=place)
+        if not parts:
+            return Entry(place=places)
+        folder = self._walk(Entry(place=places), parts[:-1])
+        if folder.tree is not None:
+            self._recent = _Recent(above, places, folder)
+        return self._step(folder, parts[-1])
 
     def children(self, entry: Entry) -> list[tuple[bytes, Entry]]:
         """Return names and entries of a folder; raise NotFoundError if it is none, DamageError or BackendError."""
@@ -93,16 +105,26 @@ class View:
 
     def find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
         """Return what a list of names leads to in a snapshot; raise NotFoundError, DamageError or BackendError."""
-        tree: ID | None = stored.snapshot.tree_id
-        node: Node | None = None
+        return self._walk(Entry(snapshot=stored, tree=stored.snapshot.tree_id), parts)
+
+    def _walk(self, entry: Entry, parts: list[bytes]) -> Entry:
         for part in parts:
-            if tree is None:
-                raise NotFoundError("this is no folder")
-            node = self._load_tree(tree).get(part)
-            if node is None:
+            entry = self._step(entry, part)
+        return entry
+
+    def _step(self, folder: Entry, name: bytes) -> Entry:
+        """Return what is in a folder under a name."""
+        if folder.place is not None:
+            place = folder.place.children.get(name.decode("utf-8", "surrogateescape"))
+            if place is None:
                 raise NotFoundError("there is nothing of this name")
-            tree = _tree_of(node)
-        return Entry(snapshot=stored, node=node, tree=tree)
+            return _entry_of(place)
+        if folder.tree is None:
+            raise NotFoundError("this is no folder")
+        node = self._load_tree(folder.tree).get(name)
+        if node is None:
+            raise NotFoundError("there is nothing of this name")
+        return Entry(snapshot=folder.snapshot, node=node, tree=_tree_of(node))
 
     def _current_places(self) -> Place:
         with self._lock:

@@ -132,31 +132,36 @@ def test_a_listing_brings_the_attributes_that_each_file_has_when_asked_alone(
 ) -> None:
     def look(path: str) -> tuple[int, ...]:
         status = os.lstat(path)
+        # Each mount is a device of its own.
+        mode, inode, _, *others = status[:7]
         times = status.st_mtime_ns, status.st_atime_ns, status.st_ctime_ns
-        return *status[:7], *times, status.st_rdev, status.st_blocks
+        return mode, inode, *others, *times, status.st_rdev, status.st_blocks
 
+    listed: dict[str, tuple[int, ...]] = {}
     with mounted(pyrestic, repository, tmp_path / "mnt"):
-        listed: dict[str, tuple[int, ...]] = {}
         for folder, folders, names in os.walk(tmp_path / "mnt"):
             paths = [os.path.join(folder, name) for name in (*folders, *names)]
             listed |= {path: look(path) for path in paths}
-        # Longer than the kernel keeps what it knows of a file.
-        time.sleep(1.1)
-        assert {path: look(path) for path in listed} == listed
-        assert any(stat.S_ISREG(attributes[0]) for attributes in listed.values())
+    # A kernel that has listed nothing yet.
+    with mounted(pyrestic, repository, tmp_path / "mnt"):
+        alone = {path: look(path) for path in listed}
+    assert alone == listed
+    assert any(stat.S_ISREG(attributes[0]) for attributes in listed.values())
 
 
 def test_all_attributes_are_given_where_the_kernel_asks_for_them() -> None:
-    from pyrestic.mount.listing import ALL_GIVEN, LISTING_WANTED, ListingFuse
+    from pyrestic.mount.server import ALL_GIVEN, LISTING_WANTED, Server
 
-    class Two:
-        def readdir(self, path: str, number: int) -> list[tuple[str, dict[str, int], int]]:
+    entries = [
+        ("first", {"st_mode": stat.S_IFREG | 0o640, "st_ino": 5, "st_size": 9, "st_mtime": 3 * 10**9 + 4}, 1),
+        ("second", {"st_mode": stat.S_IFDIR | 0o500, "st_ino": 6}, 2),
+        ("third", {"st_mode": stat.S_IFIFO | 0o400, "st_ino": 7}, 3),
+    ]
+
+    class Three:
+        def readdir_with_offset(self, path: str, offset: int, number: int) -> list[tuple[str, dict[str, int], int]]:
             assert (path, number) == ("/folder", 7)
-            return [
-                ("first", {"st_mode": stat.S_IFREG | 0o640, "st_ino": 5, "st_size": 9, "st_mtime": 3 * 10**9 + 4}, 0),
-                ("second", {"st_mode": stat.S_IFDIR | 0o500, "st_ino": 6}, 0),
-                ("not wanted any more", {}, 0),
-            ]
+            return entries[offset:]
 
     given = []
 
@@ -164,20 +169,23 @@ def test_all_attributes_are_given_where_the_kernel_asks_for_them() -> None:
         given.append((name, status.st_mode, status.st_ino, status.st_size, offset, flags))
         return name == b"second"
 
-    server = ListingFuse.__new__(ListingFuse)
-    server.operations = Two()
+    server = Server.__new__(Server)
+    server.operations = Three()
     server.encoding, server.errors = "utf-8", "surrogateescape"
     info = SimpleNamespace(contents=SimpleNamespace(fh=7))
     assert server.readdir_fuse_3(b"/folder", 0, fill, 0, info, LISTING_WANTED) == 0
     assert given == [
-        (b"first", stat.S_IFREG | 0o640, 5, 9, 0, ALL_GIVEN),
-        (b"second", stat.S_IFDIR | 0o500, 6, 0, 0, ALL_GIVEN),
+        (b"first", stat.S_IFREG | 0o640, 5, 9, 1, ALL_GIVEN),
+        (b"second", stat.S_IFDIR | 0o500, 6, 0, 2, ALL_GIVEN),
     ]
     given.clear()
+    assert server.readdir_fuse_3(b"/folder", 0, fill, 2, info, LISTING_WANTED) == 0
+    assert given == [(b"third", stat.S_IFIFO | 0o400, 7, 0, 3, ALL_GIVEN)]
+    given.clear()
     assert server.readdir_fuse_3(b"/folder", 0, fill, 0, info, 0) == 0
-    assert [(name, kind, flags) for name, kind, _, _, _, flags in given] == [
-        (b"first", stat.S_IFREG | 0o640, 0),
-        (b"second", stat.S_IFDIR | 0o500, 0),
+    assert [(name, kind, offset, flags) for name, kind, _, _, offset, flags in given] == [
+        (b"first", stat.S_IFREG | 0o640, 1, 0),
+        (b"second", stat.S_IFDIR | 0o500, 2, 0),
     ]
 
 

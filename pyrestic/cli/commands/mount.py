@@ -11,6 +11,7 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UsageError
+from pyrestic.ids import ID
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshots
 from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Place, make_namespace
@@ -48,9 +49,16 @@ def command(
     options = MountOptions(owner_root, allow_other, not no_default_permissions)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
+        covered: set[ID] = set()
 
         def load() -> Place:
-            return make_namespace(_choose(app, repository, wanted), path_template or DEFAULT_TEMPLATES, layout)
+            snapshots = _choose(app, repository, wanted)
+            found = {stored.id for stored in snapshots}
+            if not found <= covered:
+                # What came with new snapshots is in new index files.
+                repository.load_new_index()
+                covered.update(found)
+            return make_namespace(snapshots, path_template or DEFAULT_TEMPLATES, layout)
 
         def ready() -> None:
             for line in (
