@@ -45,7 +45,8 @@ _ZSTD_FUNCTIONS: Final = {
     slots.FRAME_LENGTH: "ZSTD_findFrameCompressedSize",
 }
 
-_Numbers: TypeAlias = NDArray[np.int64]
+Numbers: TypeAlias = Sequence[int] | NDArray[Any]
+_Table: TypeAlias = NDArray[np.int64]
 """Starts, lengths, plain lengths and what comes out, a row each."""
 
 
@@ -90,7 +91,7 @@ class BlobEngine:
         ctypes.memmove(self._address + slots.MAC_KEY, masked_r(key), slots.TAG_BYTES)
         self._make_room(_FIRST_MEMORY_BYTES)
 
-    def hash_all(self, data: Buffer, starts: Sequence[int], lengths: Sequence[int]) -> bytes | None:
+    def hash_all(self, data: Buffer, starts: Numbers, lengths: Numbers) -> bytes | None:
         """Return the SHA-256 of each blob, one after the other; None if one of them does not lie in data."""
         out = bytearray(slots.ID_BYTES * len(starts))
         numbers = _numbers(starts, lengths, None)
@@ -98,7 +99,7 @@ class BlobEngine:
         return bytes(out) if made == len(out) else None
 
     def verify_all(
-        self, data: Buffer, starts: Sequence[int], lengths: Sequence[int], plain_lengths: Sequence[int], ids: Buffer
+        self, data: Buffer, starts: Numbers, lengths: Numbers, plain_lengths: Numbers, ids: Buffer
     ) -> list[int]:
         """Return which of many sealed blobs are not known to be whole: `decode` says of each what it is.
 
@@ -110,9 +111,9 @@ class BlobEngine:
     def decode_all(
         self,
         data: Buffer,
-        starts: Sequence[int],
-        lengths: Sequence[int],
-        plain_lengths: Sequence[int],
+        starts: Numbers,
+        lengths: Numbers,
+        plain_lengths: Numbers,
         ids: Buffer,
         out: Buffer,
     ) -> list[int]:
@@ -129,8 +130,8 @@ class BlobEngine:
     def encode_all(
         self,
         data: Buffer,
-        starts: Sequence[int],
-        lengths: Sequence[int],
+        starts: Numbers,
+        lengths: Numbers,
         ids: Buffer,
         out: Buffer,
         *,
@@ -148,7 +149,7 @@ class BlobEngine:
         made = self._call(work, data, numbers, given, out, compress=compress)
         return numbers[3].tolist() if made >= 0 else None
 
-    def _open(self, work: int, data: Buffer, numbers: _Numbers, ids: Buffer, out: Buffer) -> list[int]:
+    def _open(self, work: int, data: Buffer, numbers: _Table, ids: Buffer, out: Buffer) -> list[int]:
         _check_ids(ids, numbers.shape[1])
         self._call(work, data, numbers, ids, out)
         return np.flatnonzero(numbers[3] != 1).tolist()
@@ -157,7 +158,7 @@ class BlobEngine:
         self,
         work: int,
         data: Buffer,
-        numbers: _Numbers,
+        numbers: _Table,
         ids: Buffer,
         out: Buffer,
         *,
@@ -203,7 +204,7 @@ def room_for(lengths: Sequence[int]) -> int:
     return sum(length + (length >> 8) + 64 + OVERHEAD for length in lengths)
 
 
-def _numbers(starts: Sequence[int], lengths: Sequence[int], plain_lengths: Sequence[int] | None) -> _Numbers:
+def _numbers(starts: Numbers, lengths: Numbers, plain_lengths: Numbers | None) -> _Table:
     numbers = np.zeros((4, len(starts)), np.int64)
     numbers[0], numbers[1] = starts, lengths
     if plain_lengths is not None:

@@ -16,24 +16,16 @@ better. With 1 MiB blobs of source text and of a program, ratio and nanoseconds 
 | max | 15 | 4.95 | 3.35 | 62 | 3.82 | 3.03 |
 """
 
-import functools
-import operator
-import struct
 import threading
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import zstandard
 from typing_extensions import Buffer
 
 from pyrestic.errors import FormatError
 from pyrestic.handle import BlobType
-
-if TYPE_CHECKING:
-    # It is imported while the key is derived.
-    import numpy as np
-    from numpy.typing import NDArray
 
 UNPACKED_LIMIT_BYTES: Final = 1 << 30
 """Longest unpacked file that is decompressed. Index files, the longest, end at about 110 MiB."""
@@ -50,8 +42,6 @@ _PLAUSIBLE_BYTES: Final = 64 << 20
 _PLAUSIBLE_RATIO: Final = 1000
 # Input is taken in pieces this long where the output's length is not known: one of them makes at most 33 MB.
 _PIECE_BYTES: Final = 1024
-_TOGETHER_BYTES: Final = 32 << 20
-_MAGIC: Final = 0xFD2FB528
 
 
 class Compression(StrEnum):
@@ -160,53 +150,6 @@ def decompress_pieces(pieces: Iterable[bytes], plain_length: int) -> Iterator[by
         raise FormatError(f"compressed bytes are broken: {error}") from error
     if total != plain_length or not frame.eof or frame.unused_data:
         raise FormatError(f"compressed bytes hold {total} bytes instead of {plain_length}, or more than one frame")
-
-
-def decompress_all(frames: list[bytes], plain_lengths: list[int]) -> list[bytes] | None:
-    """Return what `decompress` returns for each of many short frames; None if they have to be looked at one by one.
-
-    That is so if one of them is damaged or empty, if they hold more than 32 MiB together, or if one is not as simple as
-    those of short blobs usually are. All are decompressed in one call that leaves Python to other threads.
-    """
-    if not frames:
-        return []
-    # python-zstandard 0.25 frees memory twice if there is nothing to decompress.
-    if 0 in plain_lengths or sum(plain_lengths) > _TOGETHER_BYTES or not are_simple(frames):
-        return None
-    sizes = struct.pack(f"={len(plain_lengths)}Q", *plain_lengths)
-    decompressor = _contexts.decompressor
-    try:
-        found = decompressor.multi_decompress_to_buffer([*frames], decompressed_sizes=sizes, threads=0)
-    except zstandard.ZstdError:
-        return None
-    plains = [found[number].tobytes() for number in range(len(found))]
-    return plains if list(map(len, plains)) == plain_lengths else None
-
-
-def are_simple(frames: list[bytes]) -> bool:
-    """Tell whether each is one frame of one block, without anything behind it (RFC 8878, section 3.1.1)."""
-    import numpy as np
-
-    lengths = np.array(list(map(len, frames)))
-    starts = np.cumsum(lengths) - lengths
-    # Room behind the last one for headers that would not fit.
-    data = np.frombuffer(b"".join(frames) + bytes(32), np.uint8)
-    magic = _read_number(data, starts, 4)
-    descriptor = _read_number(data, starts + 4, 1)
-    single_segment = descriptor >> 5 & 1
-    dictionary_field = np.array((0, 1, 2, 4))[descriptor & 3]
-    length_field = np.where(descriptor >> 6 == 0, single_segment, 1 << (descriptor >> 6))
-    header = 5 + (1 - single_segment) + dictionary_field + length_field
-    block = _read_number(data, starts + header, 3)
-    is_last, is_run = block & 1, block >> 1 & 3 == 1
-    end = header + 3 + np.where(is_run, 1, block >> 3) + 4 * (descriptor >> 2 & 1)
-    return bool(np.all((magic == _MAGIC) & (is_last == 1) & (end == lengths)))
-
-
-def _read_number(data: "NDArray[np.uint8]", places: "NDArray[np.int64]", length: int) -> "NDArray[np.int64]":
-    """Return the little-endian numbers of `length` bytes at some places."""
-    digits = (data[places + digit].astype("int64") << 8 * digit for digit in range(length))
-    return functools.reduce(operator.or_, digits)
 
 
 def encode_unpacked(data: bytes, version: int, compressor: Compressor | None = None) -> bytes:

@@ -11,7 +11,7 @@ Measured per message of 2 KB and per further byte: libcrypto 6 µs and 0.2 ns, c
 
 import hmac
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -117,9 +117,6 @@ class _Engine(Protocol):
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         """Return the 16-byte authentication tag of the ciphertext."""
 
-    def tags(self, nonces: list[bytes], ciphertexts: list[memoryview]) -> bytes:
-        """Return the tags of many ciphertexts, one after the other."""
-
 
 class _LibcryptoEngine:
     """OpenSSL without anything between."""
@@ -155,9 +152,6 @@ class _LibcryptoEngine:
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         return self._poly1305.tag(self._r + self._one_time.encrypt(nonce), address_of(ciphertext), len(ciphertext))
 
-    def tags(self, nonces: list[bytes], ciphertexts: list[memoryview]) -> bytes:
-        return b"".join(map(self.tag, nonces, ciphertexts))
-
 
 class _CryptographyEngine:
     """OpenSSL through `cryptography`: contexts are kept, since making one costs as much as sealing 10 KB."""
@@ -191,17 +185,6 @@ class _CryptographyEngine:
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         return self._poly1305(self._r + self._one_time.update(nonce), ciphertext)
 
-    def tags(self, nonces: list[bytes], ciphertexts: list[memoryview]) -> bytes:
-        keys = self._one_time.update(b"".join(nonces))
-        starts = range(0, len(keys), NONCE_LENGTH)
-        r, poly1305 = self._r, self._poly1305
-        return b"".join(
-            [
-                poly1305(r + keys[start : start + NONCE_LENGTH], each)
-                for start, each in zip(starts, ciphertexts, strict=True)
-            ]
-        )
-
 
 class _PycryptodomeEngine:
     """The base engine, there on every machine."""
@@ -234,9 +217,6 @@ class _PycryptodomeEngine:
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         tag: bytes = self._poly1305.new(key=self._mac_key, cipher=self._aes, nonce=nonce, data=ciphertext).digest()
         return tag
-
-    def tags(self, nonces: list[bytes], ciphertexts: list[memoryview]) -> bytes:
-        return b"".join(map(self.tag, nonces, ciphertexts))
 
 
 class Sealer:
@@ -295,22 +275,6 @@ class Sealer:
         if nonce == _ZERO_NONCE or not hmac.compare_digest(self._engine.tag(nonce, ciphertext), view[-TAG_LENGTH:]):
             raise UnauthenticError("the authentication code does not match: damaged, or sealed with another key")
         return nonce, ciphertext
-
-    def open_all(self, data: memoryview, places: Iterable[tuple[int, int]]) -> list[bytes]:
-        """Return what `open` returns for each of many places in data, given as start and end, in a little less time.
-
-        Raises UnauthenticError if one of them is not as it was sealed. Tags are compared before anything is decrypted.
-        """
-        nonces, ciphertexts, stored = [], [], []
-        for start, end in places:
-            nonces.append(bytes(data[start : start + NONCE_LENGTH]))
-            ciphertexts.append(data[start + NONCE_LENGTH : end - TAG_LENGTH])
-            stored.append(data[end - TAG_LENGTH : end])
-            if end - start < OVERHEAD or end > len(data):
-                raise UnauthenticError("there is something too short to be sealed bytes")
-        if _ZERO_NONCE in nonces or not hmac.compare_digest(self._engine.tags(nonces, ciphertexts), b"".join(stored)):
-            raise UnauthenticError("an authentication code does not match: damaged, or sealed with another key")
-        return list(map(self._engine.decrypt, nonces, ciphertexts))
 
 
 def _pieces(data: memoryview) -> Iterator[memoryview]:

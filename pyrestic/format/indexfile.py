@@ -7,7 +7,7 @@ the oldest, a bare list of packs.
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -69,6 +69,11 @@ class Columns(NamedTuple):
     """Stored lengths in bytes. Mind that offset + length may be too large for 32 bits."""
     plain_lengths: NDArray[np.uint32]
     """Plaintext lengths in bytes of compressed blobs, 0 for others."""
+
+    def take(self, rows: NDArray[np.intp] | slice) -> "Columns":
+        """Return some rows, in that order."""
+        columns: list[NDArray[Any]] = [column[rows] for column in self[1:]]
+        return Columns(self.packs, *columns)
 
 
 def encode(packs: Iterable[IndexPack]) -> bytes:

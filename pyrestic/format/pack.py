@@ -35,7 +35,7 @@ FIRST_READ_LENGTH: Final = 15 * COMPRESSED_ENTRY_LENGTH + OVERHEAD + TRAILER_LEN
 MIN_PACK_LENGTH: Final = ENTRY_LENGTH + OVERHEAD + TRAILER_LENGTH
 """A file shorter than this is no pack."""
 
-_COMPRESSED: Final = 2
+COMPRESSED_BIT: Final = 2
 """This bit of the type byte says that a plain length follows the stored length."""
 _LAST_TYPE: Final = 3
 
@@ -66,7 +66,7 @@ def encode_header(entries: Iterable[HeaderEntry]) -> bytes:
         if plain_length is None:
             parts.append(_ENTRY.pack(blob_type, length, blob_id))
         else:
-            parts.append(_COMPRESSED_ENTRY.pack(blob_type | _COMPRESSED, length, plain_length, blob_id))
+            parts.append(_COMPRESSED_ENTRY.pack(blob_type | COMPRESSED_BIT, length, plain_length, blob_id))
     return b"".join(parts)
 
 
@@ -110,7 +110,7 @@ def parse_header(plain: bytes, data_length: int | None = None, *, as_declared: b
             raise FormatError(f"the pack header has a blob of {length} bytes, too few to be sealed")
         if plain_length == 0:
             raise FormatError("the pack header has a compressed blob that is empty")
-        entries.append(HeaderEntry(_BLOB_TYPES[kind & ~_COMPRESSED], blob_id, offset, length, plain_length))
+        entries.append(HeaderEntry(_BLOB_TYPES[kind & ~COMPRESSED_BIT], blob_id, offset, length, plain_length))
         offset += length
     if not entries:
         raise FormatError("the pack header names no blob")
@@ -127,7 +127,7 @@ def _read_records(plain: bytes) -> Iterator[_Record]:
         if kind > _LAST_TYPE:
             raise FormatError(f"the pack header has a blob of the unknown type {kind}")
         try:
-            if kind & _COMPRESSED:
+            if kind & COMPRESSED_BIT:
                 yield _COMPRESSED_ENTRY.unpack_from(plain, position)
                 position += COMPRESSED_ENTRY_LENGTH
             else:
@@ -159,7 +159,7 @@ def header_declaration() -> "Construct":
     entry = Struct(
         "type" / OneOf(Int8ul, range(_LAST_TYPE + 1)),  # bit 0: a tree, bit 1: compressed
         "length" / Int32ul,  # stored bytes, with the overhead of sealing
-        "plain_length" / If(this.type & _COMPRESSED, Int32ul),
+        "plain_length" / If(this.type & COMPRESSED_BIT, Int32ul),
         "id" / Bytes(32),
     )
     return Struct("entries" / GreedyRange(entry), Terminated)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pyrestic.format.indexfile import Columns
 
 
+_MANY_BLOBS = 2000
+"""So many are worth an engine, which may have to be compiled."""
+
+
 class Kind(Enum):
     """What a finding means."""
 
@@ -192,38 +196,48 @@ class Check:
 
     def read(self, packs: dict[ID, int]) -> None:
         """Read packs whole and verify every byte."""
+        # They bring numpy, which is imported while the key is derived.
+        from pyrestic.operations.check_columns import is_whole
+        from pyrestic.repository.segment import entries_of
+
         progress = Progress("packs", "packs", len(packs))
         repository = self._repository
+        codec = repository.codec
+        has_engine = len(repository.index) >= _MANY_BLOBS and codec.engine is not None
         workers = ahead = max(2, repository.backend.connections)
         if repository.near is not None:
             # Nothing is fetched before its turn, so one more may wait for that.
             ahead = workers + 1
-        running: deque[tuple[ID, list[HeaderEntry], Future[bytes | DamageError] | Future[None]]] = deque()
+        running: deque[tuple[ID, Columns, Future[bytes | DamageError] | Future[None]]] = deque()
 
-        def work(pack: ID, entries: list[HeaderEntry]) -> None:
-            self._read_pack(pack, entries, None)
+        def work(pack: ID, blobs: "Columns", *, is_small: bool) -> None:
+            if is_small and codec.engine is not None and is_whole(repository, codec.engine, pack, blobs, packs[pack]):
+                self.result.verified_packs.append(pack)
+            else:
+                self._read_pack(pack, entries_of(blobs), None)
             progress.done += 1
 
         def finish() -> None:
-            pack, entries, future = running.popleft()
+            pack, blobs, future = running.popleft()
             try:
                 fetched = future.result()
             except BackendError:
-                self._read_pack(pack, entries, None)
+                self._read_pack(pack, entries_of(blobs), None)
                 fetched = None
             if fetched is not None:
-                self._read_pack(pack, entries, fetched)
+                self._read_pack(pack, entries_of(blobs), fetched)
                 progress.done += 1
 
         with self._report.show(progress), ThreadPoolExecutor(workers, "check") as pool:
-            for pack, entries in repository.index.by_pack(packs):
+            for pack, blobs in repository.index.columns_by_pack(packs):
                 if len(running) == ahead:
                     finish()
-                if repository.near is None and packs[pack] < SMALL_BLOB * len(entries):
+                is_small = packs[pack] < SMALL_BLOB * len(blobs.ids)
+                if is_small and not has_engine and repository.near is None:
                     # Packs of small blobs that are far are fetched ahead, and verified here: see Loader.load_many.
-                    running.append((pack, entries, pool.submit(fetch_pack, repository, pack, entries)))
+                    running.append((pack, blobs, pool.submit(fetch_pack, repository, pack, entries_of(blobs))))
                 else:
-                    running.append((pack, entries, pool.submit(work, pack, entries)))
+                    running.append((pack, blobs, pool.submit(work, pack, blobs, is_small=is_small and has_engine)))
             while running:
                 finish()
 

@@ -18,7 +18,6 @@ from pyrestic.format.pack import (
 )
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.repository.loader import SMALL_BLOB
 from pyrestic.repository.nearby import PIECE_BYTES, NearReader
 from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
@@ -26,9 +25,6 @@ from pyrestic.repository.repository import Repository
 if TYPE_CHECKING:
     # It brings numpy, which is imported while the key is derived.
     from pyrestic.repository.index import PackTotals
-
-_TOGETHER = 256
-"""Short blobs that are decoded at once: few enough to take little memory."""
 
 
 def expected_length(entries: list[HeaderEntry]) -> int:
@@ -121,18 +117,6 @@ def _check_blobs(
     repository: Repository, data: memoryview, start: int, entries: list[HeaderEntry], faults: list[str]
 ) -> None:
     """Add what is wrong with blobs, given the bytes of their pack from `start` on."""
-    if len(data) < SMALL_BLOB * len(entries):
-        for first in range(0, len(entries), _TOGETHER):
-            part = entries[first : first + _TOGETHER]
-            if repository.codec.decode_all(part, data, start) is None:
-                _check_one_by_one(repository, data, start, part, faults)
-    else:
-        _check_one_by_one(repository, data, start, entries, faults)
-
-
-def _check_one_by_one(
-    repository: Repository, data: memoryview, start: int, entries: list[HeaderEntry], faults: list[str]
-) -> None:
     codec = repository.codec
     for kind, identifier, offset, length, plain_length in entries:
         offset -= start

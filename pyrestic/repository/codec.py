@@ -5,15 +5,14 @@ One by one in any installation; many at once where there is compiled code for it
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from typing_extensions import Buffer
 
 from pyrestic.errors import DamageError, HashMismatchError
-from pyrestic.format.compress import Compression, Compressor, decompress, decompress_all, decompress_pieces
+from pyrestic.format.compress import Compression, Compressor, decompress, decompress_pieces
 from pyrestic.format.crypto import MasterKey, Sealer
-from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 
@@ -129,25 +128,6 @@ class BlobCodec:
             raise _in_blob(blob_type, identifier, error) from error
         if digest.digest() != identifier:
             raise _other_hash(blob_type, identifier)
-
-    def decode_all(self, blobs: Sequence[HeaderEntry], data: memoryview, start: int) -> list[bytes] | None:
-        """Return the verified plaintexts of short blobs of a pack, of which `data` has the bytes from `start` on.
-
-        None if anything is wrong or unusual: `decode` tells of each what it is. This takes a little less time than to
-        decode them one by one, and almost half of that is one call that leaves Python to other threads.
-        """
-        places = ((blob.offset - start, blob.offset - start + blob.length) for blob in blobs)
-        try:
-            opened = self._contexts.sealer.open_all(data, places)
-        except DamageError:
-            return None
-        compressed = [number for number, blob in enumerate(blobs) if blob.plain_length is not None]
-        contents = decompress_all([opened[n] for n in compressed], [blobs[n].plain_length or 0 for n in compressed])
-        if contents is None:
-            return None
-        for number, content in zip(compressed, contents, strict=True):
-            opened[number] = content
-        return opened if list(map(hash_id, opened)) == [blob.id for blob in blobs] else None
 
 
 def _in_blob(blob_type: BlobType, identifier: ID, error: DamageError) -> DamageError:

@@ -16,7 +16,7 @@ from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
-from pyrestic.repository.segment import BLOB_TYPES, Segment, sort_rows
+from pyrestic.repository.segment import BLOB_TYPES, Segment, entries_of, sort_rows
 
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000
@@ -152,6 +152,10 @@ class Index:
 
     def by_pack(self, only: Container[ID] | None = None) -> Iterator[tuple[ID, list[HeaderEntry]]]:
         """Iterate packs, all or some, with their blobs sorted by offset; one that two index files name comes once."""
+        return ((pack, entries_of(columns)) for pack, columns in self.columns_by_pack(only))
+
+    def columns_by_pack(self, only: Container[ID] | None = None) -> Iterator[tuple[ID, Columns]]:
+        """Iterate as `by_pack` does; the blobs are rows, which take a tenth of the memory."""
         self._settle()
         numbers = {pack: its for pack, its in self._pack_numbers().items() if only is None or pack in only}
         sorted_segments = [(s, np.lexsort((s.offsets, s.pack_numbers))) for s in self._segments]
@@ -161,16 +165,12 @@ class Index:
         ]
         for pack, its_numbers in numbers.items():
             parts = [
-                segment.entries(order[start[number] : start[number + 1]])
+                segment.columns_of(order[start[number] : start[number + 1]])
                 for (segment, order), start in zip(sorted_segments, starts, strict=True)
                 for number in its_numbers
                 if start[number] < start[number + 1]
             ]
-            if len(parts) == 1:
-                yield pack, parts[0]
-            else:
-                entries = dict.fromkeys(entry for part in parts for entry in part)
-                yield pack, sorted(entries, key=lambda entry: entry.offset)
+            yield pack, parts[0] if len(parts) == 1 else _join(parts)
 
     def _pack_numbers(self) -> dict[ID, list[int]]:
         """Return the numbers of each pack, which has one for each index file that names it."""
@@ -266,6 +266,14 @@ def _sum(entries: list[HeaderEntry]) -> PackTotals:
     compressed = sum(entry.plain_length is not None for entry in entries)
     trees = sum(entry.type is BlobType.TREE for entry in entries)
     return PackTotals(len(entries), compressed, trees, sum(entry.length for entry in entries))
+
+
+def _join(parts: list[Columns]) -> Columns:
+    """Return the blobs of a pack that several index files name, each once, sorted by offset."""
+    joined = _concatenate(parts or [_NOTHING])
+    rows = {entry: row for row, entry in enumerate(entries_of(joined))}
+    order = np.array(sorted(rows.values(), key=lambda row: int(joined.offsets[row])), np.intp)
+    return joined.take(order)
 
 
 def _concatenate(parts: list[Columns]) -> Columns:

@@ -83,6 +83,23 @@ def _join(parts: list[NDArray[Any]], count: int) -> NDArray[Any]:
     return whole
 
 
+def entries_of(columns: Columns) -> list[HeaderEntry]:
+    """Return the blobs of some rows as objects."""
+    ids = columns.ids.tobytes()
+    return [
+        HeaderEntry(BLOB_TYPES[kind], ids[32 * row : 32 * row + 32], offset, length, plain_length or None)
+        for row, (kind, offset, length, plain_length) in enumerate(
+            zip(
+                columns.types.tolist(),
+                columns.offsets.tolist(),
+                columns.lengths.tolist(),
+                columns.plain_lengths.tolist(),
+                strict=True,
+            )
+        )
+    ]
+
+
 class Segment:
     """Rows sorted by ID, immutable once built."""
 
@@ -135,22 +152,20 @@ class Segment:
         """Return the blob ID of a row."""
         return int(self._first[row]).to_bytes(8, "big") + bytes(self._rest[row * 24 : row * 24 + 24])
 
-    def entries(self, rows: NDArray[np.intp]) -> list[HeaderEntry]:
-        """Return the blobs of some rows, in that order."""
-        first = self.first[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
-        ids = np.concatenate([first, self.rest[rows]], axis=1).tobytes()
-        return [
-            HeaderEntry(BLOB_TYPES[kind], ids[32 * row : 32 * row + 32], offset, length, plain_length or None)
-            for row, (kind, offset, length, plain_length) in enumerate(
-                zip(
-                    self.types[rows].tolist(),
-                    self.offsets[rows].tolist(),
-                    self.lengths[rows].tolist(),
-                    self.plain_lengths[rows].tolist(),
-                    strict=True,
-                )
-            )
-        ]
+    def columns_of(self, rows: NDArray[np.intp]) -> Columns:
+        """Return some rows, in that order."""
+        ids = np.empty((len(rows), 32), dtype=np.uint8)
+        ids[:, :8] = self.first[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
+        ids[:, 8:] = self.rest[rows]
+        return Columns(
+            [],
+            ids,
+            self.types[rows],
+            self.pack_numbers[rows],
+            self.offsets[rows],
+            self.lengths[rows],
+            self.plain_lengths[rows],
+        )
 
     @property
     def rows(self) -> Rows:

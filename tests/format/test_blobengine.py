@@ -15,9 +15,7 @@ from pyrestic.format.blobengine import BlobCode, BlobEngine, load_code, room_for
 from pyrestic.format.compress import Compression, Compressor, decompress
 from pyrestic.format.crypto import OVERHEAD, MasterKey, Sealer
 from pyrestic.ids import hash_id
-
-pytest.importorskip("numba")
-from pyrestic.format.blobengine_numba import compile_code
+from tests.support.engines import blob_code, machine_code
 
 KEY = MasterKey(bytes(range(1, 33)), bytes(range(100, 116)), bytes(range(200, 216)))
 TEXT = b"words that come again and again " * 40
@@ -28,17 +26,8 @@ MODES = pytest.mark.parametrize("compress", [True, False])
 
 
 @pytest.fixture(scope="module")
-def machine_code() -> bytes:
-    code = compile_code()
-    assert code is not None
-    return code
-
-
-@pytest.fixture(scope="module")
-def code(machine_code: bytes) -> BlobCode:
-    found = load_code(machine_code)
-    assert found is not None
-    return found
+def code() -> BlobCode:
+    return blob_code()
 
 
 @pytest.fixture(scope="module")
@@ -283,11 +272,10 @@ def test_contexts_are_freed_with_their_engine(code: BlobCode, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("library", [libcrypto, libzstd])
-def test_without_a_library_there_is_no_engine(
-    machine_code: bytes, monkeypatch: pytest.MonkeyPatch, library: ModuleType
-) -> None:
+def test_without_a_library_there_is_no_engine(monkeypatch: pytest.MonkeyPatch, library: ModuleType) -> None:
+    code = machine_code()
     monkeypatch.setattr(library, "find_library", lambda: None)
-    assert load_code(machine_code) is None
+    assert load_code(code) is None
 
 
 def test_a_zstd_without_all_functions_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

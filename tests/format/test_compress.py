@@ -16,7 +16,6 @@ from pyrestic.format.compress import (
     Compressor,
     decode_unpacked,
     decompress,
-    decompress_all,
     decompress_pieces,
     encode_unpacked,
 )
@@ -178,69 +177,6 @@ def test_a_changed_byte_gives_the_stated_length_or_a_format_error(place: int, by
     except FormatError:
         return
     assert len(plain) == 3000
-
-
-def contents_one_by_one(frames: list[bytes], lengths: list[int]) -> list[bytes] | None:
-    try:
-        return [decompress(frame, length) for frame, length in zip(frames, lengths, strict=True)]
-    except FormatError:
-        return None
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300) | st.integers(1, 100_000).map(bytes), max_size=8))
-def test_short_frames_are_decompressed_together(plains: list[bytes]) -> None:
-    lengths = list(map(len, plains))
-    frames = list(map(Compressor().compress, plains))
-    together = decompress_all(frames, lengths)
-    assert together is not None
-    assert together == plains
-    assert decompress_all(frames, [length + 1 for length in lengths]) is None or not frames
-
-
-frame_makers = st.sampled_from([Compressor().compress, frame_without_length, zstandard.ZstdCompressor(19).compress])
-broken_frames = st.tuples(
-    st.binary(max_size=300),
-    frame_makers,
-    st.just(b"") | st.binary(max_size=40) | st.sampled_from([SKIPPED, EMPTY_FRAME, b"\0"]),
-    st.none() | st.tuples(st.integers(0, 300), st.integers(0, 255)),
-    st.integers(0, 3),
-)
-
-
-@given(st.lists(broken_frames, max_size=4))
-def test_frames_together_give_what_they_give_one_by_one_or_nothing(
-    parts: list[tuple[bytes, Callable[[bytes], bytes], bytes, tuple[int, int] | None, int]],
-) -> None:
-    frames = []
-    for plain, make, tail, change, cut in parts:
-        frame = bytearray(make(plain) + tail)
-        if change is not None:
-            frame[change[0] % len(frame)] = change[1]
-        frames.append(bytes(frame[: len(frame) - cut]))
-    lengths = [len(plain) for plain, *_ in parts]
-    together = decompress_all(frames, lengths)
-    if together is not None:
-        assert together == contents_one_by_one(frames, lengths)
-
-
-def test_what_is_not_one_block_in_one_frame_is_looked_at_alone() -> None:
-    good = Compressor().compress(b"text")
-    for frame, length in (
-        (good + b"\0", 4),
-        (good + EMPTY_FRAME, 4),
-        (SKIPPED + good, 4),
-        (good[:-1], 4),
-        (Compressor().compress(TEXT), len(TEXT)),
-        (EMPTY_FRAME, 0),
-        (b"", 0),
-    ):
-        assert decompress_all([good, frame, good], [4, length, 4]) is None
-        assert decompress_all([frame], [length]) is None
-
-
-def test_many_short_frames_that_claim_much_are_looked_at_alone() -> None:
-    frame = Compressor().compress(bytes(100_000))
-    assert decompress_all([frame] * 400, [100_000] * 400) is None
 
 
 @given(st.binary(max_size=300))

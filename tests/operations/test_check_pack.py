@@ -87,23 +87,6 @@ def test_of_many_short_blobs_those_that_are_damaged_are_named(tmp_path: Path) ->
     repository.close()
 
 
-@pytest.mark.parametrize("length", [1, 100, 70_000])
-def test_blobs_decoded_together_are_those_decoded_one_by_one(length: int) -> None:
-    repository = make_repository()
-    pack, entries = fill(repository, range(length, length + 20))
-    data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
-    begin = entries[3].offset
-    together = repository.codec.decode_all(entries[3:], memoryview(data)[begin:], begin)
-    assert together is not None
-    assert together == [
-        repository.codec.decode(kind, identifier, data[offset : offset + stored], plain_length)
-        for kind, identifier, offset, stored, plain_length in entries[3:]
-    ]
-    wrong = [*entries[:3], entries[3]._replace(id=bytes(32))]
-    assert repository.codec.decode_all(wrong, memoryview(data), 0) is None
-    repository.close()
-
-
 def test_an_index_that_is_wrong_about_places_is_found_in_pieces_too(tmp_path: Path) -> None:
     repository = make_repository(LocalBackend(str(tmp_path / "repository")))
     pack, entries = fill(repository)

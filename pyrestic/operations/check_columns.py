@@ -1,0 +1,86 @@
+"""A pack of many small blobs verified at once: its hash, its header against the index, every blob in it.
+
+The blobs stay columns, and the work is done by calls that leave Python to other threads. It is only told whether
+everything is right: what is wrong with a pack is for check_pack to say, which looks at its blobs one by one.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrestic.errors import BackendError, DamageError
+from pyrestic.format.blobengine import BlobEngine
+from pyrestic.format.indexfile import Columns
+from pyrestic.format.pack import COMPRESSED_BIT, COMPRESSED_ENTRY_LENGTH, ENTRY_LENGTH, TRAILER_LENGTH, header_length
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import ID
+from pyrestic.repository.nearby import PIECE_BYTES
+from pyrestic.repository.repository import Repository
+
+
+def is_whole(repository: Repository, engine: BlobEngine, pack: ID, blobs: Columns, length: int) -> bool:
+    """Tell whether a pack is just as the index says: of `length` bytes, with these blobs, which are sorted by offset.
+
+    False as well if the pack cannot be read.
+    """
+    ends = np.cumsum(blobs.lengths, dtype=np.int64)
+    starts = ends - blobs.lengths
+    if not len(ends) or not np.array_equal(starts, blobs.offsets):
+        return False
+    hasher = hashlib.sha256()
+    try:
+        for first, last, data in _pieces(repository, pack, ends, length):
+            hasher.update(data)
+            if first == last:
+                tail = bytes(data)
+                break
+            part = blobs.take(slice(first, last))
+            places = starts[first:last] - starts[first]
+            if engine.verify_all(data, places, part.lengths, part.plain_lengths, part.ids.data):
+                return False
+        if hasher.digest() != pack or header_length(tail[-TRAILER_LENGTH:], length) != len(tail) - TRAILER_LENGTH:
+            return False
+        return repository.open_sealed(tail[:-TRAILER_LENGTH]) == encode_header(blobs)
+    except (BackendError, DamageError):
+        return False
+
+
+def encode_header(blobs: Columns) -> bytes:
+    """Return what format.pack.encode_header returns for the same blobs."""
+    compressed = blobs.plain_lengths > 0
+    entries = np.empty((len(compressed), COMPRESSED_ENTRY_LENGTH), np.uint8)
+    entries[:, 0] = blobs.types + COMPRESSED_BIT * compressed
+    entries[:, 1:5] = _bytes_of(blobs.lengths)
+    entries[:, 5:9] = _bytes_of(blobs.plain_lengths)
+    entries[:, 9:] = blobs.ids
+    stored = np.ones_like(entries, bool)
+    stored[:, 5 : 5 + COMPRESSED_ENTRY_LENGTH - ENTRY_LENGTH] = compressed[:, np.newaxis]
+    header: bytes = entries[stored].tobytes()
+    return header
+
+
+def _bytes_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    return numbers.astype("<u4").view(np.uint8).reshape(-1, 4)
+
+
+def _pieces(
+    repository: Repository, pack: ID, ends: NDArray[np.int64], length: int
+) -> Iterator[tuple[int, int, memoryview]]:
+    """Iterate the bytes of a pack with the numbers of the first blob in them and of the first behind, at last its tail.
+
+    A piece is used up before the next one comes.
+    """
+    near, count, start, first = repository.near, len(ends), 0, 0
+    if near is None:
+        data = memoryview(repository.backend.load(Handle(FileType.PACK, pack.hex()), 0, length))
+        yield 0, count, data[: ends[-1]]
+        yield count, count, data[ends[-1] :]
+        return
+    while first < count:
+        last = max(first + 1, int(np.searchsorted(ends, start + PIECE_BYTES, "right")))
+        end = int(ends[last - 1])
+        yield first, last, near.read(pack, start, end - start)
+        start, first = end, last
+    yield count, count, near.read(pack, start, length - start)
