@@ -293,8 +293,10 @@ def opened(
 ) -> Iterator[Session]:
     """Open and lock the repository for the time of a with block; raise PyresticError.
 
-    `name` and `meanwhile` are as in open_repository. `look` is read after the index, if that is
-    loaded. A lock that is lost interrupts the block, and what is raised then is a LockedError.
+    `name` is as in open_repository. `meanwhile` is done, and what works with blobs is imported, while a lock waits, and
+    without a lock while the key is derived: that takes memory of its own, which imports should not come on top of.
+    `look` is read after the index, if that is loaded. A lock that is lost interrupts the block, and what is raised then
+    is a LockedError.
     """
     backend = make_backend(settings, terminal)
     if backend.read_only:
@@ -304,6 +306,8 @@ def opened(
             )
         # Nothing can be written there, and the cache is that of the present.
         lock, cache_base = LockMode.NONE, ""
+    if lock is LockMode.READ and settings.no_lock:
+        lock = LockMode.NONE
     bill = open_bill(settings, terminal, backend)
     try:
         with when_interrupted(backend.stop_retrying):
@@ -314,7 +318,13 @@ def opened(
                 meanwhile()
 
             repository = open_repository(
-                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, meanwhile=prepare
+                settings,
+                terminal,
+                backend,
+                dry_run=dry_run,
+                cache_base=cache_base,
+                name=name,
+                meanwhile=prepare if lock is LockMode.NONE else lambda: None,
             )
             index: list[ReadIndex] = []
 
@@ -325,7 +335,10 @@ def opened(
                     look(repository)
 
             reading = read if load_index or look is not None else None
-            with contextlib.closing(repository), _locked(settings, terminal, repository, lock, reading) as held:
+            with (
+                contextlib.closing(repository),
+                _locked(settings, terminal, repository, lock, prepare, reading) as held,
+            ):
                 if load_index:
                     repository.use_index(index.pop())
                 yield Session(repository, held)
@@ -344,9 +357,10 @@ def _locked(
     terminal: Terminal,
     repository: Repository,
     mode: LockMode,
+    prepare: Callable[[], None],
     reading: Callable[[], None] | None,
 ) -> Iterator[Lock | None]:
-    if mode is LockMode.NONE or (mode is LockMode.READ and settings.no_lock):
+    if mode is LockMode.NONE:
         if reading is not None:
             reading()
         yield None
@@ -362,6 +376,7 @@ def _locked(
         exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
         on_lost=interrupt,
+        prepare=prepare,
         meanwhile=reading,
     )
     with lock:

@@ -64,7 +64,7 @@ class Lock:
     visible calls ensure_held before. `clock` returns seconds since 1970: a monotonic clock may stand still while the
     machine sleeps, and the locks of sleepers get stale. `meanwhile` is done between the two looks for others, each time
     the lock is tried for, or after the second one if that is not safe: it may read, and what it read counts once the
-    lock is taken.
+    lock is taken. `prepare` is done before it, between the two looks in any case: it does not read the repository.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Lock:
         retry_seconds: float = 0.0,
         on_lost: Callable[[LockedError], None] = _ignore_loss,
         meanwhile: Callable[[], None] | None = None,
+        prepare: Callable[[], None] | None = None,
         machine: Machine | None = None,
         timing: LockTiming | None = None,
         clock: Callable[[], float] = time.time,
@@ -87,6 +88,7 @@ class Lock:
         self._retry_seconds = retry_seconds
         self._on_lost = on_lost
         self._meanwhile = meanwhile
+        self._prepare = prepare
         self._machine = machine or Machine()
         self._timing = timing or LockTiming()
         self._clock = clock
@@ -179,7 +181,7 @@ class Lock:
         passed = max(time.monotonic() - looked, self._clock() - asked)
         seen_by_all = passed < self._timing.second_look
         try:
-            self._wait_for_second_look(self._meanwhile if seen_by_all else None)
+            self._wait_for_second_look(self._prepare, self._meanwhile if seen_by_all else None)
             self._look_for_others(known | {self.id})
             if self._meanwhile is not None and not seen_by_all:
                 self._meanwhile()
@@ -188,12 +190,13 @@ class Lock:
             raise
         self._refreshed_at = self._tried_at = started
 
-    def _wait_for_second_look(self, meanwhile: Callable[[], None] | None) -> None:
+    def _wait_for_second_look(self, *meanwhile: Callable[[], None] | None) -> None:
         seconds = self._timing.second_look
-        if meanwhile is not None:
-            started = time.monotonic()
-            meanwhile()
-            seconds -= time.monotonic() - started
+        for work in meanwhile:
+            if work is not None:
+                started = time.monotonic()
+                work()
+                seconds -= time.monotonic() - started
         if seconds > 0:
             self._sleep(seconds)
 

@@ -3,8 +3,8 @@
 Opening needs a password and reads one key file and the config; the index is loaded separately, by those who need blobs
 (restic design document, "Keys, Encryption and MAC" and "Repository Layout").
 
-Deriving the key takes a fifth of a second and more in C code that leaves Python alone. What costs time to import, numpy
-above all, is imported meanwhile by those who need it; that is why some imports of this module stand in functions.
+What costs time to import, numpy above all, is imported by those who need it while something is waited for: the second
+look for locks, or the derivation of the key. That is why some imports of this module stand in functions.
 """
 
 import threading

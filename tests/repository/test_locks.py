@@ -114,6 +114,7 @@ class Stage:
         retry_seconds: float = 0,
         timing: LockTiming | None = None,
         meanwhile: Callable[[], None] | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> Lock:
         return Lock(
             self.store,
@@ -122,6 +123,7 @@ class Stage:
             retry_seconds=retry_seconds,
             on_lost=self.lost.append,
             meanwhile=meanwhile,
+            prepare=prepare,
             machine=Machine(hostname="here"),
             # Only what a test does by hand happens to its locks.
             timing=timing or LockTiming(poll=1000),
@@ -173,6 +175,10 @@ def test_work_waits_for_the_second_look_if_the_lock_took_long_to_write(stage: St
     with stage.lock(meanwhile=lambda: seen.append(stage.clock.now)):
         assert seen[0] > START + 0.3 + 0.2
     assert stage.clock.sleeps == [0.2]
+    # What does not read the repository need not wait.
+    prepared: list[float] = []
+    with stage.lock(prepare=lambda: prepared.append(stage.clock.now)):
+        assert prepared[0] < stage.clock.now - 0.1
 
 
 def test_what_others_did_in_the_meantime_is_seen_by_the_second_look(stage: Stage) -> None:
