@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from pyrestic.format.gojson import parse_time
+from pyrestic.errors import FormatError
+from pyrestic.format.gojson import SECOND, parse_time
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -56,6 +58,18 @@ class MetadataRules:
     attributes: Callable[[str], bool] | None = None
 
 
+class PlainMetadata(NamedTuple):
+    """All that most files have: owner, permissions, times in seconds and nanoseconds since 1970. -1 leaves an owner."""
+
+    uid: int
+    gid: int
+    permissions: int
+    atime: int
+    atime_ns: int
+    mtime: int
+    mtime_ns: int
+
+
 class MetadataRestorer:
     """Restores metadata; for any thread. Steps are tried independently, the first failure is raised as OSError.
 
@@ -66,13 +80,30 @@ class MetadataRestorer:
         self.denied = 0
         self._rules = rules or MetadataRules()
         self._warn = warn
-        self._is_root = os.geteuid() == 0
+        self.is_root = os.geteuid() == 0
+        """Whoever runs this may give files to others; only for ordinary users it is no failure if they cannot."""
         self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     def apply_to_open(self, descriptor: int, node: Node) -> None:
         """Restore the metadata of an open file or folder; raise OSError, FormatError for a time that is none."""
         self._apply(descriptor, node, follow=True)
+
+    def plain(self, node: Node) -> PlainMetadata | None:
+        """Return what is to be restored of a node if that is all there is to do; None if there is more or no time."""
+        if node.extended_attributes or node.generic_attributes:
+            return None
+        try:
+            mtime = divmod(parse_time(node.mtime), SECOND)
+            atime = mtime if node.atime == node.mtime else divmod(parse_time(node.atime), SECOND)
+        except FormatError:
+            return None
+        return PlainMetadata(*self._owner(node), node.st_mode & 0o7777, *atime, *mtime)
+
+    def count_denied(self, count: int) -> None:
+        """Count so many files that could not be given to others."""
+        with self._lock:
+            self.denied += count
 
     def apply(self, directory: int, name: bytes, node: Node) -> None:
         """Restore the metadata of an entry of an open folder; raise OSError, also if it is not what node says."""
@@ -153,11 +184,10 @@ class MetadataRestorer:
                 self._warn(f"the generic attribute {name} is unknown and was not restored")
 
     def _judge(self, failures: list[OSError]) -> None:
-        serious = [error for error in failures if self._is_root or not isinstance(error, PermissionError)]
+        serious = [error for error in failures if self.is_root or not isinstance(error, PermissionError)]
         if serious:
             raise serious[0]
-        with self._lock:
-            self.denied += 1
+        self.count_denied(1)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pyrestic.errors import LocalFileError
@@ -48,14 +49,18 @@ class RestoreNote:
             return False
         import numpy as np
 
-        wanted = np.frombuffer(_record(location, status), "S32")
+        wanted = np.frombuffer(_record(location, status.st_ino, status.st_ctime_ns), "S32")
         place = int(np.searchsorted(self._known, wanted[0]))
         return place < len(self._known) and bool(self._known[place] == wanted[0])
 
-    def add(self, location: bytes, status: os.stat_result) -> None:
-        """Note that a file is finished; any thread. Raises LocalFileError."""
+    def add(self, finished: Iterable[tuple[bytes, int, int]]) -> None:
+        """Note that files are finished: their locations, inodes and times of change in nanoseconds; any thread.
+
+        Raises LocalFileError.
+        """
+        records = [_record(location, inode, ctime_ns) for location, inode, ctime_ns in finished]
         with self._lock:
-            self._waiting.append(_record(location, status))
+            self._waiting += records
             now = time.monotonic()
             if now - self._last_flush >= _FLUSH_SECONDS:
                 self._last_flush = now
@@ -114,8 +119,8 @@ class RestoreNote:
             os.unlink(entry.path)
 
 
-def _record(location: bytes, status: os.stat_result) -> bytes:
-    return _RECORD.pack(hashlib.sha256(location).digest()[:16], status.st_ino, status.st_ctime_ns)
+def _record(location: bytes, inode: int, ctime_ns: int) -> bytes:
+    return _RECORD.pack(hashlib.sha256(location).digest()[:16], inode, ctime_ns)
 
 
 def _read_boot_id() -> str:

@@ -8,6 +8,7 @@ from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 
 WRITE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+CREATE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
 PRIVATE_FILE = 0o600
 _BLOCK = 4096
 _NO_BLOCK = bytes(_BLOCK)
@@ -52,7 +53,7 @@ def set_length(descriptor: int, length: int, *, is_new: bool, sparse: bool) -> N
         os.ftruncate(descriptor, length)
 
 
-def write_all(descriptor: int, data: bytes, offset: int) -> None:
+def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of data at an offset, however many calls it takes."""
     written = os.pwrite(descriptor, data, offset)
     if written < len(data):

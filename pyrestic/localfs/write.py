@@ -8,16 +8,18 @@ open for reuse, a few of each, so any restore runs with few descriptors.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pyrestic.errors import LocalFileError
+from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.smallfiles import Outcome, SmallFile, make_new
 from pyrestic.localfs.target_files import (
+    CREATE_FLAGS,
     PRIVATE_FILE,
     WRITE_FLAGS,
     make_node,
@@ -26,12 +28,14 @@ from pyrestic.localfs.target_files import (
     write_all,
     write_sparse,
 )
+from pyrestic.localfs.writemany import ManyWriter
 
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CREATE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
 _PRIVATE_FOLDER = 0o700
+_WORTH_COMPILING = 500
+"""For fewer files than that nothing is compiled, nor code looked for."""
 
 
 class TargetWriter:
@@ -39,7 +43,7 @@ class TargetWriter:
 
     All methods may be called by any thread; they raise LocalFileError with the path of the file. New files and folders
     are private until their metadata is restored. `replace_folders` allows to remove a folder with its content where
-    the snapshot has something else.
+    the snapshot has something else. `find_many` gives what writes many new files at a time, if there is such a thing.
     """
 
     def __init__(
@@ -50,12 +54,15 @@ class TargetWriter:
         replace_folders: bool = False,
         open_files: int = 16,
         open_folders: int = 12,
+        find_many: Callable[[], ManyWriter | None] | None = None,
     ) -> None:
         self.root = os.path.abspath(root)
         self.metadata = metadata or MetadataRestorer()
         self._replace_folders = replace_folders
         self._files = DescriptorCache(open_files)
         self._folders = DescriptorCache(open_folders)
+        self._find_many = find_many
+        self._many: ManyWriter | None = None
         self._root_descriptor = -1
 
     def open(self, *, create: bool = True) -> None:
@@ -174,7 +181,7 @@ class TargetWriter:
 
     # Files
 
-    def write_small_file(self, location: bytes, data: bytes, node: Node | None = None) -> None:
+    def write_small_file(self, location: bytes, data: bytes | memoryview, node: Node | None = None) -> None:
         """Write a whole file and, if node is given, restore its metadata, all in one go."""
         key, _, name = location.rpartition(b"/")
         try:
@@ -195,6 +202,26 @@ class TargetWriter:
                 self._folders.release(folder)
         except (OSError, ValueError) as error:
             raise self._failure(location, "written", error) from error
+
+    def expect_small_files(self, count: int) -> None:
+        """Get ready for so many small files; not while others write."""
+        if count >= _WORTH_COMPILING and self._find_many is not None:
+            self._many = self._find_many()
+            self._find_many = None
+
+    def write_small_files(self, files: Sequence[SmallFile], data: memoryview) -> list[Outcome]:
+        """Write whole files with their metadata; return what became of each, which is what would be raised."""
+        outcomes: list[Outcome] = [None] * len(files)
+        if self._many is not None:
+            outcomes[:] = make_new(files, data, self._many, self.metadata, self._folders, self._open_folder)
+        for number, file in enumerate(files):
+            if outcomes[number] is None:
+                try:
+                    content = data[file.start : file.start + file.length]
+                    self.write_small_file(file.location, content, file.node)
+                except PyresticError as error:
+                    outcomes[number] = error
+        return outcomes
 
     def create_file(self, location: bytes, length: int, *, sparse: bool = False) -> None:
         """Make or take over a file and give it its length in bytes; its content may then be written in any order.
@@ -239,13 +266,13 @@ class TargetWriter:
     def _create(self, folder: int, name: bytes, location: bytes) -> tuple[int, bool]:
         """Return a descriptor for writing, and whether the file is new."""
         try:
-            return os.open(name, _CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
+            return os.open(name, CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
         except FileExistsError:
             descriptor = take_over(folder, name)
         if descriptor is not None:
             return descriptor, False
         self._clear(folder, name, location)
-        return os.open(name, _CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
+        return os.open(name, CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
 
     def _clear(self, folder: int, name: bytes, location: bytes) -> None:
         """Remove what stands in the way."""

@@ -15,7 +15,9 @@ from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
 from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Select
+from pyrestic.localfs.smallfiles import SmallFile
 from pyrestic.localfs.write import TargetWriter
+from pyrestic.localfs.writemany import Stamp
 from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter
@@ -62,10 +64,10 @@ class RestoreProgress(Progress):
         with self._lock:
             self.done += count
 
-    def add_restored(self) -> None:
-        """Count a file or folder as done; any thread."""
+    def add_restored(self, count: int = 1) -> None:
+        """Count files or folders as done; any thread."""
         with self._lock:
-            self.files_restored += 1
+            self.files_restored += count
 
 
 class _Later(NamedTuple):
@@ -108,7 +110,9 @@ class Restorer:
             repository,
             writer,
             sparse=options.sparse,
+            planned=self._new_planned,
             done=self._file_done,
+            new_done=self._new_done,
             failed=self._failed,
             count_bytes=progress.add_bytes,
         )
@@ -234,8 +238,11 @@ class Restorer:
         if self._note is not None and status is not None and self._note.knows(location, status):
             self._skip(location, node.size)
             return
+        is_new = not self._existing.has(location)
+        if is_new and not self._options.dry_run and self._files.add_new(location, node):
+            return
         file = make_plan(self._repository, location, node)
-        if self._existing.has(location):
+        if not is_new:
             compare_existing(file, self._writer, trust_times=self._options.overwrite is Overwrite.IF_CHANGED)
         if file.whole:
             self._skip(location, node.size)
@@ -298,6 +305,25 @@ class Restorer:
 
     # Telling
 
+    def _new_planned(self, count: int, length: int) -> None:
+        self._progress.total_files += count
+        self._progress.total = (self._progress.total or 0) + length
+
+    def _new_done(self, files: list[SmallFile], stamps: list[Stamp | None]) -> None:
+        if self._options.verify:
+            self._written.update((file.location, file.node) for file in files)
+        known = []
+        for (location, node, _, _), stamp in zip(files, stamps, strict=True):
+            if stamp is None:
+                self._remember(location, node)
+            elif node.links <= 1:
+                known.append((location, *stamp))
+        self._add_to_note(known)
+        self._progress.add_restored(len(files))
+        if self._on_item is not None:
+            for file in files:
+                self._tell("restored", file.location, file.node.size)
+
     def _file_done(self, file: FilePlan) -> None:
         if self._options.verify:
             self._written[file.location] = file.node
@@ -311,11 +337,24 @@ class Restorer:
             return
         try:
             status = self._writer.status(location)
-            if status is not None:
-                self._note.add(location, status)
         except LocalFileError as error:
-            self._note = None
-            self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
+            self._give_up_note(error)
+            return
+        if status is not None:
+            self._add_to_note([(location, status.st_ino, status.st_ctime_ns)])
+
+    def _add_to_note(self, finished: list[tuple[bytes, int, int]]) -> None:
+        note = self._note
+        if note is None:
+            return
+        try:
+            note.add(finished)
+        except LocalFileError as error:
+            self._give_up_note(error)
+
+    def _give_up_note(self, error: LocalFileError) -> None:
+        self._note = None
+        self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
 
     def _other_done(self, location: bytes) -> None:
         self._progress.add_restored()

@@ -3,22 +3,33 @@
 Files are taken in batches, so memory does not grow with the snapshot. Within a batch every blob is fetched once, whole
 packs in few requests; a file of one blob is made, written, given its metadata and closed in one go by the thread that
 decoded the blob. Existing content is compared by hash, blob by blob, before it is kept.
+
+Of most files nothing is there yet and they are one blob: they take no plan each, and small ones are written many at a
+time.
 """
 
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from pyrestic.errors import LocalFileError, PyresticError
+from pyrestic.errors import PyresticError
+from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
-from pyrestic.ids import parse_id
+from pyrestic.ids import ID, parse_id
+from pyrestic.localfs.smallfiles import SmallFile
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.repository.loader import missing_blob, plan
+from pyrestic.localfs.writemany import Stamp
+from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan, plan_places
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.spans import find_places
 
+if TYPE_CHECKING:
+    # It brings numpy, which is imported while the key is derived.
+    from pyrestic.repository.index import PackedBlob
 BATCH_FILES = 20_000
 BATCH_BLOBS = 200_000
 
@@ -86,8 +97,53 @@ def compare_existing(file: FilePlan, writer: TargetWriter, *, trust_times: bool)
         os.close(descriptor)
 
 
+class NewFile(NamedTuple):
+    """A file of which nothing is there yet, with at most one blob: the whole content, None if it is empty."""
+
+    location: bytes
+    node: Node
+    blob: ID | None
+
+
+NewFilesDone = Callable[[list[SmallFile], list[Stamp | None]], None]
+"""Takes files that are finished, and their stamps as far as these are known."""
+
+
+class _Wanted:
+    """What the files of a batch want: blobs in the order of their first use, and who wants which."""
+
+    def __init__(self, files: Iterable[FilePlan | NewFile]) -> None:
+        self.blobs: dict[ID, None] = {}
+        self.new: dict[ID, list[NewFile]] = {}
+        self.parts: dict[ID, list[tuple[FilePlan, int]]] = {}
+        """Files that are told of their blobs one by one, and the offset of this one."""
+        self.empty: list[SmallFile] = []
+        self.complete: list[FilePlan] = []
+        """Files that need no blob: they are empty, or their content is there and only too long."""
+        for file in files:
+            if isinstance(file, FilePlan):
+                self._add_parts(file)
+            elif file.blob is None:
+                self.empty.append(SmallFile(file.location, file.node, 0, 0))
+            else:
+                self.blobs[file.blob] = None
+                self.new.setdefault(file.blob, []).append(file)
+
+    def _add_parts(self, file: FilePlan) -> None:
+        for number, handle in enumerate(file.blobs):
+            if number not in file.present:
+                self.blobs[handle.id] = None
+                self.parts.setdefault(handle.id, []).append((file, file.offsets[number]))
+        file.waiting = len(file.blobs) - len(file.present)
+        if not file.waiting:
+            self.complete.append(file)
+
+
 class FileRestorer:
-    """Writes batches of files. `done` and `failed` are called by any thread."""
+    """Writes batches of files. `done`, `new_done` and `failed` are called by any thread.
+
+    `planned` is told of new files that will be written: how many, and how many bytes.
+    """
 
     def __init__(
         self,
@@ -95,59 +151,134 @@ class FileRestorer:
         writer: TargetWriter,
         *,
         sparse: bool,
+        planned: Callable[[int, int], None],
         done: Callable[[FilePlan], None],
+        new_done: NewFilesDone,
         failed: Callable[[bytes, PyresticError], None],
         count_bytes: Callable[[int], None],
     ) -> None:
         self._repository = repository
         self._writer = writer
         self._sparse = sparse
+        self._planned = planned
         self._done = done
+        self._new_done = new_done
         self._failed = failed
         self._count_bytes = count_bytes
-        self._files: list[FilePlan] = []
+        self._files: list[FilePlan | NewFile] = []
         self._blobs = 0
         self._lock = threading.Lock()
 
     def add(self, file: FilePlan) -> None:
         """Take a file; a full batch is written at once. Raises BackendError if the repository cannot be reached."""
+        self._take(file, len(file.blobs))
+
+    def add_new(self, location: bytes, node: Node) -> bool:
+        """Take a file where nothing is yet, as `add` does, if no plan is needed; return whether that is so."""
+        content = node.content
+        if self._sparse or (content is not None and len(content) > 1):
+            return False
+        self._take(NewFile(location, node, parse_id(content[0]) if content else None), 1)
+        return True
+
+    def _take(self, file: FilePlan | NewFile, blobs: int) -> None:
         self._files.append(file)
-        self._blobs += len(file.blobs)
+        self._blobs += blobs
         if len(self._files) >= BATCH_FILES or self._blobs >= BATCH_BLOBS:
             self.flush()
 
     def flush(self) -> None:
         """Write the files that were added."""
         files, self._files, self._blobs = self._files, [], 0
-        wanted: dict[BlobHandle, list[tuple[FilePlan, int]]] = {}
-        for file in files:
-            for number, handle in enumerate(file.blobs):
-                if number not in file.present:
-                    wanted.setdefault(handle, []).append((file, file.offsets[number]))
-                    file.waiting += 1
-            if not file.waiting:
-                self._write_empty(file)
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
-            for file, offset in wanted[handle]:
-                self._write(file, offset, data)
+        index = self._repository.index
+        wanted = _Wanted(files)
+        places = find_places(index, BlobType.DATA, list(wanted.blobs))
+        if places is None:
+            wanted = _Wanted(list(self._plan_each(files)))
 
         def fail(handle: BlobHandle, error: PyresticError) -> None:
-            for file, _ in wanted[handle]:
-                self._fail(file, error)
+            for file in wanted.new.get(handle.id, ()):
+                self._failed(file.location, error)
+            for part, _ in wanted.parts.get(handle.id, ()):
+                self._fail(part, error)
 
-        ranges = plan(self._repository.index, wanted, fail)
-        self._repository.loader.load_many(ranges, deliver, fail)
+        if places is None:
+            ranges = plan(index, [BlobHandle(BlobType.DATA, blob) for blob in wanted.blobs], fail)
+        else:
+            self._tell_planned(wanted, places)
+            ranges = plan_places(places)
+        for file in wanted.complete:
+            self._write_complete(file)
+        self._write_new(wanted.empty, memoryview(b""))
+        self._load(wanted, ranges, fail)
 
-    def _write_empty(self, file: FilePlan) -> None:
-        """Make a file that needs no blob: it is empty, or its content is there and only too long."""
+    def _tell_planned(self, wanted: _Wanted, places: "list[PackedBlob]") -> None:
+        count = len(wanted.empty)
+        length = 0
+        for place in places:
+            files = len(wanted.new.get(place.id, ()))
+            count += files
+            length += files * (place.length - OVERHEAD if place.plain_length is None else place.plain_length)
+        self._writer.expect_small_files(count)
+        self._planned(count, length)
+
+    def _plan_each(self, files: Iterable[FilePlan | NewFile]) -> Iterator[FilePlan]:
+        """Iterate plans of all files; those with blobs that nobody knows go to `failed`."""
+        for file in files:
+            if isinstance(file, FilePlan):
+                yield file
+                continue
+            try:
+                made = make_plan(self._repository, file.location, file.node)
+            except PyresticError as error:
+                self._failed(file.location, error)
+                continue
+            self._planned(1, made.length)
+            yield made
+
+    def _load(self, wanted: _Wanted, ranges: list[PackRange], fail: Fail) -> None:
+        def write_parts(blob: ID, data: bytes) -> None:
+            for file, offset in wanted.parts.get(blob, ()):
+                self._write(file, offset, data)
+
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            write_parts(handle.id, data)
+            files = [SmallFile(file.location, file.node, 0, len(data)) for file in wanted.new.get(handle.id, ())]
+            self._write_new(files, memoryview(data))
+
+        def deliver_many(blobs: "list[PackedBlob]", data: memoryview, starts: list[int]) -> None:
+            new: list[SmallFile] = []
+            for blob, start, end in zip(blobs, starts, [*starts[1:], len(data)], strict=True):
+                for file in wanted.new.get(blob.id, ()):
+                    new.append(SmallFile(file.location, file.node, start, end - start))
+                if blob.id in wanted.parts:
+                    write_parts(blob.id, bytes(data[start:end]))
+            self._write_new(new, data)
+
+        self._repository.loader.load_many(ranges, deliver, fail, deliver_many)
+
+    def _write_new(self, files: list[SmallFile], data: memoryview) -> None:
+        if not files:
+            return
+        outcomes = self._writer.write_small_files(files, data)
+        stamps = [one for one in outcomes if not isinstance(one, PyresticError)]
+        if len(stamps) < len(outcomes):
+            for file, outcome in zip(files, outcomes, strict=True):
+                if isinstance(outcome, PyresticError):
+                    self._failed(file.location, outcome)
+            files = [file for file, one in zip(files, outcomes, strict=True) if not isinstance(one, PyresticError)]
+        self._count_bytes(sum(file.length for file in files))
+        self._new_done(files, stamps)
+
+    def _write_complete(self, file: FilePlan) -> None:
+        """Make a file that needs no blob."""
         try:
             if file.length == 0:
                 self._writer.write_small_file(file.location, b"", file.node)
             else:
                 self._writer.create_file(file.location, file.length)
                 self._writer.restore_metadata(file.location, file.node)
-        except LocalFileError as error:
+        except PyresticError as error:
             self._fail(file, error)
             return
         self._done(file)
@@ -161,7 +292,7 @@ class FileRestorer:
                 complete = True
             else:
                 complete = self._write_part(file, offset, data)
-        except LocalFileError as error:
+        except PyresticError as error:
             self._fail(file, error)
             return
         self._count_bytes(len(data))

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
@@ -36,9 +37,13 @@ SMALL_BLOB = 64 << 10
 GROUP_REQUESTS = 16
 GROUP_BYTES = 1 << 20
 QUICK_SECONDS = 0.001
+PART_BLOBS = 1000
+PART_BYTES = 4 << 20
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
+DeliverMany = Callable[["list[PackedBlob]", memoryview, list[int]], None]
+"""Takes blobs, their plaintexts in memory that is used again afterwards, and where each begins there."""
 
 
 class PackRange(NamedTuple):
@@ -77,16 +82,41 @@ def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> I
         yield PackRange(run[0].pack, run)
 
 
+def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
+    """Iterate blobs in parts whose plaintexts take little memory together."""
+    part: list[PackedBlob] = []
+    room = PART_BYTES
+    for blob in blobs:
+        length = blob.plain_length or blob.length
+        if part and (length > room or len(part) == PART_BLOBS):
+            yield part
+            part, room = [], PART_BYTES
+        part.append(blob)
+        room -= length
+    if part:
+        yield part
+
+
 def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
     """Return the requests that fetch each blob once, packs in order of first use; unknown blobs go to `fail`."""
-    wanted: dict[ID, list[PackedBlob]] = {}
+    chosen: list[PackedBlob] = []
+    packs: set[ID] = set()
     for handle in dict.fromkeys(handles):
         places = index.find_all(handle)
         if not places:
             fail(handle, missing_blob(handle))
             continue
         # Of several copies prefer one whose pack is needed anyway.
-        place = next((p for p in places if p.pack in wanted), places[0])
+        place = next((p for p in places if p.pack in packs), places[0])
+        packs.add(place.pack)
+        chosen.append(place)
+    return plan_places(chosen)
+
+
+def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
+    """Return the requests that fetch blobs from these places, packs in order of first use."""
+    wanted: dict[ID, list[PackedBlob]] = {}
+    for place in places:
         wanted.setdefault(place.pack, []).append(place)
     ranges: list[PackRange] = []
     for blobs in wanted.values():
@@ -134,10 +164,13 @@ class Loader:
         assert failure is not None  # noqa: S101 - places is not empty
         raise failure
 
-    def load_many(self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail) -> None:
+    def load_many(
+        self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail, deliver_many: DeliverMany | None = None
+    ) -> None:
         """Load all blobs of the ranges and pass each to `deliver`, by the calling thread or another one.
 
-        A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
+        Small blobs go to `deliver_many` if there is one. A blob that no pack gives whole goes to `fail`. An exception
+        of `deliver` ends the run and is raised here.
         """
         stop = threading.Event()
         count = ahead = self._backend.connections
@@ -150,13 +183,13 @@ class Loader:
             try:
                 for group in self._groups(ranges):
                     if len(running) == ahead:
-                        self._finish(*running.popleft(), deliver, fail, stop)
+                        self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
                     if group[0].has_small_blobs:
                         running.append((group, pool.submit(self._fetch_group, group)))
                     else:
                         running.append((group, pool.submit(self._load_range, group[0], deliver, fail, stop)))
                 while running:
-                    self._finish(*running.popleft(), deliver, fail, stop)
+                    self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
             finally:
                 stop.set()
 
@@ -182,6 +215,7 @@ class Loader:
         future: "Future[list[bytes]]",
         deliver: Deliver,
         fail: Fail,
+        deliver_many: DeliverMany | None,
         stop: threading.Event,
     ) -> None:
         """Wait for a group; if its blobs are small they were only fetched, and they are decoded here.
@@ -189,7 +223,10 @@ class Loader:
         Threads that handle small blobs side by side spend their time handing Python's lock to one another.
         """
         for request, data in zip(group, future.result(), strict=False):
-            self._decode_range(request, data, deliver, fail, stop)
+            if deliver_many is None:
+                self._decode_range(request, data, deliver, fail, stop)
+            else:
+                self._decode_many(request, data, fail, deliver_many, stop)
 
     def _fetch_group(self, group: list[PackRange]) -> list[bytes]:
         started = time.monotonic()
@@ -227,16 +264,38 @@ class Loader:
         for blob in request.blobs:
             if stop.is_set():
                 return
-            sealed = data[blob.offset - start : blob.offset - start + blob.length]
+            plain = self._decode(blob, data[blob.offset - start : blob.offset - start + blob.length], fail)
+            if plain is not None:
+                deliver(blob.handle, plain)
+
+    def _decode_many(
+        self, request: PackRange, fetched: Buffer, fail: Fail, deliver_many: DeliverMany, stop: threading.Event
+    ) -> None:
+        data = memoryview(fetched)
+        start = request.offset
+        for blobs in _parts(request.blobs):
+            if stop.is_set():
+                return
+            whole, plains = [], []
+            for blob in blobs:
+                plain = self._decode(blob, data[blob.offset - start : blob.offset - start + blob.length], fail)
+                if plain is not None:
+                    whole.append(blob)
+                    plains.append(plain)
+            if whole:
+                starts = [0, *accumulate(map(len, plains[:-1]))]
+                deliver_many(whole, memoryview(b"".join(plains)), starts)
+
+    def _decode(self, blob: "PackedBlob", sealed: memoryview, fail: Fail) -> bytes | None:
+        """Return the plaintext of a blob, from another pack if it has to be; None if it went to `fail`."""
+        try:
+            return self._codec.decode(blob.type, blob.id, sealed, blob.plain_length)
+        except DamageError:
             try:
-                plain = self._codec.decode(blob.type, blob.id, sealed, blob.plain_length)
-            except DamageError:
-                try:
-                    plain = self.load(blob.handle)
-                except PyresticError as error:
-                    fail(blob.handle, error)
-                    continue
-            deliver(blob.handle, plain)
+                return self.load(blob.handle)
+            except PyresticError as error:
+                fail(blob.handle, error)
+                return None
 
     def _load_place(self, place: "PackedBlob") -> bytes:
         sealed = self._load_bytes(place.pack, place.type, place.offset, place.length)

@@ -14,11 +14,16 @@ from pyrestic.localfs.restorenote import RestoreNote
 WHAT = ("repository", "tree", "/target")
 
 
+def finished(file: Path) -> tuple[bytes, int, int]:
+    status = file.stat()
+    return bytes(file), status.st_ino, status.st_ctime_ns
+
+
 def noted(folder: Path, *files: Path) -> RestoreNote:
     """Return a note that was left by an interrupted run which had finished these files."""
     note = RestoreNote(str(folder), WHAT)
     for file in files:
-        note.add(bytes(file), file.stat())
+        note.add([finished(file)])
     note.close(done=False)
     return RestoreNote(str(folder), WHAT)
 
@@ -49,7 +54,7 @@ def test_each_run_adds_to_the_note_and_the_last_one_removes_it(tmp_path: Path, f
     other = tmp_path / "other"
     other.touch()
     note = noted(tmp_path / "state", file)
-    note.add(bytes(other), other.stat())
+    note.add([finished(other)])
     note.close(done=False)
     again = RestoreNote(str(tmp_path / "state"), WHAT)
     assert len(again) == 2
@@ -92,7 +97,7 @@ def test_only_so_many_notes_are_kept(tmp_path: Path, file: Path, monkeypatch: py
     monkeypatch.setattr(restorenote, "_MAX_NOTES", 3)
     for number in range(6):
         note = RestoreNote(str(tmp_path), (str(number),))
-        note.add(bytes(file), file.stat())
+        note.add([finished(file)])
         note.close(done=False)
         os.utime(note.path, (number, number))
     kept = {path.name for path in (tmp_path / "restores").iterdir()}
@@ -102,6 +107,6 @@ def test_only_so_many_notes_are_kept(tmp_path: Path, file: Path, monkeypatch: py
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, file: Path) -> None:
     note = RestoreNote(str(file), WHAT)
-    note.add(bytes(file), file.stat())
+    note.add([finished(file)])
     with pytest.raises(LocalFileError, match="file/restores"):
         note.close(done=False)

@@ -175,7 +175,7 @@ def test_a_missing_pack_is_named_with_its_files_before_anything_is_written(made:
     assert again | {"space_free": 0} == message | {"space_free": 0}
     for path in source.rglob("*"):
         back = tmp_path / "target" / path.relative_to(source)
-        if path.is_file() and path.name != "link":
+        if path.is_file() and not path.is_symlink() and path.name != "link":
             assert (f"/{path.relative_to(source)}" in lost) != (
                 back.exists() and back.read_bytes() == path.read_bytes()
             )

@@ -151,6 +151,40 @@ def test_packs_at_hand_are_read_in_pieces_and_other_copies_serve_where_one_is_da
     repository.close()
 
 
+@pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_are_left_out(
+    near: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "PART_BYTES", 20_000)
+    repository = make_repository(LocalBackend(str(tmp_path / "repository")) if near else MemoryBackend())
+    blobs = fill(repository, 40) | fill(repository, 1, 200_000)
+    copied = list(blobs)[:5]
+    for handle in copied:
+        repository.saver.save(BlobType.DATA, blobs[handle], duplicate=True)
+    lost = fill(repository, 3, 900)
+    again = open_again(repository)
+    for victim in [*copied[::2], *lost]:
+        flip(again, again.index.find_all(victim)[0])
+    delivered: dict[BlobHandle, bytes] = {}
+    failed: dict[BlobHandle, PyresticError] = {}
+    most = 0
+
+    def deliver_many(some: list[PackedBlob], data: memoryview, starts: list[int]) -> None:
+        nonlocal most
+        for blob, start, end in zip(some, starts, [*starts[1:], len(data)], strict=True):
+            assert blob.handle not in delivered
+            delivered[blob.handle] = bytes(data[start:end])
+        most = max(most, len(some))
+        assert len(data) <= 20_000 or len(some) == 1
+
+    ranges = plan(again.index, [*blobs, *lost], no_failure)
+    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__, deliver_many)
+    assert delivered == blobs
+    assert failed.keys() == lost.keys()
+    assert most > 1
+    repository.close()
+
+
 def test_a_blob_without_a_whole_copy_fails_alone_and_is_named() -> None:
     repository = make_repository()
     blobs = fill(repository, 10)

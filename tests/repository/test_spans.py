@@ -7,8 +7,8 @@ from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 from pyrestic.repository.index import Index
-from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan
-from pyrestic.repository.spans import Fetch, plan_fetch
+from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, plan_places
+from pyrestic.repository.spans import Fetch, find_places, plan_fetch
 
 LENGTHS = st.sampled_from([40, 1000, MAX_GAP - 1, MAX_GAP, MAX_GAP + 1, 9 << 20, MAX_REQUEST, MAX_REQUEST + 1])
 
@@ -49,6 +49,11 @@ def test_it_is_what_the_requests_come_to(packs: list[list[int]], dice: object) -
     # Blobs that several files share are wanted several times.
     found = plan_fetch(index, BlobType.DATA, b"".join(wanted + wanted[:3]))
     assert found == planned(index, wanted)
+    dice.shuffle(wanted)  # type: ignore[attr-defined]
+    places = find_places(index, BlobType.DATA, wanted)
+    handles = [BlobHandle(BlobType.DATA, blob) for blob in wanted]
+    assert places == [index.find(handle) for handle in handles]
+    assert plan_places(places or ()) == plan(index, handles, lambda handle, error: None)
 
 
 def test_blobs_that_are_unknown_or_trees_or_have_copies_are_left_to_the_plan() -> None:
@@ -62,4 +67,7 @@ def test_blobs_that_are_unknown_or_trees_or_have_copies_are_left_to_the_plan() -
     assert plan_fetch(index, BlobType.DATA, everything) is None
     assert plan_fetch(index, BlobType.DATA, b"".join(blobs[1:])) == planned(index, blobs[1:])
     assert plan_fetch(Index(), BlobType.DATA, blobs[0]) is None
+    assert find_places(index, BlobType.DATA, blobs) is None
+    assert find_places(index, BlobType.DATA, [*blobs[1:], name("unknown")]) is None
+    assert find_places(index, BlobType.DATA, blobs[1:]) == [index.find((BlobType.DATA, blob)) for blob in blobs[1:]]
     assert plan_fetch(Index(), BlobType.DATA, b"") == Fetch(set(), 0, 0)

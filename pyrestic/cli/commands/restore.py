@@ -15,7 +15,7 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.look import Look
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import LockMode, Session, code_folder, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
@@ -23,6 +23,7 @@ from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
 from pyrestic.localfs.textfile import read_patterns
 from pyrestic.localfs.write import TargetWriter
+from pyrestic.localfs.writemany import find_writer
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
@@ -252,4 +253,10 @@ def _writer(app: App, target: str, flags: Flags) -> TargetWriter:
         attributes=attribute_selector(flags["include_xattr"], flags["exclude_xattr"]),
     )
     metadata = MetadataRestorer(rules, lambda message: app.terminal.complain(f"Warning: {message}"))
-    return TargetWriter(os.fsencode(target), metadata, replace_folders=flags["delete"])
+    settings = app.settings
+    return TargetWriter(
+        os.fsencode(target),
+        metadata,
+        replace_folders=flags["delete"],
+        find_many=lambda: find_writer(code_folder(settings), keep=not settings.no_cache),
+    )
