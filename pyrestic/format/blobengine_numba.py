@@ -172,8 +172,9 @@ def _run(
             where = load64(table + PLAIN) if work == OPEN else target
             fits = inside and size > 0 and length > NONCE_BYTES + TAG_BYTES
             if work == OPEN_AND_KEEP:
+                # Whatever is wrong with a blob, the caller looks for the next one behind the room of this one.
                 fits = fits and size <= out_length - position
-                position += size if fits else 0
+                position += size if size > 0 else 0
             done = fits and _open(table, source, length, plain_length, where, ids + ID_BYTES * number)
             store64(result, 1 if done else 0)
         else:

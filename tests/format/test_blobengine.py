@@ -130,6 +130,22 @@ def test_a_blob_with_another_hash_is_not_sealed_when_it_is_read_back(engine: Blo
         assert engine.encode_all(TEXT, [0], [len(TEXT)], bytes(32), out, compress=compress, verify=False) is not None
 
 
+@pytest.mark.parametrize("place", [-1, 1 << 20, 1 << 62])
+@MODES
+def test_a_blob_that_lies_elsewhere_moves_no_other(engine: BlobEngine, place: int, compress: bool) -> None:
+    blobs = [b"first " * 10, b"second " * 10, b"third " * 10]
+    sealed = encode(engine, blobs, compress=compress)
+    lengths = list(map(len, sealed))
+    sizes = list(map(len, blobs))
+    starts = starts_of(lengths)
+    starts[1] = place
+    out = bytearray(sum(sizes))
+    plain_lengths = sizes if compress else [0, 0, 0]
+    assert engine.decode_all(b"".join(sealed), starts, lengths, plain_lengths, ids_of(blobs), out) == [1]
+    assert out.startswith(blobs[0])
+    assert out.endswith(blobs[2])
+
+
 @MODES
 def test_every_flipped_bit_is_noticed_and_the_other_blobs_are_whole(engine: BlobEngine, compress: bool) -> None:
     blobs = [b"first " * 10, b"second " * 10, b"third " * 10]
