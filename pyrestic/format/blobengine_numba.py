@@ -174,7 +174,7 @@ def _run(
             if work == OPEN_AND_KEEP:
                 # Whatever is wrong with a blob, the caller looks for the next one behind the room of this one.
                 fits = fits and size <= out_length - position
-                position += size if size > 0 else 0
+                position += max(0, size)
             done = fits and _open(table, source, length, plain_length, where, ids + ID_BYTES * number)
             store64(result, 1 if done else 0)
         else:
