@@ -14,7 +14,7 @@ from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.format.snapshot import Summary
 from pyrestic.localfs import scan, select
-from pyrestic.localfs.codecache import chunker_engine
+from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
@@ -129,7 +129,10 @@ class BackupRun:
             excludes=excludes,
             program_version=f"pyrestic {__version__}",
             skip_if_unchanged=skip_if_unchanged,
-            archive=ArchiveOptions(chunker_engine=chunker_engine(code_folder) if code_folder else None),
+            archive=ArchiveOptions(
+                chunker_engine=chunker_engine(code_folder) if code_folder else None,
+                find_reader=many_reader(code_folder),
+            ),
         )
 
     def _find_parent(self, options: BackupOptions, paths: tuple[str, ...]) -> StoredSnapshot | None:

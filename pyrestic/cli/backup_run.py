@@ -18,7 +18,7 @@ from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, ope
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
-from pyrestic.localfs.codecache import chunker_engine
+from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
@@ -143,6 +143,7 @@ class Backup:
                 device_ids_for_links_alone=DEVICE_ID_FOR_HARDLINKS in self._app.settings.features,
                 read_concurrency=flags["read_concurrency"],
                 chunker_engine=chunker_engine(folder) if folder else None,
+                find_reader=many_reader(folder),
             ),
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobCode
     from pyrestic.format.rabin import FirstCut
     from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.localfs.readmany import ManyReaderMaker
 
 _MAX_BYTES = 64 << 10
 _DIGEST_BYTES = 32
@@ -74,6 +75,23 @@ def _compile(module: str) -> bytes | None:
     except (ImportError, OSError, RuntimeError):
         # A release of numba or llvmlite that does not know this language or this processor.
         return None
+
+
+def many_reader(folder: str) -> "Callable[[], ManyReaderMaker | None] | None":
+    """Return what gives what reads many small files at once, None if this installation has no compiler.
+
+    `folder` is where the code is kept, "" for nowhere.
+    """
+    if not folder or importlib.util.find_spec("numba") is None:
+        return None
+    return lambda: _load_many_reader(folder)
+
+
+def _load_many_reader(folder: str) -> "ManyReaderMaker | None":
+    from pyrestic.localfs.readmany import load_code
+
+    code = find_code(folder, "readmany", "pyrestic.localfs.readmany_code", keep=True)
+    return load_code(code) if code is not None else None
 
 
 def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":

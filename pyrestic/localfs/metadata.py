@@ -60,7 +60,11 @@ def _second(second: int) -> tuple[str, str]:
 
 def format_local_time(ns: int) -> str:
     """Return a moment in nanoseconds since 1970 as RFC 3339 in the zone this machine has at that moment."""
-    second, fraction = divmod(ns, _SECOND)
+    return format_local_second(*divmod(ns, _SECOND))
+
+
+def format_local_second(second: int, fraction: int) -> str:
+    """Return the same of a moment in seconds since 1970 and nanoseconds."""
     whole, zone = _second(second)
     return f"{whole}.{fraction:09}".rstrip("0") + zone if fraction else whole + zone
 
@@ -129,7 +133,7 @@ def node_from_stat(
     elif kind in (stat.S_IFBLK, stat.S_IFCHR):
         node.links = status.st_nlink
         node.device = status.st_rdev
-    _set_attributes(node, path, report, ignore_denied=ignore_denied_attributes, descriptor=descriptor)
+    set_attributes(node, path, report, ignore_denied=ignore_denied_attributes, descriptor=descriptor)
     return node
 
 
@@ -141,9 +145,15 @@ def _set_target(node: Node, target: bytes) -> None:
         node.linktarget_raw = target
 
 
-def _set_attributes(
-    node: Node, path: bytes, report: Report | None, *, ignore_denied: bool, descriptor: int | None
+def set_attributes(
+    node: Node,
+    path: bytes,
+    report: Report | None,
+    *,
+    ignore_denied: bool = False,
+    descriptor: int | None = None,
 ) -> None:
+    """Give a node its extended attributes; arguments are those of node_from_stat."""
     try:
         names = os.listxattr(path, follow_symlinks=False) if descriptor is None else os.listxattr(descriptor)
     except OSError as error:

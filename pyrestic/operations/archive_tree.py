@@ -1,10 +1,10 @@
 """Source folders on their way into tree blobs.
 
 One thread walks: it lists a folder, compares each file with the parent snapshot's node, and takes over the content list
-of unchanged files without opening them. Small files it reads and saves itself, since handing a few kilobytes to another
-thread costs more than saving them; larger ones go to a few reading threads. A folder's tree is encoded once all of its
-files are saved and its sub-folders have their trees. Folders are finished in the order in which the walk leaves them,
-so children always come before their parent.
+of unchanged files without opening them. Small files it collects for small_files, or reads and saves them itself, since
+handing over a few kilobytes at a time costs more than saving them; larger ones go to a few reading threads. A folder's
+tree is encoded once all of its files are saved and its sub-folders have their trees. Folders are finished in the order
+in which the walk leaves them, so children always come before their parent.
 """
 
 import contextlib
@@ -14,9 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, Node, same_time
@@ -25,52 +23,16 @@ from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.scan import SourceTree, read_directory
 from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.archive_directory import Directory, PendingFile
 from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
+from pyrestic.operations.small_files import SmallFile, SmallFiles
 from pyrestic.operations.source_file import INLINE_BYTES, ArchiveOptions, FileRead, SourceReader
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
 _QUEUED_FILES = 64
 _UNFINISHED_DIRECTORIES = 256
-
-
-class _PendingFile(NamedTuple):
-    """A file whose node is not complete yet, and its place among the folder's nodes."""
-
-    place: int
-    name: bytes
-    old: Node | None
-    read: "Future[FileRead | None]"
-    started: float
-
-    def done(self) -> bool:
-        """Tell whether waiting for it is over."""
-        if not self.read.done():
-            return False
-        result = None if self.read.cancelled() or self.read.exception() else self.read.result()
-        return result is None or result.content.done()
-
-
-@dataclass(slots=True, eq=False)
-class _Directory:
-    """A folder being archived. `location` is its path in the snapshot."""
-
-    location: bytes
-    node: Node
-    previous: Node | None
-    old: dict[str, Node]
-    """Nodes of the parent snapshot by name that were not met yet: of a folder with many files they take much memory."""
-    old_is_known: bool = False
-    """The repository has all blobs of the files among them."""
-    children: "Iterator[_Directory]" = field(default_factory=lambda: iter(()))
-    nodes: list[Node | None] = field(default_factory=list)
-    files: list[_PendingFile] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-
-    def child_location(self, name: bytes) -> bytes:
-        """Return the snapshot path of an entry."""
-        return self.location.rstrip(b"/") + b"/" + name
 
 
 class TreeArchiver:
@@ -95,13 +57,16 @@ class TreeArchiver:
         self._progress = progress
         self._on_item = on_item
         self._source = SourceReader(repository, options, report, progress)
+        self._small = None
+        if options.find_reader is not None:
+            self._small = SmallFiles(self._source, self._saver, options.find_reader, self._take_small, self._read_one)
         self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
         self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
-        self._finished: deque[_Directory] = deque()
+        self._finished: deque[Directory] = deque()
 
     def archive(self, source: SourceTree, parent_tree: ID | None) -> ID:
         """Save everything below source, return the ID of the root tree; raise PyresticError."""
-        root = _Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
+        root = Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
         root.children = self._walk_sources(root, source)
         with self._workers():
             stack = [root]
@@ -122,7 +87,7 @@ class TreeArchiver:
         `path` names the folders above it and the file; `node` makes a node of a name and a type.
         """
         *above, name = path
-        root = directory = _Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
+        root = directory = Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
         opened = [root]
         for folder in above:
             directory = self._open_directory(directory, folder, node(folder, DIRECTORY))
@@ -152,16 +117,18 @@ class TreeArchiver:
                 self._saver.abort()
             raise
         finally:
+            if self._small is not None:
+                self._small.close()
             self._readers.shutdown(wait=True, cancel_futures=True)
 
-    def _root_id(self, root: _Directory) -> ID:
+    def _root_id(self, root: Directory) -> ID:
         if not any(root.nodes) or root.node.subtree is None:
             raise PyresticError("nothing could be saved, so there is no snapshot")
         return parse_id(root.node.subtree)
 
     # Walking
 
-    def _walk_sources(self, directory: _Directory, source: SourceTree) -> Iterator[_Directory]:
+    def _walk_sources(self, directory: Directory, source: SourceTree) -> Iterator[Directory]:
         """Walk a folder above the named sources: of it only the way to them is wanted."""
         for name in sorted(source.children):
             child = source.children[name]
@@ -172,7 +139,7 @@ class TreeArchiver:
             if found is not None:
                 yield found
 
-    def _virtual_directory(self, directory: _Directory, name: bytes, source: SourceTree) -> _Directory | None:
+    def _virtual_directory(self, directory: Directory, name: bytes, source: SourceTree) -> Directory | None:
         try:
             node = self._source.node(source.path, name, os.stat(source.path), is_source=False)
         except OSError as error:
@@ -182,7 +149,7 @@ class TreeArchiver:
         opened.children = self._walk_sources(opened, source)
         return opened
 
-    def _walk(self, directory: _Directory, path: bytes, names: list[bytes]) -> Iterator[_Directory]:
+    def _walk(self, directory: Directory, path: bytes, names: list[bytes]) -> Iterator[Directory]:
         """Archive the entries of a folder on disk; its sub-folders are yielded for the caller to walk into."""
         prefix = path if path.endswith(b"/") else path + b"/"
         for name in names:
@@ -190,7 +157,7 @@ class TreeArchiver:
             if found is not None:
                 yield found
 
-    def _entry(self, directory: _Directory, name: bytes, path: bytes, *, explicit: bool) -> _Directory | None:
+    def _entry(self, directory: Directory, name: bytes, path: bytes, *, explicit: bool) -> Directory | None:
         """Archive one entry; a folder is returned opened. A source that was named cannot be excluded."""
         if self._by_path is not None and not explicit and not self._by_path(path):
             return None
@@ -216,7 +183,7 @@ class TreeArchiver:
                 self._source.error(path, "readlink", error)
         return None
 
-    def _directory(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> _Directory | None:
+    def _directory(self, directory: Directory, name: bytes, path: bytes, status: os.stat_result) -> Directory | None:
         try:
             names = read_directory(path)
         except OSError as error:
@@ -226,13 +193,13 @@ class TreeArchiver:
         opened.children = self._walk(opened, path, names)
         return opened
 
-    def _open_directory(self, directory: _Directory, name: bytes, node: Node) -> _Directory:
+    def _open_directory(self, directory: Directory, name: bytes, node: Node) -> Directory:
         location = directory.child_location(name)
         previous = directory.old.pop(node.name, None)
         subtree = previous.subtree if previous is not None and previous.type == DIRECTORY else None
         old = self._old_nodes(os.fsdecode(location), parse_id(subtree) if subtree else None)
         directory.nodes.append(node)
-        return _Directory(location, node, previous, old, self._all_known(old.values()))
+        return Directory(location, node, previous, old, self._all_known(old.values()))
 
     def _old_nodes(self, location: str, tree: ID | None) -> dict[str, Node]:
         if tree is None:
@@ -246,7 +213,7 @@ class TreeArchiver:
 
     # Files
 
-    def _file(self, directory: _Directory, name: bytes, path: bytes, status: os.stat_result) -> None:
+    def _file(self, directory: Directory, name: bytes, path: bytes, status: os.stat_result) -> None:
         started = time.monotonic()
         old = None
         if directory.old:
@@ -265,11 +232,16 @@ class TreeArchiver:
         place = len(directory.nodes)
         directory.nodes.append(None)
         if status.st_size <= INLINE_BYTES:
-            self._finish_file(directory, place, name, old, self._source.read(name, path), started)
+            file = SmallFile(directory, place, name, path, old, started)
+            if self._small is not None:
+                directory.waiting += 1
+                self._small.add(file, status.st_size)
+            else:
+                self._finish_file(directory, place, name, old, self._source.read(name, path), started)
         else:
             self._slots.acquire()
             read = self._readers.submit(self._read_in_thread, name, path)
-            directory.files.append(_PendingFile(place, name, old, read, started))
+            directory.files.append(PendingFile(place, name, old, read, started))
 
     def _unchanged(self, node: Node, old: Node) -> bool:
         """Compare type, size, mtime, ctime and inode; the stored texts of times differ when the zone did."""
@@ -302,11 +274,13 @@ class TreeArchiver:
     def _finish_ready(self, *, wait: bool) -> None:
         """Finish folders from the front of the line, as far as that needs no waiting, or all of them."""
         while self._finished:
-            if not wait and not all(pending.done() for pending in self._finished[0].files):
+            if not wait and not self._finished[0].is_complete():
                 return
             self._finish_directory(self._finished.popleft())
 
-    def _finish_directory(self, directory: _Directory) -> None:
+    def _finish_directory(self, directory: Directory) -> None:
+        if directory.waiting and self._small is not None:
+            self._small.finish()
         for pending in directory.files:
             self._finish_file(
                 directory, pending.place, pending.name, pending.old, pending.read.result(), pending.started
@@ -329,7 +303,7 @@ class TreeArchiver:
             self._on_item(ItemDone(action, True, directory.location + b"/", seconds, 0, 0, *added))
 
     def _finish_file(
-        self, directory: _Directory, place: int, name: bytes, old: Node | None, read: FileRead | None, started: float
+        self, directory: Directory, place: int, name: bytes, old: Node | None, read: FileRead | None, started: float
     ) -> None:
         if read is None:
             return
@@ -346,9 +320,30 @@ class TreeArchiver:
         directory.nodes[place] = node
         self._file_done(directory, name, change(old, node), node.size, started, added, packed)
 
+    def _read_one(self, file: SmallFile) -> None:
+        directory, place, name, path, old, started = file
+        directory.waiting -= 1
+        self._finish_file(directory, place, name, old, self._source.read(name, path), started)
+
+    def _take_small(self, files: list[SmallFile], nodes: list[Node | None], stored: list[int]) -> None:
+        """Note what was read and saved at once."""
+        blobs = added = packed = 0
+        for (directory, place, name, _, old, started), node, length in zip(files, nodes, stored, strict=True):
+            if node is None:
+                continue
+            directory.nodes[place] = node
+            directory.waiting -= 1
+            if length:
+                blobs += 1
+                added += node.size
+                packed += length
+            action = "new" if old is None else change(old, node)
+            self._file_done(directory, name, action, node.size, started, node.size if length else 0, length)
+        self.tally.add_blobs(blobs, added, packed)
+
     def _file_done(
         self,
-        directory: _Directory,
+        directory: Directory,
         name: bytes,
         action: str,
         size: int,

@@ -68,6 +68,12 @@ class Tally:
         self.data_added += plain_length
         self.data_added_packed += blob.length
 
+    def add_blobs(self, count: int, plain_length: int, length: int) -> None:
+        """Count data blobs that were stored, with their plain and stored lengths in all."""
+        self.data_blobs += count
+        self.data_added += plain_length
+        self.data_added_packed += length
+
     def summary(self, start: str, end: str) -> Summary:
         """Return the summary that a snapshot carries; start and end are RFC 3339 times."""
         return Summary(

@@ -15,15 +15,16 @@ from pyrestic.format.chunker import Chunker
 from pyrestic.format.node import Node
 from pyrestic.format.rabin import FirstCut
 from pyrestic.handle import BlobType
+from pyrestic.localfs.filenodes import make_nodes
 from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.localfs.readmany import OPEN_FLAGS, FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.operations.archive_file import Content, ContentSavers
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
 INLINE_BYTES = 64 << 10
-"""Files up to this length are read and saved by the walking thread."""
-_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+"""Files up to this length are no work for a reading thread: the walking thread reads them, or a batch takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class ArchiveOptions:
     read_concurrency: int = 2
     chunker_engine: Callable[[], FirstCut] | None = None
     """What gives the engine that cuts files, None for the usual one."""
+    find_reader: Callable[[], ManyReaderMaker | None] | None = None
+    """What gives what reads many small files at once, None for reading them one by one."""
 
 
 class FileRead(NamedTuple):
@@ -125,6 +128,27 @@ class SourceReader:
             self._progress.current_files.pop(me, None)
         return None
 
+    def read_many(self, reader: ManyReader, paths: list[bytes]) -> FileRecords:
+        """Read many small files at once, each as `read` does; those that are not usual are to be read by it."""
+        me = threading.get_ident()
+        self._progress.current_files[me] = paths[0]
+        try:
+            return reader.read(paths)
+        finally:
+            self._progress.current_files.pop(me, None)
+
+    def nodes(self, names: list[bytes], paths: list[bytes], records: FileRecords) -> list[Node | None]:
+        """Return the nodes of files that were read and saved at once, without content; None for those that were not."""
+        self._progress.add_bytes(sum(length for length in records.lengths if length > 0))
+        return make_nodes(
+            names,
+            paths,
+            records,
+            with_atime=self._with_atime,
+            device_ids_for_links_alone=self._device_ids_for_links_alone,
+            report=self._metadata_error,
+        )
+
     def _read_small(self, descriptor: int, size: int) -> Content | None:
         """Save a file that one read gets whole; None if it grew since."""
         data = os.read(descriptor, size + 1)
@@ -143,6 +167,6 @@ class SourceReader:
 def _open(path: bytes) -> int:
     """Open a file for reading, without touching its access time where that is allowed."""
     try:
-        return os.open(path, _OPEN_FLAGS | os.O_NOATIME)
+        return os.open(path, OPEN_FLAGS | os.O_NOATIME)
     except PermissionError:
-        return os.open(path, _OPEN_FLAGS)
+        return os.open(path, OPEN_FLAGS)

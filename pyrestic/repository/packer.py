@@ -19,6 +19,10 @@ from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_L
 from pyrestic.handle import BlobType
 
 OPEN_PACKS = 2
+MOST_TOGETHER = 4096
+"""How many blobs may get a room together."""
+LONGEST_TOGETHER = 4 << 20
+"""Sealed bytes that they may have together: with their entries, no more than the longest blob has."""
 
 # A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.
 _ROOM_FOR_ONE_BLOB = MAX_LENGTH + (MAX_LENGTH >> 8) + 1024
@@ -46,7 +50,7 @@ class OpenPack:
 
 @dataclass(slots=True)
 class Room:
-    """A reserved part of a pack's buffer, to be filled by one blob."""
+    """A reserved part of a pack's buffer, to be filled by one blob or by several, one after the other."""
 
     pack: OpenPack
     offset: int
@@ -114,12 +118,15 @@ class Packer:
         self._lock = threading.Lock()
         self._dice = b""
 
-    def reserve(self, length: int) -> Room:
-        """Return room for `length` sealed bytes in one of the open packs; may wait for a buffer."""
+    def reserve(self, length: int, count: int = 1) -> Room:
+        """Return room for `length` sealed bytes in one of the open packs; may wait for a buffer.
+
+        `count` blobs come there, several only if they are short: at most MOST_TOGETHER, of LONGEST_TOGETHER in all.
+        """
         spare: memoryview | None = None
         while True:
             with self._lock:
-                room = self._reserve(length, spare)
+                room = self._reserve(length, count, spare)
             if room is not None:
                 if spare is not None and room.pack.buffer is not spare:
                     self._pool.put(spare)
@@ -127,8 +134,8 @@ class Packer:
             # Waiting happens outside the lock: the buffer we wait for may have to pass through `commit` first.
             spare = self._pool.get(length + _ROOM_FOR_HEADER)
 
-    def _reserve(self, length: int, spare: memoryview | None) -> Room | None:
-        alone = length >= min(self._pack_length, _ROOM_FOR_ONE_BLOB)
+    def _reserve(self, length: int, count: int, spare: memoryview | None) -> Room | None:
+        alone = count == 1 and length >= min(self._pack_length, _ROOM_FOR_ONE_BLOB)
         slot = self._roll()
         # A blob that fills a pack gets one of its own: it is fetched and repacked without dragging others along.
         pack = None if alone else self._open[slot]
@@ -140,17 +147,18 @@ class Packer:
                 self._open[slot] = pack
         offset = pack.length
         pack.length += length
-        pack.reserved += 1
-        if pack.length + _header_length(pack.reserved) >= self._pack_length or pack.reserved >= MAX_ENTRIES:
+        pack.reserved += count
+        full = pack.reserved >= MAX_ENTRIES - MOST_TOGETHER
+        if full or pack.length + _header_length(pack.reserved) >= self._pack_length:
             pack.closed = True
             self._open = [None if other is pack else other for other in self._open]
         return Room(pack, offset, pack.buffer[offset : offset + length])
 
-    def commit(self, room: Room, entry: HeaderEntry) -> OpenPack | None:
+    def commit(self, room: Room, *entries: HeaderEntry) -> OpenPack | None:
         """Note that the room is filled; return the pack if it is whole now and wants to be stored."""
         room.view.release()
         with self._lock:
-            room.pack.entries.append(entry)
+            room.pack.entries += entries
             return room.pack if room.pack.whole else None
 
     def close(self) -> list[OpenPack]:

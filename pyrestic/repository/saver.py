@@ -11,9 +11,10 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from itertools import accumulate, repeat
+from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
 
@@ -29,6 +30,9 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index import Index
 from pyrestic.repository.packer import OPEN_PACKS, BufferPool, OpenPack, Packer
 
+if TYPE_CHECKING:
+    from pyrestic.format.blobengine import BlobEngine
+
 INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
 
@@ -42,6 +46,26 @@ class SavedBlob(NamedTuple):
     id: ID
     known: bool
     length: int
+
+
+class SavedBlobs(NamedTuple):
+    """Outcome of saving many: their IDs, and the stored bytes added for each, 0 if the repository had it already."""
+
+    ids: list[ID]
+    lengths: list[int]
+
+
+class _Output(threading.local):
+    """Where a thread seals blobs that are saved together."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(b"")
+
+    def of_length(self, length: int) -> memoryview:
+        """Return at least so many bytes; what they held is lost."""
+        if len(self.view) < length:
+            self.view = memoryview(bytearray(length))
+        return self.view
 
 
 def _is_zero_chunk(data: Buffer) -> bool:
@@ -108,6 +132,7 @@ class Saver:
         self._packers = {kind: Packer(kind, pack_length, self._pool) for kind in BlobType}
         self._workers = ThreadPoolExecutor(os.cpu_count() or 1, "save")
         self._uploads = ThreadPoolExecutor(backend.connections, "upload")
+        self._output = _Output()
         self._failure: BaseException | None = None
 
     def save(
@@ -124,6 +149,33 @@ class Saver:
         if not self._claim((blob_type, identifier)) and not duplicate:
             return SavedBlob(identifier, True, 0)
         return SavedBlob(identifier, False, self._store_blob(blob_type, identifier, data))
+
+    def save_all(
+        self, blob_type: BlobType, data: memoryview, starts: Sequence[int], lengths: Sequence[int]
+    ) -> SavedBlobs | None:
+        """Store those of many short blobs that the repository does not have; raise PyresticError.
+
+        They lie in data, at most MOST_TOGETHER of them and three quarters of LONGEST_TOGETHER in all. The work is done
+        by few calls that leave Python to other threads, and new blobs come next to each other into one pack. None if
+        there is no engine for that: then they are to be saved one by one.
+        """
+        if self._failure is not None:
+            self._raise_failure()
+        engine = self._codec.engine
+        found = engine.hash_all(data, starts, lengths) if engine is not None else None
+        if engine is None or found is None:
+            return None
+        ids = [found[start : start + ID_LENGTH] for start in range(0, len(found), ID_LENGTH)]
+        new = [number for number, identifier in enumerate(ids) if self._claim((blob_type, identifier))]
+        stored = [0] * len(ids)
+        try:
+            blobs = [(ids[number], starts[number], lengths[number]) for number in new]
+            for number, length in zip(new, self._store_all(engine, blob_type, data, blobs), strict=True):
+                stored[number] = length
+        except BaseException as error:
+            self._fail(error)
+            raise
+        return SavedBlobs(ids, stored)
 
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
         """Tell whether the blob is stored or about to be."""
@@ -194,6 +246,34 @@ class Saver:
         if pack is not None:
             self._upload(pack)
         return length
+
+    def _store_all(
+        self, engine: "BlobEngine", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+    ) -> list[int]:
+        """Store blobs given by ID, start and length; return their stored lengths."""
+        # It brings libraries that a backup without many small files does not need.
+        from pyrestic.format.blobengine import room_for
+
+        if not blobs:
+            return []
+        ids, starts, lengths = map(list, zip(*blobs, strict=True))
+        compress = self._codec.compresses(blob_type)
+        output = self._output.of_length(room_for(lengths))
+        sealed = engine.encode_all(data, starts, lengths, b"".join(ids), output, compress=compress, verify=self._verify)
+        if sealed is None:
+            return [self._store_blob(blob_type, one, data[start : start + length]) for one, start, length in blobs]
+        total = sum(sealed)
+        packer = self._packers[blob_type]
+        room = packer.reserve(total, len(blobs))
+        if self._failure is not None:
+            self._raise_failure()
+        room.view[:] = output[:total]
+        offsets = accumulate(sealed, initial=room.offset)
+        plain_lengths = lengths if compress else repeat(None)
+        pack = packer.commit(room, *map(HeaderEntry, repeat(blob_type), ids, offsets, sealed, plain_lengths))
+        if pack is not None:
+            self._upload(pack)
+        return sealed
 
     def _read_back(self, blob_type: BlobType, identifier: ID, sealed: memoryview, plain_length: int | None) -> None:
         try:
