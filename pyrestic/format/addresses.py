@@ -25,7 +25,7 @@ _F = TypeVar("_F", bound=Callable[..., int | None])
 
 def inline(helper: _F) -> _F:
     """Return a helper of a function that becomes part of it."""
-    inlined: _F = numba.njit(inline="always")(helper)
+    inlined: _F = numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)(helper)
     return inlined
 
 

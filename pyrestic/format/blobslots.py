@@ -44,14 +44,24 @@ MAC_KEY: Final = 192
 FOUND_TAG: Final = 224
 FOUND_ID: Final = 240
 
-TABLE_BYTES: Final = 272
+HASH_PAIR: Final = 272
+"""The function that hashes two messages at a time (see sha256_llvm), 0 where there is none."""
+HASH_CONSTANTS: Final = 280
+LANE: Final = 288
+OTHER_LANE: Final = 448
+"""Two messages that are being hashed (see sha256_numba)."""
+
+TABLE_BYTES: Final = 608
 
 HASH: Final = 0
 OPEN: Final = 1
 OPEN_AND_KEEP: Final = 2
 SEAL: Final = 3
 SEAL_AND_VERIFY: Final = 4
+CHECK_PART: Final = 5
 
+PIECE_BYTES: Final = 64 << 10
+"""Of what is not compressed so much is decrypted and hashed at a time: it stays in the processor's cache."""
 NONCE_BYTES: Final = 16
 TAG_BYTES: Final = 16
 ID_BYTES: Final = 32

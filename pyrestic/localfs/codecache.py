@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobCode
     from pyrestic.format.rabin import FirstCut
     from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.format.sha256_code import PairCode
     from pyrestic.localfs.readmany import ManyReaderMaker
 
 _MAX_BYTES = 64 << 10
+# What the loops for many blobs depend on.
+_BLOB_MODULES = [
+    f"pyrestic.format.{name}"
+    for name in ("blobslots", "blobsteps_numba", "blobhash_numba", "sha256_numba", "sha256_code")
+]
 _DIGEST_BYTES = 32
 
 
@@ -58,12 +64,21 @@ def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence
 
 def load_blob_code(folder: str, *, keep: bool) -> "BlobCode | None":
     """Return the code that works through many blobs at once, None if there is none; folder and keep as in find_code."""
-    module, uses = "pyrestic.format.blobengine_numba", ["pyrestic.format.blobslots"]
-    code = find_code(folder, "blobs", module, keep=keep, uses=uses)
+    code = find_code(folder, "blobs", "pyrestic.format.blobengine_numba", keep=keep, uses=_BLOB_MODULES)
     if code is None:
         return None
     # It brings numpy, which short commands do without.
     from pyrestic.format.blobengine import load_code
+
+    return load_code(code, load_pair_code(folder, keep=keep))
+
+
+def load_pair_code(folder: str, *, keep: bool) -> "PairCode | None":
+    """Return what hashes two messages at a time, None if there is none; folder and keep as in find_code."""
+    code = _find_llvm_code(folder, "sha256", "pyrestic.format.sha256_llvm", keep=keep)
+    if code is None:
+        return None
+    from pyrestic.format.sha256_code import load_code
 
     return load_code(code)
 
@@ -100,21 +115,25 @@ def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
     `folder` is where the code is kept, "" for nowhere. Where it is not there yet it is compiled only to be kept, since
     the compiler takes 80 MB.
     """
-    if not folder:
+    code = _find_llvm_code(folder, "scrypt", "pyrestic.format.scrypt_llvm", keep=keep)
+    if code is None:
         return None
     from pyrestic.format.scrypt_code import load_code
 
-    path = os.path.join(folder, f"scrypt-{_tag('pyrestic.format.scrypt_llvm')}")
+    return load_code(code)
+
+
+def _find_llvm_code(folder: str, name: str, module: str, *, keep: bool) -> bytes | None:
+    """Return what find_code returns, of a module that needs nothing but llvmlite; what is kept needs not even that."""
+    if not folder:
+        return None
+    path = os.path.join(folder, f"{name}-{_tag(module)}")
     code = _read(path)
-    if code is None and keep:
-        code = _compile_scrypt()
+    if code is None and keep and importlib.util.find_spec("llvmlite") is not None:
+        code = _compile(module)
         if code is not None:
             _write(path, code)
-    return load_code(code) if code is not None else None
-
-
-def _compile_scrypt() -> bytes | None:
-    return _compile("pyrestic.format.scrypt_llvm") if importlib.util.find_spec("llvmlite") is not None else None
+    return code
 
 
 def _load(folder: str) -> "FirstCut":

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 _MANY_BLOBS = 2000
-"""So many are worth an engine, which may have to be compiled."""
+_MANY_BYTES = 128 << 20
+"""So many blobs or bytes are worth an engine, which may have to be compiled."""
 
 
 class Kind(Enum):
@@ -203,15 +204,18 @@ class Check:
         progress = Progress("packs", "packs", len(packs))
         repository = self._repository
         codec = repository.codec
-        has_engine = len(repository.index) >= _MANY_BLOBS and codec.engine is not None
+        are_many = len(repository.index) >= _MANY_BLOBS or sum(packs.values()) >= _MANY_BYTES
+        engine = codec.engine if are_many else None
+        # Of long blobs nothing but the hash takes time.
+        takes_all = engine is not None and engine.hashes_pairs
         workers = ahead = max(2, repository.backend.connections)
         if repository.near is not None:
             # Nothing is fetched before its turn, so one more may wait for that.
             ahead = workers + 1
         running: deque[tuple[ID, Columns, Future[bytes | DamageError] | Future[None]]] = deque()
 
-        def work(pack: ID, blobs: "Columns", *, is_small: bool) -> None:
-            if is_small and codec.engine is not None and is_whole(repository, codec.engine, pack, blobs, packs[pack]):
+        def work(pack: ID, blobs: "Columns", *, at_once: bool) -> None:
+            if at_once and codec.engine is not None and is_whole(repository, codec.engine, pack, blobs, packs[pack]):
                 self.result.verified_packs.append(pack)
             else:
                 self._read_pack(pack, entries_of(blobs), None)
@@ -233,11 +237,12 @@ class Check:
                 if len(running) == ahead:
                     finish()
                 is_small = packs[pack] < SMALL_BLOB * len(blobs.ids)
-                if is_small and not has_engine and repository.near is None:
+                if is_small and engine is None and repository.near is None:
                     # Packs of small blobs that are far are fetched ahead, and verified here: see Loader.load_many.
                     running.append((pack, blobs, pool.submit(fetch_pack, repository, pack, entries_of(blobs))))
                 else:
-                    running.append((pack, blobs, pool.submit(work, pack, blobs, is_small=is_small and has_engine)))
+                    at_once = takes_all or (is_small and engine is not None)
+                    running.append((pack, blobs, pool.submit(work, pack, blobs, at_once=at_once)))
             while running:
                 finish()
 

@@ -1,4 +1,4 @@
-"""A pack of many small blobs verified at once: its hash, its header against the index, every blob in it.
+"""A pack verified by compiled code: its hash, its header against the index, every blob in it.
 
 The blobs stay columns, and the work is done by calls that leave Python to other threads. It is only told whether
 everything is right: what is wrong with a pack is for check_pack to say, which looks at its blobs one by one.
@@ -29,18 +29,22 @@ def is_whole(repository: Repository, engine: BlobEngine, pack: ID, blobs: Column
     starts = ends - blobs.lengths
     if not len(ends) or not np.array_equal(starts, blobs.offsets):
         return False
+    running = engine.begin_hash()
     hasher = hashlib.sha256()
     try:
         for first, last, data in _pieces(repository, pack, ends, length):
-            hasher.update(data)
             if first == last:
                 tail = bytes(data)
                 break
             part = blobs.take(slice(first, last))
-            places = starts[first:last] - starts[first]
-            if engine.verify_all(data, places, part.lengths, part.plain_lengths, part.ids.data):
+            given = data, starts[first:last] - starts[first], part.lengths, part.plain_lengths, part.ids.data
+            if running is None:
+                hasher.update(data)
+            if engine.verify_part(running, *given) if running is not None else engine.verify_all(*given):
                 return False
-        if hasher.digest() != pack or header_length(tail[-TRAILER_LENGTH:], length) != len(tail) - TRAILER_LENGTH:
+        hasher.update(tail)
+        found = running.finish(tail) if running is not None else hasher.digest()
+        if found != pack or header_length(tail[-TRAILER_LENGTH:], length) != len(tail) - TRAILER_LENGTH:
             return False
         return repository.open_sealed(tail[:-TRAILER_LENGTH]) == encode_header(blobs)
     except (BackendError, DamageError):

@@ -9,7 +9,8 @@ import pytest
 
 from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
-from pyrestic.localfs.codecache import find_code, load_blob_code, load_scrypt
+from pyrestic.format.sha256_code import hash_two
+from pyrestic.localfs.codecache import find_code, load_blob_code, load_pair_code, load_scrypt
 from pyrestic.repository.codec import BlobCodec
 
 if TYPE_CHECKING:
@@ -106,5 +107,19 @@ def test_code_for_many_blobs_is_kept_and_reaches_each_thread_of_a_codec(tmp_path
     assert None not in engines
     assert engines[0] is engines[1] is not engines[2]
     assert len(asked) == 1
-    assert kept(tmp_path / "code").name.startswith("blobs-")
+    names = {path.name.partition("-")[0] for path in (tmp_path / "code").iterdir()}
+    assert names == ({"blobs", "sha256"} if load_pair_code(folder, keep=False) is not None else {"blobs"})
     assert BlobCodec(MasterKey.random(), 2, Compression.AUTO).engine is None
+
+
+def test_code_for_hashes_of_pairs_is_kept(tmp_path: Path) -> None:
+    folder = str(tmp_path / "code")
+    assert load_pair_code("", keep=True) is None
+    assert load_pair_code(folder, keep=False) is None
+    found = load_pair_code(folder, keep=True)
+    if found is None:
+        pytest.skip("this processor has no instructions for SHA-256")
+    assert kept(tmp_path / "code").name.startswith("sha256-")
+    again = load_pair_code(folder, keep=False)
+    assert again is not None
+    assert hash_two(again, b"one", b"another") == hash_two(found, b"one", b"another")

@@ -4,7 +4,9 @@ import functools
 
 import pytest
 
+from pyrestic.format import sha256_code
 from pyrestic.format.blobengine import BlobCode, load_code
+from pyrestic.format.sha256_code import PairCode
 
 
 @functools.cache
@@ -21,6 +23,16 @@ def machine_code() -> bytes:
 @functools.cache
 def blob_code() -> BlobCode:
     """The same, ready for use."""
-    code = load_code(machine_code())
+    code = load_code(machine_code(), pair_code())
     assert code is not None
     return code
+
+
+@functools.cache
+def pair_code() -> PairCode | None:
+    """What hashes two messages at a time, None if this processor has no instructions for it."""
+    pytest.importorskip("llvmlite")
+    from pyrestic.format.sha256_llvm import compile_code
+
+    code = compile_code()
+    return None if code is None else sha256_code.load_code(code)
