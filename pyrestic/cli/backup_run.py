@@ -14,6 +14,7 @@ from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
+from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import short
@@ -24,6 +25,7 @@ from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, find_snapshot
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Backup:
         output.attach(terminal, self._progress)
         mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
         terminal.note("open repository", 2)
+        look = None if flags["stdin"] else Look(self._find_parent)
         with opened(
             self._app.settings,
             terminal,
@@ -65,8 +68,9 @@ class Backup:
             load_index=True,
             dry_run=flags["dry_run"],
             meanwhile=_import_machinery,
+            look=look,
         ) as session:
-            parent = None if flags["stdin"] else self._find_parent(session)
+            parent = self._tell_parent(look.found) if look is not None else None
             terminal.note("load index files", 2)
             if session.interrupted_before:
                 from pyrestic.operations.salvage import salvage
@@ -97,10 +101,11 @@ class Backup:
         by_status += [select.reject_if_present(rule, self._terminal.complain) for rule in rules]
         return BackupSelector(by_path, by_status, self._folder)
 
-    def _find_parent(self, session: Session) -> StoredSnapshot | None:
+    def _find_parent(self, repository: Repository) -> StoredSnapshot | None:
         """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
         flags, terminal = self._flags, self._terminal
-        found: StoredSnapshot | None = None
+        if flags["force"]:
+            return None
         grouping: GroupBy = flags["group_by"]
         wanted = SnapshotFilter(
             hosts=(self._hostname,) if grouping.host else (),
@@ -108,14 +113,15 @@ class Backup:
             paths=tuple(self._paths) if grouping.paths and not self._streamed else (),
             not_after_ns=self._time_ns,
         )
-        if flags["parent"] and not flags["force"]:
-            found, _ = find_snapshot(session.repository, flags["parent"], wanted, terminal)
-        elif not flags["force"]:
-            found = find_latest(session.repository, wanted, terminal)
+        if flags["parent"]:
+            return find_snapshot(repository, flags["parent"], wanted, terminal)[0]
+        return find_latest(repository, wanted, terminal)
+
+    def _tell_parent(self, found: StoredSnapshot | None) -> StoredSnapshot | None:
         if found is None:
-            terminal.note("no parent snapshot found, will read all files")
+            self._terminal.note("no parent snapshot found, will read all files")
         else:
-            terminal.note(f"using parent snapshot {short(found.id)}")
+            self._terminal.note(f"using parent snapshot {short(found.id)}")
         return found
 
     def _options(self) -> "BackupOptions":
