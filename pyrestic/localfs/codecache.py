@@ -50,10 +50,7 @@ def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence
     """
     if not folder or importlib.util.find_spec("numba") is None:
         return None
-    # Slow to import, and few ask.
-    from importlib.metadata import version
-
-    path = os.path.join(folder, f"{name}-{_tag(module, version('numba'), 'pyrestic.format.addresses', *uses)}")
+    path = os.path.join(folder, f"{name}-{_tag(module, _compiler(), 'pyrestic.format.addresses', *uses)}")
     code = _read(path)
     if code is None and keep:
         code = _compile(module)
@@ -137,12 +134,9 @@ def _find_llvm_code(folder: str, name: str, module: str, *, keep: bool) -> bytes
 
 
 def _load(folder: str) -> "FirstCut":
-    # Slow to import, and chunking is the only one to ask.
-    from importlib.metadata import version
-
     from pyrestic.format.chunker_code import load_code
 
-    path = os.path.join(folder, f"chunker-{_tag('pyrestic.format.chunker_numba', version('numba'))}")
+    path = os.path.join(folder, f"chunker-{_tag('pyrestic.format.chunker_numba', _compiler())}")
     code = _read(path)
     engine = load_code(code) if code is not None else None
     if engine is not None:
@@ -164,6 +158,25 @@ def _tag(module: str, compiler: str = "", *more_modules: str) -> str:
             with open(source.origin, "rb") as file:
                 parts.append(hashlib.sha256(file.read()).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _compiler() -> str:
+    """Return something that other releases of numba and llvmlite have not in common with these.
+
+    To ask importlib.metadata for their versions would take 14 ms, as long as all else that leads to kept code.
+    """
+    parts = []
+    for package in ("numba", "llvmlite"):
+        source = importlib.util.find_spec(package)
+        place = os.path.dirname(source.origin or "") if source is not None else ""
+        try:
+            with open(os.path.join(place, "_version.py"), "rb") as file:
+                parts.append(hashlib.sha256(file.read()).hexdigest())
+        except OSError:
+            from importlib.metadata import version
+
+            parts.append(version(package))
+    return "\n".join(parts)
 
 
 def _processor() -> str:

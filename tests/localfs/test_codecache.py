@@ -1,6 +1,7 @@
 """Compiled code in files: kept for the next run, and believed only where nobody else could have put it."""
 
 import hashlib
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
 from pyrestic.format.sha256_code import hash_two
+from pyrestic.localfs import codecache
 from pyrestic.localfs.codecache import find_code, load_blob_code, load_pair_code, load_scrypt
 from pyrestic.repository.codec import BlobCodec
 
@@ -123,3 +125,20 @@ def test_code_for_hashes_of_pairs_is_kept(tmp_path: Path) -> None:
     again = load_pair_code(folder, keep=False)
     assert again is not None
     assert hash_two(again, b"one", b"another") == hash_two(found, b"one", b"another")
+
+
+def test_the_name_of_a_file_says_which_compiler_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    for folder, content in (("one", "1.2"), ("two", "1.3"), ("three", None)):
+        for package in ("numba", "llvmlite"):
+            place = tmp_path / folder / package
+            place.mkdir(parents=True)
+            (place / "__init__.py").touch()
+            if content is not None:
+                (place / "_version.py").write_text(content)
+        with monkeypatch.context() as changed:
+            changed.syspath_prepend(str(tmp_path / folder))
+            changed.delitem(sys.modules, "numba", raising=False)
+            changed.delitem(sys.modules, "llvmlite", raising=False)
+            names.add(codecache._compiler())
+    assert len(names) == 3
