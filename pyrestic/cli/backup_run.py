@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -238,6 +237,9 @@ def _open_stream(command: tuple[str, ...]) -> tuple[Callable[[memoryview], int],
     if not command:
         descriptor = sys.stdin.fileno()
         return lambda view: os.readv(descriptor, [view]), lambda: None
+    # Wanted by few: nobody else pays for the import.
+    import subprocess
+
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
     except OSError as error:

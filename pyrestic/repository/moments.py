@@ -4,6 +4,7 @@ What has no zone is meant in that of this machine, as it is at that moment.
 """
 
 import datetime as dt
+import functools
 import re
 import time
 from calendar import monthrange
@@ -23,20 +24,22 @@ _LONG = (
     rf"(?:mon|tue|wed|thu|fri|sat|sun) (?P<name>{'|'.join(_MONTHS)}) +(?P<day>\d{{1,2}}) {_CLOCK}{_SECONDS} {_OFFSET}"
     rf" {_ZONE.replace('(?P<zone>', '(?-i:')} (?P<year>\d{{4}})"
 )
-_FORMS = [re.compile(date + rest, re.ASCII) for date in _DATES for rest in _TIMES]
-_FORMS.append(re.compile(_LONG, re.ASCII | re.IGNORECASE))
-_DAYS = [re.compile(date, re.ASCII) for date in _DATES]
-_AGO = re.compile(
-    r"(?P<number>\d{1,5})\s*(?P<unit>h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?:\s+ago)?", re.ASCII | re.IGNORECASE
-)
+_AGO = r"(?P<number>\d{1,5})\s*(?P<unit>h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?:\s+ago)?"
 _DAYS_BACK: Final = {"today": 0, "yesterday": 1}
 _MAX_OFFSET_HOURS: Final = 24
 _MAX_OFFSET_MINUTES: Final = 60
 
 
+@functools.cache
+def _forms() -> list[re.Pattern[str]]:
+    """Return the patterns of all forms, which take milliseconds to compile and are wanted by few commands."""
+    forms = [re.compile(date + rest, re.ASCII) for date in _DATES for rest in _TIMES]
+    return [*forms, re.compile(_LONG, re.ASCII | re.IGNORECASE)]
+
+
 def parse_moment(text: str) -> int:
     """Return nanoseconds since 1970 for a date, with or without time of day and zone; raise UsageError."""
-    for form in _FORMS:
+    for form in _forms():
         match = form.fullmatch(text)
         if match is not None:
             found = _moment(match.groupdict())
@@ -55,7 +58,7 @@ def parse_point(text: str, now_ns: int, *, end: bool) -> int:
     word = text.strip()
     if word.lower() == "now":
         return now_ns
-    ago = _AGO.fullmatch(word)
+    ago = re.fullmatch(_AGO, word, re.ASCII | re.IGNORECASE)
     if ago is not None:
         return _ago(int(ago["number"]), ago["unit"][0].lower(), now_ns)
     back = _DAYS_BACK.get(word.lower())
@@ -65,7 +68,7 @@ def parse_point(text: str, now_ns: int, *, end: bool) -> int:
     moment = _parse_iso(word)
     if moment is None:
         moment = parse_moment(word)
-    is_day = any(day.fullmatch(word) for day in _DAYS)
+    is_day = any(re.fullmatch(day, word, re.ASCII) for day in _DATES)
     return _edge(_local_date(moment), end=end) if is_day else moment
 
 
