@@ -19,8 +19,8 @@ from pyrestic.ids import ID
 from pyrestic.repository import loader
 from pyrestic.repository.repository import Repository
 
-_AHEAD_BYTES: Final = 8 << 20
-_KEPT_BYTES: Final = 8 << 20
+_AHEAD_BYTES: Final = 4 << 20
+_KEPT_BYTES: Final = 4 << 20
 _WAITING: Final = 1024
 _NEXT: Final = 32
 _ROUND: Final = 1024

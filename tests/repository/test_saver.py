@@ -193,6 +193,27 @@ def test_rooms_of_a_pack_never_overlap_and_leave_space_for_the_header() -> None:
             assert len(pack.entries) == 1
 
 
+def test_one_pack_is_short_when_the_other_is_whole() -> None:
+    """Both take blobs all the time, and the places of blobs are left to chance."""
+    pool = BufferPool(3, MIN_PACK_LENGTH)
+    packer = Packer(BlobType.DATA, MIN_PACK_LENGTH, pool)
+    others: list[int] = []
+    taken: list[bool] = []
+    lengths: dict[int, int] = {}
+    while len(others) < 40:
+        room = packer.reserve(32 << 10)
+        number = id(room.pack)
+        taken.append(lengths.get(number, 0) >= max(lengths.values(), default=0))
+        lengths[number] = room.pack.length
+        pack = packer.commit(room, HeaderEntry(BlobType.DATA, bytes(32), room.offset, 32 << 10, None))
+        if pack is not None:
+            del lengths[number]
+            others.append(sum(lengths.values()))
+            pool.put(pack.buffer)
+    assert sum(others) / len(others) < MIN_PACK_LENGTH / 2
+    assert 0.5 < sum(taken) / len(taken) < 0.8
+
+
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -206,3 +227,11 @@ def test_a_buffer_that_was_given_back_takes_no_memory() -> None:
     pool.put(buffer)
     assert resident_bytes() - before < 8 << 20
     assert pool.get(1) is buffer
+
+
+def test_a_short_pack_takes_no_more_memory_than_it_has_bytes() -> None:
+    pool = BufferPool(8, 16 << 20)
+    before = resident_bytes()
+    for _ in range(8):
+        pool.get(1)[:4096] = bytes(4096)
+    assert resident_bytes() - before < 4 << 20
