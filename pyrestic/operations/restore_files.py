@@ -11,7 +11,7 @@ time.
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -246,9 +246,9 @@ class FileRestorer:
             files = [SmallFile(file.location, file.node, 0, len(data)) for file in wanted.new.get(handle.id, ())]
             self._write_new(files, memoryview(data))
 
-        def deliver_many(blobs: "list[PackedBlob]", data: memoryview, starts: list[int]) -> None:
+        def deliver_many(data: memoryview, pieces: "Sequence[tuple[PackedBlob, int, int]]") -> None:
             new: list[SmallFile] = []
-            for blob, start, end in zip(blobs, starts, [*starts[1:], len(data)], strict=True):
+            for blob, start, end in pieces:
                 for file in wanted.new.get(blob.id, ()):
                     new.append(SmallFile(file.location, file.node, start, end - start))
                 if blob.id in wanted.parts:

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
@@ -25,6 +24,7 @@ from pyrestic.errors import BackendError, DamageError, MissingBlobError, Pyresti
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, short
 from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.manyblobs import DeliverMany, ManyDecoder
 from pyrestic.repository.nearby import PIECE_BYTES, find_near_reader
 
 if TYPE_CHECKING:
@@ -37,13 +37,11 @@ SMALL_BLOB = 64 << 10
 GROUP_REQUESTS = 16
 GROUP_BYTES = 1 << 20
 QUICK_SECONDS = 0.001
-PART_BLOBS = 1000
-PART_BYTES = 4 << 20
+ENGINE_BLOBS = 1000
+"""So many small blobs are worth an engine, which may have to be compiled."""
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
-DeliverMany = Callable[["list[PackedBlob]", memoryview, list[int]], None]
-"""Takes blobs, their plaintexts in memory that is used again afterwards, and where each begins there."""
 
 
 class PackRange(NamedTuple):
@@ -80,21 +78,6 @@ def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> I
         run.append(blob)
     if run:
         yield PackRange(run[0].pack, run)
-
-
-def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
-    """Iterate blobs in parts whose plaintexts take little memory together."""
-    part: list[PackedBlob] = []
-    room = PART_BYTES
-    for blob in blobs:
-        length = blob.plain_length or blob.length
-        if part and (length > room or len(part) == PART_BLOBS):
-            yield part
-            part, room = [], PART_BYTES
-        part.append(blob)
-        room -= length
-    if part:
-        yield part
 
 
 def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
@@ -141,6 +124,7 @@ class Loader:
         self._codec = codec
         self._index = index
         self._near = find_near_reader(backend)
+        self._many = ManyDecoder(codec)
         self._quick = False
         """The last small requests took less time than threads take for handing them over."""
 
@@ -169,11 +153,15 @@ class Loader:
     ) -> None:
         """Load all blobs of the ranges and pass each to `deliver`, by the calling thread or another one.
 
-        Small blobs go to `deliver_many` if there is one. A blob that no pack gives whole goes to `fail`. An exception
-        of `deliver` ends the run and is raised here.
+        Small blobs go to `deliver_many` if there is one, also by several threads at a time. A blob that no pack gives
+        whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
         """
         stop = threading.Event()
         count = ahead = self._backend.connections
+        has_engine = False
+        if deliver_many is not None:
+            ranges = list(ranges)
+            has_engine = sum(len(one.blobs) for one in ranges) >= ENGINE_BLOBS and self._codec.engine is not None
         if self._near is not None:
             ranges = (piece for request in ranges for piece in split_ranges(request.blobs, PIECE_BYTES))
             # Pieces take little memory, and a thread that is done before the one waited for finds more to do.
@@ -184,7 +172,9 @@ class Loader:
                 for group in self._groups(ranges):
                     if len(running) == ahead:
                         self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
-                    if group[0].has_small_blobs:
+                    if has_engine and deliver_many is not None and group[0].has_small_blobs:
+                        running.append((group, pool.submit(self._load_group, group, fail, deliver_many, stop)))
+                    elif group[0].has_small_blobs:
                         running.append((group, pool.submit(self._fetch_group, group)))
                     else:
                         running.append((group, pool.submit(self._load_range, group[0], deliver, fail, stop)))
@@ -226,13 +216,28 @@ class Loader:
             if deliver_many is None:
                 self._decode_range(request, data, deliver, fail, stop)
             else:
-                self._decode_many(request, data, fail, deliver_many, stop)
+                self._decode_many(request, data, fail, deliver_many, stop, with_engine=False)
 
     def _fetch_group(self, group: list[PackRange]) -> list[bytes]:
         started = time.monotonic()
         fetched = [self._fetch(request) for request in group]
         self._quick = time.monotonic() - started < QUICK_SECONDS * len(group)
         return fetched
+
+    def _load_group(
+        self, group: list[PackRange], fail: Fail, deliver_many: DeliverMany, stop: threading.Event
+    ) -> list[bytes]:
+        """Fetch and decode a group of small blobs; most of that leaves Python to other threads."""
+        seconds = 0.0
+        for request in group:
+            if stop.is_set():
+                break
+            started = time.monotonic()
+            fetched = self._borrow(request)
+            seconds += time.monotonic() - started
+            self._decode_many(request, fetched, fail, deliver_many, stop, with_engine=True)
+        self._quick = seconds < QUICK_SECONDS * len(group)
+        return []
 
     def _fetch(self, request: PackRange) -> bytes:
         """Return the bytes of a range, none if the pack cannot give them."""
@@ -269,22 +274,21 @@ class Loader:
                 deliver(blob.handle, plain)
 
     def _decode_many(
-        self, request: PackRange, fetched: Buffer, fail: Fail, deliver_many: DeliverMany, stop: threading.Event
+        self,
+        request: PackRange,
+        fetched: Buffer,
+        fail: Fail,
+        deliver_many: DeliverMany,
+        stop: threading.Event,
+        *,
+        with_engine: bool,
     ) -> None:
-        data = memoryview(fetched)
-        start = request.offset
-        for blobs in _parts(request.blobs):
-            if stop.is_set():
-                return
-            whole, plains = [], []
-            for blob in blobs:
-                plain = self._decode(blob, data[blob.offset - start : blob.offset - start + blob.length], fail)
-                if plain is not None:
-                    whole.append(blob)
-                    plains.append(plain)
-            if whole:
-                starts = [0, *accumulate(map(len, plains[:-1]))]
-                deliver_many(whole, memoryview(b"".join(plains)), starts)
+        def one(blob: "PackedBlob", sealed: memoryview) -> bytes | None:
+            return self._decode(blob, sealed, fail)
+
+        self._many.decode(
+            request.blobs, memoryview(fetched), request.offset, one, deliver_many, stop, with_engine=with_engine
+        )
 
     def _decode(self, blob: "PackedBlob", sealed: memoryview, fail: Fail) -> bytes | None:
         """Return the plaintext of a blob, from another pack if it has to be; None if it went to `fail`."""

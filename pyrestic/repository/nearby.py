@@ -15,11 +15,18 @@ PIECE_BYTES: Final = 2 << 20
 """A good length of pieces; a longer blob is a piece of its own."""
 
 
-class _Room(threading.local):
-    """Memory of one thread."""
+class Room(threading.local):
+    """Memory that a thread uses again and again."""
 
-    def __init__(self) -> None:
-        self.memory = bytearray()
+    def __init__(self, least_bytes: int) -> None:
+        self._memory = bytearray()
+        self._least_bytes = least_bytes
+
+    def take(self, length: int) -> memoryview:
+        """Return so many bytes of it; what was taken before is the same memory."""
+        if length > len(self._memory):
+            self._memory = bytearray(max(length, self._least_bytes))
+        return memoryview(self._memory)[:length]
 
 
 class NearReader:
@@ -27,13 +34,11 @@ class NearReader:
 
     def __init__(self, backend: NearBackend) -> None:
         self._backend = backend
-        self._room = _Room()
+        self._room = Room(PIECE_BYTES)
 
     def read(self, pack: ID, offset: int, length: int) -> memoryview:
         """Return bytes of a pack, in memory that this thread's next call uses again; raises as Backend.load does."""
-        if length > len(self._room.memory):
-            self._room.memory = bytearray(max(length, PIECE_BYTES))
-        room = memoryview(self._room.memory)[:length]
+        room = self._room.take(length)
         self._backend.load_into(Handle(FileType.PACK, pack.hex()), offset, room)
         return room
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
-from pyrestic.repository import loader
+from pyrestic.repository import loader, manyblobs
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
 from pyrestic.repository.repository import Repository
 from tests.support.backends import RecordingBackend
+from tests.support.engines import blob_code
 from tests.support.repositories import make_repository, open_again
 
 
@@ -152,30 +154,33 @@ def test_packs_at_hand_are_read_in_pieces_and_other_copies_serve_where_one_is_da
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+@pytest.mark.parametrize("engine", [True, False], ids=["with an engine", "without"])
 def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_are_left_out(
-    near: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    near: bool, engine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "PART_BYTES", 20_000)
+    monkeypatch.setattr(loader, "ENGINE_BLOBS", 1)
+    monkeypatch.setattr(manyblobs, "PART_BYTES", 20_000)
     repository = make_repository(LocalBackend(str(tmp_path / "repository")) if near else MemoryBackend())
     blobs = fill(repository, 40) | fill(repository, 1, 200_000)
     copied = list(blobs)[:5]
     for handle in copied:
         repository.saver.save(BlobType.DATA, blobs[handle], duplicate=True)
     lost = fill(repository, 3, 900)
-    again = open_again(repository)
+    again = open_again(repository, find_blob_code=blob_code if engine else lambda: None)
+    assert (again.codec.engine is not None) is engine
     for victim in [*copied[::2], *lost]:
         flip(again, again.index.find_all(victim)[0])
     delivered: dict[BlobHandle, bytes] = {}
     failed: dict[BlobHandle, PyresticError] = {}
     most = 0
 
-    def deliver_many(some: list[PackedBlob], data: memoryview, starts: list[int]) -> None:
+    def deliver_many(data: memoryview, pieces: Sequence[tuple[PackedBlob, int, int]]) -> None:
         nonlocal most
-        for blob, start, end in zip(some, starts, [*starts[1:], len(data)], strict=True):
+        for blob, start, end in pieces:
             assert blob.handle not in delivered
             delivered[blob.handle] = bytes(data[start:end])
-        most = max(most, len(some))
-        assert len(data) <= 20_000 or len(some) == 1
+        most = max(most, len(pieces))
+        assert len(data) <= 20_000 or len(pieces) == 1
 
     ranges = plan(again.index, [*blobs, *lost], no_failure)
     again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__, deliver_many)

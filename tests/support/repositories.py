@@ -1,7 +1,10 @@
 """Repositories in memory, with keys that are derived in no time."""
 
+from collections.abc import Callable
+
 from pyrestic.backend.base import Backend
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.format.blobengine import BlobCode
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.repository.repository import Repository, RepositoryOptions
 
@@ -25,10 +28,15 @@ def make_repository(
     )
 
 
-def open_again(repository: Repository, backend: Backend | None = None) -> Repository:
+def open_again(
+    repository: Repository,
+    backend: Backend | None = None,
+    *,
+    find_blob_code: Callable[[], BlobCode | None] = lambda: None,
+) -> Repository:
     """Return the same repository opened anew, its index loaded."""
     from pyrestic.report import NullReporter
 
-    again = Repository.open(backend or repository.backend, PASSWORD)
+    again = Repository.open(backend or repository.backend, PASSWORD, find_blob_code=find_blob_code)
     again.load_index(NullReporter())
     return again
