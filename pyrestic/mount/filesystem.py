@@ -1,7 +1,6 @@
 """What the kernel asks of the mounted repository, answered from a View. Reading only; errors become errno values."""
 
 import contextlib
-import ctypes
 import errno
 import itertools
 import os
@@ -14,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 from pyrestic.errors import DamageError, NotFoundError, PyresticError, UnsupportedError
 from pyrestic.format.node import FILE, SYMLINK, ExtendedAttribute
 from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.mount.arenas import limit_arenas
 from pyrestic.mount.attributes import BLOCK_BYTES, inode_of, make_attributes
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
@@ -200,7 +200,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
         flags["allow_other"] = True
         flags["default_permissions"] = options.default_permissions
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    _quieten()
+    limit_arenas()
     handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
         Server(filesystem, folder, **flags)
@@ -213,19 +213,3 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         filesystem.close()
-
-
-def _quieten() -> None:
-    """Keep libfuse 3.12 and later from complaining of a value that it has chosen itself."""
-    set_log = getattr(mfusepy._libfuse, "fuse_set_log_func", None)
-    if set_log is not None:
-        set_log(_LOG)
-
-
-def _log(level: int, text: bytes, values: int) -> None:  # noqa: ARG001 - the signature of libfuse
-    if b"max threads" not in text:
-        ctypes.CDLL(None).vdprintf(2, ctypes.c_char_p(text), ctypes.c_void_p(values))
-
-
-# Kept for as long as the module: libfuse calls it from C.
-_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_log)

@@ -18,6 +18,10 @@ LISTING_WANTED: Final = 1
 """The bit of libfuse's fuse_readdir_flags by which the kernel asks for attributes."""
 ALL_GIVEN: Final = 2
 """The bit of libfuse's fuse_fill_dir_flags that says that all attributes are there."""
+_THREADS_STAY: Final = mfusepy.fuse_version_major >= 3
+"""libfuse can be told to keep all threads; that of version 2 ends those beyond ten that have nothing to do."""
+_IDLE_THREADS: Final = 1000
+"""More than ever have nothing to do."""
 _NO_ATTRIBUTE: Final = getattr(errno, "ENODATA", errno.ENOENT)
 
 
@@ -30,6 +34,8 @@ class Server(mfusepy.FUSE):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of mfusepy
         self._threads = threading.local()
+        if _THREADS_STAY:
+            options["max_idle_threads"] = _IDLE_THREADS
         super().__init__(*arguments, **options)
 
     def readdir_fuse_3(
@@ -77,9 +83,9 @@ class Server(mfusepy.FUSE):  # type: ignore[misc]
         """Answer one request, by a thread of libfuse.
 
         Python makes a state for a thread that calls it and drops it with the answer, and with it what is kept for
-        each thread: the keys of ciphers, memory to read into. Holding on to it once keeps it as long as the thread.
+        each thread: the keys of ciphers, memory to read into. Holding on to it once keeps it for good.
         """
-        if not hasattr(self._threads, "is_known"):
+        if _THREADS_STAY and not hasattr(self._threads, "is_known"):
             self._threads.is_known = True
             ctypes.pythonapi.PyGILState_Ensure()
         return super()._wrapper(function, *arguments, **more)

@@ -69,10 +69,10 @@ class BlobCache:
                 return
             self._lengths[identifier] = len(data)
             self._bytes += len(data)
-            for old in list(self._blobs):
-                if self._bytes <= self._max_bytes:
-                    break
+            while self._bytes > self._max_bytes:
                 # The one just loaded stays, and so do those that are still on their way.
-                if old != identifier and old in self._lengths:
-                    del self._blobs[old]
-                    self._bytes -= self._lengths.pop(old)
+                old = next((one for one in self._blobs if one != identifier and one in self._lengths), None)
+                if old is None:
+                    return
+                del self._blobs[old]
+                self._bytes -= self._lengths.pop(old)

@@ -162,6 +162,26 @@ def test_memory_is_bounded_and_what_was_used_last_stays() -> None:
     cache.close()
 
 
+def test_what_is_still_on_its_way_is_not_dropped_for_want_of_memory() -> None:
+    gate = threading.Event()
+
+    def load(identifier: ID) -> bytes:
+        if identifier[0] == 1:
+            gate.wait(5)
+        return bytes(10)
+
+    cache = BlobCache(load, 1, max_bytes=20)
+    cache.prefetch([ID(bytes([1]) * 32)])
+    for number in (2, 3, 4, 5):
+        cache.get(ID(bytes([number]) * 32))
+    assert [identifier[0] for identifier in cache._blobs] == [1, 4, 5]
+    gate.set()
+    assert cache.get(ID(bytes([1]) * 32)) == bytes(10)
+    cache._pool.shutdown(wait=True)
+    assert len(cache._blobs) == 2
+    cache.close()
+
+
 def test_a_load_that_failed_is_tried_again() -> None:
     answers: list[bytes | Exception] = [FormatError("damaged"), b"good"]
 
