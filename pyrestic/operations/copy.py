@@ -20,10 +20,11 @@ from pyrestic.format import snapshot as snapshot_format
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, short
 from pyrestic.operations.describe import describe_snapshot
+from pyrestic.operations.resave import Resaver
 from pyrestic.operations.used_blobs import find_first_use
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
-from pyrestic.repository.loader import PackRange, split_ranges
+from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
@@ -122,13 +123,10 @@ class Copy:
         self.result.bytes += size
         rows = work.rows_of(number)
         progress = Progress("packs copied", "packs", work.pack_count(rows))
-        saver = self._target.saver
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
-            saver.save(handle.type, data, handle.id)
-
+        resaver = Resaver(self._target.saver)
+        save_all = resaver.save_all if len(rows) >= ENGINE_BLOBS else None
         with self._report.show(progress):
-            self._source.loader.load_many(work.ranges(rows, progress), deliver, _fail)
+            self._source.loader.load_many(work.ranges(rows, progress), resaver.save, _fail, save_all)
             progress.done = progress.total or 0
         return size
 

@@ -5,7 +5,6 @@ index names any more are removed last. Whatever a killed prune leaves, the next 
 twice, packs without an index, and index files that name packs which others name.
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -15,12 +14,13 @@ from pyrestic.ids import ID
 from pyrestic.operations.prune_options import PruneOptions, check_options
 from pyrestic.operations.prune_plan import PrunePlan, make_plan
 from pyrestic.operations.removal import remove_files
+from pyrestic.operations.resave import Resaver
 from pyrestic.operations.rewrite_index import packs_named_twice, rewrite_index, save_index
 from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blobtable import BlobTable
 from pyrestic.repository.indexcopy import ReadIndex
-from pyrestic.repository.loader import PackRange, split_ranges
+from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshot
@@ -67,28 +67,21 @@ class Prune:
 
     def _repack(self, report: Reporter) -> None:
         report.note("repacking packs")
-        saver = self._repository.saver
         progress = Progress("packs repacked", "packs", len(self.plan.repack))
-        lock = threading.Lock()
-        waiting = len(self.plan.keep_rows)
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
-            nonlocal waiting
-            saver.save(handle.type, data, handle.id, duplicate=True)
-            with lock:
-                waiting -= 1
-
+        count = len(self.plan.keep_rows)
+        resaver = Resaver(self._repository.saver, duplicate=True)
+        save_all = resaver.save_all if count >= ENGINE_BLOBS else None
         with report.show(progress):
             try:
-                self._repository.loader.load_many(self._ranges(progress), deliver, _fail)
+                self._repository.loader.load_many(self._ranges(progress), resaver.save, _fail, save_all)
                 self._repository.flush()
             except BaseException:
                 # What was stored gets an index, so that the next prune need not do it again.
-                saver.abort()
+                self._repository.saver.abort()
                 raise
             progress.done = len(self.plan.repack)
-        if waiting:
-            raise PyresticError(f"{waiting} blobs were not repacked; no pack was removed")
+        if resaver.count != count:
+            raise PyresticError(f"{count - resaver.count} blobs were not repacked; no pack was removed")
 
     def _ranges(self, progress: Progress) -> Iterator[PackRange]:
         """Iterate the requests for the blobs to keep, pack by pack."""

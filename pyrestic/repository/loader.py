@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
@@ -108,6 +109,17 @@ def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
     return ranges
 
 
+def _look_ahead(ranges: Iterable[PackRange]) -> tuple[Iterable[PackRange], bool]:
+    """Return the same ranges and whether ENGINE_BLOBS blobs are in them, without asking for all of them."""
+    rest = iter(ranges)
+    seen: list[PackRange] = []
+    missing = ENGINE_BLOBS
+    while missing > 0 and (request := next(rest, None)) is not None:
+        seen.append(request)
+        missing -= len(request.blobs)
+    return chain(seen, rest), missing <= 0
+
+
 def missing_blob(handle: BlobHandle) -> MissingBlobError:
     """Return the error for a blob that no index names."""
     return MissingBlobError(
@@ -160,8 +172,8 @@ class Loader:
         count = ahead = self._backend.connections
         has_engine = False
         if deliver_many is not None:
-            ranges = list(ranges)
-            has_engine = sum(len(one.blobs) for one in ranges) >= ENGINE_BLOBS and self._codec.engine is not None
+            ranges, are_many = _look_ahead(ranges)
+            has_engine = are_many and self._codec.engine is not None
         if self._near is not None:
             ranges = (piece for request in ranges for piece in split_ranges(request.blobs, PIECE_BYTES))
             # Pieces take little memory, and a thread that is done before the one waited for finds more to do.

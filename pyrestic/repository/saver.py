@@ -28,13 +28,16 @@ from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID, ID_LENGTH, hash_id
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index import Index
-from pyrestic.repository.packer import OPEN_PACKS, BufferPool, OpenPack, Packer
+from pyrestic.repository.packer import LONGEST_TOGETHER, MOST_TOGETHER, OPEN_PACKS, BufferPool, OpenPack, Packer
 
 if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobEngine
 
 INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
+
+_LONGEST_PLAIN = LONGEST_TOGETHER * 3 // 4
+"""So many bytes of short blobs are sealed together; they hardly ever become longer than LONGEST_TOGETHER."""
 
 _ZERO_CHUNK = bytes(MIN_LENGTH)
 _ZERO_CHUNK_ID = hash_id(_ZERO_CHUNK)
@@ -151,31 +154,38 @@ class Saver:
         return SavedBlob(identifier, False, self._store_blob(blob_type, identifier, data))
 
     def save_all(
-        self, blob_type: BlobType, data: memoryview, starts: Sequence[int], lengths: Sequence[int]
+        self,
+        blob_type: BlobType,
+        data: memoryview,
+        starts: Sequence[int],
+        lengths: Sequence[int],
+        ids: bytes = b"",
+        *,
+        duplicate: bool = False,
     ) -> SavedBlobs | None:
-        """Store those of many short blobs that the repository does not have; raise PyresticError.
+        """Store those of many short blobs that the repository does not have, or all; raise PyresticError.
 
-        They lie in data, at most MOST_TOGETHER of them and three quarters of LONGEST_TOGETHER in all. The work is done
-        by few calls that leave Python to other threads, and new blobs come next to each other into one pack. None if
-        there is no engine for that: then they are to be saved one by one.
+        They lie in data; `ids` has their SHA-256 one after the other if they are known. The work is done by few calls
+        that leave Python to other threads, and new blobs come next to each other into a pack. None if there is no
+        engine for that: then they are to be saved one by one.
         """
         if self._failure is not None:
             self._raise_failure()
         engine = self._codec.engine
-        found = engine.hash_all(data, starts, lengths) if engine is not None else None
+        found = ids or engine.hash_all(data, starts, lengths) if engine is not None else None
         if engine is None or found is None:
             return None
-        ids = [found[start : start + ID_LENGTH] for start in range(0, len(found), ID_LENGTH)]
-        new = [number for number, identifier in enumerate(ids) if self._claim((blob_type, identifier))]
-        stored = [0] * len(ids)
+        each = [found[start : start + ID_LENGTH] for start in range(0, len(found), ID_LENGTH)]
+        new = [number for number, one in enumerate(each) if self._claim((blob_type, one)) or duplicate]
+        stored = [0] * len(each)
         try:
-            blobs = [(ids[number], starts[number], lengths[number]) for number in new]
+            blobs = [(each[number], starts[number], lengths[number]) for number in new]
             for number, length in zip(new, self._store_all(engine, blob_type, data, blobs), strict=True):
                 stored[number] = length
         except BaseException as error:
             self._fail(error)
             raise
-        return SavedBlobs(ids, stored)
+        return SavedBlobs(each, stored)
 
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
         """Tell whether the blob is stored or about to be."""
@@ -251,6 +261,19 @@ class Saver:
         self, engine: "BlobEngine", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
         """Store blobs given by ID, start and length; return their stored lengths."""
+        stored: list[int] = []
+        begin = total = 0
+        for end, (_, _, length) in enumerate(blobs):
+            if total + length > _LONGEST_PLAIN or end - begin == MOST_TOGETHER:
+                stored += self._store_part(engine, blob_type, data, blobs[begin:end])
+                begin, total = end, 0
+            total += length
+        return stored + self._store_part(engine, blob_type, data, blobs[begin:])
+
+    def _store_part(
+        self, engine: "BlobEngine", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+    ) -> list[int]:
+        """Store blobs as _store_all does, next to each other; a pack takes them together."""
         # It brings libraries that a backup without many small files does not need.
         from pyrestic.format.blobengine import room_for
 
@@ -260,7 +283,7 @@ class Saver:
         compress = self._codec.compresses(blob_type)
         output = self._output.of_length(room_for(lengths))
         sealed = engine.encode_all(data, starts, lengths, b"".join(ids), output, compress=compress, verify=self._verify)
-        if sealed is None:
+        if sealed is None or sum(sealed) > LONGEST_TOGETHER:
             return [self._store_blob(blob_type, one, data[start : start + length]) for one, start, length in blobs]
         total = sum(sealed)
         packer = self._packers[blob_type]
