@@ -30,6 +30,11 @@ def parse_id(text: str) -> ID:
     return parsed
 
 
+def split_ids(joined: bytes) -> list[ID]:
+    """Return IDs that stand one after the other."""
+    return [joined[start : start + ID_LENGTH] for start in range(0, len(joined), ID_LENGTH)]
+
+
 def short(identifier: ID) -> str:
     """Return the first eight hex digits, the form shown to people."""
     return identifier[: SHORT_HEX_DIGITS // 2].hex()

@@ -159,6 +159,24 @@ def encode_unpacked(data: bytes, version: int, compressor: Compressor | None = N
     return bytes((_ZSTD_VERSION_BYTE,)) + (compressor or Compressor()).compress(data)
 
 
+def is_encoded(plain: bytes, data: bytes, version: int) -> bool:
+    """Tell whether this is what encode_unpacked makes of data, without taking memory for data once more.
+
+    Raises FormatError if it is broken.
+    """
+    if version < 2:
+        return plain == data
+    if plain[:1] != bytes((_ZSTD_VERSION_BYTE,)):
+        return False
+    pieces = (plain[start : start + _PIECE_BYTES] for start in range(1, len(plain), _PIECE_BYTES))
+    place = 0
+    for piece in decompress_pieces(pieces, len(data)):
+        if data[place : place + len(piece)] != piece:
+            return False
+        place += len(piece)
+    return True
+
+
 def decode_unpacked(data: bytes, version: int | None = None, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> bytes:
     """Return the JSON of an opened unpacked file.
 

@@ -17,7 +17,7 @@ from pyrestic.errors import FormatError
 from pyrestic.format.document import UInt32, decode
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobType
-from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.ids import ID, ID_LENGTH, split_ids
 
 # Digits are checked later, for all IDs at once.
 _HexId = Annotated[str, msgspec.Meta(min_length=2 * ID_LENGTH, max_length=2 * ID_LENGTH)]
@@ -76,10 +76,26 @@ class Columns(NamedTuple):
         return Columns(self.packs, *columns)
 
 
+class PackRows(NamedTuple):
+    """A pack and its blobs as rows, whose pack numbers mean nothing."""
+
+    id: ID
+    blobs: Columns
+
+
 def encode(packs: Iterable[IndexPack]) -> bytes:
     """Return the JSON of an index file as restic writes it, with its final newline."""
-    documents = [_PackDocument(pack.id.hex(), [_blob_document(entry) for entry in pack.blobs]) for pack in packs]
-    return _encoder.encode(_IndexDocument(documents)) + b"\n"
+    return _join(_PackDocument(pack.id.hex(), [_blob_document(entry) for entry in pack.blobs]) for pack in packs)
+
+
+def encode_rows(packs: Iterable[PackRows]) -> bytes:
+    """Return the same."""
+    return _join(_PackDocument(pack.id.hex(), _blob_documents(pack.blobs)) for pack in packs)
+
+
+def _join(packs: Iterable[_PackDocument]) -> bytes:
+    # One by one: the blobs of a pack take more memory as documents than their JSON does.
+    return b'{"packs":[' + b",".join(map(_encoder.encode, packs)) + b"]}\n"
 
 
 def parse(data: bytes) -> list[IndexPack]:
@@ -109,7 +125,7 @@ def parse_columns(data: bytes) -> Columns:
     blobs = [blob for pack in packs for blob in pack.blobs or ()]
     counts = [len(pack.blobs or ()) for pack in packs]
     return Columns(
-        packs=[pack_ids[start : start + ID_LENGTH] for start in range(0, len(pack_ids), ID_LENGTH)],
+        packs=split_ids(pack_ids),
         ids=np.frombuffer(_id_bytes([blob.id for blob in blobs]), np.uint8).reshape(-1, ID_LENGTH),
         types=np.fromiter([_TYPES[blob.type] for blob in blobs], np.uint8, len(blobs)),
         pack_numbers=np.repeat(np.arange(len(packs), dtype=np.uint32), counts),
@@ -121,6 +137,16 @@ def parse_columns(data: bytes) -> Columns:
 
 def _blob_document(entry: HeaderEntry) -> _BlobDocument:
     return _BlobDocument(entry.id.hex(), _WORDS[entry.type], entry.offset, entry.length, entry.plain_length or 0)
+
+
+def _blob_documents(blobs: Columns) -> list[_BlobDocument]:
+    ids, digits = blobs.ids.tobytes().hex(), 2 * ID_LENGTH
+    columns = (blobs.types, blobs.offsets, blobs.lengths, blobs.plain_lengths)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        _BlobDocument(ids[digits * row : digits * (row + 1)], _WORDS[kind], offset, length, plain_length)
+        for row, (kind, offset, length, plain_length) in enumerate(rows)
+    ]
 
 
 def _read_packs(data: bytes) -> list[_PackDocument]:

@@ -9,7 +9,7 @@ import msgspec
 from pyrestic.errors import FormatError
 from pyrestic.format import gojson
 from pyrestic.format.node import DIRECTORY, FILE, Hex, Node
-from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.ids import ID, ID_LENGTH, split_ids
 
 
 class _Tree(msgspec.Struct):
@@ -130,7 +130,7 @@ def _parse_ids(texts: list[str]) -> list[ID]:
     # White space between digits would have been skipped silently.
     if len(joined) != ID_LENGTH * len(texts):
         raise FormatError("a tree holds a content that is not an ID of 64 hex digits")
-    return [joined[start : start + ID_LENGTH] for start in range(0, len(joined), ID_LENGTH)]
+    return split_ids(joined)
 
 
 def _decode(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pyrestic.errors import BackendError, DamageError
 from pyrestic.format.blobengine import BlobEngine
 from pyrestic.format.indexfile import Columns
-from pyrestic.format.pack import COMPRESSED_BIT, COMPRESSED_ENTRY_LENGTH, ENTRY_LENGTH, TRAILER_LENGTH, header_length
+from pyrestic.format.pack import TRAILER_LENGTH, header_length
+from pyrestic.format.packcolumns import encode_header
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
 from pyrestic.repository.nearby import PIECE_BYTES
@@ -49,24 +50,6 @@ def is_whole(repository: Repository, engine: BlobEngine, pack: ID, blobs: Column
         return repository.open_sealed(tail[:-TRAILER_LENGTH]) == encode_header(blobs)
     except (BackendError, DamageError):
         return False
-
-
-def encode_header(blobs: Columns) -> bytes:
-    """Return what format.pack.encode_header returns for the same blobs."""
-    compressed = blobs.plain_lengths > 0
-    entries = np.empty((len(compressed), COMPRESSED_ENTRY_LENGTH), np.uint8)
-    entries[:, 0] = blobs.types + COMPRESSED_BIT * compressed
-    entries[:, 1:5] = _bytes_of(blobs.lengths)
-    entries[:, 5:9] = _bytes_of(blobs.plain_lengths)
-    entries[:, 9:] = blobs.ids
-    stored = np.ones_like(entries, bool)
-    stored[:, 5 : 5 + COMPRESSED_ENTRY_LENGTH - ENTRY_LENGTH] = compressed[:, np.newaxis]
-    header: bytes = entries[stored].tobytes()
-    return header
-
-
-def _bytes_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    return numbers.astype("<u4").view(np.uint8).reshape(-1, 4)
 
 
 def _pieces(

@@ -5,7 +5,8 @@ lock behind. Then nothing that was uploaded before the kill is uploaded again.
 """
 
 from pyrestic.errors import BackendError, DamageError
-from pyrestic.format.indexfile import IndexPack
+from pyrestic.format.indexfile import PackRows
+from pyrestic.format.packcolumns import columns_of
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
 from pyrestic.report import Reporter
@@ -30,7 +31,7 @@ def salvage(repository: Repository, report: Reporter) -> list[ID]:
             report.note(f"pack {info.name[:8]} is in no index and could not be used: {error}")
             continue
         repository.index.add_pack(pack, entries)
-        repository.index_writer.add(IndexPack(pack, entries))
+        repository.index_writer.add(PackRows(pack, columns_of(entries)))
         found.append(pack)
     repository.index_writer.flush()
     if found:

@@ -14,12 +14,15 @@ import numpy as np
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.indexfile import Columns
 from pyrestic.format.pack import HeaderEntry
+from pyrestic.format.packcolumns import columns_of
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.repository.segment import BLOB_TYPES, Segment, entries_of, sort_rows
 
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000
+_MANY_BLOBS = 1000
+"""A pack with so many blobs is worth a segment at once."""
 
 
 class PackedBlob(NamedTuple):
@@ -215,23 +218,25 @@ class Index:
         if len(self._recent) > _RECENT_BLOBS:
             self._settle()
 
+    def add_rows(self, pack: ID, blobs: Columns) -> None:
+        """Take a pack that was stored just now, with its blobs as rows, whose pack numbers mean nothing."""
+        if len(blobs.ids) < _MANY_BLOBS:
+            self.add_pack(pack, entries_of(blobs))
+            return
+        with self._change:
+            number = len(self._packs)
+            self._packs.append(pack)
+            self._push([blobs._replace(packs=[], pack_numbers=np.full(len(blobs.ids), number, np.uint32))])
+
     def _settle(self) -> None:
         """Turn the recent blobs into a segment."""
         with self._change:
             if not self._recent:
                 return
             rows = [(number, entry) for entries in self._recent.values() for number, entry in entries]
-            ids = np.frombuffer(b"".join(entry.id for _, entry in rows), dtype=np.uint8).reshape(-1, 32)
-            columns = Columns(
-                [],
-                ids,
-                np.array([entry.type for _, entry in rows], dtype=np.uint8),
-                np.array([number for number, _ in rows], dtype=np.uint32),
-                np.array([entry.offset for _, entry in rows], dtype=np.uint32),
-                np.array([entry.length for _, entry in rows], dtype=np.uint32),
-                np.array([entry.plain_length or 0 for _, entry in rows], dtype=np.uint32),
-            )
-            self._push([columns])
+            columns = columns_of(entry for _, entry in rows)
+            numbers = np.array([number for number, _ in rows], np.uint32)
+            self._push([columns._replace(pack_numbers=numbers)])
             # Only now: a look-up in another thread sees the rows in one place or in both, never in none.
             self._recent = {}
 

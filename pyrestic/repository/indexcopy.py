@@ -22,7 +22,7 @@ from pyrestic.errors import BackendError, DamageError, FormatError
 from pyrestic.format.crypto import NONCE_LENGTH, OVERHEAD
 from pyrestic.format.document import decode
 from pyrestic.format.indexfile import Columns
-from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.ids import ID, split_ids
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.segment import Rows, Segment
 
@@ -121,7 +121,7 @@ class _Reader:
             self._column(nonces, contents.rows * width).view(kind) for kind, width in zip(_DTYPES, _WIDTHS, strict=True)
         ]
         columns[1] = columns[1].reshape(-1, _WIDTHS[1])
-        packs = [contents.packs[start : start + ID_LENGTH] for start in range(0, len(contents.packs), ID_LENGTH)]
+        packs = split_ids(contents.packs)
         if sum(file.pack_count for file in contents.files) != len(packs):
             raise FormatError("the copy of the index is damaged")
         return IndexCopy(contents.files, packs, Segment(Rows(*columns)))

@@ -11,13 +11,20 @@ import contextlib
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
 
 from pyrestic.format.chunker import MAX_LENGTH
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_LENGTH, HeaderEntry
+from pyrestic.format.indexfile import Columns
+from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_LENGTH
+from pyrestic.format.packcolumns import offsets_of
 from pyrestic.handle import BlobType
+from pyrestic.ids import ID_LENGTH
 
 OPEN_PACKS = 2
 MOST_TOGETHER = 4096
@@ -32,6 +39,15 @@ _FIRST_BYTES = 2 << 20
 _PATIENCE_SECONDS = 0.1
 
 
+class Run(NamedTuple):
+    """Blobs that lie one after the other in a pack, from `offset` on. A plain length is 0 for one not compressed."""
+
+    offset: int
+    ids: bytes
+    lengths: Sequence[int]
+    plain_lengths: Sequence[int]
+
+
 @dataclass(slots=True, eq=False)
 class OpenPack:
     """A pack that still takes blobs; `length` bytes of its buffer are reserved."""
@@ -39,15 +55,28 @@ class OpenPack:
     type: BlobType
     buffer: memoryview
     length: int = 0
-    entries: list[HeaderEntry] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    filled: int = 0
+    """How many blobs are in."""
     reserved: int = 0
-    """Rooms given out, whose blobs may still be on the way."""
+    """How many have a room, perhaps still on the way."""
     closed: bool = False
 
     @property
     def whole(self) -> bool:
         """No more blobs come and all that were promised are there."""
-        return self.closed and len(self.entries) == self.reserved
+        return self.closed and self.filled == self.reserved
+
+    def columns(self) -> Columns:
+        """Return the blobs of a whole pack by their offsets."""
+        runs = sorted(self.runs)
+        ids = np.frombuffer(b"".join([run.ids for run in runs]), np.uint8).reshape(-1, ID_LENGTH)
+        lengths, plain_lengths = (
+            np.fromiter(chain.from_iterable(column), np.uint32, self.filled)
+            for column in ([run.lengths for run in runs], [run.plain_lengths for run in runs])
+        )
+        types, pack_numbers = np.full(self.filled, self.type, np.uint8), np.zeros(self.filled, np.uint32)
+        return Columns([], ids, types, pack_numbers, offsets_of(lengths), lengths, plain_lengths)
 
 
 @dataclass(slots=True)
@@ -156,11 +185,15 @@ class Packer:
             self._open = [None if other is pack else other for other in self._open]
         return Room(pack, offset, pack.buffer[offset : offset + length])
 
-    def commit(self, room: Room, *entries: HeaderEntry) -> OpenPack | None:
-        """Note that the room is filled; return the pack if it is whole now and wants to be stored."""
+    def commit(self, room: Room, ids: bytes, lengths: Sequence[int], plain_lengths: Sequence[int]) -> OpenPack | None:
+        """Note that the room is filled; return the pack if it is whole now and wants to be stored.
+
+        The blobs come in their order; plain lengths are 0 if they are not compressed.
+        """
         room.view.release()
         with self._lock:
-            room.pack.entries += entries
+            room.pack.runs.append(Run(room.offset, ids, lengths, plain_lengths))
+            room.pack.filled += len(lengths)
             return room.pack if room.pack.whole else None
 
     def close(self) -> list[OpenPack]:
@@ -196,7 +229,8 @@ def _header_length(entries: int) -> int:
 def _append(pack: OpenPack, other: OpenPack) -> None:
     start = pack.length
     pack.buffer[start : start + other.length] = other.buffer[: other.length]
-    pack.entries += [entry._replace(offset=entry.offset + start) for entry in other.entries]
+    pack.runs += [run._replace(offset=run.offset + start) for run in other.runs]
+    pack.filled += other.filled
     pack.length += other.length
     pack.reserved += other.reserved
 

@@ -27,7 +27,7 @@ from pyrestic.errors import (
     UnauthenticError,
     UsageError,
 )
-from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked
+from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked, is_encoded
 from pyrestic.format.config import Config
 from pyrestic.format.crypto import MasterKey, import_ciphers
 from pyrestic.format.keyfile import ScryptParams
@@ -43,7 +43,7 @@ from pyrestic.repository.nearby import find_near_reader
 
 if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobCode
-    from pyrestic.format.indexfile import Columns, IndexPack
+    from pyrestic.format.indexfile import Columns, PackRows
     from pyrestic.format.scrypt_code import Scrypt
     from pyrestic.repository.index import Index
     from pyrestic.repository.indexcopy import IndexCopy, ReadIndex
@@ -324,7 +324,7 @@ class Repository:
     def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
         """Store an index, snapshot or lock file and return its ID."""
         sealed = self.codec.seal(encode_unpacked(data, self.config.version))
-        if not self.options.no_extra_verify and decode_unpacked(self.codec.open(sealed), self.config.version) != data:
+        if not self.options.no_extra_verify and not is_encoded(self.codec.open(sealed), data, self.config.version):
             raise PyresticError(f"a {file_type.value} file could not be read back before it was stored")
         identifier = hash_id(sealed)
         self.backend.save(Handle(file_type, identifier.hex()), sealed)
@@ -367,11 +367,11 @@ class Repository:
         except DamageError as error:
             raise type(error)(f"file {handle} is damaged: {error}") from error
 
-    def _save_index(self, packs: "list[IndexPack]") -> None:
+    def _save_index(self, packs: "list[PackRows]") -> None:
         from pyrestic.format import indexfile
 
-        identifier = self.save_unpacked(FileType.INDEX, indexfile.encode(packs))
-        blobs = sum(len(pack.blobs) for pack in packs)
+        identifier = self.save_unpacked(FileType.INDEX, indexfile.encode_rows(packs))
+        blobs = sum(len(pack.blobs.ids) for pack in packs)
         self.index_files.append(IndexFileInfo(identifier, [pack.id for pack in packs], blobs))
 
 

@@ -11,21 +11,23 @@ import hashlib
 import os
 import threading
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend
 from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.chunker import MIN_LENGTH
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import IndexPack
-from pyrestic.format.pack import HeaderEntry, encode_header, encode_trailer, parse_header
+from pyrestic.format.indexfile import Columns, PackRows
+from pyrestic.format.pack import encode_trailer
+from pyrestic.format.packcolumns import encode_header, is_header_of
 from pyrestic.handle import BlobType, FileType, Handle
-from pyrestic.ids import ID, ID_LENGTH, hash_id
+from pyrestic.ids import ID, hash_id, split_ids
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index import Index
 from pyrestic.repository.packer import LONGEST_TOGETHER, MOST_TOGETHER, OPEN_PACKS, BufferPool, OpenPack, Packer
@@ -79,21 +81,21 @@ def _is_zero_chunk(data: Buffer) -> bool:
 class IndexWriter:
     """Collects stored packs and saves an index file whenever enough blobs or time have come together."""
 
-    def __init__(self, save: Callable[[list[IndexPack]], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, save: Callable[[list[PackRows]], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._save = save
         self._clock = clock
         self._lock = threading.Lock()
-        self._packs: list[IndexPack] = []
+        self._packs: list[PackRows] = []
         self._blobs = 0
         self._since = clock()
 
-    def add(self, pack: IndexPack) -> None:
+    def add(self, pack: PackRows) -> None:
         """Note a stored pack; saves an index file when 50,000 blobs or ten minutes are reached."""
         with self._lock:
             if not self._packs:
                 self._since = self._clock()
             self._packs.append(pack)
-            self._blobs += len(pack.blobs)
+            self._blobs += len(pack.blobs.ids)
             if self._blobs < INDEX_BLOBS and self._clock() - self._since < INDEX_AGE_SECONDS:
                 return
             packs = self._take()
@@ -106,7 +108,7 @@ class IndexWriter:
         if packs:
             self._save(packs)
 
-    def _take(self) -> list[IndexPack]:
+    def _take(self) -> list[PackRows]:
         packs, self._packs, self._blobs = self._packs, [], 0
         return packs
 
@@ -129,7 +131,7 @@ class Saver:
         self._index = index
         self._index_writer = index_writer
         self._verify = verify
-        self._pending: dict[tuple[int, ID], object] = {}
+        self._pending: dict[BlobType, dict[ID, object]] = {blob_type: {} for blob_type in BlobType}
         self._running: set[Future[None]] = set()
         self._pool = BufferPool(OPEN_PACKS + 1 + backend.connections, pack_length, lambda: bool(self._running))
         self._packers = {kind: Packer(kind, pack_length, self._pool) for kind in BlobType}
@@ -149,7 +151,7 @@ class Saver:
             self._raise_failure()
         if identifier is None:
             identifier = _ZERO_CHUNK_ID if _is_zero_chunk(data) else hash_id(data)
-        if not self._claim((blob_type, identifier)) and not duplicate:
+        if not self._claim(blob_type, identifier) and not duplicate:
             return SavedBlob(identifier, True, 0)
         return SavedBlob(identifier, False, self._store_blob(blob_type, identifier, data))
 
@@ -175,8 +177,8 @@ class Saver:
         found = ids or engine.hash_all(data, starts, lengths) if engine is not None else None
         if engine is None or found is None:
             return None
-        each = [found[start : start + ID_LENGTH] for start in range(0, len(found), ID_LENGTH)]
-        new = [number for number, one in enumerate(each) if self._claim((blob_type, one)) or duplicate]
+        each = split_ids(found)
+        new = [number for number, one in enumerate(each) if self._claim(blob_type, one) or duplicate]
         stored = [0] * len(each)
         try:
             blobs = [(each[number], starts[number], lengths[number]) for number in new]
@@ -189,14 +191,13 @@ class Saver:
 
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
         """Tell whether the blob is stored or about to be."""
-        return (blob_type, identifier) in self._pending or self._index.has((blob_type, identifier))
+        return identifier in self._pending[blob_type] or self._index.has((blob_type, identifier))
 
     def knows_all(self, blob_type: BlobType, identifiers: bytes) -> bool:
         """Tell whether all of these blobs are stored or about to be; IDs stand one after the other."""
         if self._index.has_all(blob_type, identifiers):
             return True
-        each = (identifiers[start : start + ID_LENGTH] for start in range(0, len(identifiers), ID_LENGTH))
-        return all(self.knows(blob_type, identifier) for identifier in each)
+        return all(self.knows(blob_type, identifier) for identifier in split_ids(identifiers))
 
     def submit(self, blob_type: BlobType, data: Buffer) -> Future[SavedBlob]:
         """Do `save` on a worker; data must not change until the future is done."""
@@ -224,15 +225,15 @@ class Saver:
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._uploads.shutdown(wait=True, cancel_futures=True)
 
-    def _claim(self, handle: tuple[int, ID]) -> bool:
+    def _claim(self, blob_type: BlobType, identifier: ID) -> bool:
         """Make this caller the one that stores the blob; False if it is stored or someone else does."""
-        token = object()
+        pending, token = self._pending[blob_type], object()
         # Pending first, index second, and `_store_pack` fills the index before it clears pending: a blob on its way
         # from one to the other is always seen in one of them.
-        if self._pending.setdefault(handle, token) is not token:
+        if pending.setdefault(identifier, token) is not token:
             return False
-        if self._index.has(handle):
-            del self._pending[handle]
+        if self._index.has((blob_type, identifier)):
+            del pending[identifier]
             return False
         return True
 
@@ -252,7 +253,7 @@ class Saver:
         except BaseException as error:
             self._fail(error)
             raise
-        pack = packer.commit(room, HeaderEntry(blob_type, identifier, room.offset, length, plain_length))
+        pack = packer.commit(room, identifier, (length,), (plain_length or 0,))
         if pack is not None:
             self._upload(pack)
         return length
@@ -282,7 +283,8 @@ class Saver:
         ids, starts, lengths = map(list, zip(*blobs, strict=True))
         compress = self._codec.compresses(blob_type)
         output = self._output.of_length(room_for(lengths))
-        sealed = engine.encode_all(data, starts, lengths, b"".join(ids), output, compress=compress, verify=self._verify)
+        joined = b"".join(ids)
+        sealed = engine.encode_all(data, starts, lengths, joined, output, compress=compress, verify=self._verify)
         if sealed is None or sum(sealed) > LONGEST_TOGETHER:
             return [self._store_blob(blob_type, one, data[start : start + length]) for one, start, length in blobs]
         total = sum(sealed)
@@ -291,9 +293,8 @@ class Saver:
         if self._failure is not None:
             self._raise_failure()
         room.view[:] = output[:total]
-        offsets = accumulate(sealed, initial=room.offset)
-        plain_lengths = lengths if compress else repeat(None)
-        pack = packer.commit(room, *map(HeaderEntry, repeat(blob_type), ids, offsets, sealed, plain_lengths))
+        plain_lengths = array("I", lengths if compress else bytes(4 * len(lengths)))
+        pack = packer.commit(room, joined, array("I", sealed), plain_lengths)
         if pack is not None:
             self._upload(pack)
         return sealed
@@ -316,16 +317,17 @@ class Saver:
         try:
             if self._failure is not None:
                 return
-            entries = sorted(pack.entries, key=lambda entry: entry.offset)
-            end = self._write_header(pack, entries)
+            blobs = pack.columns()
+            end = self._write_header(pack, blobs)
             data = pack.buffer[:end]
             identifier = hashlib.sha256(data).digest()
             self._save_pack(pack.type, Handle(FileType.PACK, identifier.hex()), data)
-            self._index.add_pack(identifier, entries)
-            for entry in entries:
-                self._pending.pop((entry.type, entry.id), None)
+            self._index.add_rows(identifier, blobs)
+            pending = self._pending[pack.type]
+            for blob in split_ids(blobs.ids.tobytes()):
+                pending.pop(blob, None)
             self._pool.put(pack.buffer)
-            self._index_writer.add(IndexPack(identifier, entries))
+            self._index_writer.add(PackRows(identifier, blobs))
         except BaseException as error:
             self._fail(error)
             raise
@@ -335,15 +337,16 @@ class Saver:
         save = getattr(self._backend, "save_metadata", None) if blob_type is BlobType.TREE else None
         (save or self._backend.save)(handle, data)
 
-    def _write_header(self, pack: OpenPack, entries: list[HeaderEntry]) -> int:
+    def _write_header(self, pack: OpenPack, blobs: Columns) -> int:
         """Seal the header behind the blobs and return the length of the pack (design document, "Pack Format")."""
-        header = encode_header(entries)
+        header = encode_header(blobs)
         sealed_length = len(header) + OVERHEAD
         end = pack.length + sealed_length
         self._codec.seal_into(header, pack.buffer[pack.length : end])
         trailer = encode_trailer(sealed_length)
         pack.buffer[end : end + len(trailer)] = trailer
-        if parse_header(self._codec.open(pack.buffer[pack.length : end]), pack.length) != entries:
+        in_all = int(blobs.lengths.sum(dtype=np.int64))
+        if in_all != pack.length or not is_header_of(self._codec.open(pack.buffer[pack.length : end]), blobs):
             raise PyresticError("a pack header could not be read back before it was stored")
         return end + len(trailer)
 

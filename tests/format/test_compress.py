@@ -18,6 +18,7 @@ from pyrestic.format.compress import (
     decompress,
     decompress_pieces,
     encode_unpacked,
+    is_encoded,
 )
 from pyrestic.handle import BlobType
 
@@ -292,3 +293,22 @@ def test_a_frame_is_read_from_pieces_of_any_length(plain: bytes, length: int) ->
     assert b"".join(decompress_pieces(pieces, len(plain))) == plain
     with pytest.raises(FormatError, match="instead of"):
         list(decompress_pieces(pieces[:-1], len(plain)))
+
+
+def is_known(encoded: bytes, data: bytes, version: int) -> bool:
+    try:
+        return is_encoded(encoded, data, version)
+    except FormatError:
+        return False
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@given(st.binary(min_size=1, max_size=3000), st.integers(0, 3000), st.integers(1, 255))
+def test_what_was_encoded_is_known_again_and_nothing_else(version: int, data: bytes, place: int, change: int) -> None:
+    encoded = encode_unpacked(data, version)
+    assert is_known(encoded, data, version)
+    changed = bytearray(data)
+    changed[place % len(data)] ^= change
+    for other in (bytes(changed), data + b"x", data[:-1]):
+        assert not is_known(encode_unpacked(other, version), data, version)
+    assert not is_known(encoded[: place % len(encoded)], data, version)

@@ -12,14 +12,16 @@ import pytest
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import IndexPack
+from pyrestic.format.indexfile import PackRows
 from pyrestic.format.pack import HeaderEntry
+from pyrestic.format.packcolumns import columns_of
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import hash_id, parse_id
 from pyrestic.repository.packer import BufferPool, OpenPack, Packer
 from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import MIN_PACK_LENGTH, RepositoryOptions
 from pyrestic.repository.saver import INDEX_AGE_SECONDS, INDEX_BLOBS, IndexWriter
+from pyrestic.repository.segment import entries_of
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.repositories import make_repository, open_again
 
@@ -137,18 +139,21 @@ def test_an_index_file_is_saved_after_fifty_thousand_blobs_or_ten_minutes() -> N
     now = [0.0]
     saved: list[int] = []
     writer = IndexWriter(lambda packs: saved.append(len(packs)), clock=lambda: now[0])
-    entry = HeaderEntry(BlobType.DATA, bytes(32), 0, 40, None)
-    writer.add(IndexPack(b"1" * 32, [entry]))
+
+    def pack(name: bytes, blobs: int) -> PackRows:
+        return PackRows(name * 32, columns_of([HeaderEntry(BlobType.DATA, bytes(32), 0, 40, None)] * blobs))
+
+    writer.add(pack(b"1", 1))
     assert saved == []
-    writer.add(IndexPack(b"2" * 32, [entry] * INDEX_BLOBS))
+    writer.add(pack(b"2", INDEX_BLOBS))
     assert saved == [2]
-    writer.add(IndexPack(b"3" * 32, [entry]))
+    writer.add(pack(b"3", 1))
     now[0] += INDEX_AGE_SECONDS
-    writer.add(IndexPack(b"4" * 32, [entry]))
+    writer.add(pack(b"4", 1))
     assert saved == [2, 2]
     writer.flush()
     assert saved == [2, 2]
-    writer.add(IndexPack(b"5" * 32, [entry]))
+    writer.add(pack(b"5", 1))
     writer.flush()
     assert saved == [2, 2, 1]
 
@@ -168,11 +173,9 @@ def test_rooms_of_a_pack_never_overlap_and_leave_space_for_the_header() -> None:
             count = source.choice([1, 20]) if length == 500 else 1
             room = packer.reserve(length * count, count)
             assert len(room.view) == length * count
-            offsets = range(room.offset, room.offset + length * count, length)
-            entries = [HeaderEntry(BlobType.DATA, bytes(32), offset, length, None) for offset in offsets]
             with lock:
                 lengths.extend([length] * count)
-            pack = packer.commit(room, *entries)
+            pack = packer.commit(room, bytes(32 * count), [length] * count, [0] * count)
             if pack is not None:
                 with lock:
                     whole.append(pack)
@@ -181,16 +184,17 @@ def test_rooms_of_a_pack_never_overlap_and_leave_space_for_the_header() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(4)))
     whole += packer.close()
-    assert Counter(entry.length for pack in whole for entry in pack.entries) == Counter(lengths)
+    assert Counter(length for pack in whole for length in pack.columns().lengths.tolist()) == Counter(lengths)
     for pack in whole:
         end = 0
-        for entry in sorted(pack.entries, key=lambda entry: entry.offset):
-            assert entry.offset == end
-            end += entry.length
+        for run in sorted(pack.runs):
+            assert run.offset == end
+            end += sum(run.lengths)
         assert end == pack.length
-        assert end + 41 * len(pack.entries) + OVERHEAD + 4 <= len(pack.buffer)
-        if any(entry.length >= MIN_PACK_LENGTH for entry in pack.entries):
-            assert len(pack.entries) == 1
+        assert entries_of(pack.columns())[-1].offset == end - max(pack.runs).lengths[-1]
+        assert end + 41 * pack.filled + OVERHEAD + 4 <= len(pack.buffer)
+        if max(pack.columns().lengths) >= MIN_PACK_LENGTH:
+            assert pack.filled == 1
 
 
 def test_one_pack_is_short_when_the_other_is_whole() -> None:
@@ -205,7 +209,7 @@ def test_one_pack_is_short_when_the_other_is_whole() -> None:
         number = id(room.pack)
         taken.append(lengths.get(number, 0) >= max(lengths.values(), default=0))
         lengths[number] = room.pack.length
-        pack = packer.commit(room, HeaderEntry(BlobType.DATA, bytes(32), room.offset, 32 << 10, None))
+        pack = packer.commit(room, bytes(32), [32 << 10], [0])
         if pack is not None:
             del lengths[number]
             others.append(sum(lengths.values()))
