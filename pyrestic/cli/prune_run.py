@@ -113,7 +113,7 @@ def run_prune(
 
     `read` is as in plan_prune.
     """
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.operations.prune import plan_prune
 
     terminal = app.terminal

@@ -85,7 +85,7 @@ class RestoreNote:
                     raise LocalFileError(f"{self.path}: {error.strerror}") from error
 
     def _read(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]":
-        # Not at the top: it is imported while the key is derived.
+        # Not at the top: it is imported while a lock waits.
         import numpy as np
 
         try:

@@ -24,7 +24,7 @@ from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.format.indexfile import Columns
 
 
@@ -197,7 +197,7 @@ class Check:
 
     def read(self, packs: dict[ID, int]) -> None:
         """Read packs whole and verify every byte."""
-        # They bring numpy, which is imported while the key is derived.
+        # They bring numpy, which is imported while a lock waits.
         from pyrestic.operations.check_columns import is_whole
         from pyrestic.repository.segment import entries_of
 

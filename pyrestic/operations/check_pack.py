@@ -23,7 +23,7 @@ from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.repository.index import PackTotals
 
 

@@ -28,7 +28,7 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.spans import find_places
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.repository.index import PackedBlob
 BATCH_FILES = 20_000
 BATCH_BLOBS = 200_000

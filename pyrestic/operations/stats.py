@@ -21,7 +21,7 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.repository.index import Index
 
 _DIGEST_BYTES: Final = 12

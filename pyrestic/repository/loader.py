@@ -29,7 +29,7 @@ from pyrestic.repository.manyblobs import DeliverMany, ManyDecoder
 from pyrestic.repository.nearby import PIECE_BYTES, find_near_reader
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.repository.index import Index, PackedBlob
 
 MAX_GAP = 1 << 20

@@ -14,7 +14,7 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.nearby import Room
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.format.blobengine import BlobEngine
     from pyrestic.repository.index import PackedBlob
 

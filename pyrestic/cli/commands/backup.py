@@ -64,7 +64,7 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     flags["named_excludes"] = flags["exclude"]
     flags["exclude"] += tuple(textfile.read_patterns(flags["exclude_file"], app.settings.environment))
     flags["iexclude"] += tuple(textfile.read_patterns(flags["iexclude_file"], app.settings.environment))
-    # Imported by the first step that needs the repository, behind the derivation of the key.
+    # Not at the top: showing help needs none of it.
     from pyrestic.cli.backup_run import INCOMPLETE, Backup
 
     backup = Backup(app, sources, targets, flags, _snapshot_time(flags["when"]))

@@ -36,7 +36,7 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
 
 
 def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> "CopyResult":
-    # It brings numpy, which is imported while the key is derived.
+    # It brings numpy, which is imported while a lock waits.
     from pyrestic.operations.copy import Copy
 
     source, target, terminal = reading.repository, writing.repository, app.terminal

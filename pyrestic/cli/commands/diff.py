@@ -31,7 +31,7 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
     wanted = make_filter(app.settings.environment)
     look = Look(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
     with opened(app.settings, terminal, LockMode.READ, load_index=True, look=look) as session:
-        # It brings numpy, which is imported while the key is derived.
+        # It brings numpy, which is imported while a lock waits.
         from pyrestic.operations.diff import Diff
 
         (before, folder_before), (after, folder_after) = look.found
