@@ -21,10 +21,10 @@ from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices, full_price
 from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
 from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan, make_plan
-from pyrestic.repository.loader import plan
+from pyrestic.repository.loader import plan_places
 from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.spans import Fetch, plan_fetch
+from pyrestic.repository.spans import Fetch, find_places, plan_fetch
 from pyrestic.repository.trees import walk
 
 MAX_NAMED = 10_000
@@ -224,8 +224,8 @@ class _Preflight:
                 continue
             self._count(wanted, file.length)
             files.append(file)
-        handles = dict.fromkeys(handle for file in files for handle in file.blobs)
-        ranges = plan(self._repository.index, handles, lambda _, __: None)
+        blobs = list(dict.fromkeys(handle.id for file in files for handle in file.blobs))
+        ranges = plan_places(find_places(self._repository.index, BlobType.DATA, blobs, lambda _: None))
         return Fetch({each.pack for each in ranges}, len(ranges), sum(each.length for each in ranges))
 
     def _count(self, wanted: _Wanted, length: int) -> None:

@@ -11,19 +11,19 @@ time.
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.errors import PyresticError
-from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.smallfiles import SmallFile
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.localfs.writemany import Stamp
-from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan, plan_places
+from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan_places
+from pyrestic.repository.manyblobs import plain_length_of
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.spans import find_places
 
@@ -189,12 +189,8 @@ class FileRestorer:
 
     def flush(self) -> None:
         """Write the files that were added."""
-        files, self._files, self._blobs = self._files, [], 0
-        index = self._repository.index
-        wanted = _Wanted(files)
-        places = find_places(index, BlobType.DATA, list(wanted.blobs))
-        if places is None:
-            wanted = _Wanted(list(self._plan_each(files)))
+        wanted = _Wanted(self._files)
+        self._files, self._blobs = [], 0
 
         def fail(handle: BlobHandle, error: PyresticError) -> None:
             for file in wanted.new.get(handle.id, ()):
@@ -202,15 +198,16 @@ class FileRestorer:
             for part, _ in wanted.parts.get(handle.id, ()):
                 self._fail(part, error)
 
-        if places is None:
-            ranges = plan(index, [BlobHandle(BlobType.DATA, blob) for blob in wanted.blobs], fail)
-        else:
-            self._tell_planned(wanted, places)
-            ranges = plan_places(places)
+        def missing(blob: ID) -> None:
+            handle = BlobHandle(BlobType.DATA, blob)
+            fail(handle, missing_blob(handle))
+
+        places = find_places(self._repository.index, BlobType.DATA, list(wanted.blobs), missing)
+        self._tell_planned(wanted, places)
         for file in wanted.complete:
             self._write_complete(file)
         self._write_new(wanted.empty, memoryview(b""))
-        self._load(wanted, ranges, fail)
+        self._load(wanted, plan_places(places), fail)
 
     def _tell_planned(self, wanted: _Wanted, places: "list[PackedBlob]") -> None:
         count = len(wanted.empty)
@@ -218,23 +215,9 @@ class FileRestorer:
         for place in places:
             files = len(wanted.new.get(place.id, ()))
             count += files
-            length += files * (place.length - OVERHEAD if place.plain_length is None else place.plain_length)
+            length += files * plain_length_of(place)
         self._writer.expect_small_files(count)
         self._planned(count, length)
-
-    def _plan_each(self, files: Iterable[FilePlan | NewFile]) -> Iterator[FilePlan]:
-        """Iterate plans of all files; those with blobs that nobody knows go to `failed`."""
-        for file in files:
-            if isinstance(file, FilePlan):
-                yield file
-                continue
-            try:
-                made = make_plan(self._repository, file.location, file.node)
-            except PyresticError as error:
-                self._failed(file.location, error)
-                continue
-            self._planned(1, made.length)
-            yield made
 
     def _load(self, wanted: _Wanted, ranges: list[PackRange], fail: Fail) -> None:
         def write_parts(blob: ID, data: bytes) -> None:

@@ -65,7 +65,7 @@ class ManyDecoder:
         self, engine: "BlobEngine", part: "list[PackedBlob]", data: memoryview, start: int, deliver_many: DeliverMany
     ) -> "list[PackedBlob]":
         """Decode and deliver blobs; return those that were not found whole."""
-        lengths = [_plain_length(blob) for blob in part]
+        lengths = [plain_length_of(blob) for blob in part]
         if not (min(lengths) > 0 and sum(lengths) <= PART_BYTES):
             return part
         ends = list(accumulate(lengths))
@@ -90,7 +90,7 @@ def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
     part: list[PackedBlob] = []
     room = PART_BYTES
     for blob in blobs:
-        length = _plain_length(blob)
+        length = plain_length_of(blob)
         if part and (length > room or len(part) == PART_BLOBS):
             yield part
             part, room = [], PART_BYTES
@@ -100,5 +100,6 @@ def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
         yield part
 
 
-def _plain_length(blob: "PackedBlob") -> int:
+def plain_length_of(blob: "PackedBlob") -> int:
+    """Return the length of a blob's plaintext as the index has it, in bytes."""
     return blob.length - OVERHEAD if blob.plain_length is None else blob.plain_length

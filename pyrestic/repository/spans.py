@@ -1,9 +1,10 @@
-"""Where many blobs are, found in columns: what `loader.plan` says of them one by one, some ten times as fast.
+"""Where many blobs are, found in columns: what is said of them one by one, some ten times as fast.
 
-Only for blobs that the index names exactly once each; where one is unknown or has several copies, `plan` has to choose.
+That goes for blobs that the index names exactly once; those that are unknown or have several copies are looked up
+singly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,28 +30,38 @@ def plan_fetch(index: Index, blob_type: BlobType, identifiers: bytes) -> Fetch |
     if not identifiers:
         return Fetch(set(), 0, 0)
     wanted = np.unique(np.frombuffer(identifiers, "S32")).view(np.uint8).reshape(-1, 32)
-    places = _find_all(index, blob_type, wanted)
-    if places is None:
+    places, clear = _find_all(index, blob_type, wanted)
+    if not clear.all():
         return None
     names = index.pack_list()
     requests, length = _count_requests(places)
     return Fetch({names[number] for number in np.unique(places.packs).tolist()}, requests, length)
 
 
-def find_places(index: Index, blob_type: BlobType, identifiers: Sequence[ID]) -> list[PackedBlob] | None:
-    """Return where blobs are that are all different, in their order; None if `plan` has to choose."""
+def find_places(
+    index: Index, blob_type: BlobType, identifiers: Sequence[ID], missing: Callable[[ID], None]
+) -> list[PackedBlob]:
+    """Return a place of each of some blobs that are all different, in their order; unknown ones go to `missing`.
+
+    Of several copies it is one whose pack is needed anyway, if there is such a one.
+    """
     if not identifiers:
         return []
-    found = _find_all(index, blob_type, np.frombuffer(b"".join(identifiers), np.uint8).reshape(-1, 32))
-    if found is None:
-        return None
+    found, clear = _find_all(index, blob_type, np.frombuffer(b"".join(identifiers), np.uint8).reshape(-1, 32))
     names = index.pack_list()
-    return [
-        PackedBlob(blob_type, identifier, names[pack], offset, length, plain_length or None)
-        for identifier, pack, offset, length, plain_length in zip(
-            identifiers, *(column.tolist() for column in found), strict=True
-        )
-    ]
+    places: list[PackedBlob | None] = [None] * len(identifiers)
+    columns = (column[clear].tolist() for column in found)
+    for number, pack, offset, length, plain_length in zip(np.flatnonzero(clear).tolist(), *columns, strict=True):
+        places[number] = PackedBlob(blob_type, identifiers[number], names[pack], offset, length, plain_length or None)
+    needed = {names[number] for number in np.unique(found.packs[clear]).tolist()}
+    for number in np.flatnonzero(~clear).tolist():
+        copies = index.find_all((blob_type, identifiers[number]))
+        if not copies:
+            missing(identifiers[number])
+            continue
+        place = places[number] = next((copy for copy in copies if copy.pack in needed), copies[0])
+        needed.add(place.pack)
+    return [place for place in places if place is not None]
 
 
 class _Places(NamedTuple):
@@ -62,23 +73,24 @@ class _Places(NamedTuple):
     plain_lengths: NDArray[np.int64]
 
 
-def _find_all(index: Index, blob_type: BlobType, wanted: NDArray[np.uint8]) -> _Places | None:
-    """Return the places of blobs that the index names exactly once each, else None."""
+def _find_all(index: Index, blob_type: BlobType, wanted: NDArray[np.uint8]) -> tuple[_Places, NDArray[np.bool_]]:
+    """Return places of blobs, and for which of them they are right: those that the index names exactly once."""
     found = _Places(*(np.full(len(wanted), -1, np.int64) for _ in _Places._fields))
+    clear = np.ones(len(wanted), np.bool_)
     for segment in index.segments():
-        places, rows, clear = _find(segment, blob_type, wanted)
-        if not clear or (found.packs[places] >= 0).any():
-            return None
+        places, rows, alike = _find(segment, blob_type, wanted)
+        clear[alike] = False
+        clear[places[found.packs[places] >= 0]] = False
         columns = (segment.pack_numbers, segment.offsets, segment.lengths, segment.plain_lengths)
         for target, column in zip(found, columns, strict=True):
             target[places] = column[rows]
-    return None if (found.packs < 0).any() else found
+    return found, clear & (found.packs >= 0)
 
 
 def _find(
     segment: Segment, blob_type: BlobType, wanted: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """Return which of the wanted blobs a segment has, in which rows; and whether each has one row alone."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which of the wanted blobs a segment has, in which rows; and those that may have several rows."""
     first = np.ascontiguousarray(wanted[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
     rows = np.searchsorted(segment.first, first)
     places = np.flatnonzero(rows < len(segment))
@@ -87,9 +99,9 @@ def _find(
     places, rows = places[same], rows[same]
     # Rows whose IDs begin alike follow one another: copies, or a chance that comes once in a world.
     following = np.minimum(rows + 1, len(segment) - 1)
-    clear = not ((following > rows) & (segment.first[following] == segment.first[rows])).any()
+    alike = places[(following > rows) & (segment.first[following] == segment.first[rows])]
     equal = (segment.types[rows] == blob_type) & (segment.rest[rows] == wanted[places, 8:]).all(axis=1)
-    return places[equal], rows[equal], clear
+    return places[equal], rows[equal], alike
 
 
 def _count_requests(places: _Places) -> tuple[int, int]:

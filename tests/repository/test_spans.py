@@ -1,5 +1,7 @@
 """What it takes to fetch many blobs, counted in columns, beside the requests that are planned one by one."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +36,10 @@ def fill(index: Index, packs: list[list[int]]) -> list[ID]:
     return blobs
 
 
+def none_missing(blob: ID) -> None:
+    raise AssertionError(f"{blob.hex()} is in the index")
+
+
 def planned(index: Index, wanted: list[ID]) -> Fetch:
     failed: list[BlobHandle] = []
     ranges = plan(index, [BlobHandle(BlobType.DATA, blob) for blob in wanted], lambda handle, _: failed.append(handle))
@@ -50,10 +56,10 @@ def test_it_is_what_the_requests_come_to(packs: list[list[int]], dice: object) -
     found = plan_fetch(index, BlobType.DATA, b"".join(wanted + wanted[:3]))
     assert found == planned(index, wanted)
     dice.shuffle(wanted)  # type: ignore[attr-defined]
-    places = find_places(index, BlobType.DATA, wanted)
+    places = find_places(index, BlobType.DATA, wanted, none_missing)
     handles = [BlobHandle(BlobType.DATA, blob) for blob in wanted]
     assert places == [index.find(handle) for handle in handles]
-    assert plan_places(places or ()) == plan(index, handles, lambda handle, error: None)
+    assert plan_places(places) == plan(index, handles, lambda handle, error: None)
 
 
 def test_blobs_that_are_unknown_or_trees_or_have_copies_are_left_to_the_plan() -> None:
@@ -67,7 +73,27 @@ def test_blobs_that_are_unknown_or_trees_or_have_copies_are_left_to_the_plan() -
     assert plan_fetch(index, BlobType.DATA, everything) is None
     assert plan_fetch(index, BlobType.DATA, b"".join(blobs[1:])) == planned(index, blobs[1:])
     assert plan_fetch(Index(), BlobType.DATA, blobs[0]) is None
-    assert find_places(index, BlobType.DATA, blobs) is None
-    assert find_places(index, BlobType.DATA, [*blobs[1:], name("unknown")]) is None
-    assert find_places(index, BlobType.DATA, blobs[1:]) == [index.find((BlobType.DATA, blob)) for blob in blobs[1:]]
     assert plan_fetch(Index(), BlobType.DATA, b"") == Fetch(set(), 0, 0)
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_of_several_copies_one_is_taken_whose_pack_is_needed_anyway(packs: int, count: int, dice: object) -> None:
+    index = Index()
+    single = fill(index, [[1000] * count] * packs)
+    copied = [name("copied", number) for number in range(count)]
+    for pack in range(packs):
+        some = [blob for blob in copied if pack == 0 or dice.random() < 0.5]  # type: ignore[attr-defined]
+        entries = [HeaderEntry(BlobType.DATA, blob, 500 * number, 400, 900) for number, blob in enumerate(some)]
+        index.add_pack(name("pack", dice.randrange(packs)), entries)  # type: ignore[attr-defined]
+    wanted = [*single[: packs * count // 2], *copied]
+    dice.shuffle(wanted)  # type: ignore[attr-defined]
+    unknown = [name("unknown", number) for number in range(2)]
+    missing: list[ID] = []
+    places = find_places(index, BlobType.DATA, [*wanted[:1], *unknown, *wanted[1:]], missing.append)
+    assert missing == unknown
+    assert [place.id for place in places] == wanted
+    assert all(place in index.find_all(place.handle) for place in places)
+    choices = {place.id: {copy.pack for copy in index.find_all(place.handle)} for place in places}
+    needed = {place.pack for place in places if len(index.find_all(place.handle)) == 1}
+    used = Counter(place.pack for place in places)
+    assert all(used[one.pack] > 1 or one.pack in needed or not needed & choices[one.id] for one in places)
