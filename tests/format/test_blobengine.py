@@ -144,11 +144,22 @@ def test_each_blob_has_a_nonce_of_its_own(engine: BlobEngine) -> None:
     assert len({one[:16] for one in sealed}) == 500
 
 
-def test_a_blob_with_another_hash_is_not_sealed_when_it_is_read_back(engine: BlobEngine) -> None:
-    out = bytearray(room_for([len(TEXT)]))
+@pytest.mark.parametrize("lengths", [[1000], [10, 4000, 300], [70_000, 70_000, 5, 64, 55, 56, 119]])
+def test_a_blob_with_another_hash_is_not_sealed_when_it_is_read_back(engine: BlobEngine, lengths: list[int]) -> None:
+    blobs = [hashlib.shake_128(b"%d" % number).digest(length) for number, length in enumerate(lengths)]
+    data, starts, ids = b"".join(blobs), starts_of(lengths), ids_of(blobs)
+    out = bytearray(room_for(lengths))
     for compress in (True, False):
-        assert engine.encode_all(TEXT, [0], [len(TEXT)], bytes(32), out, compress=compress, verify=True) is None
-        assert engine.encode_all(TEXT, [0], [len(TEXT)], bytes(32), out, compress=compress, verify=False) is not None
+        assert engine.encode_all(data, starts, lengths, ids, out, compress=compress, verify=True) is not None
+        for bit in range(0, 8 * len(ids), 31):
+            wrong = bytearray(ids)
+            wrong[bit // 8] ^= 1 << bit % 8
+            assert engine.encode_all(data, starts, lengths, wrong, out, compress=compress, verify=True) is None
+        assert engine.encode_all(data, starts, lengths, wrong, out, compress=compress, verify=False) is not None
+    for number, length in enumerate(lengths):
+        outside = [*starts[:number], len(data) - length + 1, *starts[number + 1 :]]
+        assert engine.hash_all(data, outside, lengths) is None
+        assert engine.encode_all(data, outside, lengths, ids, out, compress=True, verify=False) is None
 
 
 @pytest.mark.parametrize("place", [-1, 1 << 20, 1 << 62])
