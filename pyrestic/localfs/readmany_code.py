@@ -78,7 +78,8 @@ def _read_opened(table: int, descriptor: int, data: int, room: int, limit: int, 
         attributes = 0
     # One byte more than it should have tells whether it grew.
     length = call(load64(table + _READ), (descriptor, data, size + 1))
-    if length < 0 or length > size:
+    if length != size:
+        # Some file systems give less than there is and go on when they are asked again.
         return -1
     _describe(status, record)
     store64(record + 112, attributes)

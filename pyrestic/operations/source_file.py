@@ -150,9 +150,9 @@ class SourceReader:
         )
 
     def _read_small(self, descriptor: int, size: int) -> Content | None:
-        """Save a file that one read gets whole; None if it grew since."""
+        """Save a file that one read gets whole; None if it grew since, or if there may be more."""
         data = os.read(descriptor, size + 1)
-        if len(data) > size:
+        if len(data) != size:
             os.lseek(descriptor, 0, os.SEEK_SET)
             return None
         self._progress.add_bytes(len(data))

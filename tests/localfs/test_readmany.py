@@ -1,5 +1,6 @@
 """Many small files read in one call: the same that Python reads, and whatever is unusual is left to it."""
 
+import ctypes
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from pyrestic.format.node import Node
 from pyrestic.localfs.codecache import many_reader
 from pyrestic.localfs.filenodes import make_nodes
 from pyrestic.localfs.metadata import node_from_stat
-from pyrestic.localfs.readmany import FileRecords, ManyReader, ManyReaderMaker, load_code
+from pyrestic.localfs.readmany import _FUNCTIONS, FileRecords, ManyReader, ManyReaderMaker, load_code
 from tests.support.users import ordinary_user
 
 pytest.importorskip("numba")
@@ -142,15 +143,11 @@ def test_what_is_no_usual_file_is_left_to_python_and_its_neighbours_are_read(rea
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_file_that_is_shorter_than_it_says_is_as_long_as_what_was_read(reader: ManyReader) -> None:
+def test_a_file_that_is_shorter_than_it_says_is_left_to_python(reader: ManyReader) -> None:
     path = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not path.exists():
         pytest.skip("there is no such file here")
-    records = reader.read([bytes(path)])
-    assert content(reader, records) == [path.read_bytes()]
-    (node,) = nodes_of([bytes(path)], records)
-    assert node is not None
-    assert node.size == len(path.read_bytes()) < path.stat().st_size
+    assert content(reader, reader.read([bytes(path)])) == [None]
 
 
 def test_files_beyond_the_buffer_are_left_to_python(maker: ManyReaderMaker, folder: Path) -> None:
@@ -224,3 +221,14 @@ def test_code_that_does_something_else_is_not_used(code: bytes) -> None:
 
 def test_where_no_code_is_kept_there_is_no_reader() -> None:
     assert many_reader("") is None
+
+
+def test_a_file_that_comes_in_parts_is_left_to_the_usual_way(maker: ManyReaderMaker, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"whole")
+    libc = ctypes.CDLL(None)
+    kind = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+    read_less = kind(lambda descriptor, data, length: int(libc.read(descriptor, ctypes.c_void_p(data), length - 2)))
+    table = maker.table.copy()
+    table[_FUNCTIONS.index("read")] = ctypes.cast(read_less, ctypes.c_void_p).value or 0
+    reader = maker._replace(table=table).make(1, LIMIT, LIMIT)
+    assert reader.read([os.fsencode(tmp_path / "a")]).lengths == [-1]

@@ -129,6 +129,17 @@ def snapshot_of(
     return operation.backup(repository, tree, BackupSelector(), options, report, progress, parent=stored)
 
 
+def test_a_file_that_comes_in_parts_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"from a slow place")
+    repository = make_repository()
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, length: read(descriptor, min(length, 5)))
+    result = snapshot_of(repository, tmp_path, NullReporter())
+    monkeypatch.undo()
+    assert result.summary.total_bytes_processed == 17
+    assert repository.load_blob(BlobHandle(BlobType.DATA, hash_id(b"from a slow place"))) == b"from a slow place"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_named_and_the_rest_is_saved(call: Caller, tmp_path: Path) -> None:
     source = tmp_path / "source"
