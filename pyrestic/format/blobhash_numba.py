@@ -2,23 +2,30 @@
 
 from pyrestic.format.addresses import call_int, inline, load32, load64, store64
 from pyrestic.format.blobslots import (
+    BLOB,
+    BODY,
     CIPHER_INIT,
     CIPHER_UPDATE,
     COUNTER,
     FOUND_ID,
     HASH_PAIR,
     ID_BYTES,
+    IDLE,
     LANE,
+    LEFT,
     NONCE_BYTES,
     NUMBER,
     OTHER_LANE,
     PIECE_BYTES,
     PLAIN,
+    SOURCE,
+    STAGE,
     TAG_BYTES,
+    TAIL,
 )
 from pyrestic.format.blobsteps_numba import hash_one, is_authentic, is_id, open_blob
-from pyrestic.format.sha256_code import BLOCK_BYTES, REST_AT
-from pyrestic.format.sha256_numba import begin, copy_few, end, go_on, hash_blocks, hash_two, pad
+from pyrestic.format.sha256_code import BLOCK_BYTES, LENGTH_AT, REST_AT
+from pyrestic.format.sha256_numba import begin, copy_few, end, go_on, hash_blocks, pad
 
 
 @inline
@@ -27,37 +34,78 @@ def open_all(
 ) -> int:
     """Say of each blob whether it is whole; return how many bytes of out are used.
 
-    With `keep` plaintexts are written to out and two are hashed at a time, else each lies in the table's memory.
+    With `keep` plaintexts are written to out and hashed when all are there, else each lies in the table's memory.
     """
     position = 0
-    # The number of a blob that is opened and waits for another to be hashed with, where it lies, and its length.
-    waiting, lies, long = -1, 0, 0
+    later = keep and load64(table + HASH_PAIR) != 0
     for number in range(count):
         place = numbers + 8 * number
         start, length, plain_length = load64(place), load64(place + 8 * count), load64(place + 16 * count)
         inside = 0 <= start <= data_length and NONCE_BYTES + TAG_BYTES < length <= data_length - start
-        size = plain_length if plain_length > 0 else length - NONCE_BYTES - TAG_BYTES
+        size = _plain_length(place, count)
         fits = inside and plain_length >= 0 and (not keep or size <= out_length - position)
         target = out + position if keep else load64(table + PLAIN)
         # Whatever is wrong with a blob, the caller looks for the next one behind the room of this one.
         position += max(0, size) if keep else 0
-        store64(place + 24 * count, 0)
-        if fits and open_blob(table, data + start, length, plain_length, target):
-            if waiting < 0:
-                waiting, lies, long = number, target, size
-            else:
-                hash_two(table, lies, long, target, size)
-                is_right = is_id(table + OTHER_LANE, ids + ID_BYTES * number)
-                store64(place + 24 * count, 1 if is_right else 0)
-                is_right = is_id(table + LANE, ids + ID_BYTES * waiting)
-                store64(numbers + 8 * waiting + 24 * count, 1 if is_right else 0)
-                waiting = -1
-        if waiting >= 0 and (number == count - 1 or not keep or load64(table + HASH_PAIR) == 0):
-            is_hashed = hash_one(table, lies, long, table + FOUND_ID)
-            is_right = is_hashed and is_id(table + FOUND_ID, ids + ID_BYTES * waiting)
-            store64(numbers + 8 * waiting + 24 * count, 1 if is_right else 0)
-            waiting = -1
+        whole = fits and open_blob(table, data + start, length, plain_length, target)
+        if whole and not later:
+            whole = hash_one(table, target, size, table + FOUND_ID) and is_id(table + FOUND_ID, ids + ID_BYTES * number)
+        store64(place + 24 * count, 1 if whole else 0)
+    if later:
+        _hash_opened(table, count, numbers, ids, out)
     return position
+
+
+@inline
+def _plain_length(place: int, count: int) -> int:
+    """Return how long the plaintext of a blob has to be."""
+    plain_length = load64(place + 16 * count)
+    return plain_length if plain_length > 0 else load64(place + 8 * count) - NONCE_BYTES - TAG_BYTES
+
+
+@inline
+def _hash_opened(table: int, count: int, numbers: int, ids: int, out: int) -> int:
+    """Hash the plaintexts of the blobs that were opened, in both lanes, and say of each whether it has its ID; 0."""
+    lane, other = table + LANE, table + OTHER_LANE
+    store64(lane + LEFT, 0)
+    store64(other + LEFT, 0)
+    store64(lane + STAGE, IDLE)
+    store64(other + STAGE, IDLE)
+    number, position, blocks = 0, 0, 1
+    while blocks > 0:
+        for this in (lane, other):
+            while load64(this + LEFT) == 0 and (number < count or load64(this + STAGE) != IDLE):
+                if load64(this + STAGE) == BODY:
+                    length = load64(this + LENGTH_AT)
+                    store64(this + LEFT, pad(this, load64(this + SOURCE) + length % BLOCK_BYTES, length))
+                    store64(this + SOURCE, this + REST_AT)
+                    store64(this + STAGE, TAIL)
+                elif load64(this + STAGE) == TAIL:
+                    end(this)
+                    is_right = is_id(this, ids + ID_BYTES * load64(this + BLOB))
+                    store64(numbers + 8 * (load64(this + BLOB) + 3 * count), 1 if is_right else 0)
+                    store64(this + STAGE, IDLE)
+                else:
+                    place = numbers + 8 * number
+                    length = max(0, _plain_length(place, count))
+                    if load64(place + 24 * count) == 1:
+                        begin(table, this)
+                        store64(this + SOURCE, out + position)
+                        store64(this + LENGTH_AT, length)
+                        store64(this + LEFT, length // BLOCK_BYTES)
+                        store64(this + BLOB, number)
+                        store64(this + STAGE, BODY)
+                    position += length
+                    number += 1
+        left, other_left = load64(lane + LEFT), load64(other + LEFT)
+        blocks = min(left, other_left) if left > 0 and other_left > 0 else left + other_left
+        mine, others = min(blocks, left), min(blocks, other_left)
+        hash_blocks(table, lane, load64(lane + SOURCE), mine, other, load64(other + SOURCE), others)
+        for this in (lane, other):
+            taken = mine if this == lane else others
+            store64(this + LEFT, load64(this + LEFT) - taken)
+            store64(this + SOURCE, load64(this + SOURCE) + taken * BLOCK_BYTES)
+    return 0
 
 
 @inline

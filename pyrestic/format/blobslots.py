@@ -48,10 +48,22 @@ HASH_PAIR: Final = 272
 """The function that hashes two messages at a time (see sha256_llvm), 0 where there is none."""
 HASH_CONSTANTS: Final = 280
 LANE: Final = 288
-OTHER_LANE: Final = 448
+OTHER_LANE: Final = 488
 """Two messages that are being hashed (see sha256_numba)."""
 
-TABLE_BYTES: Final = 608
+TABLE_BYTES: Final = 688
+
+SOURCE: Final = 168
+"""In a lane: where the next block is, ..."""
+LEFT: Final = 176
+"""... how many there are, ..."""
+BLOB: Final = 184
+"""... the number of the blob, ..."""
+STAGE: Final = 192
+"""... and what the blocks are of: nothing, a message, or what comes behind its last whole block."""
+IDLE: Final = 0
+BODY: Final = 1
+TAIL: Final = 2
 
 HASH: Final = 0
 OPEN: Final = 1

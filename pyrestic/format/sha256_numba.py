@@ -1,7 +1,7 @@
 """SHA-256 of two messages at a time, for compiled functions: what stands around the blocks that sha256_llvm hashes.
 
-A lane is 160 bytes that belong to a message: its state, and room for what comes behind its last whole block. `table`
-is as in blobslots.
+A lane is 200 bytes that belong to a message: its state, room for what comes behind its last whole block, its length,
+and what blobslots names. `table` is as in blobslots as well.
 """
 
 from typing import Final

@@ -7,12 +7,17 @@ from collections.abc import Callable
 
 
 class OpenDescriptor:
-    """A descriptor in use by `users`; `kept` while the cache may hand it out again."""
+    """A descriptor in use by `users`; `kept` while the cache may hand it out again.
 
-    __slots__ = ("descriptor", "kept", "users")
+    `writing` is for those who write much: where several write to a file, all but one would spend the time of a
+    processor on waiting in the kernel.
+    """
+
+    __slots__ = ("descriptor", "kept", "users", "writing")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self.writing = threading.Lock()
         self.users = 1
         self.kept = True
 

@@ -64,7 +64,7 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
             rest = rest[written:]
 
 
-def write_sparse(descriptor: int, data: bytes, offset: int) -> None:
+def write_sparse(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write only the blocks, as they lie in the file, that are not all zeros."""
     start = position = 0
     while position < len(data):

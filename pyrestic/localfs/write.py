@@ -241,15 +241,16 @@ class TargetWriter:
         except (OSError, ValueError) as error:
             raise self._failure(location, "made", error) from error
 
-    def write_at(self, location: bytes, offset: int, data: bytes, *, sparse: bool = False) -> None:
+    def write_at(self, location: bytes, offset: int, data: bytes | memoryview, *, sparse: bool = False) -> None:
         """Write a part of a file that create_file has made; a sparse file keeps holes for blocks of zeros."""
         try:
             used = self._files.acquire(location, self._open_file)
             try:
-                if sparse:
-                    write_sparse(used.descriptor, data, offset)
-                else:
-                    write_all(used.descriptor, data, offset)
+                with used.writing:
+                    if sparse:
+                        write_sparse(used.descriptor, data, offset)
+                    else:
+                        write_all(used.descriptor, data, offset)
             finally:
                 self._files.release(used)
         except (OSError, ValueError) as error:

@@ -220,7 +220,7 @@ class FileRestorer:
         self._planned(count, length)
 
     def _load(self, wanted: _Wanted, ranges: list[PackRange], fail: Fail) -> None:
-        def write_parts(blob: ID, data: bytes) -> None:
+        def write_parts(blob: ID, data: bytes | memoryview) -> None:
             for file, offset in wanted.parts.get(blob, ()):
                 self._write(file, offset, data)
 
@@ -235,7 +235,7 @@ class FileRestorer:
                 for file in wanted.new.get(blob.id, ()):
                     new.append(SmallFile(file.location, file.node, start, end - start))
                 if blob.id in wanted.parts:
-                    write_parts(blob.id, bytes(data[start:end]))
+                    write_parts(blob.id, data[start:end])
             self._write_new(new, data)
 
         self._repository.loader.load_many(ranges, deliver, fail, deliver_many)
@@ -266,7 +266,7 @@ class FileRestorer:
             return
         self._done(file)
 
-    def _write(self, file: FilePlan, offset: int, data: bytes) -> None:
+    def _write(self, file: FilePlan, offset: int, data: bytes | memoryview) -> None:
         if file.failed:
             return
         try:
@@ -282,7 +282,7 @@ class FileRestorer:
         if complete:
             self._done(file)
 
-    def _write_part(self, file: FilePlan, offset: int, data: bytes) -> bool:
+    def _write_part(self, file: FilePlan, offset: int, data: bytes | memoryview) -> bool:
         """Write a blob of a longer file; return whether it was the last one."""
         with self._lock:
             if not file.made:

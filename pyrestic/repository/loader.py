@@ -39,7 +39,10 @@ GROUP_REQUESTS = 16
 GROUP_BYTES = 1 << 20
 QUICK_SECONDS = 0.001
 ENGINE_BLOBS = 1000
-"""So many small blobs are worth an engine, which may have to be compiled."""
+ENGINE_BYTES = 128 << 20
+"""So many small blobs, or bytes of any, are worth an engine, which may have to be compiled."""
+PAIRS_BYTES = 4 << 20
+"""How long pieces are where the plaintexts in them are hashed two at a time."""
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
@@ -110,14 +113,15 @@ def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
 
 
 def _look_ahead(ranges: Iterable[PackRange]) -> tuple[Iterable[PackRange], bool]:
-    """Return the same ranges and whether ENGINE_BLOBS blobs are in them, without asking for all of them."""
+    """Return the same ranges and whether they are worth an engine, without asking for all of them."""
     rest = iter(ranges)
     seen: list[PackRange] = []
-    missing = ENGINE_BLOBS
-    while missing > 0 and (request := next(rest, None)) is not None:
+    blobs, length = ENGINE_BLOBS, ENGINE_BYTES
+    while blobs > 0 and length > 0 and (request := next(rest, None)) is not None:
         seen.append(request)
-        missing -= len(request.blobs)
-    return chain(seen, rest), missing <= 0
+        blobs -= len(request.blobs)
+        length -= request.length
+    return chain(seen, rest), blobs <= 0 or length <= 0
 
 
 def missing_blob(handle: BlobHandle) -> MissingBlobError:
@@ -165,17 +169,21 @@ class Loader:
     ) -> None:
         """Load all blobs of the ranges and pass each to `deliver`, by the calling thread or another one.
 
-        Small blobs go to `deliver_many` if there is one, also by several threads at a time. A blob that no pack gives
-        whole goes to `fail`. An exception of `deliver` ends the run and is raised here.
+        If there is `deliver_many`, small blobs go there, and others as well if that is faster, also by several threads
+        at a time. A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised
+        here.
         """
         stop = threading.Event()
         count = ahead = self._backend.connections
-        has_engine = False
+        engine = None
         if deliver_many is not None:
             ranges, are_many = _look_ahead(ranges)
-            has_engine = are_many and self._codec.engine is not None
+            engine = self._codec.engine if are_many else None
+        # Of long blobs nothing but the hash takes time.
+        pairs = engine is not None and engine.hashes_pairs
         if self._near is not None:
-            ranges = (piece for request in ranges for piece in split_ranges(request.blobs, PIECE_BYTES))
+            length = PAIRS_BYTES if pairs else PIECE_BYTES
+            ranges = (piece for request in ranges for piece in split_ranges(request.blobs, length))
             # Pieces take little memory, and a thread that is done before the one waited for finds more to do.
             ahead = 2 * count
         with ThreadPoolExecutor(count, "load") as pool:
@@ -184,9 +192,10 @@ class Loader:
                 for group in self._groups(ranges):
                     if len(running) == ahead:
                         self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
-                    if has_engine and deliver_many is not None and group[0].has_small_blobs:
+                    is_small = group[0].has_small_blobs
+                    if deliver_many is not None and (pairs or (is_small and engine is not None)):
                         running.append((group, pool.submit(self._load_group, group, fail, deliver_many, stop)))
-                    elif group[0].has_small_blobs:
+                    elif is_small:
                         running.append((group, pool.submit(self._fetch_group, group)))
                     else:
                         running.append((group, pool.submit(self._load_range, group[0], deliver, fail, stop)))
@@ -239,7 +248,7 @@ class Loader:
     def _load_group(
         self, group: list[PackRange], fail: Fail, deliver_many: DeliverMany, stop: threading.Event
     ) -> list[bytes]:
-        """Fetch and decode a group of small blobs; most of that leaves Python to other threads."""
+        """Fetch and decode a group of blobs together; most of that leaves Python to other threads."""
         seconds = 0.0
         for request in group:
             if stop.is_set():

@@ -1,4 +1,4 @@
-"""Small blobs of a pack decoded many at a time, in one call of compiled code where there is such code.
+"""Blobs of a pack decoded many at a time, in one call of compiled code where there is such code.
 
 Their plaintexts come to lie in memory that is used again. A blob that the engine does not find whole is decoded by
 itself, which finds another copy or says what is wrong.
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PART_BLOBS = 1000
 PART_BYTES = 4 << 20
 """So many blobs are decoded at a time, as long as their plaintexts take no more bytes together."""
+LONGEST_BYTES = 8 << 20
+"""Longer ones, which no chunker makes, are decoded by themselves."""
 
 DeliverMany = Callable[[memoryview, "Sequence[tuple[PackedBlob, int, int]]"], None]
 """Takes memory that is used again afterwards, and blobs with the places where their plaintexts begin and end there."""
@@ -66,7 +68,7 @@ class ManyDecoder:
     ) -> "list[PackedBlob]":
         """Decode and deliver blobs; return those that were not found whole."""
         lengths = [plain_length_of(blob) for blob in part]
-        if not (min(lengths) > 0 and sum(lengths) <= PART_BYTES):
+        if not (min(lengths) > 0 and sum(lengths) <= (PART_BYTES if len(part) > 1 else LONGEST_BYTES)):
             return part
         ends = list(accumulate(lengths))
         room = self._room.take(ends[-1])

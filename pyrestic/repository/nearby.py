@@ -4,6 +4,7 @@ A pack fetched whole is 16 MiB of fresh memory, which costs page faults and is o
 blobs are opened. From a disk of this machine it is read in pieces as long as a few blobs instead.
 """
 
+import mmap
 import threading
 from typing import Final
 
@@ -19,14 +20,15 @@ class Room(threading.local):
     """Memory that a thread uses again and again."""
 
     def __init__(self, least_bytes: int) -> None:
-        self._memory = bytearray()
+        self._memory = memoryview(b"")
         self._least_bytes = least_bytes
 
     def take(self, length: int) -> memoryview:
         """Return so many bytes of it; what was taken before is the same memory."""
         if length > len(self._memory):
-            self._memory = bytearray(max(length, self._least_bytes))
-        return memoryview(self._memory)[:length]
+            # Not from Python: what it had before would stay with it.
+            self._memory = memoryview(mmap.mmap(-1, max(length, self._least_bytes), mmap.MAP_PRIVATE))
+        return self._memory[:length]
 
 
 class NearReader:

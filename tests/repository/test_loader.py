@@ -190,6 +190,33 @@ def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_a
     repository.close()
 
 
+@pytest.mark.parametrize("pairs", [True, False], ids=["hashes of pairs", "hashes one by one"])
+def test_long_blobs_are_delivered_together_where_that_is_faster(
+    pairs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "ENGINE_BYTES", 1 << 20)
+    monkeypatch.setattr(manyblobs, "LONGEST_BYTES", 5 << 20)
+    code = blob_code() if pairs else blob_code()._replace(pair=None)
+    repository = make_repository(LocalBackend(str(tmp_path / "repository")))
+    blobs = fill(repository, 12, 300_000) | fill(repository, 1, manyblobs.PART_BYTES + 1) | fill(repository, 1, 6 << 20)
+    damaged = next(iter(blobs))
+    repository.saver.save(BlobType.DATA, blobs[damaged], duplicate=True)
+    repository.flush()
+    again = open_again(repository, find_blob_code=lambda: code)
+    flip(again, again.index.find_all(damaged)[0])
+    delivered: dict[BlobHandle, bytes] = {}
+    together: list[int] = []
+
+    def deliver_many(data: memoryview, pieces: Sequence[tuple[PackedBlob, int, int]]) -> None:
+        together.append(len(pieces))
+        delivered.update({blob.handle: bytes(data[start:end]) for blob, start, end in pieces})
+
+    again.loader.load_many(plan(again.index, blobs, no_failure), delivered.__setitem__, no_failure, deliver_many)
+    assert delivered == blobs
+    assert (max(together, default=0) > 1) is (code.pair is not None)
+    repository.close()
+
+
 def test_a_blob_without_a_whole_copy_fails_alone_and_is_named() -> None:
     repository = make_repository()
     blobs = fill(repository, 10)
