@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
 from pyrestic.format.pack import HeaderEntry
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     # It brings numpy, which is imported while a lock waits.
     from pyrestic.format.indexfile import Columns
 
+
+ReadFiles: TypeAlias = "list[tuple[ID, Columns | PyresticError]]"
+"""Index files, each with its content or with why it cannot be read."""
 
 _MANY_BLOBS = 2000
 _MANY_BYTES = 128 << 20
@@ -88,6 +91,23 @@ class PackChoice:
         return {pack: packs[pack] for pack in chosen}
 
 
+def read_index_files(repository: Repository, report: Reporter) -> ReadFiles:
+    """Return the content of all index files, or why one cannot be read; raise BackendError if they cannot be listed."""
+    files = sorted(repository.list_ids(FileType.INDEX))
+    progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
+
+    def load(identifier: ID) -> "Columns | PyresticError":
+        try:
+            return repository.load_index_file(identifier)
+        except PyresticError as error:
+            return error
+        finally:
+            progress.done += 1
+
+    with report.show(progress):
+        return list(zip(files, map_files(load, files, repository.backend.connections), strict=True))
+
+
 class Check:
     """The steps of a check, called in this order; `result` adds up."""
 
@@ -99,33 +119,24 @@ class Check:
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
 
-    def load_index(self) -> bool:
-        """Load all index files, tell about packs in several of them; False if one could not be read."""
-        repository = self._repository
-        files = sorted(repository.list_ids(FileType.INDEX))
-        progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
+    def use_index(self, read: ReadFiles) -> bool:
+        """Use what `read_index_files` gave, which is emptied, and tell about packs in several index files.
+
+        False if one could not be read.
+        """
         loaded: list[Columns] = []
         places: dict[ID, list[tuple[ID, Columns, int]]] = {}
-
-        def load(identifier: ID) -> "Columns | PyresticError":
-            try:
-                return repository.load_index_file(identifier)
-            except PyresticError as error:
-                return error
-            finally:
-                progress.done += 1
-
         whole = True
-        with self._report.show(progress):
-            for identifier, columns in zip(files, map_files(load, files, repository.backend.connections), strict=True):
-                if isinstance(columns, PyresticError):
-                    whole = False
-                    self._error(f"error: {columns}", Kind.INDEX_ERROR)
-                    continue
-                loaded.append(columns)
-                for number, pack in enumerate(columns.packs):
-                    places.setdefault(pack, []).append((identifier, columns, number))
-        repository.index.add_columns(loaded)
+        for identifier, columns in read:
+            if isinstance(columns, PyresticError):
+                whole = False
+                self._error(f"error: {columns}", Kind.INDEX_ERROR)
+                continue
+            loaded.append(columns)
+            for number, pack in enumerate(columns.packs):
+                places.setdefault(pack, []).append((identifier, columns, number))
+        read.clear()
+        self._repository.index.add_columns(loaded)
         self._tell_about_packs(places)
         self.result.suggest_repair_index |= not whole
         return whole

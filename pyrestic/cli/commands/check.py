@@ -12,15 +12,16 @@ import click
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.look import Look
 from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields, encode_json
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
-from pyrestic.operations.check import Check, Finding, Kind, PackChoice
+from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
-from pyrestic.repository.repository import import_machinery
+from pyrestic.repository.repository import Repository, import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 _MOST_GROUPS = 256
@@ -59,14 +60,25 @@ def command(
         with _temporary_cache(app, with_cache=with_cache) as cache_base:
             if mode is not LockMode.NONE:
                 app.terminal.note("create exclusive lock for repository")
-            with opened(app.settings, app.terminal, mode, cache_base=cache_base, meanwhile=import_machinery) as session:
+            index = Look(lambda repository: read_index(app, repository))
+            with opened(
+                app.settings, app.terminal, mode, cache_base=cache_base, meanwhile=import_machinery, look=index
+            ) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
                 proofs = Proven(app, session.repository.config.id)
                 with proofs.kept(check):
                     rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None
                     whole = run_steps(
-                        app, session, check, wanted, names, rotation or choice, output, check_unused=check_unused
+                        app,
+                        session,
+                        check,
+                        index.found,
+                        wanted,
+                        names,
+                        rotation or choice,
+                        output,
+                        check_unused=check_unused,
                     )
                 if budget_bytes and whole:
                     output.coverage = measure_coverage(check.all_packs(), proofs.read().packs)
@@ -76,10 +88,17 @@ def command(
     output.finish(check, whole=whole)
 
 
+def read_index(app: App, repository: Repository) -> ReadFiles:
+    """Return the content of all index files or why one cannot be read; raise BackendError."""
+    app.terminal.note("load indexes")
+    return read_index_files(repository, app.terminal)
+
+
 def run_steps(
     app: App,
     session: Session,
     check: Check,
+    index: ReadFiles,
     wanted: SnapshotFilter,
     names: list[str],
     choice: PackChoice | Rotation | None,
@@ -87,10 +106,9 @@ def run_steps(
     *,
     check_unused: bool,
 ) -> bool:
-    """Run the steps; False if the index is too damaged to go on."""
+    """Run the steps with the index that was read; False if it is too damaged to go on."""
     terminal = app.terminal
-    terminal.note("load indexes")
-    if not check.load_index():
+    if not check.use_index(index):
         return False
     output.after_index(check)
     terminal.note("check all packs")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.commands.check import Output, run_steps
+from pyrestic.cli.commands.check import Output, read_index, run_steps
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import PyresticError
 from pyrestic.operations.check import Check
@@ -106,5 +106,6 @@ def _check(app: App, session: Session) -> None:
     """Raise DamageError if the repository is damaged."""
     output = Output(app)
     check = Check(session.repository, app.terminal, output.found)
-    whole = run_steps(app, session, check, SnapshotFilter(), [], None, output, check_unused=False)
+    index = read_index(app, session.repository)
+    whole = run_steps(app, session, check, index, SnapshotFilter(), [], None, output, check_unused=False)
     output.finish(check, whole=whole)
