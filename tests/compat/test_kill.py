@@ -13,6 +13,7 @@ from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 
 KILLS = 50
+LARGE, SMALL = 8, 1500
 
 
 def packs(repository: Path) -> set[str]:
@@ -33,12 +34,12 @@ def wait_for_packs(process: "subprocess.Popen[bytes]", repository: Path, count: 
 
 
 def make_source(folder: Path) -> None:
-    """Several packs of large files and some small ones."""
+    """Several packs of large files, and small ones for a few batches."""
     folder.mkdir()
     dice = random.Random(20)
-    for number in range(8):
+    for number in range(LARGE):
         (folder / f"large {number}").write_bytes(dice.randbytes(3 << 20))
-    for number in range(200):
+    for number in range(SMALL):
         (folder / f"small {number}").write_bytes(dice.randbytes(2000))
 
 
@@ -77,7 +78,7 @@ def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
         killed_among_packs += bool(stored)
         newest.run("check", "--no-lock", "--read-data", repository=repository)
         again = pyrestic.run("backup", "--json", "--pack-size", "4", source, repository=repository).messages[-1]
-        assert again["total_files_processed"] == 208
+        assert again["total_files_processed"] == LARGE + SMALL
         assert stored <= packs(repository)
         blobs = newest.run("list", "blobs", repository=repository).text.split()
         assert len(blobs[1::2]) == len(set(blobs[1::2])), "a blob of a finished pack was stored again"
