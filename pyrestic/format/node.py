@@ -54,6 +54,7 @@ def mode_to_go(st_mode: int) -> int:
     return mode
 
 
+@lru_cache(maxsize=1024)
 def mode_from_go(mode: int) -> int:
     """Return the mode in stat's bits for Go's FileMode; an unknown type gives no type bits."""
     st_mode = mode & 0o777 | _STAT_TYPES.get(mode & _GO_TYPE_MASK, 0)

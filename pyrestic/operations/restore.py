@@ -191,7 +191,10 @@ class Restorer:
             if self._delete:
                 folder, _, name = location.rpartition(b"/")
                 self._expected.setdefault(folder or b"/", set()).add(name)
-            self._guard(location, lambda location=location, node=node: self._visit(location, node))  # type: ignore[misc]
+            try:
+                self._visit(location, node)
+            except PyresticError as error:
+                self._failed(location, error)
 
     def _visit(self, location: bytes, node: Node) -> None:
         self._enter = True

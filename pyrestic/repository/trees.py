@@ -91,23 +91,24 @@ def walk(
     `load` may be another way to get a tree than from the repository.
     """
     load = load or repository.load_tree
-    stack: list[tuple[Visit | None, Iterator[Node]]] = [(None, iter(load(tree)))]
+    stack: list[tuple[Visit | None, Iterator[Node], bytes]] = [(None, iter(load(tree)), posixpath.join(root, b""))]
     while stack:
-        folder, nodes = stack[-1]
-        node = next(nodes, None)
-        if node is None:
+        folder, nodes, prefix = stack[-1]
+        for node in nodes:
+            location = prefix + node.raw_name
+            visit = Visit(location, node)
+            yield visit
+            if node.type != DIRECTORY:
+                continue
+            if enter is None or enter(location, node):
+                stack.append((visit, _entries(load, visit, on_error), location + b"/"))
+                break
+            if leaving:
+                yield visit._replace(leaving=True)
+        else:
             stack.pop()
             if folder is not None and leaving:
                 yield folder._replace(leaving=True)
-            continue
-        location = posixpath.join(root if folder is None else folder.location, node.raw_name)
-        visit = Visit(location, node)
-        yield visit
-        if node.type != DIRECTORY or (enter is not None and not enter(location, node)):
-            if node.type == DIRECTORY and leaving:
-                yield visit._replace(leaving=True)
-            continue
-        stack.append((visit, _entries(load, visit, on_error)))
 
 
 def _entries(
