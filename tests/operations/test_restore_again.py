@@ -51,18 +51,23 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch()
-    load = LocalBackend.load
+    load, load_into = LocalBackend.load, LocalBackend.load_into
 
     def counted(self: LocalBackend, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         data = load(self, handle, offset, length)
         watch.fetched += len(data) if handle.type is FileType.PACK else 0
         return data
 
+    def counted_into(self: LocalBackend, handle: Handle, offset: int, room: memoryview) -> None:
+        load_into(self, handle, offset, room)
+        watch.fetched += len(room) if handle.type is FileType.PACK else 0
+
     def noted(file: FilePlan, *words: object, **more: object) -> None:
         watch.compared.add(os.fsdecode(file.location))
         compare_existing(file, *words, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LocalBackend, "load", counted)
+    monkeypatch.setattr(LocalBackend, "load_into", counted_into)
     monkeypatch.setattr(restore, "compare_existing", noted)
     return watch
 
