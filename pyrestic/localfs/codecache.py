@@ -1,8 +1,8 @@
 """Compiled functions kept in files, so that later runs need neither the compiler nor its time and memory.
 
-A file lies in the cache folder of pyrestic and holds machine code, so it
-is believed only if it belongs to the user who runs the program and nobody else may write to it; its name says for which
-processor and compiler it was made.
+A file lies in the cache folder of pyrestic and holds machine code, so it is believed only if it belongs to the user who
+runs the program and nobody else may write to it; its name says for which processor and compiler it was made. Those of
+other versions go when a new one comes, unless they are young: somebody may use two versions side by side.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import stat
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ _BLOB_MODULES = [
     for name in ("blobslots", "blobsteps_numba", "blobhash_numba", "sha256_numba", "sha256_code")
 ]
 _DIGEST_BYTES = 32
+_OLD_SECONDS = 30 * 86_400
 
 
 def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
@@ -84,8 +86,8 @@ def _compile(module: str) -> bytes | None:
     try:
         compile_code: Callable[[], bytes | None] = importlib.import_module(module).compile_code
         return compile_code()
-    except (ImportError, OSError, RuntimeError):
-        # A release of numba or llvmlite that does not know this language or this processor.
+    except Exception:
+        # A release of numba or llvmlite that does not know this language or this processor, whatever it says of it.
         return None
 
 
@@ -218,5 +220,16 @@ def _write(path: str, code: bytes) -> None:
         finally:
             os.close(descriptor)
         os.rename(temporary, path)
+        _remove_old(path)
     except OSError:
         return
+
+
+def _remove_old(path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    kind = name.partition("-")[0] + "-"
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            is_other = entry.name.startswith(kind) and entry.name != name
+            if is_other and time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_SECONDS:
+                os.unlink(entry.path)

@@ -6,8 +6,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pyrestic.format.node import Node
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.format.tree import TreePart, encode_part
 from pyrestic.operations.source_file import FileRead
+
+STRETCH = 1024
+"""How many unchanged files are encoded at a time."""
+_WORTH_ENCODING = 64
 
 
 class PendingFile(NamedTuple):
@@ -39,7 +44,8 @@ class Directory:
     old_is_known: bool = False
     """The repository has all blobs of the files among them."""
     children: "Iterator[Directory]" = field(default_factory=lambda: iter(()))
-    nodes: list[Node | None] = field(default_factory=list)
+    nodes: list[Node | TreePart | None] = field(default_factory=list)
+    """By their places; behind a part come as many as it has nodes, less one, that are None."""
     files: list[PendingFile] = field(default_factory=list)
     waiting: int = 0
     """How many small files are being read."""
@@ -48,6 +54,18 @@ class Directory:
     def is_complete(self) -> bool:
         """Tell whether nothing has to be waited for."""
         return not self.waiting and all(pending.done() for pending in self.files)
+
+    def encode_some(self, start: int, end: int) -> None:
+        """Encode those of a stretch of nodes that stand together and are complete, if they are many."""
+        first = start
+        for place in range(start, end + 1):
+            node = self.nodes[place] if place < end else None
+            if isinstance(node, Node) and node.type != DIRECTORY:
+                continue
+            nodes = [node for node in self.nodes[first:place] if isinstance(node, Node)]
+            if len(nodes) >= _WORTH_ENCODING:
+                self.nodes[first:place] = [encode_part(nodes), *[None] * (len(nodes) - 1)]
+            first = place + 1
 
     def child_location(self, name: bytes) -> bytes:
         """Return the snapshot path of an entry."""

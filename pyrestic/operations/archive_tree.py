@@ -23,7 +23,7 @@ from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.scan import SourceTree, read_directory
 from pyrestic.localfs.select import BackupSelector
-from pyrestic.operations.archive_directory import Directory, PendingFile
+from pyrestic.operations.archive_directory import STRETCH, Directory, PendingFile
 from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
 from pyrestic.operations.small_files import SmallFile, SmallFiles
@@ -223,6 +223,8 @@ class TreeArchiver:
                 if directory.old_is_known or self._all_known((old,)):
                     node.content = old.content
                     directory.nodes.append(node)
+                    if len(directory.nodes) % STRETCH == 0:
+                        directory.encode_some(len(directory.nodes) - STRETCH, len(directory.nodes))
                     self._progress.add_bytes(status.st_size)
                     self._file_done(directory, name, "unchanged", status.st_size, started)
                     return
@@ -287,13 +289,14 @@ class TreeArchiver:
             )
         directory.files.clear()
         data = encode_tree([node for node in directory.nodes if node is not None])
+        if directory.location != b"/":
+            directory.nodes.clear()
         saved = self._saver.save(BlobType.TREE, data)
         self.tally.add_blob(saved, len(data), is_tree=True)
         directory.node.subtree = saved.id.hex()
         directory.old.clear()
         if directory.location == b"/":
             return
-        directory.nodes.clear()
         action = change(directory.previous, directory.node)
         self.tally.directories[action] += 1
         self._progress.directories_done += 1
@@ -328,11 +331,13 @@ class TreeArchiver:
     def _take_small(self, files: list[SmallFile], nodes: list[Node | None], stored: list[int]) -> None:
         """Note what was read and saved at once."""
         blobs = added = packed = 0
+        stretches: dict[Directory, tuple[int, int]] = {}
         for (directory, place, name, _, old, started), node, length in zip(files, nodes, stored, strict=True):
             if node is None:
                 continue
             directory.nodes[place] = node
             directory.waiting -= 1
+            stretches[directory] = (stretches[directory][0] if directory in stretches else place, place + 1)
             if length:
                 blobs += 1
                 added += node.size
@@ -340,6 +345,8 @@ class TreeArchiver:
             action = "new" if old is None else change(old, node)
             self._file_done(directory, name, action, node.size, started, node.size if length else 0, length)
         self.tally.add_blobs(blobs, added, packed)
+        for directory, (start, end) in stretches.items():
+            directory.encode_some(start, end)
 
     def _file_done(
         self,

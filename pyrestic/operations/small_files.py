@@ -130,7 +130,7 @@ class SmallFiles:
         if reader is None:
             with self._finding:
                 maker = self._find_reader() if not self._useless else None
-                self._useless = maker is None
+                self._useless = self._useless or maker is None
             if maker is not None:
                 reader = self._own.reader = maker.make(_FILES, INLINE_BYTES, _BUFFER_BYTES)
         return reader

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyrestic.errors import DamageError, FormatError
 from pyrestic.format.gojson import format_time, quote_name
 from pyrestic.format.node import ExtendedAttribute, Node
-from pyrestic.format.tree import Links, encode_tree, parse_links, parse_tree, reproducible
+from pyrestic.format.tree import Links, TreePart, encode_part, encode_tree, parse_links, parse_tree, reproducible
 from pyrestic.ids import hash_id
 
 ID = "0123456789abcdef" * 4
@@ -86,6 +86,34 @@ def test_a_tree_out_of_order_is_read_but_not_written() -> None:
 def test_names_that_do_not_ascend_are_not_written(names: list[str]) -> None:
     with pytest.raises(FormatError, match="not in order"):
         encode_tree([file(name) for name in names])
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=6).filter(lambda name: not {0, 47} & {*name}), unique=True, max_size=12),
+    st.lists(st.integers(1, 5), max_size=12),
+)
+def test_a_tree_of_parts_is_the_tree_of_their_nodes(names: list[bytes], lengths: list[int]) -> None:
+    nodes = [file(quote_name(name), user="j\udcfcrg<") for name in sorted(names)]
+    nodes += [
+        Node(name="\\xff\\xff\\xff\\xff\\xff\\xff\\xff", type="symlink", linktarget="\ufffd", linktarget_raw=b"\xff")
+    ]
+    parts: list[Node | TreePart] = []
+    rest = nodes
+    for number, length in enumerate(lengths):
+        # Every second stretch of nodes becomes a part, if there are some left.
+        some, rest = rest[:length], rest[length:]
+        parts += [encode_part(some)] if some and number % 2 else some
+    assert encode_tree([*parts, *rest]) == encode_tree(nodes)
+
+
+def test_parts_have_to_ascend_too() -> None:
+    first, second = encode_part([file("a"), file("b")]), encode_part([file("b")])
+    disorders: list[list[Node | TreePart]] = [[first, second], [first, file("a")], [file("c"), first], [second, first]]
+    for entries in disorders:
+        with pytest.raises(FormatError, match="not in order"):
+            encode_tree(entries)
+    with pytest.raises(FormatError, match="'b' before 'a'"):
+        encode_part([file("b"), file("a")])
 
 
 def test_names_ascend_by_their_bytes_whether_quoted_or_not() -> None:

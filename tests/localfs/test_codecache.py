@@ -1,7 +1,9 @@
 """Compiled code in files: kept for the next run, and believed only where nobody else could have put it."""
 
 import hashlib
+import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,3 +144,30 @@ def test_the_name_of_a_file_says_which_compiler_made_it(tmp_path: Path, monkeypa
             changed.delitem(sys.modules, "llvmlite", raising=False)
             names.add(codecache._compiler())
     assert len(names) == 3
+
+
+def test_old_code_of_other_versions_goes_when_new_code_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    month_ago = time.time() - 31 * 86_400
+    for name, seconds in (("scrypt-old", month_ago), ("scrypt-young", time.time()), ("other-old", month_ago)):
+        (folder / name).touch()
+        os.utime(folder / name, (seconds, seconds))
+    assert load_scrypt(str(folder), keep=True) is not None
+    names = {path.name for path in folder.iterdir()}
+    assert len(names) == 3
+    assert {"scrypt-young", "other-old"} < names
+
+
+def test_a_compiler_that_fails_in_its_own_way_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StrangeError(Exception):
+        pass
+
+    def fail() -> bytes | None:
+        raise StrangeError
+
+    pytest.importorskip("numba")
+    from tests.support import compiled
+
+    monkeypatch.setattr(compiled, "compile_code", fail)
+    assert find_code(str(tmp_path), "sum", "tests.support.compiled", keep=True) is None

@@ -39,12 +39,12 @@ def change(repository: Repository, root: ID, name: str) -> ID:
     folder = next(node for node in nodes if node.type == "dir")
     below = repository.load_tree(bytes.fromhex(folder.subtree or ""))
     new = Node(name=name, type="file", content=[])
-    folder.subtree = repository.saver.save(BlobType.TREE, encode_tree(sorted([*below, new], key=_name))).id.hex()
-    return repository.saver.save(BlobType.TREE, encode_tree(sorted([*nodes, new], key=_name))).id
+    folder.subtree = repository.saver.save(BlobType.TREE, encode_tree(_in_order([*below, new]))).id.hex()
+    return repository.saver.save(BlobType.TREE, encode_tree(_in_order([*nodes, new]))).id
 
 
-def _name(node: Node) -> str:
-    return node.name
+def _in_order(nodes: list[Node]) -> list[Node]:
+    return sorted(nodes, key=lambda node: node.name)
 
 
 def stored(roots: list[ID]) -> list[StoredSnapshot]:
