@@ -94,7 +94,7 @@ def _scan(data, low, high, out, mod):  # type: ignore[no-untyped-def]  # noqa: A
     return -1
 
 
-def compile_code() -> Compiled:
+def compile_engine() -> Compiled:
     """Compile the loop for this processor."""
     types = numba.types
     table = types.CPointer(types.uint64)
@@ -104,3 +104,8 @@ def compile_code() -> Compiled:
     name = compiled.native_name.removeprefix("cfunc.")
     address = library.get_pointer_to_function(name)
     return Compiled(first_cut_at(address), extract(library._get_compiled_object(), name), compiled)
+
+
+def compile_code() -> bytes | None:
+    """Return the machine code of the loop for this processor, None if it cannot be moved."""
+    return compile_engine().code

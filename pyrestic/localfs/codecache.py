@@ -6,10 +6,10 @@ other versions go when a new one comes, unless they are young: somebody may use 
 """
 
 import hashlib
-import importlib
 import importlib.util
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -30,6 +30,13 @@ _BLOB_MODULES = [
 ]
 _DIGEST_BYTES = 32
 _OLD_SECONDS = 30 * 86_400
+_COMPILE_SECONDS = 120
+_COMPILE = """\
+import sys
+sys.path[:] = sys.argv[2:]
+import importlib
+sys.stdout.buffer.write(importlib.import_module(sys.argv[1]).compile_code() or b"")
+"""
 
 
 def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
@@ -46,7 +53,7 @@ def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence
     """Return the machine code that a module of pyrestic.format makes with numba, None if there is none.
 
     `module` has `compile_code() -> bytes | None` and builds on pyrestic.format.addresses. `folder` is where the code is
-    kept, "" for nowhere; where it is not there yet it is compiled only to be kept, which takes a second and 100 MB.
+    kept, "" for nowhere; where it is not there yet it is compiled only to be kept, which takes a second or two.
     `uses` names further modules that the code depends on. Before the code is used its answers have to be compared with
     those of another engine.
     """
@@ -83,12 +90,23 @@ def load_pair_code(folder: str, *, keep: bool) -> "PairCode | None":
 
 
 def _compile(module: str) -> bytes | None:
-    try:
-        compile_code: Callable[[], bytes | None] = importlib.import_module(module).compile_code
-        return compile_code()
-    except Exception:
-        # A release of numba or llvmlite that does not know this language or this processor, whatever it says of it.
+    """Return what a module compiles, in a process of its own: with it go the compiler's 100 MB, whatever befalls it.
+
+    None if there was trouble, such as a release of numba or llvmlite that does not know this language or processor.
+    """
+    # It takes some milliseconds, and code is compiled once.
+    import subprocess
+
+    if not sys.executable:
         return None
+    command = [sys.executable, "-P", "-c", _COMPILE, module, *sys.path]
+    try:
+        code = subprocess.check_output(  # noqa: S603 - the running Python
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_COMPILE_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return code or None
 
 
 def many_reader(folder: str) -> "Callable[[], ManyReaderMaker | None] | None":
@@ -112,7 +130,7 @@ def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
     """Return the fast engine, None if there is none.
 
     `folder` is where the code is kept, "" for nowhere. Where it is not there yet it is compiled only to be kept, since
-    the compiler takes 80 MB.
+    that takes longer than what is gained.
     """
     code = _find_llvm_code(folder, "scrypt", "pyrestic.format.scrypt_llvm", keep=keep)
     if code is None:
@@ -143,12 +161,15 @@ def _load(folder: str) -> "FirstCut":
     engine = load_code(code) if code is not None else None
     if engine is not None:
         return engine
-    from pyrestic.format.chunker_numba import compile_code
+    code = _compile("pyrestic.format.chunker_numba")
+    engine = load_code(code) if code is not None else None
+    if code is None or engine is None:
+        # Without code that can be moved it is compiled where it is used.
+        from pyrestic.format.chunker_numba import compile_engine
 
-    compiled = compile_code()
-    if compiled.code is not None:
-        _write(path, compiled.code)
-    return compiled.first_cut
+        return compile_engine().first_cut
+    _write(path, code)
+    return engine
 
 
 def _tag(module: str, compiler: str = "", *more_modules: str) -> str:

@@ -104,9 +104,9 @@ def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refus
 
 def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
     pytest.importorskip("numba")
-    from pyrestic.format.chunker_numba import compile_code
+    from pyrestic.format.chunker_numba import compile_engine
 
-    compiled = compile_code()
+    compiled = compile_engine()
     assert agrees(compiled.first_cut)
     assert compiled.code is not None
     engine = load_code(compiled.code)

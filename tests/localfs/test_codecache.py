@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -159,15 +160,20 @@ def test_old_code_of_other_versions_goes_when_new_code_comes(tmp_path: Path) -> 
     assert {"scrypt-young", "other-old"} < names
 
 
-def test_a_compiler_that_fails_in_its_own_way_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class StrangeError(Exception):
-        pass
-
-    def fail() -> bytes | None:
-        raise StrangeError
-
+@pytest.mark.parametrize("module", ["tests.support.no_such_module", "tests.support.compiled_wrong"])
+def test_a_compiler_that_fails_in_its_own_way_only_costs_time(tmp_path: Path, module: str) -> None:
     pytest.importorskip("numba")
-    from tests.support import compiled
+    assert find_code(str(tmp_path), "sum", module, keep=True) is None
+    assert not list(tmp_path.iterdir())
 
-    monkeypatch.setattr(compiled, "compile_code", fail)
-    assert find_code(str(tmp_path), "sum", "tests.support.compiled", keep=True) is None
+
+def test_the_compiler_takes_no_memory_of_this_process(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    look = (
+        "import sys; from pyrestic.localfs.codecache import *; "
+        "assert load_blob_code(sys.argv[1], keep=True); "
+        "assert many_reader(sys.argv[1])() and chunker_engine(sys.argv[1])(); "
+        "print([name for name in ('numba', 'llvmlite') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", look, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
