@@ -130,7 +130,7 @@ class BackupRun:
             program_version=f"pyrestic {__version__}",
             skip_if_unchanged=skip_if_unchanged,
             archive=ArchiveOptions(
-                chunker_engine=chunker_engine(code_folder) if code_folder else None,
+                chunker_engine=chunker_engine(code_folder),
                 find_reader=many_reader(code_folder),
             ),
         )

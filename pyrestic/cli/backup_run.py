@@ -129,7 +129,7 @@ class Backup:
 
         flags = self._flags
         who = current_identity()
-        folder = "" if self._app.settings.no_cache else code_folder(self._app.settings)
+        folder, keep = code_folder(self._app.settings), not self._app.settings.no_cache
         return BackupOptions(
             time_ns=self._time_ns,
             targets=self._paths,
@@ -147,8 +147,8 @@ class Backup:
                 ignore_inode=flags["ignore_inode"],
                 device_ids_for_links_alone=DEVICE_ID_FOR_HARDLINKS in self._app.settings.features,
                 read_concurrency=flags["read_concurrency"],
-                chunker_engine=chunker_engine(folder) if folder else None,
-                find_reader=many_reader(folder),
+                chunker_engine=chunker_engine(folder, keep=keep),
+                find_reader=many_reader(folder, keep=keep),
             ),
         )
 

@@ -39,14 +39,14 @@ sys.stdout.buffer.write(importlib.import_module(sys.argv[1]).compile_code() or b
 """
 
 
-def chunker_engine(folder: str) -> "Callable[[], FirstCut] | None":
+def chunker_engine(folder: str, *, keep: bool = True) -> "Callable[[], FirstCut] | None":
     """Return what gives the fast engine when it is first needed, None if this installation has no compiler.
 
-    `folder` is where the code is kept; it is made if it is missing. Trouble with it only costs time.
+    `folder` is where the code is kept, "" for nowhere; with `keep` it is put there. Trouble with it only costs time.
     """
-    if importlib.util.find_spec("numba") is None:
+    if not folder or importlib.util.find_spec("numba") is None:
         return None
-    return lambda: _load(folder)
+    return lambda: _load_chunker(folder, keep=keep)
 
 
 def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence[str] = ()) -> bytes | None:
@@ -109,20 +109,20 @@ def _compile(module: str) -> bytes | None:
     return code or None
 
 
-def many_reader(folder: str) -> "Callable[[], ManyReaderMaker | None] | None":
+def many_reader(folder: str, *, keep: bool = True) -> "Callable[[], ManyReaderMaker | None] | None":
     """Return what gives what reads many small files at once, None if this installation has no compiler.
 
-    `folder` is where the code is kept, "" for nowhere.
+    `folder` and `keep` are as in find_code.
     """
     if not folder or importlib.util.find_spec("numba") is None:
         return None
-    return lambda: _load_many_reader(folder)
+    return lambda: _load_many_reader(folder, keep=keep)
 
 
-def _load_many_reader(folder: str) -> "ManyReaderMaker | None":
+def _load_many_reader(folder: str, *, keep: bool) -> "ManyReaderMaker | None":
     from pyrestic.localfs.readmany import load_code
 
-    code = find_code(folder, "readmany", "pyrestic.localfs.readmany_code", keep=True)
+    code = find_code(folder, "readmany", "pyrestic.localfs.readmany_code", keep=keep)
     return load_code(code) if code is not None else None
 
 
@@ -153,7 +153,7 @@ def _find_llvm_code(folder: str, name: str, module: str, *, keep: bool) -> bytes
     return code
 
 
-def _load(folder: str) -> "FirstCut":
+def _load_chunker(folder: str, *, keep: bool) -> "FirstCut":
     from pyrestic.format.chunker_code import load_code
 
     path = os.path.join(folder, f"chunker-{_tag('pyrestic.format.chunker_numba', _compiler())}")
@@ -168,7 +168,8 @@ def _load(folder: str) -> "FirstCut":
         from pyrestic.format.chunker_numba import compile_engine
 
         return compile_engine().first_cut
-    _write(path, code)
+    if keep:
+        _write(path, code)
     return engine
 
 

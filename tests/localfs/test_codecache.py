@@ -15,7 +15,14 @@ from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
 from pyrestic.format.sha256_code import hash_two
 from pyrestic.localfs import codecache
-from pyrestic.localfs.codecache import find_code, load_blob_code, load_pair_code, load_scrypt
+from pyrestic.localfs.codecache import (
+    chunker_engine,
+    find_code,
+    load_blob_code,
+    load_pair_code,
+    load_scrypt,
+    many_reader,
+)
 from pyrestic.repository.codec import BlobCodec
 
 if TYPE_CHECKING:
@@ -177,3 +184,18 @@ def test_the_compiler_takes_no_memory_of_this_process(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", look, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_without_keeping_nothing_is_written_and_what_is_there_is_used(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    folder = tmp_path / "code"
+    chunker, reader = chunker_engine(str(folder), keep=False), many_reader(str(folder), keep=False)
+    assert chunker is not None
+    assert reader is not None
+    assert chunker() is not None
+    assert reader() is None
+    assert not folder.exists()
+    keeping = many_reader(str(folder))
+    assert keeping is not None
+    assert keeping() is not None
+    assert reader() is not None
