@@ -32,7 +32,7 @@ ReadFiles: TypeAlias = "list[tuple[ID, Columns | PyresticError]]"
 """Index files, each with its content or with why it cannot be read."""
 
 _MANY_BLOBS = 2000
-_MANY_BYTES = 128 << 20
+_MANY_BYTES = 64 << 20
 """So many blobs or bytes are worth an engine, which may have to be compiled."""
 
 

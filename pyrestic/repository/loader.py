@@ -39,7 +39,7 @@ GROUP_REQUESTS = 16
 GROUP_BYTES = 1 << 20
 QUICK_SECONDS = 0.001
 ENGINE_BLOBS = 1000
-ENGINE_BYTES = 128 << 20
+ENGINE_BYTES = 64 << 20
 """So many small blobs, or bytes of any, are worth an engine, which may have to be compiled."""
 PAIRS_BYTES = 4 << 20
 """How long pieces are where the plaintexts in them are hashed two at a time."""
