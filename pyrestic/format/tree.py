@@ -49,18 +49,18 @@ _IMPOSSIBLE_NAMES = {"", ".", ".."}
 class TreePart(NamedTuple):
     """Nodes that stand next to each other in a tree, encoded, which takes a third of their memory.
 
-    `first` and `last` are names in the form in which they are compared.
+    `first` and `last` are names, unquoted.
     """
 
-    first: str
-    last: str
+    first: bytes
+    last: bytes
     document: bytes
 
 
 def encode_tree(entries: Sequence[Node | TreePart]) -> bytes:
     """Return the bytes of a tree; raise FormatError unless names ascend strictly by their bytes."""
     pieces: list[bytes] = []
-    last = ""
+    last = b""
     for part in _parts(entries):
         if not last < part.first:
             raise _disorder(last, part.first)
@@ -88,18 +88,21 @@ def encode_part(nodes: list[Node]) -> TreePart:
     """Return some nodes, at least one, as a part of a tree; raises as encode_tree does."""
     names = _comparable_names(nodes)
     if not all(map(lt, names, islice(names, 1, None))):
-        raise next(_disorder(one, other) for one, other in pairwise(names) if one >= other)
+        ordered = [gojson.unquote_name(node.name) for node in nodes]
+        raise next(_disorder(one, other) for one, other in pairwise(ordered) if one >= other)
     if any(map(_raw_targets, nodes)):
         nodes = [node if node.linktarget_raw is None else _with_raw_target(node) for node in nodes]
     try:
         document = _encoder.encode(nodes)
     except UnicodeEncodeError:
         document = _encoder.encode([_with_raw_names(node) for node in nodes])
-    return TreePart(names[0], names[-1], gojson.escape(document)[1:-1])
+    first, last = (gojson.unquote_name(node.name) for node in (nodes[0], nodes[-1]))
+    return TreePart(first, last, gojson.escape(document)[1:-1])
 
 
-def _disorder(one: str, other: str) -> FormatError:
-    found = f"{one!r} before {other!r}" if other else "one has no name"
+def _disorder(one: bytes, other: bytes) -> FormatError:
+    shown, next_shown = (name.decode("utf-8", "backslashreplace") for name in (one, other))
+    found = f"{shown!r} before {next_shown!r}" if other else "one has no name"
     return FormatError(f"the entries of a folder are not in order: {found}")
 
 

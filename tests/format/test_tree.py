@@ -106,6 +106,13 @@ def test_a_tree_of_parts_is_the_tree_of_their_nodes(names: list[bytes], lengths:
     assert encode_tree([*parts, *rest]) == encode_tree(nodes)
 
 
+@pytest.mark.parametrize("names", ['éa éb éc"', 'a" aé b', '" é \U0001f600\\', 'é \u4e2d" \U0001f600'])
+def test_quoted_and_other_names_stand_in_parts_beside_each_other(names: str) -> None:
+    nodes = [file(quote_name(name.encode())) for name in names.split()]
+    for cut in range(1, len(nodes)):
+        assert encode_tree([encode_part(nodes[:cut]), encode_part(nodes[cut:])]) == encode_tree(nodes)
+
+
 def test_parts_have_to_ascend_too() -> None:
     first, second = encode_part([file("a"), file("b")]), encode_part([file("b")])
     disorders: list[list[Node | TreePart]] = [[first, second], [first, file("a")], [file("c"), first], [second, first]]
