@@ -24,7 +24,9 @@ def decode(decoder: msgspec.json.Decoder[T], data: Buffer, name: str) -> T:
         try:
             return decoder.decode(data)
         except msgspec.ValidationError:
-            return msgspec.convert(_without_nulls(msgspec.json.decode(data)), decoder.type)
+            # decoder.type is Any for type checkers since msgspec 0.23.
+            value: T = msgspec.convert(_without_nulls(msgspec.json.decode(data)), decoder.type)
+            return value
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise FormatError(f"{name} is not as restic writes it: {error}") from error
 
