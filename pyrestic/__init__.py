@@ -3,8 +3,8 @@
 The names below are all that programs need; they are described in docs/python.md and loaded when they are first used.
 """
 
-from typing import TYPE_CHECKING
-
+# Not from typing: nothing may be imported before __main__ has put the search path in order.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrestic.api.entry import Entry
     from pyrestic.api.history import PathVersion

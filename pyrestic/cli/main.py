@@ -19,6 +19,7 @@ from pyrestic import __version__
 from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError
 from pyrestic.cli.interrupts import tell_interrupted
+from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
 from pyrestic.errors import PyresticError
 
@@ -202,9 +203,8 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
 
 def _use_utf8() -> None:
     """See that names are read and shown as UTF-8, whatever the locale: that is what restic stores and prints."""
-    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, "-m", "pyrestic", *sys.argv[1:]])  # noqa: S606 - ourselves again
+    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
+        restart_in_utf8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")

@@ -1,0 +1,47 @@
+"""Keeps the program from importing anything from the folder that it is started in."""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Not without this condition: the search path is not in order yet.
+    from typing import NoReturn
+
+
+def leave_current_folder() -> None:
+    """Take the current folder out of the search path, unless this package itself was found in it.
+
+    `python -m` puts that folder first, and an empty or relative entry of PYTHONPATH means a part of it as well. The
+    folder of a script, which Python puts first too, has no modules of ours either.
+    """
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    trusted = {entry for entry in entries if os.path.isabs(entry)}
+    trusted.add(_parent(_parent(_parent(_absolute(__file__)))))
+    doubtful = {_absolute(entry) for entry in entries if not os.path.isabs(entry)}
+    if sys.path and not sys.flags.safe_path:
+        doubtful.add(_absolute(sys.path[0]))
+    sys.path[:] = [
+        path
+        for path in sys.path
+        if _absolute(path) in trusted or (os.path.isabs(path) and _absolute(path) not in doubtful)
+    ]
+
+
+def restart_in_utf8() -> "NoReturn":
+    """Start the program again, exactly as it was started, with UTF-8 for names whatever the locale says.
+
+    What Python uses for names cannot be changed any more once it runs.
+    """
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves again
+
+
+_parent = os.path.dirname
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        # The current folder was removed.
+        return path
