@@ -128,7 +128,7 @@ class RestBackend:
                         yield FileInfo(entry.name, entry.size)
                 return
             names = msgspec.json.decode(answer.body, type=list[str])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise BackendError(f"{doing} failed: the answer is not that of a REST server for restic") from None
         yield from self._stat_all(file_type, [name for name in names if is_file_name(name)])
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pyrestic.cli.options import Settings
 from pyrestic.cli.units import format_duration
+from pyrestic.errors import FormatError
 from pyrestic.report import Progress
 
 Fields = dict[str, Any]
@@ -28,8 +29,15 @@ def encode_json(value: object) -> str:
 
 
 def indent_json(document: bytes) -> str:
-    """Return a JSON document in indented lines as Go's encoder writes it."""
-    return _escape(json.dumps(json.loads(document), ensure_ascii=False, indent=2))
+    """Return a JSON document in indented lines as Go's encoder writes it; raise FormatError if it is none."""
+    # msgspec comes with it, which few commands need at their start.
+    from pyrestic.format import gojson
+
+    try:
+        value = json.loads(gojson.replace_invalid_text(document))
+        return _escape(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"what is stored is not JSON: {error}") from error
 
 
 def _escape(text: str) -> str:

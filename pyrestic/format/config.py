@@ -6,7 +6,7 @@ import msgspec
 
 from pyrestic.errors import FormatError, UnsupportedError
 from pyrestic.format import polynomial as gf2
-from pyrestic.format.document import HexId, decode
+from pyrestic.format.document import HexId, Int64, decode
 from pyrestic.ids import ID_LENGTH
 
 VERSIONS: Final = (1, 2)
@@ -16,11 +16,11 @@ POLYNOMIAL_DEGREE: Final = 53
 
 
 class _VersionDocument(msgspec.Struct):
-    version: int
+    version: Int64
 
 
 class _ConfigDocument(msgspec.Struct):
-    version: int
+    version: Int64
     id: HexId
     chunker_polynomial: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-fA-F]{1,16}\Z")]
 

@@ -19,7 +19,7 @@ import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.errors import FormatError, UnauthenticError, UsageError
-from pyrestic.format import libcrypto
+from pyrestic.format import document, libcrypto
 from pyrestic.format.libcrypto import address_of
 
 NONCE_LENGTH = 16
@@ -85,11 +85,11 @@ class MasterKey:
     def from_json(cls, data: bytes) -> "MasterKey":
         """Return the key of `{"mac":{"k":…,"r":…},"encrypt":…}` (base64); raise FormatError if it is none."""
         try:
-            document = _key_decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            keys = document.decode(_key_decoder, data, "the master key")
+        except FormatError:
             # The cause could quote what it stumbled over, so it is not kept.
             raise FormatError("the master key is not written as restic writes it") from None
-        return cls(document.encrypt, document.mac.k, document.mac.r)
+        return cls(keys.encrypt, keys.mac.k, keys.mac.r)
 
     def to_json(self) -> bytes:
         """Return the form that key files hold sealed. These bytes are secret."""

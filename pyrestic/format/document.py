@@ -3,6 +3,7 @@
 from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import MsgspecError, ValidationError
 from typing_extensions import Buffer
 
 from pyrestic.errors import FormatError
@@ -11,6 +12,7 @@ from pyrestic.format import gojson
 HexId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-fA-F]{64}\Z")]
 """An ID in JSON."""
 UInt32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 T = TypeVar("T")
 
@@ -18,17 +20,30 @@ T = TypeVar("T")
 def decode(decoder: msgspec.json.Decoder[T], data: Buffer, name: str) -> T:
     """Return the value that decoder makes of data; `name` ("the index file") begins the message of a FormatError.
 
-    A field that is null counts as absent, as it does for restic.
+    Bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD, as for Go, whatever msgspec thinks of them. A
+    field that is null counts as absent, as it does for restic.
     """
     try:
-        try:
-            return decoder.decode(data)
-        except msgspec.ValidationError:
-            # decoder.type is Any for type checkers since msgspec 0.23.
-            value: T = msgspec.convert(_without_nulls(msgspec.json.decode(data)), decoder.type)
-            return value
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise FormatError(f"{name} is not as restic writes it: {error}") from error
+        return decoder.decode(data)
+    except (MsgspecError, ValueError):
+        pass  # Most likely damage, but it may be one of the two.
+    except RecursionError as error:
+        raise _not_restic(name, error) from error
+    try:
+        return _decode_as_go(decoder, gojson.replace_invalid_text(bytes(data)))
+    except (MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise _not_restic(name, error) from error
+
+
+def _decode_as_go(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except ValidationError:
+        return decoder.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(data))))
+
+
+def _not_restic(name: str, error: Exception) -> FormatError:
+    return FormatError(f"{name} is not as restic writes it: {error}")
 
 
 def encode(fields: dict[str, object]) -> bytes:

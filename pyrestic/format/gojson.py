@@ -23,6 +23,10 @@ _ESCAPED = (
     (b"&", b"\\u0026"),
 )
 _WRONG_BYTE = re.compile("[\udc80-\udcff]")  # as surrogateescape gives them
+# An escape, which is a whole surrogate pair, half of one, or anything else.
+_JSON_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _SEPARATORS_START = b"\xe2\x80"
 _SEPARATORS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
@@ -59,6 +63,16 @@ def is_utf8(raw: bytes) -> bool:
 def replace_invalid(raw: bytes) -> bytes:
     """Return bytes with every byte that is not part of valid UTF-8 replaced by U+FFFD, as Go's decoder does."""
     return _WRONG_BYTE.sub("\ufffd", raw.decode("utf-8", "surrogateescape")).encode("utf-8")
+
+
+def replace_invalid_text(document: bytes) -> bytes:
+    """Return a JSON document with the text replaced by U+FFFD that Go's decoder replaces.
+
+    That is every byte that is not part of valid UTF-8, and every escaped surrogate without its other half.
+    """
+    if not is_utf8(document):
+        document = replace_invalid(document)
+    return _JSON_ESCAPE.sub(lambda match: match[0] if match[1] is None else rb"\ufffd", document)
 
 
 # Times

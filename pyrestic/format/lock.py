@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from pyrestic.format import document, gojson
-from pyrestic.format.document import UInt32
+from pyrestic.format.document import Int64, UInt32
 from pyrestic.format.snapshot import ZERO_TIME
 
 # Fields that restic leaves out if they are zero.
@@ -20,7 +20,7 @@ class LockFile(msgspec.Struct, frozen=True, kw_only=True):
     exclusive: bool = False
     hostname: str = ""
     username: str = ""
-    pid: int = 0
+    pid: Int64 = 0
     uid: UInt32 = 0
     gid: UInt32 = 0
     pyrestic_process: str = ""

@@ -4,10 +4,11 @@ IDs and times are kept as the text that stands in the file, so that what is writ
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
+from pyrestic.errors import FormatError
 from pyrestic.format import document, gojson
 from pyrestic.format.document import HexId, UInt32
 from pyrestic.ids import ID
@@ -22,6 +23,10 @@ _ALWAYS: Final = frozenset(("time", "tree", "paths"))
 Unknown: TypeAlias = dict[str, msgspec.Raw]
 """Fields of later versions, which stay as they are when a snapshot is written again."""
 
+# msgspec takes no bound above 63 bits.
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_MAX_COUNT: Final = (1 << 64) - 1
+
 
 def _no_fields() -> Unknown:
     return {}
@@ -32,20 +37,20 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     backup_start: str = ZERO_TIME
     backup_end: str = ZERO_TIME
-    files_new: int = 0
-    files_changed: int = 0
-    files_unmodified: int = 0
-    dirs_new: int = 0
-    dirs_changed: int = 0
-    dirs_unmodified: int = 0
-    data_blobs: int = 0
-    tree_blobs: int = 0
-    data_added: int = 0
+    files_new: _Count = 0
+    files_changed: _Count = 0
+    files_unmodified: _Count = 0
+    dirs_new: _Count = 0
+    dirs_changed: _Count = 0
+    dirs_unmodified: _Count = 0
+    data_blobs: _Count = 0
+    tree_blobs: _Count = 0
+    data_added: _Count = 0
     """Bytes of new blobs before compression."""
-    data_added_packed: int = 0
+    data_added_packed: _Count = 0
     """Bytes they take in the repository."""
-    total_files_processed: int = 0
-    total_bytes_processed: int = 0
+    total_files_processed: _Count = 0
+    total_bytes_processed: _Count = 0
     # A name that no field has.
     unknown: Unknown = msgspec.field(default_factory=_no_fields, name="\ue000")
 
@@ -82,9 +87,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decoder: Final = msgspec.json.Decoder(Snapshot)
-
-
-_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES: Final = frozenset(Snapshot.__struct_fields__)
 _SUMMARY_NAMES: Final = frozenset(Summary.__struct_fields__)
 
@@ -107,22 +110,24 @@ def parse(data: bytes) -> Snapshot:
     """Return the snapshot in this JSON; raise FormatError if it is none."""
     snapshot = document.decode(_decoder, data, "the snapshot")
     gojson.parse_time(snapshot.time)
-    try:
-        return _with_unknown(snapshot, data)
-    except (msgspec.MsgspecError, UnicodeError):
-        # Bytes that are not UTF-8: who wrote them wrote no later version either.
-        return snapshot
+    _check_counts(snapshot.summary)
+    return _with_unknown(snapshot, gojson.replace_invalid_text(data))
+
+
+def _check_counts(summary: Summary | None) -> None:
+    for name, value in _fields(summary).items() if summary is not None else ():
+        if isinstance(value, int) and value > _MAX_COUNT:
+            raise FormatError(f"the snapshot is not as restic writes it: {name} is {value}")
 
 
 def _with_unknown(snapshot: Snapshot, data: bytes) -> Snapshot:
-    data.decode("utf-8")
-    fields = _decode_fields(data)
+    fields = document.decode(_fields_decoder, data, "the snapshot")
     changes: dict[str, Any] = {}
     unknown = _find_unknown(fields, _NAMES)
     if unknown:
         changes["unknown"] = unknown
     if snapshot.summary is not None and "summary" in fields:
-        in_summary = _find_unknown(_decode_fields(fields["summary"]), _SUMMARY_NAMES)
+        in_summary = _find_unknown(document.decode(_fields_decoder, fields["summary"], "the summary"), _SUMMARY_NAMES)
         if in_summary:
             changes["summary"] = msgspec.structs.replace(snapshot.summary, unknown=in_summary)
     return msgspec.structs.replace(snapshot, **changes) if changes else snapshot

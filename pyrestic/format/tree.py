@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from operator import attrgetter, lt
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from pyrestic.errors import FormatError
+from pyrestic.format import document as json_document
 from pyrestic.format import gojson
 from pyrestic.format.node import DIRECTORY, FILE, Hex, Node
 from pyrestic.ids import ID, ID_LENGTH, split_ids
@@ -36,8 +37,6 @@ class Links(NamedTuple):
     trees: list[ID]
     content: list[ID]
 
-
-T = TypeVar("T", _Tree, _TreeLinks)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Tree)
@@ -136,7 +135,7 @@ def parse_tree(data: bytes) -> list[Node]:
     Raises FormatError if the JSON does not fit, an ID is not one, or a name is empty, `.`, `..`, has a slash or a NUL
     in it or comes twice: such a tree cannot be restored, and no restic has written it.
     """
-    nodes = _decode(_decoder, data).nodes or []
+    nodes = json_document.decode(_decoder, data, "a tree").nodes or []
     names = _comparable_names(nodes)
     joined = "".join(names)
     if "/" in joined or "\0" in joined or not _IMPOSSIBLE_NAMES.isdisjoint(names):
@@ -155,7 +154,7 @@ def parse_links(data: bytes) -> Links:
     """
     trees: list[str] = []
     content: list[str] = []
-    for node in _decode(_links_decoder, data).nodes or ():
+    for node in json_document.decode(_links_decoder, data, "a tree").nodes or ():
         if node.type == FILE:
             content += node.content or ()
         elif node.type == DIRECTORY and node.subtree is not None:
@@ -173,17 +172,6 @@ def _parse_ids(texts: list[str]) -> list[ID]:
     if len(joined) != ID_LENGTH * len(texts):
         raise FormatError("a tree holds a content that is not an ID of 64 hex digits")
     return split_ids(joined)
-
-
-def _decode(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
-    try:
-        try:
-            return decoder.decode(data)
-        except UnicodeDecodeError:
-            # Go replaces what is not UTF-8.
-            return decoder.decode(gojson.replace_invalid(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"a tree cannot be read: {error}") from error
 
 
 def _comparable_names(nodes: list[Node]) -> list[str]:

@@ -86,6 +86,9 @@ def make_node(folder: int, name: bytes, node: Node) -> None:
         os.mkfifo(name, PRIVATE_FILE, dir_fd=folder)
     elif node.type in (nodes.DEVICE, nodes.CHARACTER_DEVICE):
         kind = stat.S_IFBLK if node.type == nodes.DEVICE else stat.S_IFCHR
-        os.mknod(name, kind | PRIVATE_FILE, node.device, dir_fd=folder)
+        try:
+            os.mknod(name, kind | PRIVATE_FILE, node.device, dir_fd=folder)
+        except OverflowError:
+            raise OSError(errno.EINVAL, f"no device has the number {node.device}") from None
     else:
         raise OSError(errno.EINVAL, f"a file of type {node.type!r} cannot be restored")

@@ -6,11 +6,13 @@ from typing import Final
 
 import msgspec
 
-from pyrestic.errors import BackendError, FormatError, NotFoundError, PyresticError, UsageError
+from pyrestic.errors import BackendError, NotFoundError, PyresticError, UsageError
 from pyrestic.format.config import LATEST_VERSION, Config
+from pyrestic.format.document import decode
 from pyrestic.repository.repository import CONFIG, Repository
 
 _OLD_VERSION: Final = 1
+_fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def _upgrade(repository: Repository, keep: Callable[[bytes], str]) -> None:
         raise UsageError(f"repository has version {version}, only upgrades from version 1 are supported")
     backend = repository.backend
     old = backend.load(CONFIG)
-    document = _upgraded(repository.codec.open(old))
+    document = upgraded(repository.codec.open(old))
     new = repository.codec.seal(document)
     copy = keep(old)
     try:
@@ -54,12 +56,9 @@ def _upgrade(repository: Repository, keep: Callable[[bytes], str]) -> None:
         raise _put_back(repository, old, copy, error) from error
 
 
-def _upgraded(plain: bytes) -> bytes:
+def upgraded(plain: bytes) -> bytes:
     """Return the config with another version; what else it says stays, unknown fields included."""
-    try:
-        fields = msgspec.json.decode(plain, type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"the config is not as restic writes it: {error}") from error
+    fields = decode(_fields_decoder, plain, "the config")
     fields["version"] = msgspec.Raw(str(LATEST_VERSION).encode())
     document = msgspec.json.encode(fields)
     Config.parse(document)

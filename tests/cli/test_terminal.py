@@ -10,7 +10,7 @@ import pytest
 
 from pyrestic.cli.options import make_settings
 from pyrestic.cli.table import display_width, format_table
-from pyrestic.cli.terminal import Terminal, encode_json
+from pyrestic.cli.terminal import Terminal, encode_json, indent_json
 from pyrestic.cli.units import format_bytes, format_duration, format_mode
 from pyrestic.errors import FormatError
 from pyrestic.report import Progress
@@ -169,3 +169,13 @@ def test_lengths_and_durations_are_shown_as_restic_shows_them() -> None:
 )
 def test_modes_are_shown_as_go_shows_them(mode: int, text: str) -> None:
     assert format_mode(mode) == text
+
+
+def test_a_stored_document_is_indented_with_what_is_not_utf8_replaced() -> None:
+    assert indent_json(rb'{"a":"x' + b"\xff" + rb'\ud800<"}') == '{\n  "a": "x\ufffd\ufffd\\u003c"\n}'
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 100_000])
+def test_a_stored_document_that_is_no_json_is_an_error(document: bytes) -> None:
+    with pytest.raises(FormatError, match="not JSON"):
+        indent_json(document)

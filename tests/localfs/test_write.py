@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pyrestic.errors import LocalFileError
 from pyrestic.format.node import Node
 from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.localfs.target_files import make_node
 from pyrestic.localfs.write import TargetWriter
 from tests.support.users import ordinary_user
 
@@ -458,3 +459,13 @@ def test_removing_deep_folders_needs_few_descriptors(writer: TargetWriter, targe
     writer.remove(b"/d", told)
     assert highest <= before + 4
     assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [1 << 64, 10**400])
+def test_a_device_that_no_system_has_costs_that_entry_alone(tmp_path: Path, number: int) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="no device has the number"):
+            make_node(folder, b"null", Node(name="null", type="chardev", device=number))
+    finally:
+        os.close(folder)

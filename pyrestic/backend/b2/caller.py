@@ -144,6 +144,6 @@ def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
     """Return the value in an answer; raise TransientError if it is none of B2."""
     try:
         return msgspec.json.decode(answer.body, type=answer_type)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         # Something between here and the service that answers in its place.
         raise TransientError(f"{doing} failed: the answer is not one of B2") from None

@@ -75,7 +75,7 @@ def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: boo
 def _parse_report(body: bytes) -> _Report:
     try:
         return msgspec.json.decode(body, type=_Report, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return _Report()
 
 
