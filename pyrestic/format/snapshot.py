@@ -127,7 +127,8 @@ def _with_unknown(snapshot: Snapshot, data: bytes) -> Snapshot:
     if unknown:
         changes["unknown"] = unknown
     if snapshot.summary is not None and "summary" in fields:
-        in_summary = _find_unknown(document.decode(_fields_decoder, fields["summary"], "the summary"), _SUMMARY_NAMES)
+        summary_fields = document.decode(_fields_decoder, fields["summary"], "the summary")
+        in_summary = _find_unknown(summary_fields, _SUMMARY_NAMES)
         if in_summary:
             changes["summary"] = msgspec.structs.replace(snapshot.summary, unknown=in_summary)
     return msgspec.structs.replace(snapshot, **changes) if changes else snapshot
