@@ -16,6 +16,7 @@ PyresticError                   exit 1
 │   ├── FormatError                  the bytes do not follow the format
 │   └── MissingBlobError             no index names a place for this blob
 └── LocalFileError              1    a source or target file could not be read or written
+    └── UntrustedError               others can write where this program keeps things for itself
 
 The message of an error is one sentence for a person: what happened and to which file. `hint` says what to do about it.
 Neither ever contains a password, key material or a token.
@@ -110,4 +111,11 @@ class LocalFileError(PyresticError):
     """A source or target file on this machine could not be read or written.
 
     A backup that goes on without such a file ends with 3; where the error itself ends a command there is no snapshot.
+    """
+
+
+class UntrustedError(LocalFileError):
+    """A file or folder that this program keeps for itself belongs to another user, or others may write to it.
+
+    Nothing in it is used and nothing is put there; the run goes on without.
     """

@@ -16,7 +16,7 @@ from pyrestic.format.snapshot import Summary
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
-from pyrestic.localfs.own_folder import find_own_folder
+from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage

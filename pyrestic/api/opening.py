@@ -13,14 +13,14 @@ from pyrestic.backend.location import Access, parse_location
 from pyrestic.backend.place import Place, reach
 from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
-from pyrestic.errors import PyresticError, UsageError
+from pyrestic.errors import PyresticError, UntrustedError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.localfs.codecache import load_blob_code, load_scrypt
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
-from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.localfs.password import read_file, run_command
+from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
 
@@ -71,7 +71,7 @@ def open_repository(
         try:
             folder = open_cache(base, config.id).folder if base else None
         except PyresticError as error:
-            opening.report.note(f"unable to open cache: {error}", 0)
+            opening.report.note(f"unable to open cache: {error}", 2 if isinstance(error, UntrustedError) else 0)
             folder = None
         if folder is None:
             return backend

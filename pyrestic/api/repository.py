@@ -14,7 +14,7 @@ from pyrestic.api.history import PathVersion, find_versions
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
 from pyrestic.localfs.historyindex import index_path
-from pyrestic.localfs.own_folder import find_own_folder
+from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository

@@ -81,6 +81,12 @@ def read_range(path: str, handle: Handle, offset: int = 0, length: int | None = 
         return _read_all(descriptor, offset, range_length(handle, file_length, offset, length), handle)
 
 
+def read_open(descriptor: int, handle: Handle, offset: int, length: int | None) -> bytes:
+    """Return `length` bytes of an open file from offset, or all to the end; raise OSError, FormatError."""
+    file_length = os.fstat(descriptor).st_size
+    return _read_all(descriptor, offset, range_length(handle, file_length, offset, length), handle)
+
+
 def read_into(path: str, handle: Handle, offset: int, room: memoryview) -> None:
     """Fill room with the bytes of the file from offset on; raises what read_range raises."""
     with _opened(path, handle) as (descriptor, file_length):
@@ -133,7 +139,7 @@ def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, du
         try:
             try:
                 for part in parts:
-                    _write_all(descriptor, memoryview(part))
+                    write_all(descriptor, memoryview(part))
                 _set_mode(descriptor, mode)
                 if durable:
                     _sync(descriptor)
@@ -180,7 +186,8 @@ def _read_all(descriptor: int, offset: int, length: int, handle: Handle) -> byte
     return b"".join(parts)
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
+def write_all(descriptor: int, data: memoryview) -> None:
+    """Write all bytes, however many calls it takes; raise OSError."""
     data = data.cast("B")
     done = 0
     while done < len(data):

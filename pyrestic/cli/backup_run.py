@@ -13,8 +13,9 @@ from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
+from pyrestic.cli.local_folders import cache_base, code_folder
 from pyrestic.cli.look import Look
-from pyrestic.cli.session import LockMode, Session, cache_base, code_folder, opened
+from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select

@@ -6,35 +6,34 @@ import os
 import time
 from collections.abc import Mapping
 
+from pyrestic.backend.private_folder import distrust
 from pyrestic.backend.usage import Ledger, Sums
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.errors import LocalFileError, PyresticError, UntrustedError, UsageError
 from pyrestic.localfs.costbook import CostBook
+from pyrestic.localfs.user_folders import find_config_folder, find_state_folder
 from pyrestic.operations.cost import Prices, day_price, full_price, make_prices
 
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:
     """Return the book of this user, None if there is no place for it."""
-    folder = state_folder(environment)
+    folder = find_state_folder(environment)
     return CostBook(folder) if folder else None
-
-
-def state_folder(environment: Mapping[str, str]) -> str:
-    """Return where pyrestic remembers what it did for this user, "" if there is no place for it."""
-    return _find_folder(environment, "XDG_STATE_HOME", ".local/state")
 
 
 def prices_path(environment: Mapping[str, str]) -> str:
     """Return the path of the file with this user's prices, "" if there is no place for it."""
-    folder = _find_folder(environment, "XDG_CONFIG_HOME", ".config")
+    folder = find_config_folder(environment)
     return os.path.join(folder, "prices.json") if folder else ""
 
 
 def load_prices(environment: Mapping[str, str]) -> Prices:
     """Return the prices, as this user's file has them; raise PyresticError if that makes no sense."""
     path = prices_path(environment)
+    if not path or distrust(os.path.dirname(path)) is not None:
+        return Prices()
     try:
         with open(path, "rb") as file:
             values = json.loads(file.read(1 << 20))
@@ -59,14 +58,6 @@ def prices_or_default(environment: Mapping[str, str], terminal: Terminal) -> Pri
     except PyresticError as error:
         terminal.note(f"the default prices are used: {error}", 0)
         return Prices()
-
-
-def _find_folder(environment: Mapping[str, str], variable: str, default: str) -> str:
-    base = environment.get(variable, "")
-    if not base.startswith("/"):
-        home = environment.get("HOME", "")
-        base = os.path.join(home, default) if home.startswith("/") else ""
-    return os.path.join(base, "pyrestic") if base else ""
 
 
 def format_dollars(amount: float) -> str:
@@ -128,6 +119,9 @@ class Bill:
         if book is not None and usage.calls:
             try:
                 book.add(time.strftime("%Y-%m-%d", time.gmtime()), self._location, usage)
+            except UntrustedError:
+                # Told once for all that is kept, see session.
+                pass
             except LocalFileError as error:
                 self._terminal.note(f"what was asked of B2 was not noted: {error}", 2)
         self._terminal.note(format_sums(usage, self._prices), 2)

@@ -4,10 +4,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from pyrestic.cli.billing import state_folder
 from pyrestic.cli.command import App
-from pyrestic.errors import LocalFileError
+from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.proofbook import Drill, ProofBook, Proofs
+from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.operations.check import Check
 
 
@@ -15,7 +15,7 @@ class Proven:
     """The book of one repository."""
 
     def __init__(self, app: App, repository: str) -> None:
-        folder = state_folder(app.settings.environment)
+        folder = find_state_folder(app.settings.environment)
         self._terminal = app.terminal
         self._book = ProofBook(folder, repository) if folder else None
 
@@ -48,6 +48,9 @@ class Proven:
     def _noted(self) -> Iterator[None]:
         try:
             yield
+        except UntrustedError:
+            # Told once for all that is kept, see session.
+            pass
         except LocalFileError as error:
             self._terminal.note(f"what is proven is not remembered: {error}", 0)
 

@@ -4,7 +4,6 @@ import _thread
 import contextlib
 import functools
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -14,13 +13,12 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.httpsettings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, Location, parse_location
 from pyrestic.backend.place import Place, reach
-from pyrestic.backend.wrap.cache import CacheBackend
-from pyrestic.backend.wrap.cache_folder import find_default_base, list_cache_folders, open_cache, remove_cache_folder
 from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.interrupts import when_interrupted
+from pyrestic.cli.local_folders import code_folder, tell_distrusted, with_cache
 from pyrestic.cli.look import Look
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
@@ -35,7 +33,6 @@ from pyrestic.errors import (
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.localfs.codecache import load_blob_code, load_scrypt
-from pyrestic.localfs.own_folder import find_own_folder
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import (
@@ -162,21 +159,6 @@ def make_access(settings: Settings) -> Access:
     )
 
 
-def cache_base(settings: Settings) -> str:
-    """Return the folder of the cache, "" if none is used."""
-    if settings.no_cache:
-        return ""
-    try:
-        return settings.cache_dir or find_default_base(settings.environment)
-    except UsageError:
-        return ""
-
-
-def code_folder(settings: Settings) -> str:
-    """Return where pyrestic keeps compiled code, "" for nowhere; apart from the cache that it shares with restic."""
-    return find_own_folder(settings.environment)
-
-
 def open_repository(
     settings: Settings,
     terminal: Terminal,
@@ -194,7 +176,7 @@ def open_repository(
     """
 
     def wrap(backend: Backend, config: Config) -> Backend:
-        wrapped = _with_cache(settings, terminal, backend, config, cache_base)
+        wrapped = with_cache(settings, terminal, backend, config, cache_base)
         return DryRunBackend(wrapped) if dry_run else wrapped
 
     options = repository_options(settings)
@@ -252,32 +234,6 @@ def _reason(error: PyresticError) -> PyresticError:
     return error.__cause__ if isinstance(error.__cause__, PyresticError) else error
 
 
-def _with_cache(
-    settings: Settings, terminal: Terminal, backend: Backend, config: Config, cache_base: str | None
-) -> Backend:
-    if settings.no_cache or cache_base == "":
-        return backend
-    try:
-        base = cache_base or settings.cache_dir or find_default_base(settings.environment)
-        cache = open_cache(base, config.id)
-        if cache.created and terminal.is_terminal:
-            terminal.note(f"created new cache in {base}")
-        _clean_cache(settings, terminal, base, config.id)
-    except PyresticError as error:
-        terminal.note(f"unable to open cache: {error}", 0)
-        return backend
-    return CacheBackend(backend, cache.folder, on_note=lambda message: terminal.note(message, 0))
-
-
-def _clean_cache(settings: Settings, terminal: Terminal, base: str, own: str) -> None:
-    old = [info for info in list_cache_folders(base) if info.name != own and info.is_old(time.time())]
-    if old and not settings.cleanup_cache and terminal.is_terminal:
-        terminal.note(f"found {len(old)} old cache directories in {base}, run with --cleanup-cache to remove them")
-    if settings.cleanup_cache:
-        for info in old:
-            remove_cache_folder(info)
-
-
 @contextlib.contextmanager
 def opened(
     settings: Settings,
@@ -308,6 +264,7 @@ def opened(
         lock, cache_base = LockMode.NONE, ""
     if lock is LockMode.READ and settings.no_lock:
         lock = LockMode.NONE
+    tell_distrusted(settings, terminal)
     bill = open_bill(settings, terminal, backend)
     try:
         with when_interrupted(backend.stop_retrying):

@@ -1,18 +1,20 @@
 """Compiled functions kept in files, so that later runs need neither the compiler nor its time and memory.
 
-A file lies in the cache folder of pyrestic and holds machine code, so it is believed only if it belongs to the user who
-runs the program and nobody else may write to it; its name says for which processor and compiler it was made. Those of
+A file lies in the cache folder of pyrestic and holds machine code, so it is believed only where nobody else can have
+put it (see pyrestic.backend.private_folder); its name says for which processor and compiler it was made. Those of
 other versions go when a new one comes, unless they are young: somebody may use two versions side by side.
 """
 
 import hashlib
 import importlib.util
 import os
-import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from pyrestic.backend.private_folder import PrivateFolder, distrust, open_private
+from pyrestic.errors import UntrustedError
 
 if TYPE_CHECKING:
     # At run time only when a long file comes: it brings numpy.
@@ -62,7 +64,7 @@ def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence
     path = os.path.join(folder, f"{name}-{_tag(module, _compiler(), 'pyrestic.format.addresses', *uses)}")
     code = _read(path)
     if code is None and keep:
-        code = _compile(module)
+        code = _compile(folder, module)
         if code is not None:
             _write(path, code)
     return code
@@ -89,7 +91,7 @@ def load_pair_code(folder: str, *, keep: bool) -> "PairCode | None":
     return load_code(code)
 
 
-def _compile(module: str) -> bytes | None:
+def _compile(folder: str, module: str) -> bytes | None:
     """Return what a module compiles, in a process of its own: with it go the compiler's 100 MB, whatever befalls it.
 
     None if there was trouble, such as a release of numba or llvmlite that does not know this language or processor.
@@ -97,7 +99,7 @@ def _compile(module: str) -> bytes | None:
     # It takes some milliseconds, and code is compiled once.
     import subprocess
 
-    if not sys.executable:
+    if not sys.executable or distrust(folder) is not None:
         return None
     command = [sys.executable, "-P", "-c", _COMPILE, module, *sys.path]
     try:
@@ -147,7 +149,7 @@ def _find_llvm_code(folder: str, name: str, module: str, *, keep: bool) -> bytes
     path = os.path.join(folder, f"{name}-{_tag(module)}")
     code = _read(path)
     if code is None and keep and importlib.util.find_spec("llvmlite") is not None:
-        code = _compile(module)
+        code = _compile(folder, module)
         if code is not None:
             _write(path, code)
     return code
@@ -161,7 +163,7 @@ def _load_chunker(folder: str, *, keep: bool) -> "FirstCut":
     engine = load_code(code) if code is not None else None
     if engine is not None:
         return engine
-    code = _compile("pyrestic.format.chunker_numba")
+    code = _compile(folder, "pyrestic.format.chunker_numba")
     engine = load_code(code) if code is not None else None
     if code is None or engine is None:
         # Without code that can be moved it is compiled where it is used.
@@ -213,45 +215,31 @@ def _processor() -> str:
 
 
 def _read(path: str) -> bytes | None:
+    folder, _, name = path.rpartition("/")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        with open_private(folder) as private:
+            data = private.read(name, _MAX_BYTES)
+    except (OSError, UntrustedError):
         return None
-    try:
-        status = os.fstat(descriptor)
-        trusted = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
-        if not trusted or status.st_size > _MAX_BYTES:
-            return None
-        data = os.read(descriptor, _MAX_BYTES)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
     # A loss of power may leave a file that is there and not whole.
     code = data[_DIGEST_BYTES:]
     return code if hashlib.sha256(code).digest() == data[:_DIGEST_BYTES] else None
 
 
 def _write(path: str, code: bytes) -> None:
-    temporary = f"{path}-{os.getpid()}"
+    folder, _, name = path.rpartition("/")
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, hashlib.sha256(code).digest() + code)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-        _remove_old(path)
-    except OSError:
+        with open_private(folder, create=True) as private:
+            private.replace(name, (hashlib.sha256(code).digest() + code,))
+            _remove_old(private, name)
+    except (OSError, UntrustedError):
         return
 
 
-def _remove_old(path: str) -> None:
-    folder, _, name = path.rpartition("/")
+def _remove_old(folder: PrivateFolder, name: str) -> None:
     kind = name.partition("-")[0] + "-"
-    with os.scandir(folder) as entries:
+    with os.scandir(folder.descriptor) as entries:
         for entry in entries:
             is_other = entry.name.startswith(kind) and entry.name != name
             if is_other and time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_SECONDS:
-                os.unlink(entry.path)
+                folder.remove(entry.name)

@@ -7,11 +7,9 @@ IDs of contents in the clear, therefore only its owner may read it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import sqlite3
-import stat
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +17,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from pyrestic.backend.private_folder import PrivateFolder, open_private
+from pyrestic.errors import UntrustedError
 from pyrestic.format.node import Node
 from pyrestic.ids import ID, ID_LENGTH
 
@@ -65,6 +65,7 @@ class HistoryIndex:
 
     def __init__(self, path: str, *, max_bytes: int = _MAX_BYTES) -> None:
         self.path = path
+        self._name = os.path.basename(path)
         self._max_pages = max(max_bytes // _PAGE_BYTES, 1)
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
@@ -73,7 +74,7 @@ class HistoryIndex:
         except sqlite3.OperationalError:
             # Somebody keeps it locked, or the disk fails: another file would fare no better.
             return
-        except (sqlite3.Error, OSError, *_NOT_OURS):
+        except (sqlite3.Error, OSError, UntrustedError, *_NOT_OURS):
             # SQLite's own words for a damaged file may hold bytes of it, which then are no text.
             self._begin_anew()
 
@@ -166,14 +167,17 @@ class HistoryIndex:
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, with its tables made if it is new; raise sqlite3.Error or OSError if it cannot be used."""
-        os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
-        # SQLite gives its journal the mode of the file itself.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        with self._open_folder() as folder:
+            # SQLite gives its journal the mode of the file itself.
+            descriptor = folder.open_or_create_file(self._name, os.O_RDWR)
+            with open(descriptor, "rb") as file:
+                status = os.fstat(file.fileno())
+            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
                 raise PermissionError("the file is not this user's alone")
-        database = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
+            self._refuse_other_journal(folder)
+            # SQLite opens by name. Nobody else can change what the names on this way mean.
+            path = os.path.join(folder.path, self._name)
+        database = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
             if status.st_size == 0:
                 self._make_tables(database)
@@ -196,23 +200,28 @@ class HistoryIndex:
     def _begin_anew(self) -> None:
         """Replace the file by an empty one; who has it open keeps the old one to the end."""
         try:
-            with self._alone():
-                for name in (f"{self.path}-journal", self.path):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(name)
+            with self._alone(), self._open_folder() as folder:
+                folder.remove(f"{self._name}-journal")
+                folder.remove(self._name)
             self._database = self._open()
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, UntrustedError):
             self._database = None
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes from making or replacing the file meanwhile."""
-        descriptor = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._open_folder() as folder, folder.locked(f"{self._name}.lock"):
             yield
-        finally:
-            os.close(descriptor)
+
+    def _open_folder(self) -> PrivateFolder:
+        return open_private(os.path.dirname(self.path), create=True)
+
+    def _refuse_other_journal(self, folder: PrivateFolder) -> None:
+        """Raise UntrustedError if there is a journal that somebody else could have left."""
+        try:
+            os.close(folder.open_file(f"{self._name}-journal"))
+        except FileNotFoundError:
+            pass
 
 
 def _parts(trees: Iterable[ID]) -> Iterator[list[ID]]:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pyrestic.errors import LocalFileError
+from pyrestic.backend.private_folder import PrivateFolder, open_private
+from pyrestic.errors import LocalFileError, UntrustedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _RECORD = struct.Struct("<16sQq")
 _FLUSH_SECONDS = 1.0
 _MAX_NOTES = 50
+_MAX_BYTES = 4 << 30
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -33,6 +35,7 @@ class RestoreNote:
         self._folder = os.path.join(folder, "restores")
         words = [_read_boot_id(), *what]
         name = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+        self._name = name
         self.path = os.path.join(self._folder, name)
         self._lock = threading.Lock()
         self._waiting: list[bytes] = []
@@ -78,7 +81,8 @@ class RestoreNote:
                     self._descriptor = -1
             if done:
                 try:
-                    os.unlink(self.path)
+                    with open_private(self._folder) as folder:
+                        folder.remove(self._name)
                 except FileNotFoundError:
                     pass
                 except OSError as error:
@@ -89,9 +93,9 @@ class RestoreNote:
         import numpy as np
 
         try:
-            with open(self.path, "rb") as file:
-                data = file.read()
-        except OSError:
+            with open_private(self._folder) as folder:
+                data = folder.read(self._name, _MAX_BYTES)
+        except (OSError, UntrustedError):
             data = b""
         # The last record may have been cut by a kill.
         count = len(data) // _RECORD.size
@@ -100,10 +104,9 @@ class RestoreNote:
     def _flush(self) -> None:
         try:
             if self._descriptor < 0:
-                os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                self._forget_old()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._descriptor = os.open(self.path, flags, 0o600)
+                with open_private(self._folder, create=True) as folder:
+                    _forget_old(folder)
+                    self._descriptor = folder.open_or_create_file(self._name, os.O_WRONLY | os.O_APPEND)
                 os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size // _RECORD.size * _RECORD.size)
             data = memoryview(b"".join(self._waiting))
             self._waiting.clear()
@@ -112,11 +115,13 @@ class RestoreNote:
         except OSError as error:
             raise LocalFileError(f"{self.path}: {error.strerror}") from error
 
-    def _forget_old(self) -> None:
-        """Keep the newest notes alone: those of restores that nobody took up again would stay for ever."""
-        notes = sorted(os.scandir(self._folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
-        for entry in notes[_MAX_NOTES:]:
-            os.unlink(entry.path)
+
+def _forget_old(folder: PrivateFolder) -> None:
+    """Keep the newest notes alone: those of restores that nobody took up again would stay for ever."""
+    with os.scandir(folder.descriptor) as entries:
+        notes = sorted(entries, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime, reverse=True)
+    for entry in notes[_MAX_NOTES:]:
+        folder.remove(entry.name)
 
 
 def _record(location: bytes, inode: int, ctime_ns: int) -> bytes:

@@ -1,15 +1,17 @@
 """A small JSON document in this user's state folder, replaced as a whole under a lock.
 
-It holds no secret. A document that cannot be read is put aside and begun anew: it is bookkeeping, not a backup.
+It is believed, and changed, only where nobody else can write. It holds no secret. A document that cannot be read is put
+aside and begun anew: it is bookkeeping, not a backup.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from pyrestic.backend.files import TEMPORARY_MARK
+from pyrestic.backend.private_folder import PrivateFolder, open_private
 from pyrestic.errors import LocalFileError
 
 T = TypeVar("T")
@@ -31,6 +33,8 @@ class StateFile(Generic[T]):
         nothing: Callable[[], T],
     ) -> None:
         self.path = os.path.join(folder, name)
+        self._folder = folder
+        self._name = name
         self._parse = parse
         self._encode = encode
         self._nothing = nothing
@@ -38,14 +42,18 @@ class StateFile(Generic[T]):
     def read(self) -> T:
         """Return what it says, or the value for nothing; raise LocalFileError."""
         with self._translated():
-            return self._read()
+            try:
+                with open_private(self._folder) as folder:
+                    return self._read(folder)
+            except FileNotFoundError:
+                return self._nothing()
 
     def change(self, change: Callable[[T], T]) -> None:
         """Replace what it says; nobody else writes meanwhile. Raises LocalFileError."""
-        with self._translated():
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            with self._locked():
-                self._write(change(self._read()))
+        with self._translated(), open_private(self._folder, create=True) as folder, folder.locked(f"{self._name}.lock"):
+            self._remove_leftovers(folder)
+            value = change(self._read(folder))
+            folder.replace(self._name, (json.dumps(self._encode(value), indent=1).encode(),))
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -54,31 +62,19 @@ class StateFile(Generic[T]):
         except OSError as error:
             raise LocalFileError(f"{self.path}: {error.strerror}") from error
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes from writing."""
-        descriptor = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    def _read(self, folder: PrivateFolder) -> T:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _read(self) -> T:
-        try:
-            with open(self.path, "rb") as file:
-                text = file.read(_MAX_BYTES)
+            text = folder.read(self._name, _MAX_BYTES)
         except FileNotFoundError:
             return self._nothing()
         try:
             return self._parse(json.loads(text))
         except (ValueError, RecursionError):
-            os.replace(self.path, f"{self.path}.damaged")
+            folder.rename(self._name, f"{self._name}.damaged")
             return self._nothing()
 
-    def _write(self, value: T) -> None:
-        temporary = f"{self.path}.new"
-        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._encode(value), file, indent=1)
-        os.replace(temporary, self.path)
+    def _remove_leftovers(self, folder: PrivateFolder) -> None:
+        """Remove what killed processes were writing: nobody writes but who has the lock."""
+        for name in os.listdir(folder.descriptor):
+            if name.startswith(f"{self._name}{TEMPORARY_MARK}"):
+                folder.remove(name)

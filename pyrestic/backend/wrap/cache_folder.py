@@ -6,18 +6,19 @@ digits. `pyrestic-index` is a copy of the whole index, which restic leaves alone
 use; 30 days without use make it old.
 """
 
-import errno
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.files import file_length, read_range, translated, write_parts, write_whole
+from pyrestic.backend.files import read_open, translated
 from pyrestic.backend.layout import FOLDERS, check_name, is_file_name
-from pyrestic.errors import FormatError, NotFoundError, UnsupportedError, UsageError
+from pyrestic.backend.private_folder import PrivateFolder, open_private
+from pyrestic.errors import BackendError, FormatError, NotFoundError, UnsupportedError, UntrustedError, UsageError
 from pyrestic.handle import FileType, Handle
 
 CACHED_TYPES = (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
@@ -28,66 +29,91 @@ CHECK_PREFIX = "restic-check-cache-"
 _VERSION = 1
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n"
 _is_folder_name = re.compile(rf"[0-9a-fA-F]{{64}}|{CHECK_PREFIX}[0-9]+").fullmatch
-_FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+_VERSION_NAME = "version"
+_INDEX_COPY_NAME = "pyrestic-index"
 _INDEX_COPY = Handle(FileType.INDEX, "copy")
 """What stands for the copy of the index in messages."""
 
 
 class CacheFolder:
-    """The cached files of one repository. All methods raise BackendError when the disk fails."""
+    """The cached files of one repository, in a folder that exists. All methods raise BackendError when the disk fails.
+
+    A file that somebody else could have put there counts as one that cannot be read.
+    """
 
     def __init__(self, path: str) -> None:
+        self._folder = open_private(path)
         self.path = path
+        self._types: dict[FileType, PrivateFolder] = {}
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a cached file; raise NotFoundError, or FormatError if it ends too early."""
-        return read_range(self._path(handle), handle, offset, length)
+        check_name(handle)
+        with _translated(f"reading {handle}"):
+            descriptor = self._type_folder(handle.type).open_file(f"{handle.name[:2]}/{handle.name}")
+            try:
+                return read_open(descriptor, handle, offset, length)
+            finally:
+                os.close(descriptor)
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Keep a copy of a file."""
-        path = self._path(handle)
-        try:
-            write_whole(path, data, handle, mode=_FILE_MODE, durable=False)
-        except NotFoundError:
-            with translated("creating a folder in the cache"):
-                os.makedirs(os.path.dirname(path), _FOLDER_MODE, exist_ok=True)
-            write_whole(path, data, handle, mode=_FILE_MODE, durable=False)
+        check_name(handle)
+        with _translated(f"writing {handle} to the cache"):
+            prefix = self._type_folder(handle.type, create=True).open_folder(handle.name[:2], create=True)
+            with prefix:
+                prefix.replace(handle.name, (data,))
 
     def remove(self, handle: Handle) -> None:
         """Drop the copy of a file; fine if there is none."""
+        check_name(handle)
         try:
-            with translated(f"removing {handle} from the cache"):
-                os.unlink(self._path(handle))
+            with _translated(f"removing {handle} from the cache"):
+                self._type_folder(handle.type).remove(f"{handle.name[:2]}/{handle.name}")
         except NotFoundError:
             pass
 
     def list_names(self, file_type: FileType) -> Iterator[str]:
         """Iterate the names of the cached files of a type."""
-        base = os.path.join(self.path, FOLDERS[file_type])
-        for prefix in _list_folder(base):
+        with _translated(f"listing the cached files in {self.path}"):
+            try:
+                folder = self._type_folder(file_type)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            prefixes = os.listdir(folder.descriptor)
+        for prefix in prefixes:
             if len(prefix) == 2:
-                yield from filter(is_file_name, _list_folder(os.path.join(base, prefix)))
+                yield from filter(is_file_name, _list_folder(folder, prefix))
 
     def index_copy_length(self) -> int:
         """Return the length of the copy of the index in bytes; raise NotFoundError."""
-        return file_length(self._index_copy, _INDEX_COPY)
+        with self._open_index_copy() as descriptor:
+            return os.fstat(descriptor).st_size
 
     def load_index_copy(self, offset: int, length: int) -> bytes:
         """Return bytes of the copy of the index; raise NotFoundError, or FormatError if it ends too early."""
-        return read_range(self._index_copy, _INDEX_COPY, offset, length)
+        with self._open_index_copy() as descriptor:
+            return read_open(descriptor, _INDEX_COPY, offset, length)
 
     def save_index_copy(self, parts: Iterable[Buffer]) -> None:
         """Replace the copy of the index."""
-        write_parts(self._index_copy, parts, "writing a copy of the index", mode=_FILE_MODE, durable=False)
+        with _translated("writing a copy of the index"):
+            self._folder.replace(_INDEX_COPY_NAME, parts)
 
-    @property
-    def _index_copy(self) -> str:
-        return f"{self.path}/pyrestic-index"
+    @contextmanager
+    def _open_index_copy(self) -> Iterator[int]:
+        with _translated("reading a copy of the index"):
+            descriptor = self._folder.open_file(_INDEX_COPY_NAME)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
 
-    def _path(self, handle: Handle) -> str:
-        check_name(handle)
-        return f"{self.path}/{FOLDERS[handle.type]}/{handle.name[:2]}/{handle.name}"
+    def _type_folder(self, file_type: FileType, *, create: bool = False) -> PrivateFolder:
+        folder = self._types.get(file_type)
+        if folder is None:
+            folder = self._types.setdefault(file_type, self._folder.open_folder(FOLDERS[file_type], create=create))
+        return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,96 +157,91 @@ def find_default_base(environment: Mapping[str, str]) -> str:
 def open_cache(base: str, repository_id: str) -> OpenedCache:
     """Return the cache of the repository with this ID (64 hex digits, from its config), made if it is missing.
 
-    Raises UnsupportedError if a newer program laid it out, FormatError or BackendError if it cannot be used.
+    Raises UnsupportedError if a newer program laid it out, UntrustedError if somebody else could have put something
+    there, FormatError or BackendError if it cannot be used.
     """
     if not is_file_name(repository_id):
         raise FormatError(f"{repository_id[:80]!r} is not the ID of a repository")
-    with translated(f"creating the cache in {base}"):
-        os.makedirs(base, _FOLDER_MODE, exist_ok=True)
-        _write_new(os.path.join(base, "CACHEDIR.TAG"), _TAG)
-        path = os.path.join(base, repository_id)
-        created = _make_folder(path)
-        version = None if created else _read_version(path)
-        if version is None:
-            _write_version(path)
-        elif version > _VERSION:
-            raise UnsupportedError(f"the cache in {path} was made by a newer program")
-        os.utime(path)
-        for file_type in CACHED_TYPES:
-            _make_folder(os.path.join(path, FOLDERS[file_type]))
-    return OpenedCache(CacheFolder(path), created)
+    with translated(f"creating the cache in {base}"), open_private(base, create=True) as top:
+        _write_new(top, "CACHEDIR.TAG", _TAG)
+        created = top.make_folder(repository_id)
+        with top.open_folder(repository_id) as folder:
+            version = None if created else _read_version(folder)
+            if version is None:
+                folder.replace(_VERSION_NAME, (b"%d" % _VERSION,))
+            elif version > _VERSION:
+                raise UnsupportedError(f"the cache in {folder.path} was made by a newer program")
+            os.utime(folder.descriptor)
+            for file_type in CACHED_TYPES:
+                folder.make_folder(FOLDERS[file_type])
+        return OpenedCache(CacheFolder(os.path.join(base, repository_id)), created)
 
 
 def list_cache_folders(base: str) -> list[CacheFolderInfo]:
-    """Return the folders in a cache, by name; none if there is no cache. Raises BackendError."""
+    """Return the folders in a cache, by name; none if there is no cache. Raises BackendError, UntrustedError."""
     found = []
     with translated(f"listing the cache in {base}"):
         try:
-            with os.scandir(base) as entries:
+            with open_private(base) as top, os.scandir(top.descriptor) as entries:
                 for entry in entries:
                     if _is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False):
                         used_at = entry.stat(follow_symlinks=False).st_mtime
-                        found.append(CacheFolderInfo(entry.name, entry.path, used_at))
+                        found.append(CacheFolderInfo(entry.name, os.path.join(base, entry.name), used_at))
         except FileNotFoundError:
             return []
     return sorted(found, key=lambda info: info.name)
 
 
 def remove_cache_folder(info: CacheFolderInfo) -> None:
-    """Remove a folder of the cache with all that is in it; raise BackendError."""
+    """Remove a folder of the cache with all that is in it; raise BackendError, UntrustedError."""
     with translated(f"removing the cache folder {info.path}"):
         try:
             # With it come all libraries of compression.
             import shutil
 
-            shutil.rmtree(info.path)
+            with open_private(os.path.dirname(info.path)) as top:
+                shutil.rmtree(info.name, dir_fd=top.descriptor)
         except FileNotFoundError:
             # Another program is cleaning up as well.
             pass
 
 
-def _make_folder(path: str) -> bool:
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Turn an OSError of the block into the BackendError for it, and distrust as well."""
     try:
-        os.mkdir(path, _FOLDER_MODE)
-    except FileExistsError:
-        return False
-    return True
+        with translated(doing):
+            yield
+    except UntrustedError as error:
+        raise BackendError(f"{doing} failed: {error}") from error
 
 
-def _write_new(path: str, content: bytes) -> None:
+def _write_new(folder: PrivateFolder, name: str, content: bytes) -> None:
     try:
-        with open(path, "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        pass
+        os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        folder.replace(name, (content,))
 
 
-def _read_version(path: str) -> int | None:
+def _read_version(folder: PrivateFolder) -> int | None:
     """Return the version of a cache folder's layout, None if it has none yet."""
     try:
-        with open(os.path.join(path, "version"), "rb") as file:
-            text = file.read(20)
+        text = folder.read(_VERSION_NAME, 20)
     except FileNotFoundError:
         return None
     if not re.fullmatch(rb"[0-9]+", text):
-        raise FormatError(f"the version file of the cache in {path} is damaged", hint="Remove that folder.")
+        raise FormatError(f"the version file of the cache in {folder.path} is damaged", hint="Remove that folder.")
     return int(text)
 
 
-def _write_version(path: str) -> None:
-    with open(os.path.join(path, "version"), "wb") as file:
-        file.write(b"%d" % _VERSION)
-
-
-def _list_folder(path: str) -> list[str]:
-    with translated(f"listing {path}"):
+def _list_folder(folder: PrivateFolder, name: str) -> list[str]:
+    with _translated(f"listing {name} in {folder.path}"):
         try:
-            return os.listdir(path)
-        except OSError as error:
+            with folder.open_folder(name) as inner:
+                return os.listdir(inner.descriptor)
+        except (FileNotFoundError, NotADirectoryError):
             # Gone meanwhile, or not a folder at all.
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return []
-            raise
+            return []
 
 
 def _file_lengths(path: str) -> Iterator[int]:

@@ -1,7 +1,6 @@
 """pyrestic check: look for errors."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 
+from pyrestic.backend.private_folder import open_private
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
@@ -17,7 +17,7 @@ from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields, encode_json
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import DamageError, PyresticError, UsageError
+from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
@@ -223,10 +223,14 @@ def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
     base = app.settings.cache_dir or None
     try:
         if base is not None:
-            os.makedirs(base, exist_ok=True)
+            open_private(base, create=True).close()
         folder = tempfile.mkdtemp(prefix="restic-check-cache-", dir=base)
     except OSError as error:
         app.terminal.complain(f"unable to create temporary directory for cache during check: {error.strerror}")
+        yield ""
+        return
+    except UntrustedError:
+        # Told once for all that is kept, see session.
         yield ""
         return
     app.terminal.note(f"using temporary cache in {folder}")

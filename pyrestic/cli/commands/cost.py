@@ -14,6 +14,7 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
+from pyrestic.errors import UntrustedError
 from pyrestic.localfs.costbook import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
 
@@ -25,8 +26,7 @@ def command(app: App, months: int, offline: bool) -> None:
     """Print months, and a forecast if the location is in B2."""
     environment = app.settings.environment
     prices = load_prices(environment)
-    book = find_book(environment)
-    places = book.read() if book is not None else {}
+    places = _read_book(app)
     days = _sum_places(places)
     held = None if offline or not app.settings.repo + app.settings.repository_file else _count(app)
     today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -37,6 +37,16 @@ def command(app: App, months: int, offline: bool) -> None:
         app.terminal.print_json(_document(places, shown, held, forecast, prices))
         return
     _print(app, shown, held, forecast, prices)
+
+
+def _read_book(app: App) -> Days:
+    """Return what was asked so far, as far as it is known."""
+    book = find_book(app.settings.environment)
+    try:
+        return book.read() if book is not None else {}
+    except UntrustedError as error:
+        app.terminal.note(str(error), 2)
+        return {}
 
 
 def _count(app: App) -> Held | None:

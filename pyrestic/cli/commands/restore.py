@@ -8,20 +8,23 @@ from typing import Any
 
 import click
 
+from pyrestic.backend.private_folder import distrust
 from pyrestic.cli import restore_output as output
-from pyrestic.cli.billing import prices_or_default, state_folder
+from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.local_folders import code_folder
 from pyrestic.cli.look import Look
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
-from pyrestic.cli.session import LockMode, Session, code_folder, opened
+from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
 from pyrestic.localfs.textfile import read_patterns
+from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.localfs.writemany import find_writer
 from pyrestic.operations.describe import describe_snapshot
@@ -178,8 +181,8 @@ def _note(
     app: App, options: RestoreOptions, what: tuple[str, ...], flags: Flags, progress: RestoreProgress
 ) -> Iterator[RestoreNote | None]:
     """Give the note of an interrupted restore that goes on, unless all content is to be compared."""
-    state = state_folder(app.settings.environment)
-    if flags["overwrite"] or flags["all_versions"] or not state:
+    state = find_state_folder(app.settings.environment)
+    if flags["overwrite"] or flags["all_versions"] or not state or distrust(state) is not None:
         yield None
         return
     # What decides on metadata has to be the same, too: finished files are not touched again.

@@ -1,0 +1,33 @@
+"""Where pyrestic keeps things for a user whose variables are given: what can be made again, notes, settings.
+
+Each function returns a path, "" for none. Whether anything there is believed is decided when it is opened, see
+pyrestic.backend.private_folder.
+"""
+
+import os
+from collections.abc import Mapping
+
+
+def find_own_folder(environment: Mapping[str, str]) -> str:
+    """Return the folder of what can be made again; apart from the cache that is shared with restic."""
+    home = environment.get("HOME", "")
+    base = environment.get("XDG_CACHE_HOME", "") or (os.path.join(home, ".cache") if home else "")
+    return os.path.join(base, "pyrestic") if base.startswith("/") else ""
+
+
+def find_state_folder(environment: Mapping[str, str]) -> str:
+    """Return the folder of notes of what was done."""
+    return _find(environment, "XDG_STATE_HOME", ".local/state")
+
+
+def find_config_folder(environment: Mapping[str, str]) -> str:
+    """Return the folder of settings, which are read and never written."""
+    return _find(environment, "XDG_CONFIG_HOME", ".config")
+
+
+def _find(environment: Mapping[str, str], variable: str, default: str) -> str:
+    base = environment.get(variable, "")
+    if not base.startswith("/"):
+        home = environment.get("HOME", "")
+        base = os.path.join(home, default) if home.startswith("/") else ""
+    return os.path.join(base, "pyrestic") if base else ""
