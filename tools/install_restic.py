@@ -89,7 +89,7 @@ def _download(tools: list[Tool], folder: Path, work: Path) -> None:
 
 def _apt_options(work: Path, suites: list[str]) -> list[str]:
     """Return options that give apt sources, lists and cache of its own, on the machine's mirror."""
-    mirror = _find_mirror()
+    mirror = find_mirror()
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     sources = work / "sources.list"
     sources.write_text("".join(f"deb {signed}{mirror} {suite} main\n" for suite in suites))
@@ -107,7 +107,7 @@ def _apt_options(work: Path, suites: list[str]) -> list[str]:
     return [word for name, value in settings.items() if value != "" for word in ("-o", f"{name}={value}")]
 
 
-def _find_mirror() -> str:
+def find_mirror() -> str:
     """Return the address of the Debian mirror in the machine's own apt sources."""
     release = _codename()
     for attempt in range(2):

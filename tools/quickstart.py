@@ -1,14 +1,13 @@
 """A first backup of a folder of yours, restored beside it and compared: python3 tools/quickstart.py FOLDER
 
-Needs nothing but python3 and the checkout. It makes a virtual environment in `.quickstart/`, installs pyrestic there,
-makes an encrypted repository in ~/pyrestic-quickstart (or where --home says), backs the folder up, lists the snapshot,
-restores it into a fresh folder, compares every file, and says what to type next. Safe to run again: the second run adds
-a snapshot.
+Needs nothing but python3 and the checkout. It makes a virtual environment in `.quickstart/`, installs pyrestic there
+with exactly the packages that tools/locks/run.txt names, makes an encrypted repository in ~/pyrestic-quickstart (or
+where --home says), backs the folder up, lists the snapshot, restores it into a fresh folder, compares every file, and
+says what to type next. Safe to run again: the second run adds a snapshot.
 """
 
 import argparse
 import hashlib
-import importlib.util
 import io
 import os
 import secrets
@@ -20,6 +19,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import environments  # noqa: E402 - the checkout is not installed yet
+
 VENV = ROOT / ".quickstart" / "venv"
 
 
@@ -33,15 +36,10 @@ def install() -> Path:
     if program.exists() and subprocess.run([program, "version"], capture_output=True).returncode == 0:
         return program
     say(f"Installing pyrestic into {VENV}")
-    if importlib.util.find_spec("ensurepip") is None:
-        package = f"python3.{sys.version_info.minor}-venv"
-        if os.geteuid() != 0:
-            sys.exit(f"The package {package} is missing: sudo apt-get install {package}, then run this again.")
-        subprocess.run(["apt-get", "-qq", "update"], check=True)
-        subprocess.run(["apt-get", "-qq", "install", "--yes", package], check=True)
-    subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--editable", f"{ROOT}[fast]"], check=True)
+    try:
+        environments.make(VENV, "run")
+    except environments.EnvironmentMissingError as error:
+        sys.exit(str(error))
     return program
 
 

@@ -2,16 +2,16 @@
 
     python3 tools/run_tests.py             # all of it
     python3 tools/run_tests.py --quick     # without the slow tests
+    python3 tools/run_tests.py --nightly   # instead: the long campaigns, the newest and the oldest packages
     python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
     python3 tools/run_tests.py --write-compat  # all of it, and docs/compat.md written anew
 
-Makes `.venv`, installs the checkout with its extras and what the tests need, fetches the real restic of three Debian
-suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root or apt it
-says what is missing and skips just that; in CI (CI=true) what is missing is a failure.
+Makes `.venv` with exactly the packages that tools/locks/test.txt names and the checkout, fetches the real restic of
+three Debian suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root
+or apt it says what is missing and skips just that; in CI (CI=true) what is missing is a failure.
 """
 
 import ctypes.util
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -24,10 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import install_restic  # noqa: E402 - the checkout is not installed yet
+from tools import environments, install_restic  # noqa: E402 - the checkout is not installed yet
 
 VENV = ROOT / ".venv"
 COMPAT_TABLE = ROOT / "tools" / "compat_table.py"
+QUICK = "not slow and not nightly"
 IN_CI = os.environ.get("CI", "") == "true"
 
 
@@ -40,27 +41,13 @@ def run(title: str, command: Sequence[str | Path], **environment: str) -> bool:
     return done.returncode == 0
 
 
-def make_environment(folder: Path, requirement: str) -> Path:
-    """Make a virtual environment with the checkout installed; return its bin folder, or end the program."""
-    if importlib.util.find_spec("ensurepip") is None and not (folder / "bin" / "pip").exists():
-        install_venv_module()
-    python = str(folder / "bin" / "python")
-    if not os.path.exists(python) and not run(f"make {folder.name}", [sys.executable, "-m", "venv", str(folder)]):
-        sys.exit("a virtual environment could not be made")
-    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--editable", requirement]
-    if not run(f"install {requirement}", command):
-        sys.exit("the packages could not be installed")
-    return folder / "bin"
-
-
-def install_venv_module() -> None:
-    """Install Debian's package for virtual environments if we may; end the program otherwise."""
-    package = f"python3.{sys.version_info.minor}-venv"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        sys.exit(f"the package {package} is missing: install it with apt-get install {package}, then run this again")
-    run("apt-get update", ["apt-get", "-qq", "update"])
-    if not run(f"install {package}", ["apt-get", "-qq", "install", "--yes", package]):
-        sys.exit(f"{package} could not be installed")
+def make_environment(folder: Path, lock: str) -> Path:
+    """Make a virtual environment with the checkout and what a lock names; return its bin folder, or end the program."""
+    print(f"== make {folder.name} from tools/locks/{lock}.txt", flush=True)
+    try:
+        return environments.make(folder, lock)
+    except environments.EnvironmentMissingError as error:
+        sys.exit(str(error))
 
 
 def install_tools() -> bool:
@@ -76,63 +63,94 @@ def install_tools() -> bool:
     return True
 
 
-def install_fuse() -> None:
-    """Install libfuse where a file system could be mounted and it is missing; without it those tests are skipped."""
-    if not os.path.exists("/dev/fuse") or ctypes.util.find_library("fuse3"):
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print("libfuse is missing (apt-get install fuse3): tests that mount are skipped", flush=True)
-        return
-    run("apt-get update", ["apt-get", "-qq", "update"])
-    if not run("install fuse3", ["apt-get", "-qq", "install", "--yes", "fuse3"]):
-        print("libfuse could not be installed: tests that mount are skipped", flush=True)
+def has_library(name: str) -> bool:
+    """Tell whether the dynamic linker finds a library."""
+    return ctypes.util.find_library(name) is not None
 
 
-def install_chromium() -> None:
-    """Install the browser in which the pages are tested; without it those tests are skipped, but fail in CI."""
-    if shutil.which("chromium"):
+def install_packages() -> None:
+    """Install what some tests need of Debian where it is missing; without it those are skipped, but fail in CI."""
+    wanted = {
+        "fuse3": ("tests that mount", not os.path.exists("/dev/fuse") or has_library("fuse3")),
+        "chromium": ("tests of the pages", shutil.which("chromium") is not None),
+        # The driver of the browser is linked with it.
+        "libatomic1": ("tests of the pages", has_library("atomic")),
+    }
+    missing = {package: tests for package, (tests, there) in wanted.items() if not there}
+    if not missing:
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print("chromium is missing (apt-get install chromium): tests of the pages are skipped", flush=True)
-        return
-    run("apt-get update", ["apt-get", "-qq", "update"])
-    if not run("install chromium", ["apt-get", "-qq", "install", "--yes", "--no-install-recommends", "chromium"]):
-        print("chromium could not be installed: tests of the pages are skipped", flush=True)
+    print(f"== install {' '.join(missing)}", flush=True)
+    if not environments.may_install_packages() or not environments.install_debian(*missing):
+        for package, tests in missing.items():
+            print(f"{package} is missing (apt-get install {package}): {tests} are skipped", flush=True)
 
 
 def main() -> int:
     """Run all steps; return 0 if all succeeded."""
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    write_compat = "--write-compat" in arguments
-    arguments = [argument for argument in arguments if argument not in ("--quick", "--write-compat")]
-    bin_folder = make_environment(VENV, ".[fast,mount,web,test]")
+    own = ("--quick", "--nightly", "--write-compat")
+    arguments = [argument for argument in sys.argv[1:] if argument not in own]
+    flags = set(sys.argv[1:]) & set(own)
+    bin_folder = make_environment(VENV, "test")
     results = {"tools": install_tools()}
-    install_fuse()
-    install_chromium()
+    install_packages()
+    if "--nightly" in flags:
+        results |= run_nightly(bin_folder, arguments)
+    else:
+        results |= run_checks(bin_folder, arguments, flags)
+    failed = [name for name, good in results.items() if not good]
+    print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
+    return 1 if failed else 0
+
+
+def run_checks(bin_folder: Path, arguments: list[str], flags: set[str]) -> dict[str, bool]:
+    """Run what CI runs; return whether each step succeeded."""
+    results = {}
     if not arguments:
         results["ruff check"] = run("ruff check", [bin_folder / "ruff", "check", "--quiet", "."])
         results["ruff format"] = run("ruff format", [bin_folder / "ruff", "format", "--quiet", "--check", "."])
         results["mypy"] = run("mypy", [bin_folder / "mypy"])
         results["lint-imports"] = run("lint-imports", [bin_folder / "lint-imports", "--no-cache"])
         results["base install"] = check_base_install()
-    # One more than two processors: locks, keys and processes make the tests wait most of their time.
-    pytest = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", *arguments]
-    if quick:
-        pytest += ["-m", "not slow"]
+    quick = "--quick" in flags
     with tempfile.TemporaryDirectory() as usage:
-        results["pytest"] = run("pytest", pytest, PYRESTIC_TEST_USAGE=usage)
+        chosen = [*arguments, *(["-m", QUICK] if quick else [])]
+        results["pytest"] = run_pytest("pytest", bin_folder, chosen, PYRESTIC_TEST_USAGE=usage)
         if not arguments and not quick and all(results.values()):
-            check = [] if write_compat else ["--check"]
+            check = [] if "--write-compat" in flags else ["--check"]
             results["compat table"] = run("compat table", [bin_folder / "python", COMPAT_TABLE, usage, *check])
-    failed = [name for name, good in results.items() if not good]
-    print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
-    return 1 if failed else 0
+    return results
+
+
+def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
+    """Run the long campaigns, then what is quick with the newest and the oldest packages that pyproject.toml allows.
+
+    Arguments for pytest limit it to the campaigns.
+    """
+    results = {"nightly": run_pytest("nightly", bin_folder, ["-m", "nightly", *arguments])}
+    if not arguments:
+        for name, limits in (("newest", []), ("oldest", environments.oldest_versions())):
+            print(f"== make .venv-{name}", flush=True)
+            try:
+                folder = environments.make_unlocked(ROOT / f".venv-{name}", limits)
+            except environments.EnvironmentMissingError as error:
+                print(error, flush=True)
+                results[name] = False
+                continue
+            run(f"{name} packages", [folder / "python", "-m", "pip", "list"])
+            results[name] = run_pytest(name, folder, ["-m", QUICK])
+    return results
+
+
+def run_pytest(title: str, bin_folder: Path, arguments: list[str], **environment: str) -> bool:
+    """Run pytest; return whether all passed."""
+    # One more than two processors: locks, keys and processes make the tests wait most of their time.
+    command = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", *arguments]
+    return run(title, command, **environment)
 
 
 def check_base_install() -> bool:
     """Install without extras, and see that the program backs up and restores with the base engines alone."""
-    folder = make_environment(ROOT / ".venv-base", ".")
+    folder = make_environment(ROOT / ".venv-base", "base")
     return run("base install", [folder / "python", ROOT / "tools" / "smoke.py"])
 
 

@@ -408,7 +408,12 @@ def test_what_the_scan_cannot_read_is_told_of_as_documented_and_in_text_with_v_a
     assert (message["during"], message["item"]) == ("scan", "/a\ufffd")
 
 
-def test_what_a_backup_cannot_read_is_an_error_and_the_exit_code_is_3() -> None:
+def test_what_a_backup_cannot_read_is_an_error_and_the_exit_code_is_3(tmp_path: Path) -> None:
+    # Imports what a backup needs, which another user may not be allowed to read.
+    made = Caller(tmp_path)
+    made.create()
+    assert made("backup", "-v", tmp_path / "not there").code == 1
+    assert made("backup", "--json", __file__).code == 0
     with ordinary_user() as folder:
         (folder / "source" / "shut").mkdir(parents=True, mode=0)
         (folder / "source" / "shut").chmod(0)

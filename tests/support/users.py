@@ -12,9 +12,15 @@ ORDINARY = 65_534
 
 @contextmanager
 def ordinary_user() -> Iterator[Path]:
-    """Give a folder of an ordinary user's while this process acts as that user; one who is no root stays who he is."""
+    """Give a folder of an ordinary user's while this process acts as that user; one who is no root stays who he is.
+
+    The process works in that folder meanwhile: it could not go back by name to a checkout that only root may enter.
+    Neither could it import anything from there, so what the test needs has to be imported before.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pyrestic-test-"))
     was_root = os.geteuid() == 0
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    os.chdir(folder)
     if was_root:
         os.chown(folder, ORDINARY, ORDINARY)
         os.setegid(ORDINARY)
@@ -25,6 +31,8 @@ def ordinary_user() -> Iterator[Path]:
         if was_root:
             os.seteuid(0)
             os.setegid(0)
+        os.fchdir(here)
+        os.close(here)
         for path, _, _ in os.walk(folder):
             Path(path).chmod(0o700)
         shutil.rmtree(folder)
