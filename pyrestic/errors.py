@@ -10,6 +10,8 @@ PyresticError                   exit 1
 │   ├── NotFoundError                the file is not there
 │   ├── AccessError                  credentials, permission, quota
 │   └── TransientError               may succeed when tried again
+│       └── NoAnswerError            the connection failed before the answer was complete
+│           └── SilentError              the server accepted the connection and did not answer in time
 ├── DamageError                 1    stored bytes are not what they should be
 │   ├── UnauthenticError             the message authentication code does not match
 │   ├── HashMismatchError            the content has another SHA-256 than its name
@@ -79,12 +81,24 @@ class AccessError(BackendError):
 class TransientError(BackendError):
     """The operation may succeed when tried again, not before `retry_after_seconds` if that is given.
 
-    0.0 says that the first new attempt should be made at once: on another connection, or at another place.
+    0.0 says that the first new attempt should be made at once: on another connection, or at another place. `attempts`
+    says after how many such failures in a row waiting is no longer expected to help; None sets no limit but time.
     """
 
-    def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after_seconds: float | None = None, attempts: int | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+        self.attempts = attempts
+
+
+class NoAnswerError(TransientError):
+    """The connection failed before the answer was complete: what was asked for may have been done or not."""
+
+
+class SilentError(NoAnswerError):
+    """The server accepted the connection and did not answer in the time allowed."""
 
 
 class DamageError(PyresticError):

@@ -8,28 +8,33 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from typing_extensions import Buffer
 
 from pyrestic.backend.httpsettings import HttpSettings
-from pyrestic.backend.transport import CONNECT_SECONDS, find_proxies, guarded, make_session
+from pyrestic.backend.transport import CONNECT_SECONDS, find_proxies, guarded, make_session, show_host
 from pyrestic.backend.watchdog import MIN_BYTES_PER_SECOND, Guard, Watchdog
 from pyrestic.backend.wrap.limit import TokenBucket
-from pyrestic.errors import AccessError, BackendError, TransientError
+from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError
 
 MAX_ERROR_BYTES = 64 * 1024
-"""Most that is read of an answer that reports a failure."""
+"""Most that is read of an answer that is no success."""
 
+SENSELESS_ATTEMPTS = 4
+"""How many answers in a row that make no sense end an operation: waiting seldom turns another server into ours."""
+CLOSED_ATTEMPTS = 6
+"""The same for connections that are closed without an answer; half a minute, enough for a server that starts anew."""
+SILENT_ATTEMPTS = 2
+"""The same for connections on which nothing came in the time allowed."""
+SILENCED_STALL_SECONDS = 20.0
+"""The time without progress once that many requests in a row were not answered."""
+
+_WITH_CONTENT = (200, 206)
 _PIECE_BYTES = 256 * 1024
 _AT_ONCE = 0.0
 _DROPPED = (urllib3.exceptions.HTTPError, requests.RequestException, OSError)
-
-
-class NoAnswerError(TransientError):
-    """The connection failed before the answer was there whole: what was asked for may have been done or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class HttpClient:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._session = make_session(settings, connections)
         self._watchdog = Watchdog(settings.stall_seconds)
+        self._silences = 0
         self._upload = upload
         self._download = download
         # All but connecting is left to the watchdog: a time-out of the socket would cut off slow but steady uploads,
@@ -83,17 +89,20 @@ class HttpClient:
         Raises TransientError if the connection fails, stalls, or the body of a good answer is cut or longer than
         max_length bytes; AccessError if the server's certificate is not trusted.
         """
-        try:
-            host = urlsplit(url).netloc.rpartition("@")[2]
-        except ValueError:
-            raise AccessError("there is an address that makes no sense") from None
+        host = show_host(url)
         data = None if body is None else memoryview(body).cast("B")
         sent_length = 0 if data is None else len(data)
-        with self._watchdog.watch(sent_length) as guard:
+        shortest = SILENCED_STALL_SECONDS if self._silences >= SILENT_ATTEMPTS else None
+        with self._watchdog.watch(sent_length, shortest) as guard:
             try:
-                return self._send(guard, method, url, headers, data, max_length)
+                answer = self._send(guard, method, url, headers, data, max_length)
             except _DROPPED as error:
-                raise _translated(host, guard, error) from error
+                translated = _translated(host, guard, error)
+                if isinstance(translated, SilentError):
+                    self._silences += 1
+                raise translated from error
+        self._silences = 0
+        return answer
 
     def interrupt(self) -> None:
         """End all requests that run now; later ones are possible."""
@@ -133,21 +142,27 @@ class HttpClient:
             return Answer(response.status_code, lowered, content)
 
     def _read(self, response: requests.Response, guard: Guard, headers: Mapping[str, str], max_length: int) -> bytes:
-        failed = response.status_code >= 400
         length_text = headers.get("content-length", "")
         length = int(length_text) if length_text.isdigit() and len(length_text) < 19 else None
-        if failed:
+        if response.status_code not in _WITH_CONTENT:
             return _read_at_most(response, MAX_ERROR_BYTES)
         if length is not None and length > max_length:
-            raise TransientError(f"the answer is longer than it may be: {length} bytes instead of {max_length}")
+            raise TransientError(
+                f"the answer is longer than it may be: {length} bytes instead of {max_length}",
+                attempts=SENSELESS_ATTEMPTS,
+            )
         if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
             # Its end could not be told from a broken connection.
-            raise NoAnswerError("the answer broke off in its headers, or does not tell its length")
+            raise NoAnswerError(
+                "the answer broke off in its headers, or does not tell its length", attempts=SENSELESS_ATTEMPTS
+            )
         if length is None:
             guard.allow(max_length / MIN_BYTES_PER_SECOND)
             content = _read_at_most(response, max_length + 1)
             if len(content) > max_length:
-                raise TransientError(f"the answer is longer than the {max_length} bytes it may have")
+                raise TransientError(
+                    f"the answer is longer than the {max_length} bytes it may have", attempts=SENSELESS_ATTEMPTS
+                )
             return content
         guard.allow(length / MIN_BYTES_PER_SECOND)
         content = self._read_exactly(response, guard, length)
@@ -208,6 +223,8 @@ def _read_at_most(response: requests.Response, length: int) -> bytes:
 
 def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
     """Return our error for one of requests, urllib3 or the system."""
+    if guard.stalled:
+        return SilentError(f"a request to {host} was given up: {guard.verdict}", attempts=SILENT_ATTEMPTS)
     if guard.verdict:
         return NoAnswerError(f"a request to {host} was given up: {guard.verdict}")
     text = _causes(error)
@@ -218,25 +235,41 @@ def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
         )
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | UnicodeError):
         return AccessError(f"{host} is not the address of a server")
-    for words, plain in _PLAIN:
+    if any(word in text for word in _NO_HTTP):
+        return NoAnswerError(f"what answers at {host} does not speak HTTP", attempts=SENSELESS_ATTEMPTS)
+    if guard.attached and "TimeoutError" in text:
+        # It was connected: nobody has answered to the offer of encryption.
+        return SilentError(f"{host}: the server does not answer in time", attempts=SILENT_ATTEMPTS)
+    if "PermissionError" in text:
+        return AccessError(f"{host}: this user may not connect to it")
+    for words, plain, attempts in _PLAIN:
         if any(word in text for word in words):
-            return NoAnswerError(f"{host}: {plain}")
-    if any(word in text for word in _CUT):
+            return NoAnswerError(f"{host}: {plain}", attempts=attempts)
+    if "RemoteDisconnected" in text:
         # Mostly a kept connection that the server has closed meanwhile: a new one works.
+        return NoAnswerError(
+            f"the connection to {host} broke: it was closed without an answer",
+            retry_after_seconds=_AT_ONCE,
+            attempts=CLOSED_ATTEMPTS,
+        )
+    if any(word in text for word in _CUT):
         return NoAnswerError(f"the connection to {host} broke", retry_after_seconds=_AT_ONCE)
     return NoAnswerError(f"the request to {host} failed ({type(error).__name__})")
 
 
-_PLAIN: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("NameResolutionError", "gaierror"), "the name of the server cannot be resolved"),
-    (("ConnectionRefusedError",), "the server refuses connections"),
-    (("ConnectTimeout", "ReadTimeout", "TimeoutError"), "the server does not answer in time"),
-    (("ProxyError",), "the proxy does not let the request through"),
-    (("FileNotFoundError",), "there is no such socket"),
-    (("NewConnectionError",), "the server cannot be reached"),
-    (("SSLError", "SSLEOFError"), "the encrypted connection could not be set up"),
+_PLAIN: tuple[tuple[tuple[str, ...], str, int | None], ...] = (
+    (("NameResolutionError", "gaierror"), "the name of the server cannot be resolved", None),
+    (("ConnectionRefusedError",), "the server refuses connections", None),
+    (("ConnectTimeout", "ReadTimeout", "TimeoutError"), "the server does not answer in time", None),
+    (("ProxyError",), "the proxy does not let the request through", CLOSED_ATTEMPTS),
+    (("FileNotFoundError",), "there is no such socket", CLOSED_ATTEMPTS),
+    (("NewConnectionError",), "the server cannot be reached", None),
+    (("SSLError", "SSLEOFError"), "the encrypted connection could not be set up", CLOSED_ATTEMPTS),
 )
-_CUT = ("RemoteDisconnected", "ConnectionReset", "BrokenPipe", "IncompleteRead", "ConnectionAborted", "BadStatusLine")
+"""Words of the cause, what it means, and how often in a row it may come before waiting is given up; None for no limit:
+a network comes back."""
+_NO_HTTP = ("BadStatusLine", "HTTPException", "LineTooLong", "UnknownProtocol")
+_CUT = ("ConnectionReset", "BrokenPipe", "IncompleteRead", "ConnectionAborted")
 
 
 def _causes(error: BaseException | None) -> str:

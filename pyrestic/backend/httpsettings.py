@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DEFAULT_STALL_SECONDS = 120.0
+"""Two such waits end an operation, so a server that accepts and never answers ends a command within five minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
@@ -14,7 +17,7 @@ class HttpSettings:
     """File with a client certificate and its key in PEM."""
     insecure_tls: bool = False
     user_agent: str = ""
-    stall_seconds: float = 300.0
+    stall_seconds: float = DEFAULT_STALL_SECONDS
     """How long a request may go without progress."""
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Proxy of each scheme, "http" or "https"; "no" lists the hosts that go without, as in no_proxy."""

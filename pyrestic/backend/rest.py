@@ -13,8 +13,9 @@ import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import FileInfo, range_length
-from pyrestic.backend.http import Answer, HttpClient
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
 from pyrestic.backend.layout import FOLDERS, REST_LAYOUT, is_file_name
+from pyrestic.backend.redirects import Redirects
 from pyrestic.backend.resturl import RestUrl
 from pyrestic.errors import (
     AccessError,
@@ -32,7 +33,8 @@ MAX_FILE_BYTES = 2 << 30
 
 _VERSION_2 = "application/vnd.x.restic.rest.v2"
 _MAX_LIST_BYTES = 1 << 30
-_BUSY = {408, 429}
+_BUSY = {408, 425, 429, 500, 502, 503, 504}
+"""What a server that is overloaded or starts anew says; other failures are its last word."""
 _CONFIG = Handle(FileType.CONFIG, "")
 
 
@@ -49,7 +51,7 @@ class RestBackend:
     def __init__(self, client: HttpClient, url: RestUrl, connections: int = DEFAULT_CONNECTIONS) -> None:
         self.connections = connections
         self._client = client
-        self._url = url.address
+        self._redirects = Redirects(url.address)
         self._headers = {"Accept": _VERSION_2}
         if url.user or url.password:
             secret = base64.b64encode(f"{url.user}:{url.password}".encode()).decode()
@@ -57,7 +59,7 @@ class RestBackend:
 
     def create(self) -> None:
         """Let the server make its folders; fine if they exist. Raises BackendError."""
-        answer = self._send("POST", f"{self._url}?create=true", body=b"", max_length=_MAX_LIST_BYTES)
+        answer = self._send("POST", "?create=true", body=b"", max_length=_MAX_LIST_BYTES)
         if answer.status != 200:
             raise _error_of(answer, "creating the repository")
 
@@ -85,7 +87,7 @@ class RestBackend:
         headers = {}
         if not whole:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None else str(offset + length - 1))
-        answer = self._send("GET", self._path(handle), headers=headers, max_length=length or MAX_FILE_BYTES)
+        answer = self._send("GET", REST_LAYOUT.path(handle), headers=headers, max_length=length or MAX_FILE_BYTES)
         if answer.status == 416 or (not whole and answer.status in (200, 206) and not answer.body):
             # Servers have different words for a range that starts at the end or beyond.
             return self._load_nothing(handle, offset, length)
@@ -97,7 +99,7 @@ class RestBackend:
 
     def stat(self, handle: Handle) -> FileInfo:
         """Return name and length; raise NotFoundError or BackendError."""
-        answer = self._send("HEAD", self._path(handle), max_length=0)
+        answer = self._send("HEAD", REST_LAYOUT.path(handle), max_length=0)
         if answer.status != 200:
             raise _error_of(answer, f"looking for {handle}")
         text = answer.headers.get("content-length", "")
@@ -113,7 +115,7 @@ class RestBackend:
                 yield FileInfo("", length)
             return
         doing = f"listing {file_type.value} files"
-        answer = self._send("GET", f"{self._url}{FOLDERS[file_type]}/", max_length=_MAX_LIST_BYTES)
+        answer = self._send("GET", f"{FOLDERS[file_type]}/", max_length=_MAX_LIST_BYTES)
         if answer.status == 404 and not answer.headers.get("server", "").startswith("rclone/"):
             # A folder that is not there yet. rclone lists those as empty, and says 404 for failures of its own.
             return
@@ -134,7 +136,7 @@ class RestBackend:
 
     def remove(self, handle: Handle) -> None:
         """Remove the file; raise BackendError, or NotFoundError if the server tells (rest-server does not)."""
-        answer = self._send("DELETE", self._path(handle), max_length=_MAX_LIST_BYTES)
+        answer = self._send("DELETE", REST_LAYOUT.path(handle), max_length=_MAX_LIST_BYTES)
         if answer.status == 403:
             raise AccessError(
                 f"removing {handle} failed: the server refuses it", hint="It may be one that only lets add files."
@@ -150,25 +152,25 @@ class RestBackend:
         """Close all connections."""
         self._client.close()
 
-    def _path(self, handle: Handle) -> str:
-        return self._url + REST_LAYOUT.path(handle)
-
     def _send(
         self,
         method: str,
-        url: str,
+        path: str,
         *,
         headers: dict[str, str] | None = None,
         body: Buffer | None = None,
         max_length: int,
     ) -> Answer:
-        return self._client.send(
-            method, url, headers={**self._headers, **(headers or {})}, body=body, max_length=max_length
-        )
+        full = {**self._headers, **(headers or {})}
+
+        def send(address: str) -> Answer:
+            return self._client.send(method, address, headers=full, body=body, max_length=max_length)
+
+        return self._redirects.follow(path, send)
 
     def _post(self, handle: Handle, data: Buffer) -> Answer:
         headers = {"Content-Type": "application/octet-stream"}
-        return self._send("POST", self._path(handle), headers=headers, body=data, max_length=_MAX_LIST_BYTES)
+        return self._send("POST", REST_LAYOUT.path(handle), headers=headers, body=data, max_length=_MAX_LIST_BYTES)
 
     def _find_length(self, handle: Handle) -> int | None:
         try:
@@ -179,7 +181,10 @@ class RestBackend:
     def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
         """Return no bytes where none are wanted, after a look at the length of the file."""
         if range_length(handle, self.stat(handle).length, offset, length) != 0:
-            raise TransientError(f"loading {handle} failed: the server refuses a range that is within the file")
+            raise TransientError(
+                f"loading {handle} failed: the server refuses a range that is within the file",
+                attempts=SENSELESS_ATTEMPTS,
+            )
         return b""
 
     def _stat_all(self, file_type: FileType, names: Iterable[str]) -> Iterator[FileInfo]:
@@ -207,7 +212,9 @@ def _error_of(answer: Answer, doing: str) -> PyresticError:
         return AccessError(f"{doing} failed: the server forbids it")
     if status in (413, 507):
         return AccessError(f"{doing} failed: the server has no more space for it")
-    if status in _BUSY or status >= 500:
+    if status == 511:
+        return AccessError(f"{doing} failed: the network wants a sign-in before it lets anything through")
+    if status in _BUSY:
         return TransientError(
             f"{doing} failed: the server says {status}", retry_after_seconds=answer.retry_after_seconds
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from pyrestic.backend.transport import socket_host
 from pyrestic.errors import UsageError
 
 USER_VARIABLE = "RESTIC_REST_USERNAME"
@@ -37,7 +38,7 @@ def parse_rest(text: str, environment: Mapping[str, str]) -> RestUrl:
         socket_path, _, path = parts.path.partition(":")
         if not socket_path.strip("/") or host:
             raise UsageError("the address of a Unix socket is written as http+unix:///path/of/socket:/path/")
-        address = f"{_UNIX}://{quote(socket_path, safe='')}/{path.lstrip('/')}"
+        address = f"{_UNIX}://{socket_host(socket_path)}/{path.lstrip('/')}"
     else:
         if not host:
             raise UsageError("the URL of the REST server names no host")

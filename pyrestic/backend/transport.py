@@ -1,12 +1,13 @@
 """What lies under requests: connections that a watchdog can end, certificates, proxies, Unix sockets."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 import ssl
 import threading
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import certifi
 import requests
@@ -16,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pyrestic.backend.httpsettings import HttpSettings
 from pyrestic.backend.watchdog import Guard
-from pyrestic.errors import UsageError
+from pyrestic.errors import AccessError, UsageError
 
 CONNECT_SECONDS = 30.0
 UNIX_SCHEME = "http+unix"
@@ -108,13 +109,13 @@ class _TlsConnection(_Watched, HTTPSConnection):
 
 
 class _UnixConnection(_PlainConnection):
-    """A connection to a socket in the file system; the host of its URL is the path, percent-encoded."""
+    """A connection to a socket in the file system; see `socket_host`."""
 
     def _new_conn(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(CONNECT_SECONDS)
-            sock.connect(unquote(self.host))
+            sock.connect(_socket_path(self.host))
         except BaseException:
             sock.close()
             raise
@@ -166,7 +167,7 @@ class Adapter(HTTPAdapter):
 
 
 class UnixAdapter(HTTPAdapter):
-    """The transport for URLs of Unix sockets, `http+unix://%2Fpath%2Fof%2Fsocket/path`; one socket for each adapter."""
+    """The transport for URLs of Unix sockets, `http+unix://HOST/path` (see `socket_host`); one socket for each."""
 
     def __init__(self, connections: int) -> None:
         self._connections = connections
@@ -186,12 +187,20 @@ class UnixAdapter(HTTPAdapter):
         super().close()
 
 
+class _Session(requests.Session):
+    """A session that never looks where a redirection leads: requests would read its body, however long, for that."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - as in requests
+        """Return none."""
+        return
+
+
 def make_session(settings: HttpSettings, connections: int) -> requests.Session:
     """Return a session for so many threads at once; raise UsageError for a certificate file that is none.
 
     Nothing of the environment is looked at: a password of .netrc would replace our own, unasked.
     """
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.verify = not settings.insecure_tls
     session.headers.clear()
@@ -248,13 +257,38 @@ def find_proxies(settings: HttpSettings, url: str) -> dict[str, str]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxy = settings.proxies.get(parts.scheme, "")
-    if not proxy or _is_loopback(host) or _goes_without(host, parts.port, settings.proxies.get("no", "")):
+    if not proxy or is_loopback(host) or _goes_without(host, parts.port, settings.proxies.get("no", "")):
         return {}
     return {parts.scheme: proxy if "://" in proxy else f"http://{proxy}"}
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+def socket_host(path: str) -> str:
+    """Return the path of a Unix socket as the host of a URL: in hex, since hosts are made lower case on the way."""
+    return os.fsencode(path).hex()
+
+
+def _socket_path(host: str) -> bytes:
+    return bytes.fromhex(host)
+
+
+def show_host(url: str) -> str:
+    """Return host and port of a URL, or the path of its socket, for a person; raise AccessError if there is none."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        return os.fsdecode(_socket_path(host)) if parts.scheme == UNIX_SCHEME else host
+    except ValueError:
+        raise AccessError("there is an address that makes no sense") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, as a URL has it, is this machine."""
+    if host in ("localhost", "::1"):
+        return True
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _goes_without(host: str, port: int | None, names: str) -> bool:

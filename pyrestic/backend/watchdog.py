@@ -28,10 +28,14 @@ _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
 
 
 class Guard:
-    """One request under watch. `verdict` says in words why its connection was shut down, "" as long as it was not."""
+    """One request under watch. `verdict` says in words why its connection was shut down, "" as long as it was not.
+
+    `stalled` says that this was since too little moved.
+    """
 
     def __init__(self, stall_seconds: float, deadline_seconds: float, clock: Callable[[], float]) -> None:
         self.verdict = ""
+        self.stalled = False
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._line: socket.socket | None = None
@@ -39,6 +43,11 @@ class Guard:
         now = clock()
         self._started = self._moved_at = now
         self._deadline = now + deadline_seconds
+
+    @property
+    def attached(self) -> bool:
+        """Whether there was a connection for the request."""
+        return self._line is not None
 
     def attach(self, line: socket.socket) -> None:
         """Watch this socket from now on; it belongs to the caller, and shutting it down ends the request."""
@@ -75,8 +84,10 @@ class Guard:
                 self._moved = moved
                 self._moved_at = now
         if now > self._deadline:
+            self.stalled = True
             self.end(f"it did not end within {self._deadline - self._started:.3g} s")
         elif now - self._moved_at > self._stall_seconds:
+            self.stalled = True
             self.end(f"next to nothing moved for {self._stall_seconds:g} s")
 
 
@@ -92,9 +103,13 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def watch(self, length: int) -> Iterator[Guard]:
-        """Watch a request that moves so many bytes, for the time of a with block."""
-        guard = Guard(self._stall_seconds, 2 * self._stall_seconds + length / MIN_BYTES_PER_SECOND, self._clock)
+    def watch(self, length: int, at_most_seconds: float | None = None) -> Iterator[Guard]:
+        """Watch a request that moves so many bytes, for the time of a with block.
+
+        `at_most_seconds` shortens the time that it may go without progress.
+        """
+        stall = self._stall_seconds if at_most_seconds is None else min(self._stall_seconds, at_most_seconds)
+        guard = Guard(stall, 2 * stall + length / MIN_BYTES_PER_SECOND, self._clock)
         with self._changed:
             self._guards.add(guard)
             if self._thread is None and not self._closed:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pyrestic.backend.httpsettings import DEFAULT_STALL_SECONDS
 from pyrestic.cli.arguments import parse_integer, split_list
 from pyrestic.cli.features import parse_features
 from pyrestic.cli.flags import DURATION, INTEGER, NATURAL, Parsed
@@ -102,7 +103,7 @@ class Settings:
     no_extra_verify: bool = False
     no_lock: bool = False
     retry_lock_seconds: float = 0.0
-    stuck_request_timeout_seconds: float = 300.0
+    stuck_request_timeout_seconds: float = DEFAULT_STALL_SECONDS
     limit_download: int = 0
     limit_upload: int = 0
     max_cpu: int = 0
@@ -191,7 +192,7 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         no_extra_verify=bool(values.get("no_extra_verify")),
         no_lock=bool(values.get("no_lock")),
         retry_lock_seconds=values.get("retry_lock", 0.0),
-        stuck_request_timeout_seconds=values.get("stuck_request_timeout", 300.0),
+        stuck_request_timeout_seconds=values.get("stuck_request_timeout", DEFAULT_STALL_SECONDS),
         limit_download=max(0, values.get("limit_download", 0)),
         max_cpu=values.get("max_cpu", 0),
         limit_upload=max(0, values.get("limit_upload", 0)),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.backend.http import HttpClient, NoAnswerError
+from pyrestic.backend.http import HttpClient
 from pyrestic.backend.httpsettings import HttpSettings
 from pyrestic.backend.transport import find_proxies, make_tls_context
 from pyrestic.backend.wrap.limit import TokenBucket
-from pyrestic.errors import AccessError, TransientError, UsageError
+from pyrestic.errors import AccessError, NoAnswerError, TransientError, UsageError
 from tests.support.tls import Authority
 
 STALL = 0.4

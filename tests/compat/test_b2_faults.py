@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.test_b2 import LOCATION, OnB2
+from tests.support.b2 import BUCKET
 from tests.support.restic import Program
 from tools.b2_server import B2Server
 
@@ -140,6 +141,17 @@ def test_a_full_cap_ends_a_backup_at_once_and_is_named(
     b2.faults.clear()
     ours.run("backup", source)
     OnB2(newest, b2).run("check", "--read-data")
+
+
+def test_init_outside_the_prefix_of_the_key_ends_at_once_with_a_sentence(pyrestic: Program, b2: B2Server) -> None:
+    OnB2(pyrestic, b2).run("init")
+    key_id, key = b2.add_key(["listFiles", "readFiles", "writeFiles"], bucket=BUCKET, prefix="elsewhere/")
+    words = ("-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "init")
+    started = time.monotonic()
+    ended = pyrestic.run(*words, code=1, B2_ACCOUNT_ID=key_id, B2_ACCOUNT_KEY=key)
+    assert time.monotonic() - started < 60
+    assert b"is limited to another bucket or name prefix" in ended.stderr
+    assert b"trying again" not in ended.stderr
 
 
 @pytest.mark.parametrize("fault", ["silence", "status"])

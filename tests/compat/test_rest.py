@@ -187,7 +187,7 @@ def test_a_server_that_asks_for_a_client_certificate_gets_it(
 
 def test_a_unix_socket_serves_as_well(pyrestic: Program, newest: Program, source: Path, tmp_path: Path) -> None:
     # The path of a socket may have about a hundred characters, and that of the test's folder may have more.
-    short = Path(tempfile.mkdtemp(prefix="socket-")) / "s"
+    short = Path(tempfile.mkdtemp(prefix="Socket-")) / "of User Ann"
     server = start_rest_server(tmp_path / "served", "--no-auth", socket=short)
     try:
         location = f"rest:http+unix://{short}:/by/socket/"
@@ -200,7 +200,7 @@ def test_a_unix_socket_serves_as_well(pyrestic: Program, newest: Program, source
         server.stop()
         shutil.rmtree(short.parent)
     gone = pyrestic.run("-o", "rest.deadline=1", "-r", location, "snapshots", code=1)
-    assert b"there is no such socket" in gone.stderr
+    assert f"{short}: there is no such socket".encode() in gone.stderr
 
 
 def test_where_nothing_is_and_where_nobody_listens_one_sentence_says_so(

@@ -24,8 +24,9 @@ from pyrestic.backend.b2.caller import (
     UploadUrl,
     decode,
 )
+from pyrestic.backend.b2.hosts import check_url
 from pyrestic.backend.b2.meaning import error_of
-from pyrestic.backend.http import Answer
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.usage import CallClass
 from pyrestic.errors import AccessError, BackendError, TransientError
 
@@ -66,10 +67,11 @@ def authorize_account(caller: Caller, endpoint: str, key_id: str, key: str) -> A
         raise BackendError(f"{doing} failed: the part sizes in the answer make no sense")
     allowed = storage.allowed
     return Authorization(
+        endpoint,
         account.account_id,
         account.authorization_token,
-        storage.api_url.rstrip("/"),
-        storage.download_url.rstrip("/"),
+        check_url(storage.api_url, endpoint, "its API"),
+        check_url(storage.download_url, endpoint, "downloads"),
         storage.recommended_part_size,
         storage.absolute_minimum_part_size,
         frozenset(allowed.capabilities),
@@ -106,7 +108,7 @@ def create_bucket(caller: Caller, auth: Authorization, name: str) -> Bucket:
 
 def get_upload_url(caller: Caller, auth: Authorization, bucket_id: str) -> UploadUrl:
     """Return a place to upload files of a bucket to."""
-    return caller.post(
+    url = caller.post(
         auth,
         "b2_get_upload_url",
         {"bucketId": bucket_id},
@@ -115,6 +117,8 @@ def get_upload_url(caller: Caller, auth: Authorization, bucket_id: str) -> Uploa
         capability="writeFiles",
         doing="asking for a place to upload to",
     )
+    check_url(url.upload_url, auth.endpoint, "uploads")
+    return url
 
 
 def upload_file(caller: Caller, url: UploadUrl, name: str, data: Buffer, sha1: str) -> FileVersion:
@@ -167,13 +171,13 @@ def start_large_file(caller: Caller, auth: Authorization, bucket_id: str, name: 
         doing=f"uploading {name}",
     )
     if version.file_id is None:
-        raise TransientError(f"uploading {name} failed: the answer is not one of B2")
+        raise TransientError(f"uploading {name} failed: the answer is not one of B2", attempts=SENSELESS_ATTEMPTS)
     return version.file_id
 
 
 def get_upload_part_url(caller: Caller, auth: Authorization, file_id: str) -> UploadUrl:
     """Return a place to upload parts of a large file to."""
-    return caller.post(
+    url = caller.post(
         auth,
         "b2_get_upload_part_url",
         {"fileId": file_id},
@@ -182,6 +186,8 @@ def get_upload_part_url(caller: Caller, auth: Authorization, file_id: str) -> Up
         capability="writeFiles",
         doing="asking for a place to upload to",
     )
+    check_url(url.upload_url, auth.endpoint, "uploads")
+    return url
 
 
 def upload_part(caller: Caller, url: UploadUrl, number: int, data: Buffer) -> str:

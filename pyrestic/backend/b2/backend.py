@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from typing_extensions import Buffer
 
 from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.caller import FileVersion
 from pyrestic.backend.b2.large import upload_large
+from pyrestic.backend.b2.meaning import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.backend.base import FileInfo, range_length
-from pyrestic.backend.http import Answer, NoAnswerError
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.layout import DEFAULT_LAYOUT, FOLDERS
 from pyrestic.backend.usage import Ledger
-from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, TransientError
+from pyrestic.errors import AccessError, BackendError, FormatError, NoAnswerError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 
 DEFAULT_CONNECTIONS = 5
@@ -148,19 +150,25 @@ class B2Backend:
         with self._lock:
             known = self._known.pop(name, None)
         removed = 0
+        absent = ""
         for _ in range(_MAX_DELETED):
             if known is None:
                 known = self._find(name)
             if known is None:
                 break
+            if known.file_id == absent:
+                raise TransientError(
+                    f"removing {handle} failed: B2 names a version of it that it does not have",
+                    attempts=SENSELESS_ATTEMPTS,
+                )
             try:
-                self._delete(name, known)
+                deleted = self._delete(name, known)
                 removed += 1
             except NotFoundError:
                 # Removed by somebody else meanwhile.
-                known = None
+                absent, known = known.file_id, None
                 continue
-            if known.alone:
+            if known.alone or not deleted:
                 return
             known = None
         if removed == 0:
@@ -183,11 +191,27 @@ class B2Backend:
         limit = min(session.authorization().recommended_part_bytes, api.MAX_UPLOAD_BYTES)
         if len(data) > limit:
             return upload_large(session, name, data, sha1, self.connections)
-        with session.upload_url() as url:
-            version = api.upload_file(session.caller, url, name, data, sha1)
+        version = self._upload_short(name, data, sha1)
         if version.file_id is None or version.content_length != len(data):
-            raise TransientError(f"uploading {name} failed: B2 says it stored {version.content_length} bytes of it")
+            raise TransientError(
+                f"uploading {name} failed: B2 says it stored {version.content_length} bytes of it",
+                attempts=SENSELESS_ATTEMPTS,
+            )
         return version.file_id
+
+    def _upload_short(self, name: str, data: memoryview, sha1: str) -> FileVersion:
+        """Upload a file in one call; if the token of the place has expired, at another place."""
+        session = self._session
+        try:
+            with session.upload_url() as url:
+                return api.upload_file(session.caller, url, name, data, sha1)
+        except ExpiredTokenError:
+            pass
+        try:
+            with session.upload_url(fresh=True) as url:
+                return api.upload_file(session.caller, url, name, data, sha1)
+        except ExpiredTokenError as error:
+            raise error.refusal from error
 
     def _is_stored(self, name: str, length: int, sha1: str) -> bool:
         try:
@@ -203,7 +227,9 @@ class B2Backend:
     def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
         """Return no bytes where none are wanted, after a look at the length of the file."""
         if range_length(handle, self.stat(handle).length, offset, length) != 0:
-            raise TransientError(f"loading {handle} failed: B2 refuses a range that is within the file")
+            raise TransientError(
+                f"loading {handle} failed: B2 refuses a range that is within the file", attempts=SENSELESS_ATTEMPTS
+            )
         return b""
 
     def _find(self, name: str) -> "_Known | None":
@@ -216,15 +242,17 @@ class B2Backend:
             raise BackendError(f"looking for {name} failed: B2 gives no ID for it")
         return _Known(file_id, _length_of(answer), alone=False)
 
-    def _delete(self, name: str, known: "_Known") -> None:
+    def _delete(self, name: str, known: "_Known") -> bool:
+        """Delete a version and return True, or hide the file and return False where deleting is refused."""
         session = self._session
         try:
             session.run(lambda auth: api.delete_file_version(session.caller, auth, name, known.file_id))
         except AccessError:
             # Capabilities can be narrower than they look, for instance where files are locked: hiding may still work.
             self._hide(name)
-            return
+            return False
         self.ledger.moved(stored=-known.length)
+        return True
 
     def _hide(self, name: str) -> None:
         session = self._session
@@ -261,17 +289,23 @@ def check_download(handle: Handle, answer: Answer, offset: int, length: int | No
     body = answer.body
     whole = offset == 0 and length is None
     if "x-bz-file-id" not in answer.headers:
-        raise TransientError(f"loading {handle} failed: the answer is not one of B2")
+        raise _senseless(handle, "the answer is not one of B2")
     if answer.status != (200 if whole else 206):
-        raise TransientError(f"loading {handle} failed: B2 sent {'a part' if whole else 'another part'} of it")
+        raise _senseless(handle, f"B2 sent {'a part' if whole else 'another part'} of it")
     if length is not None and len(body) < length:
         raise FormatError(f"file {handle} is too short: it has {offset + len(body)} bytes")
     if not whole and not answer.headers.get("content-range", "").startswith(f"bytes {offset}-"):
-        raise TransientError(f"loading {handle} failed: B2 sent another part of it")
+        raise _senseless(handle, "B2 sent another part of it")
     sha1 = _sha1_of(answer)
     if whole and sha1 and hashlib.sha1(body, usedforsecurity=False).hexdigest() != sha1:
-        raise TransientError(f"loading {handle} failed: it arrived damaged", retry_after_seconds=0.0)
+        raise TransientError(
+            f"loading {handle} failed: it arrived damaged", retry_after_seconds=0.0, attempts=SENSELESS_ATTEMPTS
+        )
     return body
+
+
+def _senseless(handle: Handle, reason: str) -> TransientError:
+    return TransientError(f"loading {handle} failed: {reason}", attempts=SENSELESS_ATTEMPTS)
 
 
 def _sha1_of(answer: Answer) -> str:
@@ -285,5 +319,5 @@ def _sha1_of(answer: Answer) -> str:
 def _length_of(answer: Answer) -> int:
     text = answer.headers.get("content-length", "")
     if not text.isdigit() or len(text) > 18:
-        raise TransientError("B2 does not tell the length of a file")
+        raise TransientError("B2 does not tell the length of a file", attempts=SENSELESS_ATTEMPTS)
     return int(text)

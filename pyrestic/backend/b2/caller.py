@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pyrestic.backend.b2.meaning import error_of
-from pyrestic.backend.http import Answer, HttpClient
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
 from pyrestic.backend.usage import CallClass, Ledger
 from pyrestic.errors import TransientError
 
@@ -55,6 +55,7 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
 class Authorization:
     """What b2_authorize_account returns. Lengths in bytes."""
 
+    endpoint: str
     account_id: str
     token: str = field(repr=False)
     api_url: str
@@ -146,4 +147,4 @@ def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
         return msgspec.json.decode(answer.body, type=answer_type)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         # Something between here and the service that answers in its place.
-        raise TransientError(f"{doing} failed: the answer is not one of B2") from None
+        raise TransientError(f"{doing} failed: the answer is not one of B2", attempts=SENSELESS_ATTEMPTS) from None

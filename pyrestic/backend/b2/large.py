@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.caller import Authorization, UploadUrl
+from pyrestic.backend.b2.meaning import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 
@@ -47,9 +48,15 @@ class _PartUploader:
 
     def upload(self, number: int, data: memoryview) -> str:
         """Upload a part and return its SHA-1 (hex)."""
+        expired = False
         for attempt in range(_ATTEMPTS):
             try:
                 return self._try(number, data)
+            except ExpiredTokenError as error:
+                if expired:
+                    raise error.refusal from error
+                expired = True
+                self._free.clear()
             except TransientError as error:
                 # Only failures that a new URL may mend; what asks for patience is for those who retry whole files.
                 if attempt == _ATTEMPTS - 1 or error.retry_after_seconds != 0.0:

@@ -7,12 +7,19 @@ import re
 
 import msgspec
 
-from pyrestic.backend.http import Answer
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, PyresticError, TransientError
 
 
 class ExpiredTokenError(TransientError):
-    """A token of the service is no longer valid; a new one helps. Without a code (HEAD) a guess."""
+    """A token of the service is no longer valid; a new one helps. Without a code (HEAD) a guess.
+
+    `refusal` is what it means if a token that was just given out is refused as well.
+    """
+
+    def __init__(self, message: str, refusal: AccessError) -> None:
+        super().__init__(message, retry_after_seconds=0.0, attempts=2)
+        self.refusal = refusal
 
 
 class _Report(msgspec.Struct):
@@ -31,11 +38,12 @@ _CAP_NAMES = {
     "cap_exceeded": "a cap of the account is reached",
 }
 
-_EXPIRED = {(401, "expired_auth_token"), (401, "bad_auth_token"), (401, "")}
+_EXPIRED = {(401, "expired_auth_token"), (401, "bad_auth_token")}
 _ABSENT = {(400, "no_such_file"), (400, "file_not_present"), (400, "already_hidden"), (404, "")}
 _AT_ONCE = {(400, "auth_token_limit")}
 """An upload URL that is in use already: another one helps at once."""
-_BUSY = {408, 429}
+_BUSY = {408, 429, 500, 502, 503, 504}
+"""What waiting helps against; other failures are the service's last word."""
 _is_checksum = re.compile(r"sha-?1|checksum", re.IGNORECASE).search
 
 
@@ -48,28 +56,43 @@ def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: boo
     report = _parse_report(answer.body)
     key = (answer.status, report.code)
     said = f"{doing} failed: B2 says {_shown(answer, report)}"
+    if key == (401, ""):
+        return ExpiredTokenError(said, _lacking(doing, capability))
     if key in _EXPIRED:
-        return ExpiredTokenError(said, retry_after_seconds=0.0)
+        refusal = AccessError(
+            f"{said} of a token that it has just given out",
+            hint="Is the clock of this machine right, and the key still valid?",
+        )
+        return ExpiredTokenError(said, refusal)
     if report.code in _CAP_NAMES:
         return AccessError(f"{doing} failed: {_CAP_NAMES[report.code]}", hint=_CAPS)
     if answer.status == 401:
-        return AccessError(
-            f"{doing} failed: the application key lacks the capability {capability or 'for it'}, "
-            "or is limited to another bucket or name prefix",
-            hint=f"Make a key with {capability}." if capability else "",
-        )
+        return _lacking(doing, capability)
     if answer.status == 403:
         return AccessError(said, hint="Is the key limited to another bucket, or the account suspended?")
     if key in _ABSENT or answer.status == 404:
         return NotFoundError(f"{doing} failed: it is not there")
     if answer.status == 416:
         return FormatError(f"{doing} failed: the file is too short for the range")
-    if answer.status in _BUSY or answer.status >= 500 or answer.status < 400:
+    if answer.status < 400:
+        # Something between here and the service that answers in its place.
+        return TransientError(said, attempts=SENSELESS_ATTEMPTS)
+    if answer.status in _BUSY:
         wait = answer.retry_after_seconds
         return TransientError(said, retry_after_seconds=0.0 if uploading and wait is None else wait)
-    if key in _AT_ONCE or (uploading and _is_checksum(report.message)):
+    if key in _AT_ONCE:
         return TransientError(said, retry_after_seconds=0.0)
+    if uploading and _is_checksum(report.message):
+        return TransientError(said, retry_after_seconds=0.0, attempts=SENSELESS_ATTEMPTS)
     return BackendError(said)
+
+
+def _lacking(doing: str, capability: str) -> AccessError:
+    return AccessError(
+        f"{doing} failed: the application key lacks the capability {capability or 'for it'}, "
+        "or is limited to another bucket or name prefix",
+        hint=f"Make a key with {capability}." if capability else "",
+    )
 
 
 def _parse_report(body: bytes) -> _Report:

@@ -52,13 +52,19 @@ class B2Session:
             return self._authorization
 
     def run(self, call: Callable[[Authorization], T]) -> T:
-        """Return what call returns; if its token has expired, sign in and call once more."""
+        """Return what call returns; if its token has expired, sign in and call once more.
+
+        Raises AccessError if the new token is refused as well.
+        """
         authorization = self.authorization()
         try:
             return call(authorization)
         except ExpiredTokenError:
             self._forget(authorization)
-        return call(self.authorization())
+        try:
+            return call(self.authorization())
+        except ExpiredTokenError as error:
+            raise error.refusal from error
 
     def can(self, capability: str) -> bool:
         """Whether the key has a capability."""
@@ -81,8 +87,14 @@ class B2Session:
             self._bucket_absent = False
 
     @contextlib.contextmanager
-    def upload_url(self) -> Iterator[UploadUrl]:
-        """Lend a place to upload to for one upload; it is kept for the next one unless that fails."""
+    def upload_url(self, *, fresh: bool = False) -> Iterator[UploadUrl]:
+        """Lend a place to upload to for one upload; it is kept for the next one unless that fails.
+
+        With `fresh` those that were kept are dropped: they are as old as one that has just expired.
+        """
+        if fresh:
+            with self._urls_changed:
+                self._free_urls.clear()
         url = self._take_url()
         good = False
         try:

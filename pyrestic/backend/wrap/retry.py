@@ -4,7 +4,9 @@ The waits double from one second up to a minute, each varied by half so that man
 a quarter of an hour has passed since the first failure (restic's numbers). Only where an error says that nothing is
 gained by waiting is the second attempt made at once, and not worth a word: a kept connection had been closed. A file
 that could not be loaded in that time fails at once for the next hour: one dead file must not hold up a run for a
-quarter of an hour each time it is wanted.
+quarter of an hour each time it is wanted. Where an error says after how many attempts waiting is no longer expected to
+help, that ends the operation earlier; after a server that did not answer nothing is asked for a minute, but for the
+removal of locks.
 """
 
 import random
@@ -17,13 +19,15 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
 from pyrestic.backend.usage import Ledger, Metered
-from pyrestic.errors import BackendError, NotFoundError, TransientError
+from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError
 from pyrestic.handle import FileType, Handle
 
 FIRST_DELAY_SECONDS = 1.0
 MAX_DELAY_SECONDS = 60.0
 TOTAL_SECONDS = 15 * 60.0
 FAILED_LOAD_SECONDS = 60 * 60.0
+SILENT_SECONDS = 60.0
+"""How long a server that did not answer is not asked again."""
 _JITTER = 0.5
 _SETTLE_SECONDS = 0.05
 
@@ -60,6 +64,7 @@ class RetryBackend:
         self._sleep = sleep or self._stopped.wait
         self._chance = chance
         self._failed_loads: dict[Handle, float] = {}
+        self._silent_since: float | None = None
 
     def stop_retrying(self) -> None:
         """End all waits and transfers that run now, and wait for nothing from now on: the program was interrupted.
@@ -122,6 +127,7 @@ class RetryBackend:
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate the files of a type, each once, however often the listing had to be taken up again."""
+        self._refuse_silent()
         seen: set[str] = set()
         attempts = _Attempts(self, f"listing {file_type.value} files")
         while True:
@@ -149,7 +155,7 @@ class RetryBackend:
                 if attempts == 1:
                     raise
 
-        self.run(f"removing {handle}", remove)
+        self._run(f"removing {handle}", remove)
 
     def close(self) -> None:
         """Release what the backend holds."""
@@ -157,6 +163,10 @@ class RetryBackend:
 
     def run(self, doing: str, operation: Callable[[], T]) -> T:
         """Return what an operation on the place returns, repeating it on TransientError; `doing` says what it does."""
+        self._refuse_silent()
+        return self._run(doing, operation)
+
+    def _run(self, doing: str, operation: Callable[[], T]) -> T:
         attempts = _Attempts(self, doing)
         while True:
             try:
@@ -170,6 +180,10 @@ class RetryBackend:
     def _refuse_interrupted(self, handle: Handle) -> None:
         if self._stopped.is_set() and handle.type is FileType.PACK:
             raise TransientError("the program was interrupted")
+
+    def _refuse_silent(self) -> None:
+        if self._silent_since is not None and self._clock() - self._silent_since < SILENT_SECONDS:
+            raise BackendError("the server did not answer just now; it is not asked again for a minute")
 
     def _refuse_failed(self, handle: Handle) -> None:
         failed_at = self._failed_loads.get(handle)
@@ -187,6 +201,7 @@ class _Attempts:
         self._backend = backend
         self._doing = doing
         self._failures = 0
+        self._limited = 0
         self._first_failure = 0.0
         self._delay = FIRST_DELAY_SECONDS
         self._silent = True
@@ -195,6 +210,12 @@ class _Attempts:
         """Wait before the next attempt, or raise the error if there is to be none."""
         backend = self._backend
         now = backend._clock()
+        self._limited = 0 if error.attempts is None else self._limited + 1
+        if error.attempts is not None and self._limited >= error.attempts:
+            backend._silent_since = now if isinstance(error, SilentError) else None
+            raise error
+        if isinstance(error, SilentError) and backend._silent_since is not None:
+            raise error
         if self._failures == 0:
             self._first_failure = now
         delay = self._next_delay(error)
@@ -216,6 +237,7 @@ class _Attempts:
 
     def succeeded(self) -> None:
         """Say so if it took more than one attempt."""
+        self._backend._silent_since = None
         if not self._silent:
             times = "time" if self._failures == 1 else "times"
             self._backend._on_retry(f"{self._doing} worked after failing {self._failures} {times}")

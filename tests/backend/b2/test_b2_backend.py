@@ -8,9 +8,8 @@ import pytest
 
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.large import split
-from pyrestic.backend.http import NoAnswerError
 from pyrestic.backend.wrap.retry import RetryBackend
-from pyrestic.errors import AccessError, BackendError, NotFoundError, TransientError
+from pyrestic.errors import AccessError, BackendError, NoAnswerError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from tests.support.b2 import BUCKET, open_b2

@@ -1,0 +1,49 @@
+"""Which hosts a B2 service may name in its answers: its own. Tokens and files are sent to no other."""
+
+from urllib.parse import SplitResult, urlsplit
+
+from pyrestic.backend.transport import is_loopback
+from pyrestic.errors import AccessError
+
+_VENDOR = ("backblazeb2.com", "backblaze.com")
+"""The domains of the vendor: the API and downloads are at the first, uploads at the second."""
+
+
+def check_url(url: str, endpoint: str, what: str) -> str:
+    """Return a URL of an answer without a slash at its end; raise AccessError if no request may go there.
+
+    After https it has to be https, and its host has to be in the endpoint's domain. This machine may be named in any
+    way, for services that are tested on it. `what` says what the URL is for.
+    """
+    named = _split(url)
+    if named is None:
+        raise AccessError(f"B2 names an address for {what} that makes no sense; nothing is sent there")
+    host, own = named.hostname or "", urlsplit(endpoint).hostname or ""
+    if is_loopback(host):
+        return url.rstrip("/")
+    if not _is_related(host, own):
+        raise AccessError(f"B2 names {host} for {what}, which is none of its own hosts; nothing is sent there")
+    if named.scheme != "https" and urlsplit(endpoint).scheme == "https":
+        raise AccessError(f"B2 names an address for {what} that is not encrypted; nothing is sent there")
+    return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL of a server, None for anything else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    plain = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and port != 0
+    # Another reader could see another host in these.
+    return parts if plain and url.isascii() and url.isprintable() and "\\" not in url and " " not in url else None
+
+
+def _is_related(host: str, own: str) -> bool:
+    domains = _VENDOR if any(_is_in(own, domain) for domain in _VENDOR) else (own,)
+    return any(_is_in(host, domain) for domain in domains)
+
+
+def _is_in(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")

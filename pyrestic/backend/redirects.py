@@ -1,0 +1,68 @@
+"""Redirections of HTTP servers: followed within the host that was asked for, named otherwise.
+
+Credentials are sent along, so no other host gets a request, and after https nothing goes over plain http. The method
+stays what it was, also where a browser would make a GET of it.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
+
+from pyrestic.backend.http import Answer
+from pyrestic.errors import AccessError, BackendError
+
+MOST_IN_A_ROW = 5
+_STATUS = {301, 302, 303, 307, 308}
+
+
+class Redirects:
+    """Where the files of one server are: below `base`, or where it redirects to. For any thread."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def follow(self, rest: str, send: Callable[[str], Answer]) -> Answer:
+        """Return the answer of `send` to the URL that ends with `rest`, or to the one that it is redirected to.
+
+        Raises AccessError for a redirection to another host or to plain http, BackendError for one without end.
+        """
+        address = self._base + rest
+        for _ in range(MOST_IN_A_ROW + 1):
+            answer = send(address)
+            location = answer.headers.get("location", "")
+            if answer.status not in _STATUS or not location:
+                if answer.status < 400 and address.endswith(rest):
+                    # The next request goes there at once: no body shall be sent twice.
+                    self._base = address.removesuffix(rest)
+                return answer
+            address = _allowed(address, location)
+        raise BackendError(f"the server at {_shown(address)} redirects without end")
+
+
+def _allowed(address: str, location: str) -> str:
+    """Return the address that a redirection leads to; raise AccessError if it may not be followed."""
+    try:
+        target = urljoin(address, location)
+        before, after = urlsplit(address), urlsplit(target)
+        same = before.hostname == after.hostname and after.username is None
+        port = after.port is None or after.port > 0
+    except ValueError:
+        same = port = False
+        target = location
+    if not (same and port):
+        raise AccessError(
+            f"the server redirects to {_shown(target)}, which is another host; nothing is sent there",
+            hint="If that is where the repository is, name it in --repo.",
+        )
+    if after.scheme not in ("https", before.scheme):
+        raise AccessError(f"the server redirects to {_shown(target)}, which is not encrypted; nothing is sent there")
+    return target
+
+
+def _shown(url: str) -> str:
+    """Return scheme and host of a URL for a person."""
+    try:
+        parts = urlsplit(url)
+        text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else url
+    except ValueError:
+        text = url
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
