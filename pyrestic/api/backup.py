@@ -48,10 +48,10 @@ class BackupRun:
         self._cache_folder = cache_folder
         self._time_ns = time.time_ns()
         self._progress = BackupProgress("backup", "B")
-        if lock.removed_dead:
+        if lock.met_interrupted:
             salvage(self._repository, self._report)
             # Once is enough for as long as the lock is held.
-            lock.removed_dead = 0
+            lock.met_interrupted = False
 
     def save_files(
         self,

@@ -209,6 +209,7 @@ class OpenRepository:
                 environment=self._environment,
                 cache_folder=self._cache_folder,
             )
+            lock.confirm()
 
 
 def _make_filter(

@@ -62,15 +62,15 @@ class LockMode(Enum):
 
 @dataclass(slots=True)
 class Session:
-    """An opened repository; `interrupted_before` says that a killed run had left its lock."""
+    """An opened repository; `interrupted_before` says that a run of this machine had left its lock."""
 
     repository: Repository
     lock: Lock | None
 
     @property
     def interrupted_before(self) -> bool:
-        """A process that was killed had left its lock here."""
-        return self.lock is not None and self.lock.removed_dead > 0
+        """A run of this machine that did not end by itself had left its lock here."""
+        return self.lock is not None and self.lock.met_interrupted
 
     def ensure_locked(self) -> None:
         """Raise LockedError if the lock was lost; to be called before something becomes visible or is removed."""

@@ -1,7 +1,8 @@
 """Packs that a killed run stored before it could name them in an index: find them and index them.
 
-Costs one listing of all packs and one small read for each unknown one, so it is done only when a dead process left its
-lock behind. Then nothing that was uploaded before the kill is uploaded again.
+Costs one listing of all packs and one small read for each unknown one, so it is done only when a process of this
+machine left its lock behind. Then nothing that was uploaded before the kill is uploaded again. That another machine may
+be storing some of these packs right now does no harm: nobody removes packs while both hold their locks.
 """
 
 from pyrestic.errors import BackendError, DamageError

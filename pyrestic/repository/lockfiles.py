@@ -4,17 +4,22 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from pyrestic.backend.base import FileInfo
+from pyrestic.backend.base import Backend, FileInfo
+from pyrestic.backend.fence import Fence
 from pyrestic.errors import DamageError, NotFoundError
 from pyrestic.format import lock as lock_format
 from pyrestic.format.lock import LockFile
-from pyrestic.handle import FileType
+from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.repository.machine import STALE_SECONDS, Machine
 
 
 class UnpackedStore(Protocol):
     """What locks need of a Repository."""
+
+    backend: Backend
+    fence: Fence
+    """What asks the lock before something is written."""
 
     def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate files of a type with their lengths."""
@@ -34,6 +39,15 @@ def list_lock_ids(store: UnpackedStore) -> Iterator[ID]:
     return (parse_id(info.name) for info in store.list_files(FileType.LOCK) if info.length > 0)
 
 
+def is_stored(store: UnpackedStore, identifier: ID) -> bool:
+    """Tell whether a lock is there, be it readable or not; raise BackendError."""
+    try:
+        store.backend.stat(Handle(FileType.LOCK, identifier.hex()))
+    except NotFoundError:
+        return False
+    return True
+
+
 def load_lock(store: UnpackedStore, identifier: ID) -> LockFile:
     """Return a lock; raise DamageError or BackendError."""
     return lock_format.parse(store.load_unpacked(FileType.LOCK, identifier))
@@ -42,7 +56,7 @@ def load_lock(store: UnpackedStore, identifier: ID) -> LockFile:
 def remove_stale(
     store: UnpackedStore, *, machine: Machine | None = None, clock: Callable[[], float] = time.time
 ) -> int:
-    """Remove the locks that are 30 minutes old or whose process on this machine is dead; return how many.
+    """Remove the locks that are 30 minutes old or whose process on this machine seems dead; return how many.
 
     Locks that cannot be read are left. Raises BackendError.
     """

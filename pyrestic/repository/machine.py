@@ -1,21 +1,23 @@
-"""This machine as locks see it: who runs here, and is the process that left a lock dead beyond doubt?
+"""This machine as locks see it: who runs here, and has the process that left a lock ended beyond doubt?
 
 A lock names a host and a process number. Both can mislead: another machine may have the same host name, a container
 counts its processes on its own, and numbers are used again. So our locks also carry a process mark that settles it: the
 machine, its boot, the namespace of process numbers, and when the process started. Restic ignores that field.
 
-A lock without a mark (restic's own) of a host with our name counts as left behind only if both hold:
-- Every process is visible from here (not so within a container), or it has not been refreshed for 30 minutes.
-- No process with this number, here or inside any container, can be its holder: each started after the lock was last
-  written, and is not called like a backup program or Python. After a boot this is true of every process.
-In every other case, and on systems without /proc, nothing is certain and the lock is respected. What cannot be told
-is another machine with the same name on the same repository; restic's unlock takes it for this one just the same.
+Without `unlock` a lock ends in two cases only, and one without a mark (restic's own) never:
+- All of the mark is ours, but there is no such process any more: at once.
+- The machine's ID is ours, but either the boot is another one and the lock is older than ours, or the process ran in
+  another container: when the lock has not been refreshed for 30 minutes. Nothing tells this disk, an earlier boot, from
+  a clone that runs now with the same ID; a clone that lives refreshes its lock.
+In every other case, and on systems without /proc, nothing is certain and the lock is respected. A virtual machine that
+runs twice from one picture of its memory has one mark in both; nothing visible tells these apart.
 """
 
 import hashlib
+import math
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,11 +26,10 @@ from pyrestic.format.lock import LockFile
 STALE_SECONDS = 30 * 60.0
 """A lock that has not been refreshed for so long is given up by its holder (restic's number)."""
 
-_SLACK_SECONDS = 5.0
-"""The kernel tells boot and start times to about a second."""
-_INITIAL_PID_NAMESPACE = "pid:[4026531836]"
-"""The namespace that sees all processes has this fixed number (PROC_PID_INIT_INO in the kernel)."""
-_HOLDER_NAMES = ("restic", "rustic", "python")
+_INITIAL_TIME_NAMESPACE = "time:[4026531834]"
+"""Start times are counted in the namespace of time; the one in which they are the kernel's own has this fixed number
+(PROC_TIME_INIT_INO in the kernel).
+"""
 _DEAD_STATES = ("Z", "X", "x")
 
 
@@ -41,6 +42,16 @@ def _exists(pid: int) -> bool:
         # It exists and belongs to somebody else, or nobody knows.
         return True
     return True
+
+
+class End(NamedTuple):
+    """When a lock ends without `unlock`, in seconds since 1970: infinitely long ago if its process has certainly ended.
+
+    `interrupted`: as far as can be told here, its process did not end by itself.
+    """
+
+    at: float
+    interrupted: bool
 
 
 class _Mark(NamedTuple):
@@ -57,8 +68,6 @@ class _Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    pid: int
-    name: str
     state: str
     started_ticks: int
 
@@ -95,31 +104,34 @@ class Machine:
             pyrestic_process=str(mark) if mark else "",
         )
 
-    def is_certainly_dead(self, lock: LockFile, now_seconds: float) -> bool:
-        """Whether the process that holds the lock ran on this machine and cannot be alive."""
-        if not self._is_same_host(lock):
-            return False
+    def find_end(self, lock: LockFile) -> End | None:
+        """Return when the lock ends without `unlock`, None for never."""
+        mark, own = _parse_mark(lock.pyrestic_process), self._find_mark()
+        if mark is None or own is None or not self._is_same_host(lock) or mark.machine != own.machine:
+            return None
         written_at = lock.time_ns / 1e9
-        forgotten = now_seconds - written_at > STALE_SECONDS
-        mark = _parse_mark(lock.pyrestic_process)
-        if mark is not None:
-            return self._is_mark_dead(mark, lock.pid, forgotten=forgotten)
-        booted_at = self._booted_at()
-        if booted_at is None or not (self._sees_all() or forgotten):
-            return False
-        candidates = list(self._candidates(lock.pid))
-        if not candidates and lock.pid != self.pid and self._exists(lock.pid):
-            # There, but hidden from us.
-            return False
-        return not any(self._may_hold(process, written_at, booted_at) for process in candidates)
+        if mark.boot != own.boot:
+            booted_at = self._booted_at()
+            if own.machine == "" or booted_at is None or written_at > booted_at:
+                # Some other machine without an ID, or written while this boot runs, so elsewhere.
+                return None
+            return End(written_at + STALE_SECONDS, True)
+        if mark.namespace != own.namespace:
+            # In another container, whose processes we do not see; a live one refreshes its lock.
+            return End(written_at + STALE_SECONDS, False)
+        return End(-math.inf, True) if self._has_ended(lock.pid, mark) else None
 
     def seems_dead(self, lock: LockFile, now_seconds: float) -> bool:
-        """Whether the holder is dead as far as restic's unlock is concerned: same host name, and no such process."""
+        """Whether `unlock` may remove the lock: of ours as far as can be told, of others by restic's rule, which is the
+        same host name, and no such process.
+        """
         if not self._is_same_host(lock):
             return False
-        if _parse_mark(lock.pyrestic_process) is not None:
-            return self.is_certainly_dead(lock, now_seconds)
-        return not self._exists(lock.pid) or self.is_certainly_dead(lock, now_seconds)
+        mark = _parse_mark(lock.pyrestic_process)
+        if mark is None or mark.machine == "":
+            return not self._exists(lock.pid)
+        end = self.find_end(lock)
+        return end is not None and (end.interrupted or now_seconds > end.at)
 
     def _is_same_host(self, lock: LockFile) -> bool:
         # Zero and negative numbers stand for groups of processes.
@@ -128,21 +140,15 @@ class Machine:
     def _find_mark(self) -> _Mark | None:
         process = self._find_process(self.pid)
         boot = self._read("sys/kernel/random/boot_id").strip()
-        namespace = self._namespace()
+        namespace = self._namespace("pid")
         if process is None or not boot or not namespace:
+            return None
+        if self._namespace("time") not in ("", _INITIAL_TIME_NAMESPACE):
             return None
         return _Mark(self._machine_code(), boot, namespace, str(process.started_ticks))
 
-    def _is_mark_dead(self, mark: _Mark, pid: int, *, forgotten: bool) -> bool:
-        own = self._find_mark()
-        if own is None:
-            return False
-        if mark.boot != own.boot:
-            # Another boot: dead if it was this machine, which only the machine's ID can tell.
-            return mark.machine == own.machine != ""
-        if mark.namespace != own.namespace:
-            # In another container, whose processes we do not see; a live one would have refreshed its lock.
-            return forgotten
+    def _has_ended(self, pid: int, mark: _Mark) -> bool:
+        """Whether the process of a mark that is ours but for it has ended."""
         process = self._find_process(pid)
         if process is None:
             return not self._exists(pid)
@@ -155,17 +161,15 @@ class Machine:
                 identifier = file.read(100).strip()
         except OSError:
             return ""
-        return hashlib.sha256(b"pyrestic lock " + identifier).hexdigest()[:16] if identifier else ""
+        if identifier in (b"", b"uninitialized"):
+            return ""
+        return hashlib.sha256(b"pyrestic lock " + identifier).hexdigest()[:16]
 
-    def _namespace(self) -> str:
+    def _namespace(self, kind: str) -> str:
         try:
-            return os.readlink(f"{self._proc}/self/ns/pid")
+            return os.readlink(f"{self._proc}/self/ns/{kind}")
         except OSError:
             return ""
-
-    def _sees_all(self) -> bool:
-        # Process 1 is hidden from us if processes of others are.
-        return self._namespace() == _INITIAL_PID_NAMESPACE and bool(self._read("1/stat"))
 
     def _booted_at(self) -> float | None:
         """When the machine booted, in seconds since 1970."""
@@ -174,35 +178,14 @@ class Machine:
                 return float(line[6:])
         return None
 
-    def _candidates(self, pid: int) -> Iterator[_Process]:
-        """Iterate the other processes that have this number, here or in the container they run in."""
-        for name in os.listdir(self._proc):
-            if not (name.isascii() and name.isdigit()) or int(name) == self.pid:
-                continue
-            if str(pid) in self._numbers(name) and (process := self._find_process(int(name))) is not None:
-                yield process
-
-    def _numbers(self, pid: str) -> list[str]:
-        for line in self._read(f"{pid}/status").splitlines():
-            if line.startswith("NSpid:"):
-                return line.split()[1:]
-        return [pid]
-
-    def _may_hold(self, process: _Process, written_at: float, booted_at: float) -> bool:
-        if process.state in _DEAD_STATES:
-            return False
-        started_at = booted_at + process.started_ticks / os.sysconf("SC_CLK_TCK")
-        # A clock that was set while the holder ran makes times misleading, so its name counts as well.
-        return started_at <= written_at + _SLACK_SECONDS or any(name in process.name for name in _HOLDER_NAMES)
-
     def _find_process(self, pid: int) -> _Process | None:
         text = self._read(f"{pid}/stat")
-        name, _, rest = text.partition("(")[2].rpartition(")")
-        fields = rest.split()
+        # The name, in parentheses, may hold anything.
+        fields = text.rpartition(")")[2].split()
         # proc_pid_stat(5): the state follows the name, the start time in clock ticks after boot is field 22.
         if len(fields) < 20 or not fields[19].isdigit():
             return None
-        return _Process(pid, name.lower(), fields[0], int(fields[19]))
+        return _Process(fields[0], int(fields[19]))
 
     def _read(self, path: str) -> str:
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache
+from pyrestic.backend.fence import Fence, find_fence
 from pyrestic.errors import (
     DamageError,
     FormatError,
@@ -95,8 +96,10 @@ class Repository:
         config: Config,
         options: RepositoryOptions,
         find_blob_code: "Callable[[], BlobCode | None]" = lambda: None,
+        fence: Fence | None = None,
     ) -> None:
         self.backend = backend
+        self.fence = fence or find_fence(backend)
         self.config = config
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
@@ -180,7 +183,9 @@ class Repository:
         except UnauthenticError as error:
             raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
         config = Config.parse(plain)
-        return cls(wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code)
+        return cls(
+            wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code, find_fence(backend)
+        )
 
     @cached_property
     def index(self) -> "Index":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyrestic.repository import locks
+from pyrestic.repository.heldlock import LockTiming
 from tests.support.cli import Caller
 from tests.support.damage import DAMAGES, KINDS, find_file
 from tests.support.quick_repository import make_quick_repository
@@ -106,7 +107,7 @@ def test_a_damaged_lock_stops_others_with_a_word_and_unlock_removes_it(
     whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     # Locks that cannot be read are looked at again for half a minute in all.
-    monkeypatch.setattr(locks, "LockTiming", functools.partial(locks.LockTiming, unreadable_retry=0.01))
+    monkeypatch.setattr(locks, "LockTiming", functools.partial(LockTiming, unreadable_retry=0.01))
     repository = tmp_path / "repository"
     shutil.copytree(whole[0], repository)
     lock = repository / "locks" / ("0" * 64)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pyrestic.backend.base import FileInfo
+from pyrestic.backend.fence import Fence
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, BackendError, DamageError, FormatError, LockedError
 from pyrestic.format import gojson
@@ -17,9 +18,11 @@ from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
 from pyrestic.report import NullReporter
+from pyrestic.repository.heldlock import LockTiming
+from pyrestic.repository.lockclock import LockClock
 from pyrestic.repository.lockfiles import format_duration, remove_all, remove_stale
-from pyrestic.repository.locks import Lock, LockTiming
-from pyrestic.repository.machine import Machine
+from pyrestic.repository.locks import Lock
+from pyrestic.repository.machine import End, Machine
 from pyrestic.repository.repository import Repository
 from tests.support.backends import FaultyBackend, RecordingBackend
 
@@ -27,9 +30,10 @@ START = 1_700_000_000.0
 
 
 class Store:
-    """Unpacked files in the clear: the four methods that locks need of a repository."""
+    """Unpacked files in the clear: the methods that locks need of a repository."""
 
     def __init__(self) -> None:
+        self.fence = Fence()
         self.record = RecordingBackend(MemoryBackend())
         self.backend = FaultyBackend(self.record)
 
@@ -81,6 +85,10 @@ class Clock:
         self.now += 1e-6
         return self.now
 
+    def both(self) -> LockClock:
+        """Both clocks of a machine that nobody sets."""
+        return LockClock(wall=self, elapsed=self, sleep=self.sleep)
+
     def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         self.now += seconds
@@ -127,8 +135,7 @@ class Stage:
             machine=Machine(hostname="here"),
             # Only what a test does by hand happens to its locks.
             timing=timing or LockTiming(poll=1000),
-            clock=self.clock,
-            sleep=self.clock.sleep,
+            clock=self.clock.both(),
         )
 
 
@@ -280,7 +287,7 @@ def test_of_many_at_once_at_most_one_holds_it_exclusively() -> None:
             retry_seconds=20,
             machine=machine,
             timing=timing,
-            sleep=lambda seconds: time.sleep(seconds * (1 + number / 7)),
+            clock=LockClock(sleep=lambda seconds: time.sleep(seconds * (1 + number / 7))),
         ):
             holders.append(number)
             overlap.append(len(holders))
@@ -390,9 +397,9 @@ def test_a_refresh_writes_a_new_file_before_it_removes_the_old(stage: Stage) -> 
         before = lock.id
         stage.clock.now += 300
         stage.store.record.calls.clear()
-        lock.refresh()
+        lock.held.refresh()
         assert lock.id != before
-        assert [call.method for call in stage.store.record.calls] == ["save", "remove"]
+        assert [call.method for call in stage.store.record.calls] == ["save", "stat", "remove"]
         (stored,) = stage.store.locks()
         assert stored.time_ns / 1e9 == pytest.approx(START + 300, abs=1)
         assert stored.exclusive
@@ -402,7 +409,7 @@ def test_a_refresh_writes_a_new_file_before_it_removes_the_old(stage: Stage) -> 
 def test_an_old_file_that_could_not_be_removed_goes_at_the_end(stage: Stage) -> None:
     with stage.lock() as lock:
         stage.store.backend.fail("remove", lambda: BackendError("busy"))
-        lock.refresh()
+        lock.held.refresh()
         assert len(stage.store.ids()) == 2
     assert stage.store.ids() == set()
 
@@ -412,12 +419,12 @@ def test_a_refresh_that_fails_leaves_the_lock_and_is_tried_again(stage: Stage) -
         before = lock.id
         stage.store.backend.fail("save", lambda: BackendError("busy"))
         stage.clock.now += 300
-        lock._refresh_if_due()
+        lock.held.refresh_if_due()
         assert lock.id == before
-        lock._refresh_if_due()
+        lock.held.refresh_if_due()
         assert lock.id == before
         stage.clock.now += 300
-        lock._refresh_if_due()
+        lock.held.refresh_if_due()
         assert lock.id != before
         assert stage.lost == []
     assert len(stage.report.notes) == 1
@@ -427,10 +434,10 @@ def test_nothing_is_refreshed_before_its_time_but_when_the_clock_was_set_back(st
     with stage.lock() as lock:
         before = lock.id
         stage.clock.now += 299
-        lock._refresh_if_due()
+        lock.held.refresh_if_due()
         assert lock.id == before
         stage.clock.now -= 7200
-        lock._refresh_if_due()
+        lock.held.refresh_if_due()
         assert lock.id != before
 
 
@@ -471,7 +478,7 @@ def test_a_lock_that_cannot_be_refreshed_in_time_is_lost(stage: Stage) -> None:
         stage.store.backend.fail("save", lambda: BackendError("offline"), times=100)
         for _ in range(4):
             stage.clock.now += 300
-            lock._refresh_if_due()
+            lock.held.refresh_if_due()
             lock.ensure_held()
         stage.clock.now += 151
         with pytest.raises(LockedError, match="offline"):
@@ -522,7 +529,7 @@ def test_a_refresh_that_comes_back_after_the_end_leaves_nothing() -> None:
     assert entered.wait(5)
     lock.release()
     assert store.ids() == set()
-    thread = lock._thread
+    thread = lock.held.thread
     assert thread is not None
     resume.set()
     thread.join(5)
@@ -531,8 +538,8 @@ def test_a_refresh_that_comes_back_after_the_end_leaves_nothing() -> None:
 
 def test_a_lock_whose_process_is_dead_is_removed_and_told(stage: Stage) -> None:
     class Undertaker(Machine):
-        def is_certainly_dead(self, lock: LockFile, now_seconds: float) -> bool:
-            return lock.pid == 666
+        def find_end(self, lock: LockFile) -> End | None:
+            return End(float("-inf"), True) if lock.pid == 666 else None
 
     dead = stage.store.add(exclusive=True, pid=666, hostname="here")
     lock = Lock(
@@ -540,8 +547,7 @@ def test_a_lock_whose_process_is_dead_is_removed_and_told(stage: Stage) -> None:
         stage.report,
         exclusive=True,
         machine=Undertaker(hostname="here"),
-        clock=stage.clock,
-        sleep=stage.clock.sleep,
+        clock=stage.clock.both(),
     )
     with lock:
         assert stage.store.ids() == {lock.id}
@@ -555,8 +561,7 @@ def test_a_lock_whose_process_is_dead_is_removed_and_told(stage: Stage) -> None:
         stage.report,
         exclusive=True,
         machine=Undertaker(hostname="here"),
-        clock=stage.clock,
-        sleep=stage.clock.sleep,
+        clock=stage.clock.both(),
     )
     with lock:
         assert len(stage.store.ids()) == 2
@@ -607,7 +612,7 @@ def test_a_real_repository_is_locked_and_keeps_the_lock_sealed(version: int) -> 
         assert b"hostname" not in stored
         with pytest.raises(LockedError):
             Lock(repository, NullReporter(), exclusive=False).acquire()
-        lock.refresh()
+        lock.held.refresh()
         backend.save(Handle(FileType.LOCK, "ab" * 32), stored[:50])
         assert remove_stale(repository) == 0
     assert remove_all(repository) == 1

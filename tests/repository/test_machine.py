@@ -62,7 +62,13 @@ class FakeMachine:
         )
 
     def is_dead(self, lock: LockFile, now: float = NOW) -> bool:
-        return self.machine().is_certainly_dead(lock, now)
+        """Whether the lock is removed without unlock."""
+        end = self.machine().find_end(lock)
+        return end is not None and now > end.at
+
+    def unlocks(self, lock: LockFile, now: float = NOW) -> bool:
+        """Whether unlock removes it, be it ever so young."""
+        return self.machine().seems_dead(lock, now)
 
 
 @pytest.fixture
@@ -75,15 +81,20 @@ def lock_of(pid: int, *, written_at: float = NOW - 60, hostname: str = HOST) -> 
     return LockFile(time=at(written_at), exclusive=True, hostname=hostname, username="root", pid=pid)
 
 
-def test_a_lock_of_restic_whose_process_is_gone_is_dead(fake: FakeMachine) -> None:
-    assert fake.is_dead(lock_of(4711))
-    assert fake.machine().seems_dead(lock_of(4711), NOW)
+LONG_AGO = BOOTED_AT - 100_000
 
 
-def test_a_lock_of_restic_whose_process_runs_is_alive(fake: FakeMachine) -> None:
-    fake.add(4711, "restic", started_at=NOW - 500)
-    assert not fake.is_dead(lock_of(4711))
-    assert not fake.machine().seems_dead(lock_of(4711), NOW)
+@pytest.mark.parametrize("written_at", [NOW, NOW - 60, NOW - 31 * 60, BOOTED_AT - 60, LONG_AGO])
+def test_a_lock_without_our_mark_is_left_to_unlock_which_goes_by_the_process(
+    fake: FakeMachine, written_at: float
+) -> None:
+    """Another machine may have our host name: a clone, an image, a default name."""
+    lock = lock_of(4711, written_at=written_at)
+    assert fake.machine().find_end(lock) is None
+    assert fake.unlocks(lock)
+    fake.add(4711, "sshd", started_at=NOW - 30)
+    assert fake.machine().find_end(lock) is None
+    assert not fake.unlocks(lock)
 
 
 @pytest.mark.parametrize("hostname", ["elsewhere", "", "LIGHTHOUSE", "lighthouse.local"])
@@ -96,7 +107,8 @@ def test_locks_of_other_hosts_are_never_dead(fake: FakeMachine, hostname: str) -
 @pytest.mark.parametrize("hostname", ["", "localhost"])
 def test_a_host_name_that_says_nothing_proves_nothing(hostname: str) -> None:
     machine = Machine(hostname=hostname)
-    assert not machine.is_certainly_dead(lock_of(4711, hostname=hostname), NOW)
+    assert not machine.seems_dead(lock_of(2**30, hostname=hostname), NOW)
+    assert machine.find_end(machine.describe_lock(exclusive=True, time=at(0))) is None
 
 
 @pytest.mark.parametrize("pid", [0, -1, -4711])
@@ -105,71 +117,20 @@ def test_a_number_that_is_no_process_proves_nothing(fake: FakeMachine, pid: int)
     assert not fake.machine().seems_dead(lock_of(pid), NOW)
 
 
-def test_a_process_that_started_after_the_lock_is_another_one(fake: FakeMachine) -> None:
-    fake.add(4711, "sshd", started_at=NOW - 30)
-    assert fake.is_dead(lock_of(4711, written_at=NOW - 60))
-    assert not fake.is_dead(lock_of(4711, written_at=NOW - 27))
-    assert not fake.is_dead(lock_of(4711, written_at=NOW))
-
-
-def test_after_a_boot_all_earlier_holders_are_dead(fake: FakeMachine) -> None:
-    fake.add(4711, "kworker/0:1", started_at=BOOTED_AT)
-    assert fake.is_dead(lock_of(4711, written_at=BOOTED_AT - 60))
-    assert not fake.is_dead(lock_of(4711, written_at=BOOTED_AT + 1))
-
-
-@pytest.mark.parametrize("name", ["restic", "restic_0.18.0", "python3.11", "pyrestic", "rustic"])
-def test_a_process_that_may_be_a_backup_is_trusted_over_the_clock(fake: FakeMachine, name: str) -> None:
-    fake.add(4711, name, started_at=NOW - 30)
-    assert not fake.is_dead(lock_of(4711, written_at=NOW - 60))
-
-
-def test_a_process_of_a_container_counts_by_its_inner_number(fake: FakeMachine) -> None:
-    fake.add(90_000, "restic", started_at=NOW - 500, inner=(4711, 17))
-    assert not fake.is_dead(lock_of(4711))
-    assert not fake.is_dead(lock_of(17))
-    assert fake.is_dead(lock_of(18))
-
-
-def test_a_process_that_only_waits_to_be_collected_is_dead(fake: FakeMachine) -> None:
-    fake.add(4711, "restic", started_at=NOW - 500, state="Z")
-    assert fake.is_dead(lock_of(4711))
-
-
-def test_a_process_with_parentheses_in_its_name_is_read_right(fake: FakeMachine) -> None:
-    fake.add(4711, "a) Z (b", started_at=NOW - 500)
-    assert not fake.is_dead(lock_of(4711))
-    fake.add(4711, "a) S (b", started_at=NOW - 30)
-    assert fake.is_dead(lock_of(4711))
-
-
-def test_our_own_number_in_a_lock_of_restic_was_used_before_us(fake: FakeMachine) -> None:
-    assert fake.is_dead(lock_of(500))
-
-
 def test_a_process_hidden_from_us_is_alive(fake: FakeMachine) -> None:
     fake.hidden.add(4711)
-    assert not fake.is_dead(lock_of(4711))
+    assert not fake.unlocks(lock_of(4711))
+    fake.add(4711, "python3", started_at=NOW - 500)
+    lock = own_lock(fake, 4711)
+    for name in ("stat", "status"):
+        (fake.folder / "proc" / "4711" / name).unlink()
+    (fake.folder / "proc" / "4711").rmdir()
+    assert not fake.is_dead(lock)
 
 
-def test_where_processes_are_hidden_only_old_locks_are_dead(fake: FakeMachine) -> None:
-    (fake.folder / "proc" / "1" / "stat").unlink()
-    assert not fake.is_dead(lock_of(4711))
-    assert fake.is_dead(lock_of(4711, written_at=NOW - 31 * 60))
-
-
-def test_within_a_container_only_old_locks_of_restic_are_dead(tmp_path: Path) -> None:
-    fake = FakeMachine(tmp_path, namespace="pid:[4026539999]")
-    assert not fake.is_dead(lock_of(4711, written_at=NOW - 29 * 60))
-    assert not fake.is_dead(lock_of(4711, written_at=BOOTED_AT + 100), now=BOOTED_AT + 200)
-    assert fake.is_dead(lock_of(4711, written_at=NOW - 31 * 60))
-    # unlock goes by restic's rule.
-    assert fake.machine().seems_dead(lock_of(4711), NOW)
-
-
-def test_without_proc_nothing_is_certain(tmp_path: Path) -> None:
+def test_without_proc_nothing_is_certain(fake: FakeMachine, tmp_path: Path) -> None:
     machine = Machine(hostname=HOST, pid=500, proc=str(tmp_path / "none"), exists=lambda pid: False)
-    assert not machine.is_certainly_dead(lock_of(4711, written_at=0), NOW)
+    assert machine.find_end(own_lock(fake, 500, written_at=0)) is None
     assert machine.seems_dead(lock_of(4711), NOW)
     assert machine.describe_lock(exclusive=True, time=at(NOW)).pyrestic_process == ""
 
@@ -192,7 +153,7 @@ def test_our_lock_is_alive_as_long_as_our_process(fake: FakeMachine) -> None:
     fake.add(4711, "python3", started_at=NOW - 500)
     lock = own_lock(fake, 4711)
     assert not fake.is_dead(lock)
-    assert not fake.machine().seems_dead(lock, NOW)
+    assert not fake.unlocks(lock)
     fake.add(4711, "python3", started_at=NOW - 499)
     assert fake.is_dead(lock)
     fake.add(4711, "python3", started_at=NOW - 500, state="Z")
@@ -202,25 +163,58 @@ def test_our_lock_is_alive_as_long_as_our_process(fake: FakeMachine) -> None:
     assert not fake.is_dead(lock)
     (fake.folder / "proc" / "4711").rmdir()
     assert fake.is_dead(lock)
-    assert fake.machine().seems_dead(lock, NOW)
+    assert fake.unlocks(lock)
 
 
-def test_our_lock_of_an_earlier_boot_is_dead(fake: FakeMachine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a) Z (b", "Z Z Z", ") Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"])
+def test_a_process_whose_name_looks_like_its_state_is_read_right(fake: FakeMachine, name: str) -> None:
+    fake.add(4711, "python3", started_at=NOW - 500)
+    lock = own_lock(fake, 4711)
+    fake.add(4711, name, started_at=NOW - 500)
+    assert not fake.is_dead(lock)
+
+
+def test_our_lock_of_an_earlier_boot_ends_after_half_an_hour(fake: FakeMachine, tmp_path: Path) -> None:
+    """This disk, an earlier boot, and a clone that runs now look the same: a live clone refreshes its lock."""
     before = FakeMachine(tmp_path / "before", boot="boot-0")
-    assert fake.is_dead(own_lock(before, 500))
+    lock = own_lock(before, 500, written_at=BOOTED_AT - 60)
+    assert not fake.is_dead(lock, BOOTED_AT + 1)
+    assert not fake.is_dead(lock, BOOTED_AT + 29 * 60)
+    assert fake.is_dead(lock, BOOTED_AT + 29 * 60 + 1)
+    assert fake.unlocks(lock, BOOTED_AT + 1)
 
 
+def test_our_lock_of_another_boot_that_was_written_during_this_one_is_a_clones(
+    fake: FakeMachine, tmp_path: Path
+) -> None:
+    clone = FakeMachine(tmp_path / "clone", boot="boot-0")
+    lock = own_lock(clone, 500, written_at=BOOTED_AT + 60)
+    assert fake.machine().find_end(lock) is None
+    assert not fake.unlocks(lock)
+
+
+@pytest.mark.parametrize("boot", ["boot-1", "boot-7"])
 @pytest.mark.parametrize("identifier", ["another-machine", ""])
 def test_our_lock_of_another_machine_with_the_same_name_is_respected(
-    fake: FakeMachine, tmp_path: Path, identifier: str
+    fake: FakeMachine, tmp_path: Path, identifier: str, boot: str
 ) -> None:
-    other = FakeMachine(tmp_path / "other", boot="boot-7")
+    other = FakeMachine(tmp_path / "other", boot=boot)
     (other.folder / "machine-id").write_text(identifier)
-    lock = own_lock(other, 1, written_at=BOOTED_AT - 100_000)
-    assert not fake.is_dead(lock)
-    if identifier == "":
-        (fake.folder / "machine-id").unlink()
-        assert not fake.is_dead(lock)
+    lock = own_lock(other, 500, written_at=LONG_AGO)
+    assert fake.machine().find_end(lock) is None
+    if identifier:
+        assert not fake.unlocks(lock)
+
+
+def test_without_an_id_of_the_machine_only_this_boot_is_known(fake: FakeMachine, tmp_path: Path) -> None:
+    (fake.folder / "machine-id").unlink()
+    fake.add(4711, "python3", started_at=NOW - 500)
+    lock = own_lock(fake, 4711)
+    fake.add(4711, "python3", started_at=NOW - 499)
+    assert fake.is_dead(lock)
+    before = FakeMachine(tmp_path / "before", boot="boot-0")
+    (before.folder / "machine-id").unlink()
+    assert fake.machine().find_end(own_lock(before, 500, written_at=LONG_AGO)) is None
 
 
 def test_our_lock_of_another_container_is_respected_for_half_an_hour(fake: FakeMachine, tmp_path: Path) -> None:
@@ -229,13 +223,27 @@ def test_our_lock_of_another_container_is_respected_for_half_an_hour(fake: FakeM
     assert not fake.is_dead(own_lock(container, 7))
     assert not fake.is_dead(own_lock(container, 7, written_at=NOW - 29 * 60))
     assert fake.is_dead(own_lock(container, 7, written_at=NOW - 31 * 60))
+    assert not fake.unlocks(own_lock(container, 7))
+
+
+def test_where_start_times_are_counted_otherwise_nothing_is_certain(fake: FakeMachine) -> None:
+    lock = own_lock(fake, 500)
+    fake.add(500, "python3", started_at=NOW - 2)
+    assert fake.is_dead(lock)
+    (fake.folder / "proc" / "self" / "ns" / "time").symlink_to("time:[4026531834]")
+    assert fake.is_dead(lock)
+    (fake.folder / "proc" / "self" / "ns" / "time").unlink()
+    (fake.folder / "proc" / "self" / "ns" / "time").symlink_to("time:[4026533333]")
+    assert not fake.is_dead(lock)
+    assert fake.machine().describe_lock(exclusive=True, time=at(NOW)).pyrestic_process == ""
 
 
 @given(st.text(max_size=40) | st.lists(st.text(max_size=8), min_size=4, max_size=4).map("/".join))
 def test_any_mark_is_answered(mark: str) -> None:
     machine = Machine()
     lock = msgspec.structs.replace(lock_of(os.getpid(), hostname=machine.hostname), pyrestic_process=mark)
-    assert machine.is_certainly_dead(lock, NOW) in (True, False)
+    end = machine.find_end(lock)
+    assert end is None or end.at <= NOW
 
 
 DESCRIBE = """
@@ -251,6 +259,11 @@ time.sleep(60)
 
 def test_a_real_process_is_alive_until_it_is_killed() -> None:
     machine = Machine()
+
+    def is_dead(lock: LockFile) -> bool:
+        end = machine.find_end(lock)
+        return end is not None and time.time() > end.at
+
     if machine.hostname in ("", "localhost") or not Path("/proc/self/stat").exists():
         pytest.skip("this machine has no name or no /proc")
     with subprocess.Popen([sys.executable, "-c", DESCRIBE], stdout=subprocess.PIPE, cwd=ROOT) as process:
@@ -258,19 +271,19 @@ def test_a_real_process_is_alive_until_it_is_killed() -> None:
         lock = msgspec.json.decode(process.stdout.readline(), type=LockFile)
         assert lock.hostname == socket.gethostname()
         assert lock.pid == process.pid
-        assert not machine.is_certainly_dead(lock, time.time())
+        assert not is_dead(lock)
         process.send_signal(signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while not machine.is_certainly_dead(lock, time.time()) and time.monotonic() < deadline:
+        while not is_dead(lock) and time.monotonic() < deadline:
             time.sleep(0.01)
         # Dead before its parent has collected it, and after.
-        assert machine.is_certainly_dead(lock, time.time())
-    assert machine.is_certainly_dead(lock, time.time())
+        assert is_dead(lock)
+    assert is_dead(lock)
     assert machine.seems_dead(lock, time.time())
 
 
 def test_this_process_is_alive() -> None:
     machine = Machine()
     lock = machine.describe_lock(exclusive=True, time=at(time.time()))
-    assert not machine.is_certainly_dead(lock, time.time())
+    assert machine.find_end(lock) is None
     assert not machine.seems_dead(lock, time.time())

@@ -18,6 +18,7 @@ from typing import TypeVar
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
+from pyrestic.backend.fence import Fence
 from pyrestic.backend.usage import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError
 from pyrestic.handle import FileType, Handle
@@ -39,7 +40,7 @@ def _drop(message: str) -> None:
 
 
 class RetryBackend:
-    """A backend whose operations are repeated on TransientError.
+    """A backend whose operations are repeated on TransientError, and whose `fence` is asked before each that writes.
 
     `on_retry` takes a line for each wait and for the success after it; any thread may call it. `clock` returns seconds
     that never go back, `sleep` waits; by default waiting ends early when `stop_retrying` is called.
@@ -57,6 +58,7 @@ class RetryBackend:
     ) -> None:
         self._inner = inner
         self.connections = inner.connections
+        self.fence = Fence(costly=self.ledger is not None)
         self._on_retry = on_retry
         self._total_seconds = total_seconds
         self._clock = clock
@@ -95,7 +97,12 @@ class RetryBackend:
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; see Backend."""
         self._refuse_interrupted(handle)
-        self.run(f"saving {handle}", lambda: self._inner.save(handle, data))
+
+        def save() -> None:
+            self.fence.check(handle, removes=False)
+            self._inner.save(handle, data)
+
+        self.run(f"saving {handle}", save)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
@@ -148,6 +155,7 @@ class RetryBackend:
 
         def remove() -> None:
             nonlocal attempts
+            self.fence.check(handle, removes=True)
             attempts += 1
             try:
                 self._inner.remove(handle)
