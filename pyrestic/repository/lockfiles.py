@@ -17,9 +17,12 @@ from pyrestic.repository.machine import STALE_SECONDS, Machine
 class UnpackedStore(Protocol):
     """What locks need of a Repository."""
 
-    backend: Backend
     fence: Fence
     """What asks the lock before something is written."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where the files are."""
 
     def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate files of a type with their lengths."""
