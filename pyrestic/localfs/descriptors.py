@@ -3,7 +3,10 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
 class OpenDescriptor:
@@ -22,15 +25,15 @@ class OpenDescriptor:
         self.kept = True
 
 
-class DescriptorCache:
+class DescriptorCache(Generic[K]):
     """Keeps up to `limit` descriptors by key, the least recently used go first. For any thread."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: OrderedDict[bytes, OpenDescriptor] = OrderedDict()
+        self._open: OrderedDict[K, OpenDescriptor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def acquire(self, key: bytes, open_it: Callable[[bytes], int]) -> OpenDescriptor:
+    def acquire(self, key: K, open_it: Callable[[K], int]) -> OpenDescriptor:
         """Return the descriptor for a key, opened if need be; whoever gets it has to release it."""
         found = self.find(key)
         if found is not None:
@@ -38,7 +41,7 @@ class DescriptorCache:
         fresh = OpenDescriptor(open_it(key))
         return self.add(key, fresh)
 
-    def find(self, key: bytes) -> OpenDescriptor | None:
+    def find(self, key: K) -> OpenDescriptor | None:
         """Return the descriptor for a key if it is open, to be released."""
         with self._lock:
             found = self._open.get(key)
@@ -47,7 +50,7 @@ class DescriptorCache:
                 self._open.move_to_end(key)
             return found
 
-    def add(self, key: bytes, fresh: OpenDescriptor) -> OpenDescriptor:
+    def add(self, key: K, fresh: OpenDescriptor) -> OpenDescriptor:
         """Keep a descriptor just opened and return it, or the one another thread has kept meanwhile."""
         with self._lock:
             found = self._open.get(key)
@@ -67,13 +70,13 @@ class DescriptorCache:
             if not used.users and not used.kept:
                 os.close(used.descriptor)
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: K) -> None:
         """Close a key's descriptor as soon as it is unused."""
         with self._lock:
             if key in self._open:
                 self._drop(key)
 
-    def forget_tree(self, key: bytes) -> None:
+    def forget_tree(self: "DescriptorCache[bytes]", key: bytes) -> None:
         """Close the descriptors of a key and of keys below it (key, slash, more) as soon as they are unused."""
         prefix = key + b"/"
         with self._lock:
@@ -92,7 +95,7 @@ class DescriptorCache:
             if len(self._open) <= self._limit:
                 return
 
-    def _drop(self, name: bytes) -> None:
+    def _drop(self, name: K) -> None:
         entry = self._open.pop(name)
         entry.kept = False
         if not entry.users:

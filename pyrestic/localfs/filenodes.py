@@ -1,25 +1,24 @@
 """Nodes of many regular files at once, of what readmany found of them: the same that metadata makes one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import FILE, Node, mode_to_go
-from pyrestic.localfs.metadata import Report, format_local_second, group_name, set_attributes, user_name
+from pyrestic.localfs.metadata import format_local_second, group_name, user_name
 from pyrestic.localfs.readmany import FileRecords
 
 
 def make_nodes(
     names: Sequence[bytes],
-    paths: Sequence[bytes],
     records: FileRecords,
     *,
     with_atime: bool = False,
     device_ids_for_links_alone: bool = False,
-    report: Report | None = None,
+    add_attributes: Callable[[int, Node], None],
 ) -> list[Node | None]:
     """Return the nodes of files without content, None where nothing was read.
 
-    The size is what was read. Attributes that cannot be read go to `report`.
+    The size is what was read. `add_attributes` is given the number and the node of a file with extended attributes.
     """
     nodes: list[Node | None] = []
     columns = zip(
@@ -67,7 +66,7 @@ def make_nodes(
             if node is not None:
                 node.atime = format_local_second(seconds, ns)
     if any(records.attributes):
-        for node, path, attributes in zip(nodes, paths, records.attributes, strict=True):
+        for number, (node, attributes) in enumerate(zip(nodes, records.attributes, strict=True)):
             if node is not None and attributes:
-                set_attributes(node, path, report)
+                add_attributes(number, node)
     return nodes

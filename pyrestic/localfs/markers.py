@@ -1,10 +1,10 @@
 """Files that mark their folder as not worth keeping, such as CACHEDIR.TAG (https://bford.info/cachedir/)."""
 
 import os
+import stat
 from collections.abc import Callable
 
 _KEPT_FOLDERS = 16_384
-# A pipe of the marker's name would block an ordinary open for ever.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -46,8 +46,15 @@ class MarkerRule:
 
 
 def _read(path: bytes, length: int) -> bytes:
-    descriptor = os.open(path, _OPEN_FLAGS)
+    """Read the beginning of a file, links followed; nothing of anything else, as opening a device may have effects."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, length)
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return b""
+        descriptor = os.open(b"/proc/self/fd/%d" % found, _OPEN_FLAGS)
+        try:
+            return os.read(descriptor, length)
+        finally:
+            os.close(descriptor)
     finally:
-        os.close(descriptor)
+        os.close(found)

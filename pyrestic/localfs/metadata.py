@@ -93,13 +93,16 @@ def node_from_stat(
     status: os.stat_result,
     *,
     with_atime: bool = False,
+    folder: int,
+    entry: bytes | None = None,
     report: Report | None = None,
     ignore_denied_attributes: bool = False,
     descriptor: int | None = None,
 ) -> Node:
     """Return the node of a file, without content and subtree; raise OSError if a link cannot be read.
 
-    `descriptor` is the file opened, if it is: what it has of attributes is found without its path.
+    `folder` is a descriptor of the folder that holds it, as `entry`, which is `name` if it is not given; `descriptor`
+    is the file itself where it is open. Nothing is taken from what `path` leads to.
 
     Extended attributes that cannot be read go to `report`; `ignore_denied_attributes` keeps quiet about those that may
     not be listed (folders above the sources).
@@ -129,12 +132,32 @@ def node_from_stat(
         node.content = []
     elif kind == stat.S_IFLNK:
         node.links = status.st_nlink
-        _set_target(node, os.readlink(path))
+        _set_target(node, os.readlink(entry or name, dir_fd=folder))
     elif kind in (stat.S_IFBLK, stat.S_IFCHR):
         node.links = status.st_nlink
         node.device = status.st_rdev
-    set_attributes(node, path, report, ignore_denied=ignore_denied_attributes, descriptor=descriptor)
+    if descriptor is not None:
+        set_attributes(node, path, descriptor, report)
+    elif _may_have_attributes(path):
+        target = attribute_target(folder, entry or name)
+        set_attributes(node, path, target, report, ignore_denied=ignore_denied_attributes)
     return node
+
+
+def _may_have_attributes(path: bytes) -> bool:
+    """Tell whether it is worth to look for attributes from the open folder, which costs three times as much.
+
+    Whoever leads the path to something else meanwhile gets at most the attributes of his own file left out.
+    """
+    try:
+        return bool(os.listxattr(path, follow_symlinks=False))
+    except OSError as error:
+        return not _without_attributes(error)
+
+
+def attribute_target(folder: int, entry: bytes) -> bytes:
+    """Return by what set_attributes reaches something in an open folder without opening it or following a link."""
+    return b"/proc/self/fd/%d/%s" % (folder, entry)
 
 
 def _set_target(node: Node, target: bytes) -> None:
@@ -148,27 +171,30 @@ def _set_target(node: Node, target: bytes) -> None:
 def set_attributes(
     node: Node,
     path: bytes,
+    target: int | bytes,
     report: Report | None,
     *,
     ignore_denied: bool = False,
-    descriptor: int | None = None,
 ) -> None:
-    """Give a node its extended attributes; arguments are those of node_from_stat."""
+    """Give a node the extended attributes of an open file or of what attribute_target names."""
+    follow = isinstance(target, int)
     try:
-        names = os.listxattr(path, follow_symlinks=False) if descriptor is None else os.listxattr(descriptor)
+        names = os.listxattr(target, follow_symlinks=follow)
     except OSError as error:
         if not (_without_attributes(error) or (ignore_denied and isinstance(error, PermissionError))):
             _tell(report, path, f"the extended attributes of {os.fsdecode(path)} cannot be listed", error)
         return
     if names:
-        attributes = [_attribute(path, name, report) for name in names]
+        attributes = [_attribute(path, target, name, report, follow=follow) for name in names]
         node.extended_attributes = [attribute for attribute in attributes if attribute is not None] or None
 
 
-def _attribute(path: bytes, name: str, report: Report | None) -> ExtendedAttribute | None:
+def _attribute(
+    path: bytes, target: int | bytes, name: str, report: Report | None, *, follow: bool
+) -> ExtendedAttribute | None:
     """Read an attribute. Undecodable bytes in its name stay surrogate escapes, which encode_tree understands."""
     try:
-        value: bytes | None = os.getxattr(path, name, follow_symlinks=False)
+        value: bytes | None = os.getxattr(target, name, follow_symlinks=follow)
     except OSError as error:
         if not _without_attributes(error):
             _tell(report, path, f"the extended attribute {name!r} of {os.fsdecode(path)} cannot be read", error)

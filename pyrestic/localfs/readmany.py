@@ -1,8 +1,9 @@
 """Reading many small files in one call that leaves Python to other threads (see readmany_code).
 
-Each file is opened, described, looked at for extended attributes, read and closed, as one does it from Python. What is
-not quite usual about a file is not told apart here: whoever asked reads that file again in the usual way, which says
-what is wrong with it.
+Each file is opened, described, looked at for extended attributes, read and closed, as one does it from Python. It is
+opened by openat2 (Linux 5.6), which starts at an open folder and follows no link on the whole way. What is not quite
+usual about a file is not told apart here: whoever asked reads that file again in the usual way, which says what is
+wrong with it.
 """
 
 import ctypes
@@ -19,9 +20,11 @@ from pyrestic.format.machinecode import function_at, map_code
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """How a source file is opened: what turned into a link, pipe or device meanwhile does no harm."""
 
-_FUNCTIONS = ("open", "statx", "flistxattr", "read", "close", "__errno_location")
-_SCRATCH_BYTES = 257
-"""Room for struct statx, and a zero behind it."""
+_FUNCTIONS = ("syscall", "statx", "flistxattr", "read", "close", "__errno_location")
+_STATUS_BYTES = 264
+"""Of struct statx, and of the zeros behind it."""
+_OPENAT2 = 437
+_NO_MAGIC_LINKS, _NO_LINKS = 2, 4
 _PARAMETERS = 7
 
 
@@ -59,17 +62,22 @@ class ManyReader:
         self.buffer = memoryview(bytearray(room))
         self._read = read
         self._table = table.copy()
-        self._scratch = np.zeros(_SCRATCH_BYTES, np.uint8)
+        ways = [(flags, 0, _NO_MAGIC_LINKS | _NO_LINKS) for flags in (OPEN_FLAGS | os.O_NOATIME, OPEN_FLAGS)]
+        self._scratch = np.concatenate((np.zeros(_STATUS_BYTES // 8, np.uint64), np.array(ways, np.uint64).ravel()))
         self._table[-1] = self._scratch.ctypes.data
         self._records = np.zeros((count, _COLUMNS), np.uint64)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer.obj))
         self._limit = limit
 
-    def read(self, paths: Sequence[bytes]) -> FileRecords:
-        """Read files into the buffer, from its start on; of what does not fit there the length is -1."""
+    def read(self, folders: Sequence[int], paths: Sequence[bytes]) -> FileRecords:
+        """Read files into the buffer, from its start on; of what does not fit there the length is -1.
+
+        Each path is relative to the open folder of the same number, and no link on it is followed.
+        """
         count = len(paths)
         names = ctypes.create_string_buffer(b"\0".join(paths))
         records = self._records[:count]
+        records.view(np.int64)[:, 0] = folders
         self._read(
             self._table.ctypes.data,
             ctypes.addressof(names),
@@ -108,11 +116,17 @@ def load_code(code: bytes) -> ManyReaderMaker | None:
 
 
 def agrees(maker: ManyReaderMaker) -> bool:
-    """Tell whether files are found as Python finds them: one that is there, a folder and one that is not there."""
+    """Tell whether files are found as Python finds them: one that is there, a folder, none, and one behind a link."""
     here = os.fsencode(__file__)
-    folder = os.path.dirname(here)
-    found = maker.make(4, 1 << 20, 1 << 20)
-    records = found.read([here, folder, here, here + b"/"])
+    above, name = os.path.split(here)
+    found = maker.make(5, 1 << 20, 1 << 20)
+    folder, root = os.open(above, os.O_PATH), os.open("/", os.O_PATH)
+    try:
+        paths = [name, b".", name, name + b"/", b"proc/self/comm"]
+        records = found.read([folder, folder, folder, folder, root], paths)
+    finally:
+        os.close(folder)
+        os.close(root)
     status = os.stat(here)
     expected = (
         status.st_size,
@@ -133,7 +147,9 @@ def agrees(maker: ManyReaderMaker) -> bool:
             return False
     with open(here, "rb") as file:
         content = file.read()
-    return (records.lengths[1], records.lengths[3]) == (-1, -1) and found.buffer[: 2 * len(content)] == 2 * content
+    return [records.lengths[number] for number in (1, 3, 4)] == [-1, -1, -1] and found.buffer[
+        : 2 * len(content)
+    ] == 2 * content
 
 
 def _make_table() -> NDArray[np.int64] | None:
@@ -143,4 +159,4 @@ def _make_table() -> NDArray[np.int64] | None:
         functions = [ctypes.cast(getattr(libc, name), ctypes.c_void_p).value for name in _FUNCTIONS]
     except AttributeError:
         return None
-    return np.array([*functions, OPEN_FLAGS, os.O_NOATIME, errno.EPERM, errno.ENOTSUP, 0], np.int64)
+    return np.array([*functions, _OPENAT2, errno.EPERM, errno.ENOTSUP, 0], np.int64)

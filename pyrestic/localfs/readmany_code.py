@@ -12,8 +12,10 @@ from pyrestic.format.addresses import (
 )
 
 # The function sees them as constants; struct statx has the same layout on every processor (statx(2)).
-_OPEN, _STATX, _LISTXATTR, _READ, _CLOSE, _ERRNO = 0, 8, 16, 24, 32, 40
-_FLAGS, _NO_ATIME, _NOT_PERMITTED, _NOT_SUPPORTED, _SCRATCH = 48, 56, 64, 72, 80
+_SYSCALL, _STATX, _LISTXATTR, _READ, _CLOSE, _ERRNO = 0, 8, 16, 24, 32, 40
+_OPENAT2, _NOT_PERMITTED, _NOT_SUPPORTED, _SCRATCH = 48, 56, 64, 72
+# Behind struct statx and its zeros lies struct open_how twice, without touching access times and with it.
+_WITHOUT_ATIME, _WITH_ATIME, _HOW_BYTES = 264, 288, 24
 _EMPTY_PATH, _BASIC_STATS = 0x1000, 0x7FF
 _REGULAR, _TYPE_MASK = 0o100000, 0o170000
 _LINKS, _UID, _GID, _MODE, _INODE, _SIZE, _ATIME, _CTIME, _MTIME, _DEVICE = 16, 20, 24, 28, 32, 40, 64, 96, 112, 136
@@ -31,12 +33,17 @@ def _error(table: int) -> int:
 
 
 @inline
-def _open(table: int, path: int) -> int:
+def _open_with(table: int, folder: int, path: int, how: int) -> int:
+    passed = (load64(table + _OPENAT2), folder, path, load64(table + _SCRATCH) + how, _HOW_BYTES)
+    return call(load64(table + _SYSCALL), passed)
+
+
+@inline
+def _open(table: int, folder: int, path: int) -> int:
     """Open a file without touching its access time where that is allowed."""
-    flags = load64(table + _FLAGS)
-    descriptor = call_int(load64(table + _OPEN), (path, flags | load64(table + _NO_ATIME)))
+    descriptor = _open_with(table, folder, path, _WITHOUT_ATIME)
     if descriptor < 0 and _error(table) == load64(table + _NOT_PERMITTED):
-        descriptor = call_int(load64(table + _OPEN), (path, flags))
+        descriptor = _open_with(table, folder, path, _WITH_ATIME)
     return descriptor
 
 
@@ -92,7 +99,7 @@ def _read_many(table: int, paths: int, count: int, data: int, room: int, limit: 
     for number in range(count):
         record = records + 128 * number
         length = -1
-        descriptor = _open(table, path)
+        descriptor = _open(table, load64(record), path)
         if descriptor >= 0:
             length = _read_opened(table, descriptor, data + used, room - used, limit, record)
             call_int(load64(table + _CLOSE), (descriptor,))

@@ -39,7 +39,7 @@ def make_new(
     data: memoryview,
     many: ManyWriter,
     metadata: MetadataRestorer,
-    folders: DescriptorCache,
+    folders: DescriptorCache[bytes],
     open_folder: Callable[[bytes], int],
 ) -> list[Stamp | None]:
     """Make all files that are new and simple; return their stamps, and None for those that have to go another way."""

@@ -59,8 +59,8 @@ class TargetWriter:
         self.root = os.path.abspath(root)
         self.metadata = metadata or MetadataRestorer()
         self._replace_folders = replace_folders
-        self._files = DescriptorCache(open_files)
-        self._folders = DescriptorCache(open_folders)
+        self._files: DescriptorCache[bytes] = DescriptorCache(open_files)
+        self._folders: DescriptorCache[bytes] = DescriptorCache(open_folders)
         self._find_many = find_many
         self._many: ManyWriter | None = None
         self._root_descriptor = -1

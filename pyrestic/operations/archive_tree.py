@@ -1,15 +1,14 @@
 """Source folders on their way into tree blobs.
 
-One thread walks: it lists a folder, compares each file with the parent snapshot's node, and takes over the content list
-of unchanged files without opening them. Small files it collects for small_files, or reads and saves them itself, since
-handing over a few kilobytes at a time costs more than saving them; larger ones go to a few reading threads. A folder's
-tree is encoded once all of its files are saved and its sub-folders have their trees. Folders are finished in the order
-in which the walk leaves them, so children always come before their parent.
+One thread walks (see archive_walk): it compares each file with the parent snapshot's node, and takes over the content
+list of unchanged files without opening them. Small files it collects for small_files, or reads and saves them itself,
+since handing over a few kilobytes at a time costs more than saving them; larger ones go to a few reading threads. A
+folder's tree is encoded once all of its files are saved and its sub-folders have their trees. Folders are finished in
+the order in which the walk leaves them, so children always come before their parent.
 """
 
 import contextlib
 import os
-import stat
 import threading
 import time
 from collections import deque
@@ -21,10 +20,12 @@ from pyrestic.format.node import DIRECTORY, FILE, Node, same_time
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.scan import SourceTree, read_directory
+from pyrestic.localfs.scan import SourceTree
 from pyrestic.localfs.select import BackupSelector
+from pyrestic.localfs.source_folders import SourcePath
 from pyrestic.operations.archive_directory import STRETCH, Directory, PendingFile
 from pyrestic.operations.archive_file import ReadInto
+from pyrestic.operations.archive_walk import SourceWalk
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
 from pyrestic.operations.small_files import SmallFile, SmallFiles
 from pyrestic.operations.source_file import INLINE_BYTES, ArchiveOptions, FileRead, SourceReader
@@ -50,13 +51,12 @@ class TreeArchiver:
         self.tally = Tally()
         self._repository = repository
         self._saver = repository.saver
-        self._by_path = select.by_path if select.looks_at_paths else None
-        self._by_status = select.by_status if select.looks_at_status else None
         self._options = options
         self._report = report
         self._progress = progress
         self._on_item = on_item
         self._source = SourceReader(repository, options, report, progress)
+        self._walk = SourceWalk(self._source, select, self._open_directory, self._take_file)
         self._small = None
         if options.find_reader is not None:
             self._small = SmallFiles(self._source, self._saver, options.find_reader, self._take_small, self._read_one)
@@ -67,7 +67,7 @@ class TreeArchiver:
     def archive(self, source: SourceTree, parent_tree: ID | None) -> ID:
         """Save everything below source, return the ID of the root tree; raise PyresticError."""
         root = Directory(b"/", Node(name="", type=DIRECTORY), None, self._old_nodes("/", parent_tree))
-        root.children = self._walk_sources(root, source)
+        root.children = self._walk.walk_sources(root, source)
         with self._workers():
             stack = [root]
             while stack:
@@ -120,78 +120,14 @@ class TreeArchiver:
             if self._small is not None:
                 self._small.close()
             self._readers.shutdown(wait=True, cancel_futures=True)
+            self._source.folders.close()
 
     def _root_id(self, root: Directory) -> ID:
         if not any(root.nodes) or root.node.subtree is None:
             raise PyresticError("nothing could be saved, so there is no snapshot")
         return parse_id(root.node.subtree)
 
-    # Walking
-
-    def _walk_sources(self, directory: Directory, source: SourceTree) -> Iterator[Directory]:
-        """Walk a folder above the named sources: of it only the way to them is wanted."""
-        for name in sorted(source.children):
-            child = source.children[name]
-            if child.is_leaf:
-                found = self._entry(directory, name, child.path, explicit=child.explicit)
-            else:
-                found = self._virtual_directory(directory, name, child)
-            if found is not None:
-                yield found
-
-    def _virtual_directory(self, directory: Directory, name: bytes, source: SourceTree) -> Directory | None:
-        try:
-            node = self._source.node(source.path, name, os.stat(source.path), is_source=False)
-        except OSError as error:
-            self._source.error(source.path, "stat", error)
-            return None
-        opened = self._open_directory(directory, name, node)
-        opened.children = self._walk_sources(opened, source)
-        return opened
-
-    def _walk(self, directory: Directory, path: bytes, names: list[bytes]) -> Iterator[Directory]:
-        """Archive the entries of a folder on disk; its sub-folders are yielded for the caller to walk into."""
-        prefix = path if path.endswith(b"/") else path + b"/"
-        for name in names:
-            found = self._entry(directory, name, prefix + name, explicit=False)
-            if found is not None:
-                yield found
-
-    def _entry(self, directory: Directory, name: bytes, path: bytes, *, explicit: bool) -> Directory | None:
-        """Archive one entry; a folder is returned opened. A source that was named cannot be excluded."""
-        if self._by_path is not None and not explicit and not self._by_path(path):
-            return None
-        try:
-            status = os.lstat(path)
-        except FileNotFoundError:
-            # It vanished since the folder was listed.
-            return None
-        except OSError as error:
-            self._source.error(path, "lstat", error)
-            return None
-        if self._by_status is not None and not explicit and not self._by_status(path, status):
-            return None
-        kind = stat.S_IFMT(status.st_mode)
-        if kind == stat.S_IFREG:
-            self._file(directory, name, path, status)
-        elif kind == stat.S_IFDIR:
-            return self._directory(directory, name, path, status)
-        elif kind != stat.S_IFSOCK:
-            try:
-                directory.nodes.append(self._source.node(path, name, status))
-            except OSError as error:
-                self._source.error(path, "readlink", error)
-        return None
-
-    def _directory(self, directory: Directory, name: bytes, path: bytes, status: os.stat_result) -> Directory | None:
-        try:
-            names = read_directory(path)
-        except OSError as error:
-            self._source.error(path, "open", error)
-            return None
-        opened = self._open_directory(directory, name, self._source.node(path, name, status))
-        opened.children = self._walk(opened, path, names)
-        return opened
+    # Folders
 
     def _open_directory(self, directory: Directory, name: bytes, node: Node) -> Directory:
         location = directory.child_location(name)
@@ -213,11 +149,13 @@ class TreeArchiver:
 
     # Files
 
-    def _file(self, directory: Directory, name: bytes, path: bytes, status: os.stat_result) -> None:
+    def _take_file(
+        self, directory: Directory, name: bytes, source: SourcePath, folder: int, status: os.stat_result
+    ) -> None:
         started = time.monotonic()
         old = None
         if directory.old:
-            node = self._source.node(path, name, status)
+            node = self._source.node(source.path, name, status, folder=folder, entry=source.name)
             old = directory.old.pop(node.name, None)
             if old is not None and self._unchanged(node, old):
                 if directory.old_is_known or self._all_known((old,)):
@@ -229,20 +167,22 @@ class TreeArchiver:
                     self._file_done(directory, name, "unchanged", status.st_size, started)
                     return
                 self._source.error(
-                    path, "", LocalFileError("parts of it are not in the repository's index; storing the file again")
+                    source.path,
+                    "",
+                    LocalFileError("parts of it are not in the repository's index; storing the file again"),
                 )
         place = len(directory.nodes)
         directory.nodes.append(None)
         if status.st_size <= INLINE_BYTES:
-            file = SmallFile(directory, place, name, path, old, started)
+            file = SmallFile(directory, place, name, source, old, started)
             if self._small is not None:
                 directory.waiting += 1
                 self._small.add(file, status.st_size)
             else:
-                self._finish_file(directory, place, name, old, self._source.read(name, path), started)
+                self._finish_file(directory, place, name, old, self._source.read(name, source), started)
         else:
             self._slots.acquire()
-            read = self._readers.submit(self._read_in_thread, name, path)
+            read = self._readers.submit(self._read_in_thread, name, source)
             directory.files.append(PendingFile(place, name, old, read, started))
 
     def _unchanged(self, node: Node, old: Node) -> bool:
@@ -265,9 +205,9 @@ class TreeArchiver:
         content = "".join(["".join(node.content) for node in files if node.content])
         return not content or self._saver.knows_all(BlobType.DATA, bytes.fromhex(content))
 
-    def _read_in_thread(self, name: bytes, path: bytes) -> FileRead | None:
+    def _read_in_thread(self, name: bytes, source: SourcePath) -> FileRead | None:
         try:
-            return self._source.read(name, path)
+            return self._source.read(name, source)
         finally:
             self._slots.release()
 
@@ -324,9 +264,9 @@ class TreeArchiver:
         self._file_done(directory, name, change(old, node), node.size, started, added, packed)
 
     def _read_one(self, file: SmallFile) -> None:
-        directory, place, name, path, old, started = file
+        directory, place, name, source, old, started = file
         directory.waiting -= 1
-        self._finish_file(directory, place, name, old, self._source.read(name, path), started)
+        self._finish_file(directory, place, name, old, self._source.read(name, source), started)
 
     def _take_small(self, files: list[SmallFile], nodes: list[Node | None], stored: list[int]) -> None:
         """Note what was read and saved at once."""

@@ -16,6 +16,7 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobType
 from pyrestic.localfs.readmany import FileRecords, ManyReader, ManyReaderMaker
+from pyrestic.localfs.source_folders import SourceFolder, SourcePath
 from pyrestic.operations.archive_directory import Directory
 from pyrestic.operations.source_file import INLINE_BYTES, SourceReader
 from pyrestic.repository.saver import SavedBlobs, Saver
@@ -23,18 +24,23 @@ from pyrestic.repository.saver import SavedBlobs, Saver
 _FILES = 512
 _BYTES = 1 << 20
 _BUFFER_BYTES = _BYTES + INLINE_BYTES
+_TOPS = 8
+"""How many sources may have files in one batch: the folder that holds a source stays open while it is read."""
 _THREADS = 2
 _BATCHES = 4
 """So many batches may be on the way. Large ones, as each makes its thread wait for Python a few times."""
 
 
 class SmallFile(NamedTuple):
-    """A file to be read, and its place among the folder's nodes. `started` is a monotonic time."""
+    """A file to be read, its name in the snapshot, and its place among the folder's nodes.
+
+    `started` is a monotonic time.
+    """
 
     directory: Directory
     place: int
     name: bytes
-    path: bytes
+    source: SourcePath
     old: Node | None
     started: float
 
@@ -70,6 +76,7 @@ class SmallFiles:
         self._read_one = read_one
         self._files: list[SmallFile] = []
         self._bytes = 0
+        self._tops: set[SourceFolder] = set()
         self._running: deque[tuple[list[SmallFile], Future[_Outcome | None]]] = deque()
         self._threads = ThreadPoolExecutor(_THREADS, "small")
         self._has_begun = False
@@ -82,7 +89,8 @@ class SmallFiles:
             return
         self._files.append(file)
         self._bytes += length
-        if len(self._files) >= _FILES or self._bytes >= _BYTES:
+        self._tops.add(file.source.folder.top)
+        if len(self._files) >= _FILES or self._bytes >= _BYTES or len(self._tops) >= _TOPS:
             self._submit()
             while self._running and (len(self._running) > _BATCHES or self._running[0][1].done()):
                 self._finish_first()
@@ -100,7 +108,7 @@ class SmallFiles:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _take_files(self) -> list[SmallFile]:
-        files, self._files, self._bytes = self._files, [], 0
+        files, self._files, self._bytes, self._tops = self._files, [], 0, set()
         return files
 
     def _submit(self) -> None:
@@ -114,7 +122,7 @@ class SmallFiles:
             raise PyresticError("interrupted")
         reader = self._find_own_reader()
         if reader is not None:
-            records = self._source.read_many(reader, [file.path for file in files])
+            records = self._source.read_many(reader, [file.source for file in files])
             wanted = [number for number, length in enumerate(records.lengths) if length > 0]
             starts = [records.starts[number] for number in wanted]
             lengths = [records.lengths[number] for number in wanted]
@@ -141,7 +149,7 @@ class SmallFiles:
         if outcome is None:
             self._read_each(files)
             return
-        nodes = self._source.nodes([file.name for file in files], [file.path for file in files], outcome.records)
+        nodes = self._source.nodes([file.name for file in files], [file.source for file in files], outcome.records)
         blobs = zip(outcome.blobs.ids, outcome.blobs.lengths, strict=True)
         stored = [0] * len(files)
         for number, node in enumerate(nodes):

@@ -3,6 +3,7 @@
 What is wrong with one file is reported, and the backup goes on without it.
 """
 
+import contextlib
 import os
 import stat
 import threading
@@ -16,8 +17,9 @@ from pyrestic.format.node import Node
 from pyrestic.format.rabin import FirstCut
 from pyrestic.handle import BlobType
 from pyrestic.localfs.filenodes import make_nodes
-from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
 from pyrestic.localfs.readmany import OPEN_FLAGS, FileRecords, ManyReader, ManyReaderMaker
+from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
 from pyrestic.operations.archive_file import Content, ContentSavers
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
@@ -58,6 +60,7 @@ class SourceReader:
     ) -> None:
         chunker = Chunker(repository.config.chunker_polynomial, engine=options.chunker_engine)
         self.savers = ContentSavers(repository.saver, chunker, progress.add_bytes)
+        self.folders = SourceFolders()
         self.stopped = False
         self._saver = repository.saver
         self._with_atime = options.with_atime
@@ -71,17 +74,21 @@ class SourceReader:
         name: bytes,
         status: os.stat_result,
         *,
+        folder: int,
+        entry: bytes | None = None,
         is_source: bool = True,
         descriptor: int | None = None,
     ) -> Node:
         """Return the node; metadata that cannot be read is reported and left out. Raises OSError for a link.
 
-        Of folders above the sources nobody expects that all attributes may be listed. `descriptor` is the opened file.
+        Of folders above the sources nobody expects that all attributes may be listed. The rest is as in node_from_stat.
         """
         node = node_from_stat(
             path,
             name,
             status,
+            folder=folder,
+            entry=entry,
             with_atime=self._with_atime,
             report=self._metadata_error,
             ignore_denied_attributes=not is_source,
@@ -102,17 +109,19 @@ class SourceReader:
     def _metadata_error(self, path: bytes, error: LocalFileError) -> None:
         self.error(path, "", error)
 
-    def read(self, name: bytes, path: bytes) -> FileRead | None:
+    def read(self, name: bytes, source: SourcePath) -> FileRead | None:
         """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
         me = threading.get_ident()
+        path = source.path
         self._progress.current_files[me] = path
         try:
-            descriptor = _open(path)
+            with self.folders.opened(source.folder) as folder:
+                descriptor = _open(folder, source.name)
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
-                node = self.node(path, name, status, descriptor=descriptor)
+                node = self.node(path, name, status, folder=-1, descriptor=descriptor)
                 if status.st_size <= INLINE_BYTES:
                     content = self._read_small(descriptor, status.st_size)
                     if content is not None:
@@ -128,25 +137,42 @@ class SourceReader:
             self._progress.current_files.pop(me, None)
         return None
 
-    def read_many(self, reader: ManyReader, paths: list[bytes]) -> FileRecords:
+    def read_many(self, reader: ManyReader, sources: list[SourcePath]) -> FileRecords:
         """Read many small files at once, each as `read` does; those that are not usual are to be read by it."""
         me = threading.get_ident()
-        self._progress.current_files[me] = paths[0]
+        self._progress.current_files[me] = sources[0].path
         try:
-            return reader.read(paths)
+            with contextlib.ExitStack() as stack:
+                opened: dict[SourceFolder, int] = {}
+                for source in sources:
+                    top = source.folder.top
+                    if top not in opened:
+                        opened[top] = -1
+                        with contextlib.suppress(OSError):
+                            opened[top] = stack.enter_context(self.folders.opened(top))
+                folders = [opened[source.folder.top] for source in sources]
+                return reader.read(folders, [source.folder.below_top(source.path) for source in sources])
         finally:
             self._progress.current_files.pop(me, None)
 
-    def nodes(self, names: list[bytes], paths: list[bytes], records: FileRecords) -> list[Node | None]:
+    def nodes(self, names: list[bytes], sources: list[SourcePath], records: FileRecords) -> list[Node | None]:
         """Return the nodes of files that were read and saved at once, without content; None for those that were not."""
+
+        def add_attributes(number: int, node: Node) -> None:
+            folder, entry, path = sources[number]
+            try:
+                with self.folders.opened(folder) as descriptor:
+                    set_attributes(node, path, attribute_target(descriptor, entry), self._metadata_error)
+            except OSError as error:
+                self.error(path, "listxattr", error)
+
         self._progress.add_bytes(sum(length for length in records.lengths if length > 0))
         return make_nodes(
             names,
-            paths,
             records,
             with_atime=self._with_atime,
             device_ids_for_links_alone=self._device_ids_for_links_alone,
-            report=self._metadata_error,
+            add_attributes=add_attributes,
         )
 
     def _read_small(self, descriptor: int, size: int) -> Content | None:
@@ -164,9 +190,9 @@ class SourceReader:
         return os.readv(descriptor, [view])
 
 
-def _open(path: bytes) -> int:
+def _open(folder: int, name: bytes) -> int:
     """Open a file for reading, without touching its access time where that is allowed."""
     try:
-        return os.open(path, OPEN_FLAGS | os.O_NOATIME)
+        return os.open(name, OPEN_FLAGS | os.O_NOATIME, dir_fd=folder)
     except PermissionError:
-        return os.open(path, OPEN_FLAGS)
+        return os.open(name, OPEN_FLAGS, dir_fd=folder)

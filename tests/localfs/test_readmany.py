@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.errors import LocalFileError
 from pyrestic.format.node import Node
 from pyrestic.localfs.codecache import many_reader
 from pyrestic.localfs.filenodes import make_nodes
-from pyrestic.localfs.metadata import node_from_stat
+from pyrestic.localfs.metadata import attribute_target, set_attributes
 from pyrestic.localfs.readmany import _FUNCTIONS, FileRecords, ManyReader, ManyReaderMaker, load_code
+from tests.support.nodes import node_of
 from tests.support.users import ordinary_user
 
 pytest.importorskip("numba")
@@ -54,12 +54,29 @@ def content(reader: ManyReader, records: FileRecords) -> list[bytes | None]:
     return [bytes(reader.buffer[start : start + length]) if length >= 0 else None for start, length in places]
 
 
+def no_attributes(_number: int, _node: Node) -> None:
+    raise AssertionError("there are none")
+
+
+def read(reader: ManyReader, paths: Sequence[bytes], folder: Path | str = "/") -> FileRecords:
+    """Read files by their ways from a folder; absolute ones start at the root."""
+    descriptor = os.open(folder, os.O_PATH)
+    try:
+        return reader.read([descriptor] * len(paths), [path.removeprefix(b"/") for path in paths])
+    finally:
+        os.close(descriptor)
+
+
 def nodes_of(paths: Sequence[bytes], records: FileRecords, *, with_atime: bool = False) -> list[Node | None]:
-    return make_nodes(list(map(os.path.basename, paths)), paths, records, with_atime=with_atime)
+    def add_attributes(number: int, node: Node) -> None:
+        set_attributes(node, paths[number], attribute_target(root, paths[number][1:]), None)
 
-
-def usual_node(path: bytes, *, with_atime: bool) -> Node:
-    return node_from_stat(path, os.path.basename(path), os.lstat(path), with_atime=with_atime)
+    root = os.open("/", os.O_PATH)
+    try:
+        names = list(map(os.path.basename, paths))
+        return make_nodes(names, records, with_atime=with_atime, add_attributes=add_attributes)
+    finally:
+        os.close(root)
 
 
 @pytest.mark.parametrize("with_atime", [False, True])
@@ -77,11 +94,9 @@ def test_nodes_and_content_are_those_that_python_finds(reader: ManyReader, folde
     os.chmod(paths[2], 0o2600)
     if os.geteuid() == 0:
         os.chown(paths[3], 123_456, 4_000_000_000)
-    records = reader.read(paths)
+    records = read(reader, paths)
     assert content(reader, records) == contents
-    assert nodes_of(paths, records, with_atime=with_atime) == [
-        usual_node(path, with_atime=with_atime) for path in paths
-    ]
+    assert nodes_of(paths, records, with_atime=with_atime) == [node_of(path, with_atime=with_atime) for path in paths]
 
 
 def test_device_numbers_may_be_left_out_of_files_with_one_link(reader: ManyReader, folder: Path) -> None:
@@ -90,7 +105,8 @@ def test_device_numbers_may_be_left_out_of_files_with_one_link(reader: ManyReade
     two.write_text("2")
     (folder / "two again").hardlink_to(two)
     paths = [bytes(one), bytes(two)]
-    nodes = make_nodes([b"one", b"two"], paths, reader.read(paths), device_ids_for_links_alone=True)
+    records = read(reader, paths)
+    nodes = make_nodes([b"one", b"two"], records, device_ids_for_links_alone=True, add_attributes=no_attributes)
     assert [node and node.device_id for node in nodes] == [0, two.stat().st_dev]
 
 
@@ -102,26 +118,10 @@ def test_attributes_are_those_of_the_file(reader: ManyReader, folder: Path) -> N
         os.setxattr(rich, "user.colour", b"blue")
     except OSError:
         pytest.skip("the file system keeps no attributes")
-    records = reader.read([rich, plain])
+    records = read(reader, [rich, plain])
     assert records.attributes[0] > 0
     assert records.attributes[1] == 0
-    assert nodes_of([rich, plain], records) == [usual_node(path, with_atime=False) for path in (rich, plain)]
-
-
-def test_attributes_that_cannot_be_read_are_reported_and_the_node_kept(reader: ManyReader, folder: Path) -> None:
-    path = folder / "file"
-    path.write_text("content")
-    try:
-        os.setxattr(path, "user.colour", b"blue")
-    except OSError:
-        pytest.skip("the file system keeps no attributes")
-    records = reader.read([bytes(path)])
-    path.unlink()
-    reported: list[tuple[bytes, LocalFileError]] = []
-    (node,) = make_nodes([b"file"], [bytes(path)], records, report=lambda *found: reported.append(found))
-    assert node is not None
-    assert node.size == 7
-    assert [found[0] for found in reported] == [bytes(path)]
+    assert nodes_of([rich, plain], records) == [node_of(path, with_atime=False) for path in (rich, plain)]
 
 
 def test_what_is_no_usual_file_is_left_to_python_and_its_neighbours_are_read(reader: ManyReader, folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_is_no_usual_file_is_left_to_python_and_its_neighbours_are_read(rea
     unusual += [Path("/dev/null"), Path("/proc/self/status")]  # The second is longer than it says, as if it had grown.
     paths = [bytes(path) for one in unusual for path in (one, usual)]
     before = len(os.listdir("/proc/self/fd"))
-    records = reader.read(paths)
+    records = read(reader, paths)
     assert content(reader, records) == [None, b"usual"] * len(unusual)
     assert [node is None for node in nodes_of(paths, records)] == [True, False] * len(unusual)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -147,7 +147,7 @@ def test_a_file_that_is_shorter_than_it_says_is_left_to_python(reader: ManyReade
     path = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not path.exists():
         pytest.skip("there is no such file here")
-    assert content(reader, reader.read([bytes(path)])) == [None]
+    assert content(reader, read(reader, [bytes(path)])) == [None]
 
 
 def test_files_beyond_the_buffer_are_left_to_python(maker: ManyReaderMaker, folder: Path) -> None:
@@ -155,9 +155,9 @@ def test_files_beyond_the_buffer_are_left_to_python(maker: ManyReaderMaker, fold
     for number, path in enumerate(paths):
         Path(os.fsdecode(path)).write_bytes(bytes([number]) * 1000)
     short = maker.make(5, LIMIT, 2500)
-    assert short.read(paths).lengths == [1000, 1000, -1, -1, -1]
+    assert read(short, paths).lengths == [1000, 1000, -1, -1, -1]
     # One byte more than the file must fit, to see whether it grew.
-    assert maker.make(5, LIMIT, 2000).read(paths).lengths == [1000, -1, -1, -1, -1]
+    assert read(maker.make(5, LIMIT, 2000), paths).lengths == [1000, -1, -1, -1, -1]
 
 
 def test_paths_of_any_length_are_as_good_as_for_python(reader: ManyReader, folder: Path) -> None:
@@ -176,7 +176,7 @@ def test_paths_of_any_length_are_as_good_as_for_python(reader: ManyReader, folde
         longest = b"/".join(parts[:20]) + b"/"
         longest += b"./" * ((4095 - len(longest) - 4) // 2)
         longest += b"/" * (4095 - len(longest) - 4) + b"file"
-        records = reader.read([longest, b"/" + longest, path + b"/file", b""])
+        records = read(reader, [longest, b"./" + longest, path + b"/file", b""], folder)
         assert content(reader, records) == [b"deep", None, None, None]
     finally:
         os.chdir(here)
@@ -192,9 +192,9 @@ def test_any_names_and_contents(reader: ManyReader, files: dict[bytes, bytes]) -
         for path, data in zip(paths, wanted.values(), strict=True):
             with open(path, "wb") as file:
                 file.write(data)
-        records = reader.read(paths)
+        records = read(reader, paths)
         assert content(reader, records) == list(wanted.values())
-        assert nodes_of(paths, records) == [usual_node(path, with_atime=False) for path in paths]
+        assert nodes_of(paths, records) == [node_of(path, with_atime=False) for path in paths]
 
 
 def test_access_times_stay_where_that_is_allowed_and_files_of_others_are_read(reader: ManyReader) -> None:
@@ -207,7 +207,7 @@ def test_access_times_stay_where_that_is_allowed_and_files_of_others_are_read(re
         shut.chmod(0)
         # It belongs to somebody else, who lets all read it: there O_NOATIME is refused.
         paths = [bytes(mine), bytes(shut), b"/etc/passwd"]
-        records = reader.read(paths)
+        records = read(reader, paths)
         root = os.geteuid() == 0
         assert content(reader, records) == [b"mine", b"shut" if root else None, Path("/etc/passwd").read_bytes()]
         assert mine.stat().st_atime_ns == 5 * SECOND
@@ -231,4 +231,4 @@ def test_a_file_that_comes_in_parts_is_left_to_the_usual_way(maker: ManyReaderMa
     table = maker.table.copy()
     table[_FUNCTIONS.index("read")] = ctypes.cast(read_less, ctypes.c_void_p).value or 0
     reader = maker._replace(table=table).make(1, LIMIT, LIMIT)
-    assert reader.read([os.fsencode(tmp_path / "a")]).lengths == [-1]
+    assert read(reader, [os.fsencode(tmp_path / "a")]).lengths == [-1]

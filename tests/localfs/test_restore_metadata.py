@@ -17,15 +17,11 @@ from hypothesis import strategies as st
 from pyrestic.errors import FormatError
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import ExtendedAttribute, Node, mode_to_go
-from pyrestic.localfs.metadata import node_from_stat
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
+from tests.support.nodes import node_of
 from tests.support.users import ordinary_user
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to others")
-
-
-def node_of(path: Path) -> Node:
-    return node_from_stat(bytes(path), path.name.encode(), path.lstat())
 
 
 @contextmanager

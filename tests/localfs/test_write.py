@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import LocalFileError
 from pyrestic.format.node import Node
-from pyrestic.localfs.metadata import node_from_stat
 from pyrestic.localfs.target_files import make_node
 from pyrestic.localfs.write import TargetWriter
+from tests.support import nodes as support
 from tests.support.users import ordinary_user
 
 
@@ -39,7 +39,7 @@ def open_descriptors() -> int:
 
 
 def node_of(path: Path, **changes: object) -> Node:
-    node = node_from_stat(bytes(path), path.name.encode(), path.lstat())
+    node = support.node_of(path)
     for name, value in changes.items():
         setattr(node, name, value)
     return node
