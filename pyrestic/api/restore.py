@@ -21,11 +21,15 @@ from pyrestic.repository.trees import KeptTrees
 
 
 class Restored(NamedTuple):
-    """What a restore did: files (with folders and links) and bytes that were written, files that were right already."""
+    """What a restore did: files (with folders and links) and bytes that were written, files that were right already.
+
+    `left` counts what was there and was left as it is, since `overwrite` does not allow to replace it.
+    """
 
     files: int
     bytes: int
     unchanged: int
+    left: int = 0
 
 
 class RestoreRun:
@@ -103,4 +107,5 @@ class RestoreRun:
                 f"{len(failures)} files could not be restored, the first of them {failures[0].item}:"
                 f" {failures[0].error}"
             )
-        return Restored(progress.files_restored, progress.done, progress.files_skipped)
+        unchanged = progress.files_skipped - progress.files_left
+        return Restored(progress.files_restored, progress.done, unchanged, progress.files_left)

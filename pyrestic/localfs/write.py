@@ -44,6 +44,7 @@ class TargetWriter:
     All methods may be called by any thread; they raise LocalFileError with the path of the file. New files and folders
     are private until their metadata is restored. `replace_folders` allows to remove a folder with its content where
     the snapshot has something else. `find_many` gives what writes many new files at a time, if there is such a thing.
+    `open_root` opens the target instead of its path, and is told whether to make it.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TargetWriter:
         open_files: int = 16,
         open_folders: int = 12,
         find_many: Callable[[], ManyWriter | None] | None = None,
+        open_root: Callable[[bool], int] | None = None,
     ) -> None:
         self.root = os.path.abspath(root)
         self.metadata = metadata or MetadataRestorer()
@@ -62,6 +64,7 @@ class TargetWriter:
         self._files: DescriptorCache[bytes] = DescriptorCache(open_files)
         self._folders: DescriptorCache[bytes] = DescriptorCache(open_folders)
         self._find_many = find_many
+        self._open_root = open_root
         self._many: ManyWriter | None = None
         self._root_descriptor = -1
 
@@ -70,6 +73,9 @@ class TargetWriter:
 
         Links on the way to it are the user's choice.
         """
+        if self._open_root is not None:
+            self._root_descriptor = self._open_root(create)
+            return
         try:
             if create:
                 os.makedirs(self.root, _PRIVATE_FOLDER, exist_ok=True)
@@ -98,7 +104,7 @@ class TargetWriter:
         """Return the stat of what is there, links not followed; None if there is nothing."""
         try:
             if location == b"/":
-                return os.stat(self.root)
+                return os.fstat(self._root_descriptor)
             with self._parent(location) as (folder, name):
                 return os.stat(name, dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):

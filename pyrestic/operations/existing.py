@@ -45,6 +45,11 @@ class Existing:
         status = self._writer.status(location)
         return status is None or node.mtime_ns > status.st_mtime_ns
 
+    def looks_right(self, location: bytes, node: Node) -> bool:
+        """Tell whether what is there has length and time of a file's node."""
+        status = self._writer.status(location)
+        return status is not None and looks_the_same(status, node, node.size)
+
     def forget(self, folder: bytes) -> None:
         """Forget the names in a folder that is done."""
         self._names.pop(folder, None)

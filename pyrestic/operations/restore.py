@@ -54,6 +54,8 @@ class RestoreProgress(Progress):
     total_files: int = 0
     files_restored: int = 0
     files_skipped: int = 0
+    files_left: int = 0
+    """Those of the skipped ones that were left as they are since they may not be overwritten."""
     files_deleted: int = 0
     bytes_skipped: int = 0
     error_count: int = 0
@@ -235,6 +237,8 @@ class Restorer:
                 self._links.append((_Later(location, node), first))
                 return
         if not self._existing.may_overwrite(location, node):
+            if not self._existing.looks_right(location, node):
+                self._progress.files_left += 1
             self._skip(location, node.size)
             return
         status = self._existing.status(location) if self._note is not None else None
@@ -263,6 +267,11 @@ class Restorer:
         self._progress.add_bytes(sum(lengths[number] for number in file.present))
         self._files.add(file)
 
+    def _leave_be(self, location: bytes) -> None:
+        """Count something that is no file, or a link of one, as left since it may not be overwritten."""
+        self._progress.files_left += 1
+        self._skip(location, 0)
+
     def _skip(self, location: bytes, size: int) -> None:
         self._progress.files_skipped += 1
         self._progress.bytes_skipped += size
@@ -272,7 +281,7 @@ class Restorer:
 
     def _link(self, later: _Later, first: bytes) -> None:
         if not self._existing.may_overwrite(later.location, later.node):
-            self._skip(later.location, 0)
+            self._leave_be(later.location)
             return
         if not self._options.dry_run:
             self._writer.link(later.location, first)
@@ -281,7 +290,7 @@ class Restorer:
 
     def _other(self, later: _Later) -> None:
         if not self._existing.may_overwrite(later.location, later.node):
-            self._skip(later.location, 0)
+            self._leave_be(later.location)
             return
         if not self._options.dry_run:
             self._writer.create_node(later.location, later.node)

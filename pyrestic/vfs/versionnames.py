@@ -22,13 +22,14 @@ def name_versions(history: History) -> list[tuple[bytes, Version]]:
     taken: set[bytes] = set()
     found = []
     for version in reversed(history.versions):
-        chosen = _free_name(name, version.state.mtime_ns, taken)
+        chosen = dated_name(name, version.state.mtime_ns, taken)
         taken.add(chosen)
         found.append((chosen, version))
     return found
 
 
-def _free_name(name: bytes, mtime_ns: int, taken: Iterable[bytes]) -> bytes:
+def dated_name(name: bytes, mtime_ns: int, taken: Iterable[bytes] = ()) -> bytes:
+    """Return a name with a time in it, and with a number more where that is taken."""
     when = time.strftime("%Y-%m-%d_%H.%M.%S", time.localtime(mtime_ns // SECOND))
     stem, extension = posixpath.splitext(name)
     number = 1

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pyrestic.errors import NotFoundError, PyresticError, TransientError, UsageError
+from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.target_root import TargetRoot
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.existing import Overwrite, looks_the_same
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
 from pyrestic.operations.restore_root import RestoreRoot, file_root
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trees import KeptTrees
+from pyrestic.vfs.versionnames import dated_name
 from pyrestic.web.site import Spot
 
 _KEPT = 20
@@ -38,12 +41,14 @@ class State(Enum):
 class TargetRules:
     """Where may be written: in `below` and nowhere in `kept_out`; absolute paths without links in them.
 
-    `suggestion` is a folder that is offered; "" stands for none. Without `below` nothing may be written at all.
+    `suggestion` is a folder that is offered; "" stands for none. Without `below` nothing may be written at all; with it
+    there has to be its `root`, which is what restores are really held to.
     """
 
     below: str = ""
     kept_out: tuple[str, ...] = ()
     suggestion: str = ""
+    root: TargetRoot | None = None
 
     def check(self, text: str) -> str:
         """Return the folder that a person has typed, links in it followed; raise UsageError if it may not be."""
@@ -71,6 +76,8 @@ class RestoreJob:
     number: int
     spot: Spot
     target: str
+    name: bytes
+    """What the file or folder is called there; empty for all of a snapshot."""
     overwrite: Overwrite
     verify: bool
     state: State = State.LOOKING
@@ -78,6 +85,7 @@ class RestoreJob:
     progress: RestoreProgress = field(default_factory=lambda: RestoreProgress("restore", "B", total=0))
     errors: list[tuple[str, str]] = field(default_factory=list)
     error_count: int = 0
+    warnings: list[str] = field(default_factory=list)
     message: str = ""
     verified: int | None = None
 
@@ -96,6 +104,16 @@ class RestoreJob:
         """The page asks for the progress."""
         return nullcontext()
 
+    def warn(self, message: str) -> None:
+        """Keep what could not be restored of a file's metadata."""
+        if len(self.warnings) < _NAMED:
+            self.warnings.append(message)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing was left out."""
+        return not (self.error_count or self.warnings or self.progress.files_left)
+
     @property
     def under_way(self) -> bool:
         """A thread works for it."""
@@ -109,7 +127,7 @@ class RestoreJob:
     @property
     def whole_target(self) -> str:
         """Where the file or folder will be."""
-        return os.path.join(self.target, os.fsdecode(self.spot.name)) if self.spot.name else self.target
+        return os.path.join(self.target, os.fsdecode(self.name)) if self.name else self.target
 
 
 class Restores:
@@ -142,7 +160,7 @@ class Restores:
         with self._lock:
             self._check_idle()
             self._count += 1
-            job = RestoreJob(self._count, spot, target, overwrite, verify)
+            job = RestoreJob(self._count, spot, target, _free_name(spot, target, overwrite), overwrite, verify)
             self._jobs[job.number] = job
             while len(self._jobs) > _KEPT:
                 del self._jobs[next(iter(self._jobs))]
@@ -190,13 +208,13 @@ class Restores:
 
     def _look(self, job: RestoreJob) -> State:
         root = self._root(job)
-        job.plan = make_restore_plan(self._repository, root.tree, _writer(job), job.overwrite, load=root.load)
+        job.plan = make_restore_plan(self._repository, root.tree, self._writer(job), job.overwrite, load=root.load)
         return State.READY
 
     def _restore(self, job: RestoreJob) -> State:
         root = self._root(job)
         options = RestoreOptions(overwrite=job.overwrite, verify=job.verify)
-        restorer = Restorer(self._repository, _writer(job), options, job, job.progress, load=root.load)
+        restorer = Restorer(self._repository, self._writer(job), options, job, job.progress, load=root.load)
         restorer.restore(root.tree)
         if job.verify:
             job.verified = restorer.verify()
@@ -210,8 +228,30 @@ class Restores:
         load = KeptTrees(self._repository).load
         if job.spot.node is None:
             return RestoreRoot(job.spot.stored.snapshot.tree_id, load, None)
-        return file_root(job.spot.node, job.spot.name, load, None)
+        return file_root(job.spot.node, job.name, load, None)
+
+    def _writer(self, job: RestoreJob) -> TargetWriter:
+        """Return a writer that opens the target anew, without links on the way, each time it begins."""
+        root = self.rules.root
+        if root is None:
+            raise UsageError("this server does not restore")
+        return TargetWriter(
+            os.fsencode(job.target),
+            MetadataRestorer(warn=job.warn),
+            open_root=lambda create: root.open(job.target, create=create),
+        )
 
 
-def _writer(job: RestoreJob) -> TargetWriter:
-    return TargetWriter(os.fsencode(job.target), MetadataRestorer(warn=lambda _: None))
+def _free_name(spot: Spot, target: str, overwrite: Overwrite) -> bytes:
+    """Return what a file or folder is to be called: with its date where another one is that may not be replaced."""
+    node = spot.node
+    if node is None or overwrite is not Overwrite.NEVER:
+        return spot.name
+    try:
+        status = os.stat(os.path.join(os.fsencode(target), spot.name), follow_symlinks=False)
+    except OSError:
+        return spot.name
+    if node.type == FILE and looks_the_same(status, node, node.size):
+        return spot.name
+    # A folder is as old as its content, and that is what the snapshot's time says.
+    return dated_name(spot.name, spot.stored.snapshot.time_ns if node.type == DIRECTORY else node.mtime_ns)

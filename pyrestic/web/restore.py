@@ -14,7 +14,7 @@ from pyrestic.web.site import site_of
 from pyrestic.web.words import show_bytes
 
 _CHOICES = {
-    Overwrite.NEVER: "keep it as it is",
+    Overwrite.NEVER: "keep it; a single file or folder gets its date in its name then",
     Overwrite.IF_NEWER: "replace it if it is older",
     Overwrite.ALWAYS: "replace it if it differs",
 }

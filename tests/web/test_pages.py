@@ -298,7 +298,7 @@ def test_an_old_version_is_restored_and_what_is_there_is_kept_unless_told_otherw
     open_home(page)
     open_file(page, PLAN)
     page.get_by_role("region", name="Versions").locator(".version").last.get_by_role("link").first.click()
-    for choice, text in (("keep it as it is", "mine"), ("replace it if it differs", "Beans along the wall")):
+    for choice, text in (("keep it", "mine"), ("replace it if it differs", "Beans along the wall")):
         page.get_by_role("link", name="Restore", exact=True).click()
         page.get_by_label("Folder to restore to").fill(str(tmp_path))
         page.get_by_label(choice).check()
@@ -306,6 +306,8 @@ def test_an_old_version_is_restored_and_what_is_there_is_kept_unless_told_otherw
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("status")).to_contain_text("Everything was restored")
         assert text in (tmp_path / "plan.md").read_text()
+        (dated,) = tmp_path.glob("plan_2*.md")
+        assert "Beans along the wall" in dated.read_text()
         page.get_by_role("link", name="To the place it comes from").click()
     page.get_by_role("link", name="Restores").click()
     expect(page.locator("tbody tr", has_text=str(tmp_path))).to_have_count(2)

@@ -38,6 +38,7 @@ def command(
         raise UnsupportedError(
             f"serve needs {error.name}", hint="Install it with: pip install 'pyrestic[web]'"
         ) from error
+    from pyrestic.localfs.target_root import TargetRoot
     from pyrestic.web.access import Access
     from pyrestic.web.app import make_app
     from pyrestic.web.dav import dav_routes
@@ -56,15 +57,17 @@ def command(
             title = str(find_location(app.settings))
             site = Site(session.repository, wanted, app.terminal, title=title, index=index)
             access = Access(port, allow_host)
-            rules = TargetRules(
-                _restore_folder(restore_below, address), _own_folders(app), _suggestion(app, restore_below)
-            )
+            below, own = _restore_folder(restore_below, address), _own_folders(app)
+            root = TargetRoot(below, own) if below else None
+            rules = TargetRules(below, own, _suggestion(app, restore_below), root)
             restores = Restores(session.repository, rules, app.terminal)
             _announce(app, address, port, access.token, access.password)
             try:
                 serve(make_app(site, access, restores, dav_routes(site)), listener)
             finally:
                 site.close()
+                if root is not None:
+                    root.close()
 
 
 def _announce(app: App, address: str, port: int, token: str, password: str) -> None:
