@@ -40,6 +40,8 @@ def install() -> Path:
         environments.make(VENV, "run")
     except environments.EnvironmentMissingError as error:
         sys.exit(str(error))
+    # What would otherwise be compiled beside the first runs.
+    subprocess.run([program, "compile-code"], check=True)
     return program
 
 

@@ -58,8 +58,8 @@ COMMANDS = {
     "unlock": "remove locks that nobody holds any more",
     "version": "print the version",
 }
-OLD_COMMANDS = {"rebuild-index": "rebuild_index"}
-"""Names that still work and are not listed any more, and the modules of their commands."""
+OLD_COMMANDS = {"compile-code": "compile_code", "rebuild-index": "rebuild_index"}
+"""Names that work and are not listed, as they are old or for installers alone, and the modules of their commands."""
 INTERRUPTED = 130
 
 

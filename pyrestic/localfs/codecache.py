@@ -1,140 +1,61 @@
-"""Compiled functions kept in files, so that later runs need neither the compiler nor its time and memory.
+"""Compiled functions, ready for use: what is kept is loaded, and what is not yet there is made beside this process.
 
-A file lies in the cache folder of pyrestic and holds machine code, so it is believed only where nobody else can have
-put it (see pyrestic.backend.private_folder); its name says for which processor and compiler it was made. Those of
-other versions go when a new one comes, unless they are young: somebody may use two versions side by side.
+No function here waits for a compiler. Each returns None as long as there is no code, and may be asked again later; the
+caller has another way that needs none. `folder` is where code is kept, "" for nowhere. Without `keep` what is kept
+there is used, but nothing is put there, and only the chunker is compiled, in memory: without it a large file takes
+several times as long. Code is used only after its answers were compared with those of another engine.
 """
 
-import hashlib
-import importlib.util
-import os
-import sys
-import time
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyrestic.backend.private_folder import PrivateFolder, distrust, open_private
+from pyrestic.backend.private_folder import distrust, open_private
 from pyrestic.errors import UntrustedError
+from pyrestic.localfs.codefiles import KINDS, can_compile, read_code
+from pyrestic.localfs.compiling import Compiler, compiler_for
 
 if TYPE_CHECKING:
     # At run time only when a long file comes: it brings numpy.
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pyrestic.format.blobengine import BlobCode
-    from pyrestic.format.rabin import FirstCut
+    from pyrestic.format.rabin import FirstCut, Tables
     from pyrestic.format.scrypt_code import Scrypt
     from pyrestic.format.sha256_code import PairCode
     from pyrestic.localfs.readmany import ManyReaderMaker
 
-_MAX_BYTES = 64 << 10
-# What the loops for many blobs depend on.
-_BLOB_MODULES = [
-    f"pyrestic.format.{name}"
-    for name in ("blobslots", "blobsteps_numba", "blobhash_numba", "sha256_numba", "sha256_code")
-]
-_DIGEST_BYTES = 32
-_OLD_SECONDS = 30 * 86_400
-_COMPILE_SECONDS = 120
-_COMPILE = """\
-import sys
-sys.path[:] = sys.argv[2:]
-import importlib
-sys.stdout.buffer.write(importlib.import_module(sys.argv[1]).compile_code() or b"")
-"""
+
+_being_made: dict[tuple[str, str], Compiler] = {}
+"""What this process asked for, by folder and kind: the folder is not looked at again."""
 
 
-def chunker_engine(folder: str, *, keep: bool = True) -> "Callable[[], FirstCut] | None":
-    """Return what gives the fast engine when it is first needed, None if this installation has no compiler.
-
-    `folder` is where the code is kept, "" for nowhere; with `keep` it is put there. Trouble with it only costs time.
-    """
-    if not folder or importlib.util.find_spec("numba") is None:
+def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
+    """Return the machine code of a kind, None if there is none yet or none for this machine."""
+    if (folder, kind) in _being_made:
+        return _being_made[folder, kind].find(kind)
+    code = _read(folder, kind)
+    if code is not None:
+        return code or None
+    kept = keep and bool(folder) and distrust(folder) is None
+    if not can_compile(kind) or not (kept or kind == "chunker"):
         return None
-    return lambda: _load_chunker(folder, keep=keep)
+    compiler = _being_made[folder, kind] = compiler_for(folder if kept else "")
+    return compiler.find(kind)
 
 
-def find_code(folder: str, name: str, module: str, *, keep: bool, uses: Sequence[str] = ()) -> bytes | None:
-    """Return the machine code that a module of pyrestic.format makes with numba, None if there is none.
-
-    `module` has `compile_code() -> bytes | None` and builds on pyrestic.format.addresses. `folder` is where the code is
-    kept, "" for nowhere; where it is not there yet it is compiled only to be kept, which takes a second or two.
-    `uses` names further modules that the code depends on. Before the code is used its answers have to be compared with
-    those of another engine.
-    """
-    if not folder or importlib.util.find_spec("numba") is None:
-        return None
-    path = os.path.join(folder, f"{name}-{_tag(module, _compiler(), 'pyrestic.format.addresses', *uses)}")
-    code = _read(path)
-    if code is None and keep:
-        code = _compile(folder, module)
-        if code is not None:
-            _write(path, code)
-    return code
-
-
-def load_blob_code(folder: str, *, keep: bool) -> "BlobCode | None":
-    """Return the code that works through many blobs at once, None if there is none; folder and keep as in find_code."""
-    code = find_code(folder, "blobs", "pyrestic.format.blobengine_numba", keep=keep, uses=_BLOB_MODULES)
-    if code is None:
-        return None
-    # It brings numpy, which short commands do without.
-    from pyrestic.format.blobengine import load_code
-
-    return load_code(code, load_pair_code(folder, keep=keep))
-
-
-def load_pair_code(folder: str, *, keep: bool) -> "PairCode | None":
-    """Return what hashes two messages at a time, None if there is none; folder and keep as in find_code."""
-    code = _find_llvm_code(folder, "sha256", "pyrestic.format.sha256_llvm", keep=keep)
-    if code is None:
-        return None
-    from pyrestic.format.sha256_code import load_code
-
-    return load_code(code)
-
-
-def _compile(folder: str, module: str) -> bytes | None:
-    """Return what a module compiles, in a process of its own: with it go the compiler's 100 MB, whatever befalls it.
-
-    None if there was trouble, such as a release of numba or llvmlite that does not know this language or processor.
-    """
-    # It takes some milliseconds, and code is compiled once.
-    import subprocess
-
-    if not sys.executable or distrust(folder) is not None:
-        return None
-    command = [sys.executable, "-P", "-c", _COMPILE, module, *sys.path]
-    try:
-        code = subprocess.check_output(  # noqa: S603 - the running Python
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_COMPILE_SECONDS
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return code or None
-
-
-def many_reader(folder: str, *, keep: bool = True) -> "Callable[[], ManyReaderMaker | None] | None":
-    """Return what gives what reads many small files at once, None if this installation has no compiler.
-
-    `folder` and `keep` are as in find_code.
-    """
-    if not folder or importlib.util.find_spec("numba") is None:
-        return None
-    return lambda: _load_many_reader(folder, keep=keep)
-
-
-def _load_many_reader(folder: str, *, keep: bool) -> "ManyReaderMaker | None":
-    from pyrestic.localfs.readmany import load_code
-
-    code = find_code(folder, "readmany", "pyrestic.localfs.readmany_code", keep=keep)
-    return load_code(code) if code is not None else None
+def compile_all(folder: str) -> None:
+    """Compile and keep all kinds that are not kept yet, and wait for it."""
+    compiler = compiler_for(folder)
+    for kind in KINDS:
+        find_code(folder, kind, keep=True)
+    compiler.wait()
 
 
 def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
-    """Return the fast engine, None if there is none.
-
-    `folder` is where the code is kept, "" for nowhere. Where it is not there yet it is compiled only to be kept, since
-    that takes longer than what is gained.
-    """
-    code = _find_llvm_code(folder, "scrypt", "pyrestic.format.scrypt_llvm", keep=keep)
+    """Return the fast engine for the derivation of keys."""
+    code = find_code(folder, "scrypt", keep=keep)
     if code is None:
         return None
     from pyrestic.format.scrypt_code import load_code
@@ -142,104 +63,85 @@ def load_scrypt(folder: str, *, keep: bool) -> "Scrypt | None":
     return load_code(code)
 
 
-def _find_llvm_code(folder: str, name: str, module: str, *, keep: bool) -> bytes | None:
-    """Return what find_code returns, of a module that needs nothing but llvmlite; what is kept needs not even that."""
+def load_blob_code(folder: str, *, keep: bool) -> "BlobCode | None":
+    """Return the code that works through many blobs at once."""
+    code, pair = find_code(folder, "blobs", keep=keep), find_code(folder, "sha256", keep=keep)
+    return _load_blobs(code, pair) if code is not None else None
+
+
+@functools.lru_cache(maxsize=2)
+def _load_blobs(code: bytes, pair: bytes | None) -> "BlobCode | None":
+    # It brings numpy, which short commands do without.
+    from pyrestic.format.blobengine import load_code
+
+    return load_code(code, _load_pair(pair) if pair is not None else None)
+
+
+def load_pair_code(folder: str, *, keep: bool) -> "PairCode | None":
+    """Return what hashes two messages at a time."""
+    code = find_code(folder, "sha256", keep=keep)
+    return _load_pair(code) if code is not None else None
+
+
+@functools.lru_cache(maxsize=1)
+def _load_pair(code: bytes) -> "PairCode | None":
+    from pyrestic.format.sha256_code import load_code
+
+    return load_code(code)
+
+
+def many_reader(folder: str, *, keep: bool = True) -> "Callable[[], ManyReaderMaker | None] | None":
+    """Return what gives what reads many small files at once, None if this installation has no compiler."""
+    if not folder or not can_compile("readmany"):
+        return None
+    return lambda: _load_many_reader(folder, keep=keep)
+
+
+def _load_many_reader(folder: str, *, keep: bool) -> "ManyReaderMaker | None":
+    code = find_code(folder, "readmany", keep=keep)
+    if code is None:
+        return None
+    from pyrestic.localfs.readmany import load_code
+
+    return load_code(code)
+
+
+def chunker_engine(folder: str, *, keep: bool = True) -> "Callable[[], FirstCut]":
+    """Return what gives the engine when it is first needed: the numpy engine, until there is code."""
+    return lambda: _ChunkerEngine(folder, keep=keep).first_cut
+
+
+class _ChunkerEngine:
+    """The chunker's engine of one run. Both ways give the same cuts, so it may change between two of them."""
+
+    def __init__(self, folder: str, *, keep: bool) -> None:
+        from pyrestic.format import chunker_numpy
+
+        self._folder = folder
+        self._keep = keep
+        self._slow: FirstCut = chunker_numpy.first_cut
+        self._fast: FirstCut | None = None
+
+    def first_cut(self, data: "NDArray[np.uint8]", low: int, high: int, tables: "Tables") -> int:
+        """Return the first cut, see FirstCut."""
+        engine = self._fast or self._look()
+        return engine(data, low, high, tables)
+
+    def _look(self) -> "FirstCut":
+        code = find_code(self._folder, "chunker", keep=self._keep)
+        if code is not None:
+            from pyrestic.format.chunker_code import load_code
+
+            # What gives wrong answers is not looked at again.
+            self._fast = load_code(code) or self._slow
+        return self._fast or self._slow
+
+
+def _read(folder: str, kind: str) -> bytes | None:
     if not folder:
         return None
-    path = os.path.join(folder, f"{name}-{_tag(module)}")
-    code = _read(path)
-    if code is None and keep and importlib.util.find_spec("llvmlite") is not None:
-        code = _compile(folder, module)
-        if code is not None:
-            _write(path, code)
-    return code
-
-
-def _load_chunker(folder: str, *, keep: bool) -> "FirstCut":
-    from pyrestic.format.chunker_code import load_code
-
-    path = os.path.join(folder, f"chunker-{_tag('pyrestic.format.chunker_numba', _compiler())}")
-    code = _read(path)
-    engine = load_code(code) if code is not None else None
-    if engine is not None:
-        return engine
-    code = _compile(folder, "pyrestic.format.chunker_numba")
-    engine = load_code(code) if code is not None else None
-    if code is None or engine is None:
-        # Without code that can be moved it is compiled where it is used.
-        from pyrestic.format.chunker_numba import compile_engine
-
-        return compile_engine().first_cut
-    if keep:
-        _write(path, code)
-    return engine
-
-
-def _tag(module: str, compiler: str = "", *more_modules: str) -> str:
-    """Return a name for the processor, the compiler and the modules that the code depends on."""
-    parts = [os.uname().machine, compiler, _processor()]
-    for name in (module, *more_modules):
-        source = importlib.util.find_spec(name)
-        if source is not None and source.origin is not None:
-            with open(source.origin, "rb") as file:
-                parts.append(hashlib.sha256(file.read()).hexdigest())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def _compiler() -> str:
-    """Return something that other releases of numba and llvmlite have not in common with these.
-
-    To ask importlib.metadata for their versions would take 14 ms, as long as all else that leads to kept code.
-    """
-    parts = []
-    for package in ("numba", "llvmlite"):
-        source = importlib.util.find_spec(package)
-        place = os.path.dirname(source.origin or "") if source is not None else ""
-        try:
-            with open(os.path.join(place, "_version.py"), "rb") as file:
-                parts.append(hashlib.sha256(file.read()).hexdigest())
-        except OSError:
-            from importlib.metadata import version
-
-            parts.append(version(package))
-    return "\n".join(parts)
-
-
-def _processor() -> str:
-    """Return the features of the processor as the kernel lists them."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            return next((line for line in file if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return ""
-
-
-def _read(path: str) -> bytes | None:
-    folder, _, name = path.rpartition("/")
     try:
         with open_private(folder) as private:
-            data = private.read(name, _MAX_BYTES)
+            return read_code(private, kind)
     except (OSError, UntrustedError):
         return None
-    # A loss of power may leave a file that is there and not whole.
-    code = data[_DIGEST_BYTES:]
-    return code if hashlib.sha256(code).digest() == data[:_DIGEST_BYTES] else None
-
-
-def _write(path: str, code: bytes) -> None:
-    folder, _, name = path.rpartition("/")
-    try:
-        with open_private(folder, create=True) as private:
-            private.replace(name, (hashlib.sha256(code).digest() + code,))
-            _remove_old(private, name)
-    except (OSError, UntrustedError):
-        return
-
-
-def _remove_old(folder: PrivateFolder, name: str) -> None:
-    kind = name.partition("-")[0] + "-"
-    with os.scandir(folder.descriptor) as entries:
-        for entry in entries:
-            is_other = entry.name.startswith(kind) and entry.name != name
-            if is_other and time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_SECONDS:
-                folder.remove(entry.name)

@@ -104,7 +104,7 @@ class ManyWriter:
 
 def find_writer(folder: str, *, keep: bool) -> ManyWriter | None:
     """Return what writes many files, None if there is no such thing here; `folder` and `keep` are as in find_code."""
-    code = find_code(folder, "writemany", "pyrestic.localfs.writemany_code", keep=keep)
+    code = find_code(folder, "writemany", keep=keep)
     return load_code(code) if code is not None else None
 
 

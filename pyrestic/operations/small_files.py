@@ -2,8 +2,8 @@
 
 There compiled code opens, reads and closes the files of a batch, hashes them, and compresses, seals and reads back what
 is new, in a few calls that leave Python to the walking thread. Left to the walking thread are files about which
-anything is unusual, and all files where there is no such code. It is not looked for before a whole batch has come: it
-may have to be compiled first.
+anything is unusual, and all files while there is no such code. It is not looked for before a whole batch has come, and
+then from time to time, as it may be compiled meanwhile.
 """
 
 import threading
@@ -22,6 +22,8 @@ from pyrestic.operations.source_file import INLINE_BYTES, SourceReader
 from pyrestic.repository.saver import SavedBlobs, Saver
 
 _FILES = 512
+_LOOK_AGAIN_FILES = 2000
+"""After so many files it is looked again whether there is code by now."""
 _BYTES = 1 << 20
 _BUFFER_BYTES = _BYTES + INLINE_BYTES
 _TOPS = 8
@@ -81,11 +83,15 @@ class SmallFiles:
         self._threads = ThreadPoolExecutor(_THREADS, "small")
         self._has_begun = False
         self._useless = False
+        self._passed = 0
 
     def add(self, file: SmallFile, length: int) -> None:
         """Have a file of about `length` bytes read and saved; raise PyresticError, also of files before it."""
         if self._useless:
             self._read_one(file)
+            self._passed += 1
+            # What compiles beside this process may be ready by now.
+            self._useless = self._passed % _LOOK_AGAIN_FILES != 0
             return
         self._files.append(file)
         self._bytes += length
@@ -120,7 +126,7 @@ class SmallFiles:
         """Read and save the files of a batch; None if that is not possible here."""
         if self._source.stopped:
             raise PyresticError("interrupted")
-        reader = self._find_own_reader()
+        reader = self._find_own_reader() if self._saver.saves_many else None
         if reader is not None:
             records = self._source.read_many(reader, [file.source for file in files])
             wanted = [number for number, length in enumerate(records.lengths) if length > 0]
@@ -137,8 +143,7 @@ class SmallFiles:
         reader: ManyReader | None = getattr(self._own, "reader", None)
         if reader is None:
             with self._finding:
-                maker = self._find_reader() if not self._useless else None
-                self._useless = self._useless or maker is None
+                maker = self._find_reader()
             if maker is not None:
                 reader = self._own.reader = maker.make(_FILES, INLINE_BYTES, _BUFFER_BYTES)
         return reader

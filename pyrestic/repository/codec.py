@@ -30,7 +30,7 @@ class _Contexts(threading.local):
         self.sealer = Sealer(key)
         self.compressor = Compressor(compression)
         self.engine: BlobEngine | None = None
-        self.looked_for_engine = False
+        self.has_no_engine = False
 
 
 class BlobCodec:
@@ -43,13 +43,12 @@ class BlobCodec:
         compression: Compression,
         find_code: "Callable[[], BlobCode | None]" = lambda: None,
     ) -> None:
-        """`find_code` gives the code of an engine for many blobs, if there is one; it is asked once, when needed."""
+        """`find_code` gives the code of an engine for many blobs; it is asked again as long as that is None."""
         self._contexts = _Contexts(key, compression)
         self._key = key
         self._compression = compression
         self._find_code = find_code
         self._code: BlobCode | None = None
-        self._has_looked = False
         self._looking = threading.Lock()
         self._compress_trees = version >= 2
         self._compress_data = version >= 2 and compression is not Compression.OFF
@@ -58,23 +57,21 @@ class BlobCodec:
     def engine(self) -> "BlobEngine | None":
         """What works through many blobs in one call, made for the calling thread; None where there is none.
 
-        The first who asks may wait some seconds until it is compiled: to be asked by those who have many blobs.
+        It may be there later where it is not there yet: to be asked again by those who have many blobs.
         """
         contexts = self._contexts
-        if not contexts.looked_for_engine:
-            contexts.looked_for_engine = True
+        if contexts.engine is None and not contexts.has_no_engine:
             code = self._look_for_code()
             try:
                 contexts.engine = code.make_engine(self._key, self._compression) if code is not None else None
             except OSError:
-                contexts.engine = None
+                contexts.has_no_engine = True
         return contexts.engine
 
     def _look_for_code(self) -> "BlobCode | None":
         with self._looking:
-            if not self._has_looked:
+            if self._code is None:
                 self._code = self._find_code()
-                self._has_looked = True
             return self._code
 
     def compresses(self, blob_type: BlobType) -> bool:

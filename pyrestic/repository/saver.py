@@ -189,6 +189,11 @@ class Saver:
             raise
         return SavedBlobs(each, stored)
 
+    @property
+    def saves_many(self) -> bool:
+        """There is an engine for `save_all` by now."""
+        return self._codec.engine is not None
+
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
         """Tell whether the blob is stored or about to be."""
         return identifier in self._pending[blob_type] or self._index.has((blob_type, identifier))

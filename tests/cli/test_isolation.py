@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyrestic
+from pyrestic.localfs.codefiles import KINDS
 
 ROOT = Path(pyrestic.__file__).parent.parent
 MODULES = ("typing", "click", "numba", "llvmlite", "numpy", "sitecustomize", "usercustomize", "msgspec", "json")
@@ -90,3 +91,19 @@ def test_the_program_starts_again_as_it_was_started(hostile: Path, script: Path)
 def test_names_are_utf8_where_the_locale_is_not(tmp_path: Path, script: Path) -> None:
     done = run([script, "-r", "/nowhere/ä", "cat", "config"], tmp_path, {"PYTHONPATH": str(ROOT), **LATIN})
     assert "/nowhere/ä".encode() in done.stderr
+
+
+def test_what_compiles_imports_nothing_from_the_current_folder(hostile: Path, script: Path) -> None:
+    pytest.importorskip("numba")
+    (hostile / ".numba_config.yaml").write_text("debug: 1\n")
+    # Python itself imports these before it runs anything.
+    for name in ("sitecustomize", "usercustomize", "typing", "json"):
+        (hostile / f"{name}.py").unlink()
+    shutil.rmtree(hostile / "pyrestic")
+    home = hostile.parent / "home"
+    home.mkdir()
+    done = run([script, "compile-code"], hostile, {"PYTHONPATH": f"{ROOT}:", "HOME": str(home), **LATIN})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    kinds = {path.name.partition("-")[0] for path in (home / ".cache" / "pyrestic").iterdir()}
+    assert kinds == {"lock", *KINDS}
+    assert not (hostile.parent / "mark").exists()

@@ -54,7 +54,7 @@ def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
     make_quick_repository(empty)
     dice = random.Random(22)
     for _ in range(2):
-        # The first run compiles the chunker; the second one shows how long it takes.
+        # The first run has the chunker compiled beside it; the second one shows how long it takes.
         shutil.rmtree(repository, ignore_errors=True)
         shutil.copytree(empty, repository)
         started = time.monotonic()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrestic.localfs.codefiles import KINDS
+from tests.support.engines import keep_code
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
 
@@ -19,7 +21,9 @@ FILES = 2500
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the tests have in common, so that code is compiled once."""
-    return tmp_path_factory.mktemp("many")
+    folder = tmp_path_factory.mktemp("many")
+    keep_code(folder / "cache" / "pyrestic", *KINDS)
+    return folder
 
 
 @pytest.fixture(scope="module")

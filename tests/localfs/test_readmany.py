@@ -18,6 +18,7 @@ from pyrestic.localfs.codecache import many_reader
 from pyrestic.localfs.filenodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, set_attributes
 from pyrestic.localfs.readmany import _FUNCTIONS, FileRecords, ManyReader, ManyReaderMaker, load_code
+from tests.support.engines import keep_code
 from tests.support.nodes import node_of
 from tests.support.users import ordinary_user
 
@@ -29,7 +30,7 @@ SECOND = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory: pytest.TempPathFactory) -> ManyReaderMaker:
-    find = many_reader(str(tmp_path_factory.mktemp("code")))
+    find = many_reader(str(keep_code(tmp_path_factory.mktemp("code"), "readmany")))
     assert find is not None
     maker = find()
     assert maker is not None

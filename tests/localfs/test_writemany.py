@@ -19,6 +19,7 @@ from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.smallfiles import Outcome, SmallFile
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.localfs.writemany import ManyWriter, Stamp, find_writer
+from tests.support.engines import keep_code
 from tests.support.users import ordinary_user
 
 pytest.importorskip("numba")
@@ -29,10 +30,8 @@ MANY = 10_000
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> ManyWriter:
-    folder = str(tmp_path_factory.mktemp("code"))
-    found = find_writer(folder, keep=True)
+    found = find_writer(str(keep_code(tmp_path_factory.mktemp("code"), "writemany")), keep=False)
     assert found is not None
-    assert find_writer(folder, keep=False) is not None
     return found
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from pyrestic.format.blobengine import BlobEngine
 from pyrestic.localfs import smallfiles, write, writemany
+from pyrestic.localfs.codefiles import KINDS
 from pyrestic.localfs.writemany import Stamp
 from pyrestic.repository.codec import BlobCodec
 from tests.operations.test_preflight import open_recorded
 from tests.support.cli import Caller, Outcome
+from tests.support.engines import keep_code
 from tests.support.sourcetree import describe, difference
 
 pytest.importorskip("numba")
@@ -27,6 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Caller:
     folder = tmp_path_factory.mktemp("many")
     call = Caller(folder)
     call.create()
+    keep_code(folder / "cache" / "pyrestic", *KINDS)
     dice = random.Random(5)
     source = folder / "source"
     for number in range(FILES):

@@ -21,17 +21,19 @@ from pyrestic.handle import FileType
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs import scan
 from pyrestic.localfs.codecache import many_reader
-from pyrestic.localfs.readmany import ManyReaderMaker
+from pyrestic.localfs.readmany import FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.localfs.select import BackupSelector
+from pyrestic.localfs.source_folders import SourcePath
+from pyrestic.operations import small_files
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
-from pyrestic.operations.source_file import ArchiveOptions
+from pyrestic.operations.source_file import ArchiveOptions, SourceReader
 from pyrestic.report import NullReporter
 from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import Repository, RepositoryOptions
 from pyrestic.repository.snapshots import StoredSnapshot
 from tests.support.backends import FaultyBackend
-from tests.support.engines import blob_code
+from tests.support.engines import blob_code, keep_code
 from tests.support.repositories import PASSWORD, make_repository, open_again
 
 pytest.importorskip("numba")
@@ -68,7 +70,7 @@ class Reporter(NullReporter):
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Engines:
-    reader = many_reader(str(tmp_path_factory.mktemp("code")))
+    reader = many_reader(str(keep_code(tmp_path_factory.mktemp("code"), "readmany")))
     assert reader is not None
     return Engines(blob_code(), reader)
 
@@ -126,6 +128,38 @@ def run(
     )
     assert not progress.current_files
     return Run(result, items, report.messages, progress.done)
+
+
+def test_code_that_comes_during_a_run_is_used_from_then_on(
+    engines: Engines, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_files, "_LOOK_AGAIN_FILES", 100)
+    asked, batches = Counter[str](), list[int]()
+    read_many = SourceReader.read_many
+
+    def find_blobs() -> BlobCode | None:
+        asked["blobs"] += 1
+        return engines.blobs if asked["blobs"] > 1 else None
+
+    def find_reader() -> ManyReaderMaker | None:
+        asked["reader"] += 1
+        return engines.reader() if asked["reader"] > 1 else None
+
+    def read(source: SourceReader, reader: ManyReader, paths: list[SourcePath]) -> FileRecords:
+        batches.append(len(paths))
+        return read_many(source, reader, paths)
+
+    monkeypatch.setattr(SourceReader, "read_many", read)
+    backend = MemoryBackend()
+    make_repository(backend)
+    repository = Repository.open(backend, PASSWORD, find_blob_code=find_blobs)
+    late = run(source, find_reader, repository)
+    assert asked == {"blobs": 2, "reader": 2}
+    assert 0 < sum(batches) < FOLDERS * FILES
+    usual, _ = new(source, None)
+    assert late.result.tree == usual.result.tree
+    assert counts(late.result.summary) == counts(usual.result.summary)
+    verify(repository)
 
 
 def new(

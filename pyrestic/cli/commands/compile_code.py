@@ -1,0 +1,17 @@
+"""pyrestic compile-code: have machine code ready before the first run, for those who install the program."""
+
+from pyrestic.backend.private_folder import distrust
+from pyrestic.cli.command import App, define
+from pyrestic.cli.local_folders import code_folder
+from pyrestic.localfs.codecache import compile_all
+
+
+@define("compile-code", "Compile what makes later runs faster, and keep it (takes some seconds).", hidden=True)
+def command(app: App) -> None:
+    """Compile and keep what is not kept yet; without a folder for it, or a compiler, nothing is done."""
+    folder = code_folder(app.settings)
+    error = distrust(folder) if folder else None
+    if error is not None:
+        app.terminal.note(str(error), 2)
+    elif folder and not app.settings.no_cache:
+        compile_all(folder)
