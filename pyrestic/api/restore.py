@@ -9,7 +9,7 @@ from pyrestic.api.entry import Entry
 from pyrestic.api.reporting import FailureReporter
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import ID
-from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.select import Patterns, restore_selector
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.existing import Overwrite
@@ -46,6 +46,7 @@ class RestoreRun:
         exclude: Sequence[str],
         overwrite: str,
         delete: bool,
+        privileged: bool,
         report: Reporter | None,
     ) -> None:
         if overwrite not in {mode.value for mode in Overwrite}:
@@ -65,7 +66,7 @@ class RestoreRun:
             raise UsageError(f"{entry.path} is no folder, in which something could be deleted")
         else:
             self._root, folder = place_file(entry.node, self._target, load, select)
-        metadata = MetadataRestorer(warn=self._failures.note)
+        metadata = MetadataRestorer(MetadataRules(privileged=privileged), warn=self._failures.note)
         self._writer = TargetWriter(os.fsencode(folder), metadata, replace_folders=delete)
 
     def plan(self) -> RestorePlan:
@@ -82,11 +83,12 @@ class RestoreRun:
         """
         if not sparse:
             plan = self.plan()
-            if not plan.fits:
-                raise LocalFileError(
-                    f"{self._target} has {plan.free_bytes} bytes of room, and {plan.space_bytes} are needed:"
-                    " nothing was restored"
-                )
+            for space in plan.spaces:
+                if not space.fits:
+                    raise LocalFileError(
+                        f"{os.fsdecode(space.path)} has {space.free_bytes} bytes of room, and {space.needed_bytes} are"
+                        " needed: nothing was restored"
+                    )
         progress = RestoreProgress("restore", "B", total=0)
         restorer = Restorer(
             self._content.repository,

@@ -117,6 +117,7 @@ class OpenSnapshot:
         delete: bool = False,
         sparse: bool = False,
         verify: bool = False,
+        no_privileged: bool = False,
         report: Reporter | None = None,
     ) -> "Restored":
         """Give back what a folder of the snapshot holds, below `target`; arguments are as the flags of that name.
@@ -125,7 +126,9 @@ class OpenSnapshot:
         Raises LocalFileError if there is too little room, and nothing is written then. All that can be given back is;
         then PyresticError is raised if something could not be. Each such file has been told to `report.error`.
         """
-        run = self._restore(target, location, include, exclude, overwrite, delete=delete, report=report)
+        run = self._restore(
+            target, location, include, exclude, overwrite, delete=delete, privileged=not no_privileged, report=report
+        )
         return run.run(sparse=sparse, verify=verify)
 
     def plan_restore(
@@ -152,6 +155,7 @@ class OpenSnapshot:
         overwrite: str,
         *,
         delete: bool,
+        privileged: bool = True,
         report: Reporter | None,
     ) -> "RestoreRun":
         # Who only reads does not need all that a restore brings.
@@ -167,6 +171,7 @@ class OpenSnapshot:
             exclude=exclude,
             overwrite=overwrite,
             delete=delete,
+            privileged=privileged,
             report=report,
         )
 

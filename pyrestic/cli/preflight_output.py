@@ -28,8 +28,16 @@ class _Price:
     beyond: float
 
 
-def show_plan(settings: Settings, terminal: Terminal, plan: RestorePlan, prices: Prices, *, dry_run: bool) -> None:
-    """Tell the plan, and what is missing."""
+def show_plan(
+    settings: Settings,
+    terminal: Terminal,
+    plan: RestorePlan,
+    prices: Prices,
+    *,
+    dry_run: bool,
+    privileged: bool = True,
+) -> None:
+    """Tell the plan, and what is missing. Without `privileged` devices and the like are left out."""
     price = None
     if find_location(settings).scheme == "b2":
         price = _Price(full_price(plan.usage, prices), price_beyond(settings.environment, plan.usage, prices))
@@ -38,9 +46,9 @@ def show_plan(settings: Settings, terminal: Terminal, plan: RestorePlan, prices:
             terminal.print_json(_fields(plan, price))
         return
     if terminal.is_terminal:
-        terminal.note(_text(plan, price))
+        terminal.note(_text(plan, price, privileged=privileged))
     elif terminal.verbosity >= (1 if dry_run else 2):
-        terminal.complain(_text(plan, price))
+        terminal.complain(_text(plan, price, privileged=privileged))
     for line in _shortened([_text_of(wrong) for wrong in plan.wrong_packs], len(plan.wrong_packs), "packs"):
         terminal.complain(line)
     lost = [f"{os.fsdecode(one.location)} cannot be restored: {one.error}" for one in plan.lost]
@@ -48,14 +56,15 @@ def show_plan(settings: Settings, terminal: Terminal, plan: RestorePlan, prices:
         terminal.complain(line)
 
 
-def check_space(plan: RestorePlan, target: str) -> None:
-    """Raise LocalFileError if there is too little room."""
-    if not plan.fits:
-        raise LocalFileError(
-            f"{target} has room for {format_bytes(plan.free_bytes or 0)}, and {format_bytes(plan.space_bytes)} are"
-            " needed: nothing was restored",
-            hint="Choose another target or fewer files, or go on in spite of it with --ignore-free-space.",
-        )
+def check_space(plan: RestorePlan) -> None:
+    """Raise LocalFileError if there is too little free space on a file system."""
+    for space in plan.spaces:
+        if not space.fits:
+            raise LocalFileError(
+                f"{os.fsdecode(space.path)} has room for {format_bytes(space.free_bytes or 0)}, and"
+                f" {format_bytes(space.needed_bytes)} are needed: nothing was restored",
+                hint="Choose another target or fewer files, or go on in spite of it with --ignore-free-space.",
+            )
 
 
 def check_whole(plan: RestorePlan) -> None:
@@ -68,7 +77,7 @@ def check_whole(plan: RestorePlan) -> None:
         )
 
 
-def _text(plan: RestorePlan, price: _Price | None) -> str:
+def _text(plan: RestorePlan, price: _Price | None, *, privileged: bool) -> str:
     there = f", {plan.files_there} files ({format_bytes(plan.bytes_there)}) are there" if plan.files_there else ""
     text = (
         f"to restore: {plan.files} files ({format_bytes(plan.bytes_to_write)}) and {plan.others} folders and"
@@ -77,9 +86,29 @@ def _text(plan: RestorePlan, price: _Price | None) -> str:
     )
     if price is not None:
         text += f" for {format_dollars(price.full)} ({format_dollars(price.beyond)} beyond the free allowance)"
+    text += _privileged_text(plan, privileged=privileged)
     if plan.free_bytes is not None:
         text += f"; free on the target: {format_bytes(plan.free_bytes)}"
+    for space in plan.spaces[1:]:
+        if space.free_bytes is not None:
+            free, needed = format_bytes(space.free_bytes), format_bytes(space.needed_bytes)
+            text += f"; free on {os.fsdecode(space.path)}: {free} for {needed}"
     return text
+
+
+def _privileged_text(plan: RestorePlan, *, privileged: bool) -> str:
+    counts = [
+        f"{count} {word}"
+        for count, word in (
+            (plan.devices, "devices"),
+            (plan.set_id_files, "files with set-user-ID or set-group-ID bits"),
+            (plan.capability_files, "files with capabilities"),
+        )
+        if count
+    ]
+    if not counts:
+        return ""
+    return f"; {'among them' if privileged else 'without what gives rights of'} {', '.join(counts)}"
 
 
 def _text_of(wrong: WrongPack) -> str:
@@ -104,12 +133,20 @@ def _fields(plan: RestorePlan, price: _Price | None) -> Fields:
         "bytes_there": plan.bytes_there,
         "space_needed": plan.space_bytes,
         "space_free": plan.free_bytes,
+        "devices": plan.devices,
+        "set_id_files": plan.set_id_files,
+        "capability_files": plan.capability_files,
         "packs": plan.packs,
         "requests": plan.requests,
         "bytes_to_fetch": plan.bytes_to_fetch,
     }
     if price is not None:
         fields |= {"dollars": round(price.full, 9), "dollars_beyond_allowance": round(price.beyond, 9)}
+    if len(plan.spaces) > 1:
+        fields["file_systems"] = [
+            {"path": os.fsdecode(space.path), "space_needed": space.needed_bytes, "space_free": space.free_bytes}
+            for space in plan.spaces
+        ]
     return fields | {
         "wrong_packs": [
             {"id": wrong.pack.hex(), "length": wrong.length, "expected": wrong.indexed_length}

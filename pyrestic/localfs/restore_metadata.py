@@ -19,7 +19,12 @@ from typing import NamedTuple
 
 from pyrestic.errors import FormatError
 from pyrestic.format.gojson import SECOND, parse_time
-from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node
+from pyrestic.format.node import CHARACTER_DEVICE, DEVICE, DIRECTORY, FILE, SYMLINK, Node
+
+CAPABILITY = "security.capability"
+"""The extended attribute that holds a program's capabilities."""
+DEVICES = (DEVICE, CHARACTER_DEVICE)
+SET_ID = stat.S_ISUID | stat.S_ISGID
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,10 +57,13 @@ def group_id(name: str) -> int | None:
 @dataclass(frozen=True, slots=True)
 class MetadataRules:
     """`ownership_by_name`: owners are looked up by name here, numbers serve for unknown names.
-    `attributes` selects extended attributes by name, None means all; others are neither set nor removed."""
+    `attributes` selects extended attributes by name, None means all; others are neither set nor removed.
+    Without `privileged` there are no devices, no set-user-ID and set-group-ID bits of files and no capabilities.
+    """
 
     ownership_by_name: bool = False
     attributes: Callable[[str], bool] | None = None
+    privileged: bool = True
 
 
 class PlainMetadata(NamedTuple):
@@ -89,6 +97,10 @@ class MetadataRestorer:
         """Restore the metadata of an open file or folder; raise OSError, FormatError for a time that is none."""
         self._apply(descriptor, node, follow=True)
 
+    def leaves_out(self, node: Node) -> bool:
+        """Tell whether something is not restored at all."""
+        return node.type in DEVICES and not self._rules.privileged
+
     def plain(self, node: Node) -> PlainMetadata | None:
         """Return what is to be restored of a node if that is all there is to do; None if there is more or no time."""
         if node.extended_attributes or node.generic_attributes:
@@ -98,7 +110,7 @@ class MetadataRestorer:
             atime = mtime if node.atime == node.mtime else divmod(parse_time(node.atime), SECOND)
         except FormatError:
             return None
-        return PlainMetadata(*self._owner(node), node.st_mode & 0o7777, *atime, *mtime)
+        return PlainMetadata(*self._owner(node), self._permissions(node), *atime, *mtime)
 
     def count_denied(self, count: int) -> None:
         """Count so many files that could not be given to others."""
@@ -136,7 +148,7 @@ class MetadataRestorer:
             failures.append(error)
         if node.type != SYMLINK:
             try:
-                os.chmod(target, node.st_mode & 0o7777)
+                os.chmod(target, self._permissions(node))
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     failures.append(error)
@@ -154,11 +166,17 @@ class MetadataRestorer:
         # The largest number means "leave it" to the kernel, which Python writes as -1.
         return -1 if uid == _NO_CHANGE else uid, -1 if gid == _NO_CHANGE else gid
 
+    def _permissions(self, node: Node) -> int:
+        """Return the bits for chmod. The set-group-ID bit of a folder gives nobody rights, so it always stays."""
+        allowed = 0o7777 if self._rules.privileged or node.type == DIRECTORY else 0o7777 & ~SET_ID
+        return node.st_mode & allowed
+
     def _apply_attributes(self, target: Target, node: Node, failures: list[OSError], *, follow: bool) -> None:
         wanted: set[str] = set()
         selects = self._rules.attributes
         for attribute in node.extended_attributes or ():
-            if selects is None or selects(attribute.name):
+            left_out = attribute.name == CAPABILITY and not self._rules.privileged
+            if not left_out and (selects is None or selects(attribute.name)):
                 wanted.add(attribute.name)
                 with _collecting(failures):
                     os.setxattr(target, attribute.name, attribute.value or b"", follow_symlinks=follow)

@@ -15,8 +15,9 @@ from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
+from pyrestic.localfs.restore_metadata import CAPABILITY, DEVICES, SET_ID
 from pyrestic.localfs.select import Select
-from pyrestic.localfs.space import find_free_bytes
+from pyrestic.localfs.space import Space, Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices, full_price
 from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
@@ -55,10 +56,12 @@ class RestorePlan:
     bytes_to_write: int = 0
     files_there: int = 0
     bytes_there: int = 0
-    space_bytes: int = 0
-    """By how much the files that are written will grow."""
-    free_bytes: int | None = None
-    """Free space on the target, None if that is not known."""
+    spaces: list[Space] = field(default_factory=list)
+    """The file systems that are written to, that of the target first; what is needed is by how much files grow."""
+    devices: int = 0
+    set_id_files: int = 0
+    capability_files: int = 0
+    """Devices, files with set-user-ID or set-group-ID bits, files with capabilities; also those that are left out."""
     packs: int = 0
     requests: int = 0
     bytes_to_fetch: int = 0
@@ -75,9 +78,19 @@ class RestorePlan:
         return not (self.wrong_packs or self.lost_count)
 
     @property
+    def space_bytes(self) -> int:
+        """By how much the files that are written will grow."""
+        return sum(space.needed_bytes for space in self.spaces)
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Free space on the target itself, None if that is not known."""
+        return self.spaces[0].free_bytes if self.spaces else None
+
+    @property
     def fits(self) -> bool:
-        """There is room for it, as far as one knows."""
-        return self.free_bytes is None or self.space_bytes <= self.free_bytes
+        """There is enough free space on each file system, as far as one knows."""
+        return all(space.fits for space in self.spaces)
 
     @property
     def usage(self) -> Sums:
@@ -103,8 +116,7 @@ def make_restore_plan(
     prices = prices or Prices()
     single, listing = full_price(Sums(class_b=1), prices), full_price(Sums(class_c=1), prices)
     stored = StoredLengths(repository, listing / single if single else 10.0)
-    preflight = _Preflight(repository, Existing(writer, overwrite), select, stored, load)
-    preflight.plan.free_bytes = find_free_bytes(writer.root)
+    preflight = _Preflight(repository, writer, overwrite, select, stored, load)
     writer.open(create=False)
     try:
         preflight.collect(tree)
@@ -121,6 +133,7 @@ class _Wanted(NamedTuple):
     location: bytes
     node: Node
     kept: int
+    space: Space
 
 
 class _Preflight:
@@ -129,14 +142,17 @@ class _Preflight:
     def __init__(
         self,
         repository: Repository,
-        existing: Existing,
+        writer: TargetWriter,
+        overwrite: Overwrite,
         select: Select | None,
         stored: StoredLengths,
         load: Callable[[ID], list[Node]] | None,
     ) -> None:
         self.plan = RestorePlan()
         self._repository = repository
-        self._existing = existing
+        self._writer = writer
+        self._existing = Existing(writer, overwrite)
+        self._spaces = Spaces(writer.root)
         self._select = select
         self._stored = stored
         self._load = load
@@ -147,6 +163,7 @@ class _Preflight:
     def collect(self, tree: ID) -> None:
         """Add up all files, and plan the requests for them."""
         for location, node, has_content in self._nodes(tree, self._lose):
+            self._count_privileged(node)
             if not has_content:
                 self.plan.others += 1
                 continue
@@ -159,12 +176,13 @@ class _Preflight:
                 self.plan.files_there += 1
                 self.plan.bytes_there += node.size
                 continue
-            self._batch.append(_Wanted(location, node, kept))
+            self._batch.append(_Wanted(location, node, kept, self._spaces.here))
             self._batch_blobs += len(node.content or ())
             if len(self._batch) >= BATCH_FILES or self._batch_blobs >= BATCH_BLOBS:
                 self._plan_batch()
         self._plan_batch()
         self.plan.packs = len(self._packs)
+        self.plan.spaces = self._spaces.used()
 
     def check_packs(self, tree: ID) -> None:
         """Compare the needed packs with those that are stored; name the files that need what is not there."""
@@ -231,7 +249,13 @@ class _Preflight:
     def _count(self, wanted: _Wanted, length: int) -> None:
         self.plan.files += 1
         self.plan.bytes_to_write += length
-        self.plan.space_bytes += max(0, length - wanted.kept)
+        wanted.space.needed_bytes += max(0, length - wanted.kept)
+
+    def _count_privileged(self, node: Node) -> None:
+        self.plan.devices += node.type in DEVICES
+        if node.type == FILE:
+            self.plan.set_id_files += bool(node.st_mode & SET_ID)
+            self.plan.capability_files += any(each.name == CAPABILITY for each in node.extended_attributes or ())
 
     def _nodes(self, tree: ID, on_error: Callable[[bytes, PyresticError], None]) -> Iterator[tuple[bytes, Node, bool]]:
         """Iterate what will be restored, and whether it is a file that needs content, no further link to one."""
@@ -243,10 +267,13 @@ class _Preflight:
         for location, node, leaving in visits:
             if leaving:
                 self._existing.forget(location)
+                self._spaces.leave(location)
                 continue
             selected = enter = True
             if self._select is not None:
                 selected, enter = self._select(location, node.type == DIRECTORY)
+            if enter and node.type == DIRECTORY:
+                self._enter(location)
             if not selected or node.type == SOCKET:
                 continue
             has_content = node.type == FILE
@@ -255,6 +282,13 @@ class _Preflight:
                 has_content = key not in first_links
                 first_links.add(key)
             yield location, node, has_content
+
+    def _enter(self, location: bytes) -> None:
+        try:
+            status = self._existing.status(location)
+        except PyresticError:
+            status = None
+        self._spaces.enter(location, self._writer.path(location), status)
 
     def _find_kept(self, location: bytes, node: Node) -> int | None:
         """Return the bytes of space that a file to write has already, None if it is there and stays."""

@@ -203,7 +203,7 @@ class Restorer:
         selected = True
         if self._select is not None:
             selected, self._enter = self._select(location, node.type == DIRECTORY)
-        if not selected or node.type == SOCKET:
+        if not selected or node.type == SOCKET or self._writer.metadata.leaves_out(node):
             return
         self._touch(location if node.type == DIRECTORY else _parent(location))
         if node.type == DIRECTORY:

@@ -6,8 +6,10 @@ import os
 import pty
 import random
 import shutil
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobHandle, BlobType, FileType
-from pyrestic.localfs.space import find_free_bytes
+from pyrestic.localfs.space import Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices
 from pyrestic.operations.existing import Overwrite
@@ -241,7 +243,7 @@ def test_too_little_room_is_an_error_before_anything_is_written(tmp_path: Path) 
     call = Caller(tmp_path)
     call.create()
     target = tmp_path / "not there" / "target"
-    free = find_free_bytes(bytes(target))
+    free = Spaces(bytes(target)).target.free_bytes
     assert free is not None
     store_huge_file(call.repository, free + (1 << 30))
     outcome = call("restore", "latest", "--target", target)
@@ -297,7 +299,7 @@ def call_with(call: Caller, line: tuple[object, ...], flag: str) -> tuple[str, s
 def test_a_target_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LocalFileError, match="is no folder"):
-        find_free_bytes(bytes(tmp_path / "file" / "below"))
+        Spaces(bytes(tmp_path / "file" / "below"))
 
 
 def test_packs_are_asked_for_in_the_way_that_costs_less(made: Caller) -> None:
@@ -345,3 +347,111 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_planned(made: Cal
     message = json.loads(outcome.out.splitlines()[0])
     assert [one["item"] for one in message["lost"]] == ["/small"]
     assert message["files"] == 3
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB of its own, at `target/home`."""
+    folder = tmp_path / "target" / "home"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def source_with_home(call: Caller, source: Path, mebibytes: int) -> None:
+    """Back up a folder with 20 MiB beside its `home`, and so much in it."""
+    (source / "home" / "me").mkdir(parents=True)
+    (source / "large").write_bytes(random.Random(1).randbytes(20 * MIB))
+    (source / "home" / "me" / "file").write_bytes(random.Random(2).randbytes(mebibytes * MIB))
+    assert call("backup", source).code == 0
+
+
+def test_room_is_asked_of_each_file_system_that_is_written_to(tmp_path: Path, small_disk: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    source = tmp_path / "source"
+    source_with_home(call, source, 3)
+    target = small_disk.parent
+    outcome = call("restore", f"latest:{source}", "--target", target, "--json")
+    assert outcome.code == 0, outcome.err
+    message = json.loads(outcome.out.splitlines()[0])
+    assert message["space_needed"] == 23 * MIB
+    own, home = message["file_systems"]
+    assert (own["path"], own["space_needed"]) == (str(target), 20 * MIB)
+    assert home == {"path": str(small_disk), "space_needed": 3 * MIB, "space_free": 4 * MIB}
+    assert (small_disk / "me" / "file").stat().st_size == 3 * MIB
+
+
+def test_a_file_system_below_the_target_that_is_too_small_is_named(tmp_path: Path, small_disk: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    source = tmp_path / "source"
+    source_with_home(call, source, 5)
+    outcome = call("restore", f"latest:{source}", "--target", small_disk.parent)
+    assert outcome.code == 1
+    assert f"{small_disk} has room for 4.000 MiB, and 5.000 MiB are needed" in outcome.err
+    assert os.listdir(small_disk) == []
+
+
+def test_a_large_file_system_below_a_full_target_may_be_filled(tmp_path: Path, small_disk: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    source = tmp_path / "source"
+    source_with_home(call, source, 1)
+    below = small_disk / "target" / "home"
+    below.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(below)], check=True)
+    try:
+        (source / "home" / "me" / "more").write_bytes(random.Random(3).randbytes(10 * MIB))
+        (source / "large").unlink()
+        assert call("backup", source).code == 0
+        outcome = call("restore", f"latest:{source}", "--target", below.parent)
+        assert outcome.code == 0, outcome.err
+    finally:
+        subprocess.run(["umount", str(below)], check=True)
+
+
+def test_what_gives_rights_is_counted_and_left_out_on_request(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    source = tmp_path / "source"
+    (source / "shared").mkdir(parents=True)
+    (source / "shared").chmod(0o2775)
+    for name, mode in (("suid", 0o4755), ("sgid", 0o2755), ("plain", 0o644), ("capable", 0o755)):
+        (source / name).write_text(name)
+        (source / name).chmod(mode)
+    root = os.geteuid() == 0
+    if root:
+        os.mknod(source / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        # cap_net_raw+ep, as setcap writes it.
+        os.setxattr(
+            source / "capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000")
+        )
+    assert call("backup", source).code == 0
+    for flags in ((), ("--no-privileged",)):
+        target = tmp_path / f"target{len(flags)}"
+        outcome = call("restore", f"latest:{source}", "--target", target, "--json", *flags)
+        assert outcome.code == 0, outcome.err
+        message = json.loads(outcome.out.splitlines()[0])
+        found = (message["devices"], message["set_id_files"], message["capability_files"])
+        assert found == ((1, 2, 1) if root else (0, 2, 0))
+        modes = [stat.S_IMODE((target / name).stat().st_mode) for name in ("suid", "sgid", "plain", "shared")]
+        assert modes == ([0o755, 0o755, 0o644, 0o2775] if flags else [0o4755, 0o2755, 0o644, 0o2775])
+        assert (target / "null").exists() == (root and not flags)
+        assert ("security.capability" in os.listxattr(target / "capable")) == (root and not flags)
+    # What has them from before loses them.
+    outcome = call("restore", f"latest:{source}", "--target", tmp_path / "target0", "--no-privileged", "-v")
+    assert outcome.code == 0, outcome.err
+    assert stat.S_IMODE((tmp_path / "target0" / "suid").stat().st_mode) == 0o755
+    assert "security.capability" not in os.listxattr(tmp_path / "target0" / "capable")
+    shown = call("restore", f"latest:{source}", "--target", tmp_path / "target2", "--no-privileged", "--dry-run", "-v")
+    assert "without what gives rights of" in shown.err
+    assert "2 files with set-user-ID or set-group-ID bits" in shown.err

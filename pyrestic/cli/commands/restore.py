@@ -55,6 +55,7 @@ Flags = dict[str, Any]
 @click.option("-i", "--include", multiple=True, help="restore only what matches this pattern")
 @click.option("--include-file", multiple=True, help="file with patterns to restore")
 @click.option("--include-xattr", multiple=True, help="restore only extended attributes of these names")
+@click.option("--no-privileged", is_flag=True, help="leave out devices, set-user-ID bits and the like")
 @click.option("--overwrite", default="", help="always (default), if-changed, if-newer or never")
 @click.option("--ownership-by-name", is_flag=True, help="look up owners by their names")
 @click.option("--sparse", is_flag=True, help="leave holes for runs of zeros")
@@ -97,7 +98,7 @@ def command(
         writer = _writer(app, folder, flags)
         what = (repository.config.id, tree, location, str(flags["strip_components"]), folder)
         with _note(app, options, what, flags, progress) as note:
-            plan = _preflight(app, repository, root, writer, options, flags, target)
+            plan = _preflight(app, repository, root, writer, options, flags)
             restorer = Restorer(
                 repository,
                 writer,
@@ -116,7 +117,7 @@ def command(
         _raise_errors(progress)
         if options.dry_run:
             check_whole(plan)
-            _check_space(plan, target, flags)
+            _check_space(plan, flags)
         if options.verify:
             _verify(app, restorer, target)
             _raise_errors(progress)
@@ -152,7 +153,6 @@ def _preflight(
     writer: TargetWriter,
     options: RestoreOptions,
     flags: Flags,
-    target: str,
 ) -> RestorePlan:
     """Make the plan, tell it, and refuse what has no room."""
     prices = prices_or_default(app.settings.environment, app.terminal)
@@ -165,15 +165,15 @@ def _preflight(
         prices=prices,
         load=root.load,
     )
-    show_plan(app.settings, app.terminal, plan, prices, dry_run=options.dry_run)
+    show_plan(app.settings, app.terminal, plan, prices, dry_run=options.dry_run, privileged=not flags["no_privileged"])
     if not options.dry_run:
-        _check_space(plan, target, flags)
+        _check_space(plan, flags)
     return plan
 
 
-def _check_space(plan: RestorePlan, target: str, flags: Flags) -> None:
+def _check_space(plan: RestorePlan, flags: Flags) -> None:
     if not (flags["sparse"] or flags["ignore_free_space"]):
-        check_space(plan, target)
+        check_space(plan)
 
 
 @contextlib.contextmanager
@@ -186,7 +186,7 @@ def _note(
         yield None
         return
     # What decides on metadata has to be the same, too: finished files are not touched again.
-    metadata = [str(flags[name]) for name in ("ownership_by_name", "include_xattr", "exclude_xattr")]
+    metadata = [str(flags[name]) for name in ("ownership_by_name", "no_privileged", "include_xattr", "exclude_xattr")]
     note = RestoreNote(state, (*what[:-1], os.path.abspath(what[-1]), str(os.geteuid()), *metadata))
     done = False
     try:
@@ -254,6 +254,7 @@ def _writer(app: App, target: str, flags: Flags) -> TargetWriter:
     rules = MetadataRules(
         ownership_by_name=flags["ownership_by_name"],
         attributes=attribute_selector(flags["include_xattr"], flags["exclude_xattr"]),
+        privileged=not flags["no_privileged"],
     )
     metadata = MetadataRestorer(rules, lambda message: app.terminal.complain(f"Warning: {message}"))
     settings = app.settings
