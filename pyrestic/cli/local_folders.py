@@ -34,7 +34,7 @@ def tell_distrusted(settings: Settings, terminal: Terminal) -> None:
     own = "" if settings.no_cache else find_own_folder(environment)
     folders = filter(None, (cache_base(settings), own, find_state_folder(environment)))
     for message in dict.fromkeys(str(error) for error in map(distrust, folders) if error is not None):
-        terminal.note(message, 2)
+        terminal.note_once(message, 2)
 
 
 def with_cache(settings: Settings, terminal: Terminal, backend: Backend, config: Config, base: str | None) -> Backend:

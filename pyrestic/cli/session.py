@@ -189,17 +189,18 @@ def open_repository(
     for attempt in range(tries):
         try:
             password = passwords.ask(f"enter password for {name}: ") if given is None else given
-            repository = Repository.open(
-                backend,
-                password,
-                key_hint=settings.key_hint,
-                options=options,
-                report=terminal,
-                wrap=wrap,
-                meanwhile=meanwhile,
-                find_engine=find_engine,
-                find_blob_code=functools.partial(load_blob_code, folder, keep=keep),
-            )
+            with terminal.waiting("opening the repository"):
+                repository = Repository.open(
+                    backend,
+                    password,
+                    key_hint=settings.key_hint,
+                    options=options,
+                    report=terminal,
+                    wrap=wrap,
+                    meanwhile=meanwhile,
+                    find_engine=find_engine,
+                    find_blob_code=functools.partial(load_blob_code, folder, keep=keep),
+                )
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error
         except (WrongPasswordError, passwords.EmptyPasswordError) as error:
@@ -336,7 +337,9 @@ def _locked(
         prepare=prepare,
         meanwhile=reading,
     )
-    with lock:
+    with contextlib.ExitStack() as held:
+        with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
+            held.enter_context(lock)
         try:
             yield lock
         except KeyboardInterrupt:

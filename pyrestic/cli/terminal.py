@@ -14,6 +14,7 @@ from typing import Any
 
 from pyrestic.cli.options import Settings
 from pyrestic.cli.units import format_duration
+from pyrestic.cli.waiting import Overlay, Waiting
 from pyrestic.errors import FormatError
 from pyrestic.report import Progress
 
@@ -70,7 +71,8 @@ class Terminal:
         self._lock = threading.RLock()
         self._is_terminal = sys.stdout.isatty()
         self._interval_seconds = self._find_interval(settings)
-        self._shown: list[_Display] = []
+        self._shown: list[Overlay] = []
+        self._noted: set[str] = set()
 
     @property
     def is_terminal(self) -> bool:
@@ -153,6 +155,21 @@ class Terminal:
         with display.running(self._interval_seconds):
             yield
 
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what goes on while there is no progress to show yet."""
+        if self.json or not self._is_terminal or not self.shows_progress:
+            yield
+            return
+        with Waiting(what, self._lock, self._shown).running(self._interval_seconds):
+            yield
+
+    def note_once(self, message: str, level: int) -> None:
+        """Show a line as `note` does, unless it was shown before."""
+        if message not in self._noted:
+            self._noted.add(message)
+            self.note(message, level)
+
     def _clear(self) -> None:
         for display in self._shown:
             display.clear()
@@ -177,7 +194,9 @@ class _Display:
         thread = None
         if interval_seconds > 0 and self._visible():
             thread = threading.Thread(target=self._run, args=(interval_seconds,), name="progress", daemon=True)
-            terminal._shown.append(self)
+            with terminal._lock:
+                terminal._clear()
+                terminal._shown.append(self)
             thread.start()
         try:
             yield

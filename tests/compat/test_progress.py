@@ -197,6 +197,23 @@ def test_a_terminal_shows_a_bar_and_keeps_the_results(pyrestic: Program, reposit
     assert text.replace("\r\n", "\n").split("\n")[-2] == "no errors were found"
 
 
+def test_a_terminal_is_told_at_once_what_is_waited_for_and_nothing_of_it_stays(
+    pyrestic: Program, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    code, text = on_terminal(pyrestic, "backup", tmp_path / "file", repository=repository)
+    assert code == 0
+    assert text.startswith("\r[0:00] opening the repository"), text
+    assert "\r[0:00] waiting for the lock and the index" in text
+    assert text.index("opening the repository") < text.index(" opened (version") < text.index("waiting for the lock")
+    lines = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").split("\n")]
+    assert not any("opening the" in line or "waiting for" in line for line in lines)
+    for flags in (["-q"], ["--json"]):
+        code, text = on_terminal(pyrestic, "backup", *flags, tmp_path / "file", repository=repository)
+        assert code == 0
+        assert "opening" not in text
+
+
 def test_without_a_terminal_there_is_not_one_control_character(
     pyrestic: Program, repository: Path, tmp_path: Path
 ) -> None:
