@@ -15,6 +15,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
 from pyrestic.backend.wrap.retry import TOTAL_SECONDS
 from pyrestic.errors import UnsupportedError, UsageError
+from pyrestic.golang import parse_integer
 
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
@@ -71,9 +72,10 @@ class _Settings:
         text = self._values.pop(name, None)
         if text is None:
             return default
-        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
+        count = parse_integer(text, signed=False, bits=32)
+        if count == 0:
             raise UsageError(f"option {self._scheme}.{name} has to be a number of one or more, not {text!r}")
-        return int(text)
+        return count
 
     def take_text(self, name: str) -> str:
         """Return a text, "" if it is not given."""

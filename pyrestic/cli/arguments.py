@@ -20,21 +20,6 @@ def parse_bool(text: str) -> bool:
     return text in _TRUE
 
 
-def parse_integer(text: str, *, signed: bool) -> int:
-    """Return a number in decimal, or hexadecimal and the like with a prefix, of at most 64 bits; raise UsageError."""
-    function = "ParseInt" if signed else "ParseUint"
-    try:
-        if text != text.strip() or (not signed and text[:1] in ("+", "-")):
-            raise ValueError
-        octal = re.fullmatch(r"([+-]?)0([0-7_]+)", text)
-        number = int(octal[1] + "0o" + octal[2] if octal else text, 0)
-    except ValueError:
-        raise UsageError(f'strconv.{function}: parsing "{text}": invalid syntax') from None
-    if not (-(1 << 63) <= number < 1 << 63 if signed else number < 1 << 64):
-        raise UsageError(f'strconv.{function}: parsing "{text}": value out of range')
-    return number
-
-
 def parse_duration(text: str) -> float:
     """Return seconds for a duration as Go writes it, such as 1h30m or -1.5s; raise UsageError."""
     unsigned = text[1:] if text[:1] in ("+", "-") else text

@@ -242,7 +242,7 @@ def _open_stream(command: tuple[str, ...]) -> tuple[Callable[[memoryview], int],
     import subprocess
 
     try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
     except OSError as error:
         raise LocalFileError(f"the command {command[0]!r} could not be started: {error.strerror}") from error
     assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pyrestic.cli.findcommand import split_command
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
 from pyrestic.cli.terminal import Terminal
@@ -33,7 +34,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags as restic does."""
-        return super().parse_args(ctx, make_plain(args, self, ctx, mixed=True))
+        return super().parse_args(ctx, make_plain(args, self, ctx))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Take the global flags out of the parameters and run the function."""
@@ -58,27 +59,23 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands below a name: global flags may stand before the command; without one, help is shown."""
+    """Commands below a name: the command's flags may stand before it; without a command, help is shown."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the flags before the command as restic does."""
-        args = make_plain(args, self, ctx, mixed=False)
-        if not any(not argument.startswith("--") for argument in args):
-            args.append("--help")
-        return super().parse_args(ctx, args)
+        """Find the command and leave all flags to it; without one they are the group's own."""
+        name, rest = split_command(args, self, ctx)
+        if not self.names_command(ctx, name):
+            make_plain(args, self, ctx)
+            return super().parse_args(ctx, ["--help"])
+        return super().parse_args(ctx, [name, *rest])
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; show help for a name that is none."""
-        if args[0] == "--help" or self.get_command(ctx, args[0]) is None:
-            click.echo(self.get_help(ctx))
-            ctx.exit()
-        return super().resolve_command(ctx, args)
+    def names_command(self, ctx: click.Context, name: str) -> bool:
+        """Tell whether a word has to be a command."""
+        return bool(name) and self.get_command(ctx, name) is not None
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Keep the global flags for the command, then run it."""
-        take_global(ctx.params, ctx.ensure_object(dict))
+        """Run the command, which has all the flags."""
+        ctx.params.clear()
         return super().invoke(ctx)
 
 

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
-from pyrestic.cli.arguments import parse_bool, parse_duration, parse_integer
+from pyrestic.cli.arguments import parse_bool, parse_duration
 from pyrestic.errors import UsageError
+from pyrestic.golang import parse_integer
 
 
 class FlagError(click.UsageError):
@@ -47,20 +48,18 @@ class OldOption(click.Option):
         self.advice = advice
 
 
-def make_plain(arguments: Sequence[str], command: click.Command, ctx: click.Context, *, mixed: bool) -> list[str]:
+def make_plain(arguments: Sequence[str], command: click.Command, ctx: click.Context) -> list[str]:
     """Return the arguments in a form that click reads alike; raise FlagError for the first wrong flag.
 
-    `mixed` says that flags may follow other arguments; if not, the first of those ends the flags. The object of the
-    context notes under "as_json" that --json was seen, which decides the form of errors to its right.
+    The object of the context notes under "as_json" that --json was seen, which decides the form of errors to its right.
     """
-    return _Reader(arguments, command, ctx, mixed=mixed).read()
+    return _Reader(arguments, command, ctx).read()
 
 
 class _Reader:
-    def __init__(self, arguments: Sequence[str], command: click.Command, ctx: click.Context, *, mixed: bool) -> None:
+    def __init__(self, arguments: Sequence[str], command: click.Command, ctx: click.Context) -> None:
         self._rest = list(reversed(arguments))
         self._ctx = ctx
-        self._mixed = mixed
         self._state: dict[str, Any] = ctx.ensure_object(dict)
         self._flags: list[str] = []
         self._others: list[str] = []
@@ -81,11 +80,7 @@ class _Reader:
                 self._read_short(argument)
             else:
                 self._others.append(argument)
-                if not self._mixed:
-                    self._others += reversed(self._rest)
-                    break
-        # A group looks for its command among the others; "--" would hide it.
-        return self._flags + (["--"] if self._others and self._mixed else []) + self._others
+        return self._flags + (["--"] if self._others else []) + self._others
 
     def _read_long(self, argument: str) -> None:
         name, equals, value = argument.partition("=")

@@ -17,11 +17,12 @@ import click
 
 from pyrestic import __version__
 from pyrestic.cli.command import Group
-from pyrestic.cli.flags import FlagError
+from pyrestic.cli.flags import FlagError, make_plain
 from pyrestic.cli.interrupts import tell_interrupted
 from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
 from pyrestic.errors import PyresticError
+from pyrestic.golang import use_zone
 
 COMMANDS = {
     "b2": "what concerns Backblaze B2 alone",
@@ -83,15 +84,35 @@ class Program(Group):
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
+    def names_command(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
+        """Tell whether there is a word: here it cannot be anything but a command."""
+        return bool(name)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; `help NAME` is the same as `NAME --help`."""
         if args[0] == "help":
-            args = [*args[1:], "--help"]
-        if args[0] not in {*COMMANDS, *OLD_COMMANDS, "--help"}:
+            self._help(ctx, args[1:])
+        if args[0] not in {*COMMANDS, *OLD_COMMANDS}:
             raise _UnknownCommand(args[0], ctx)
         return super().resolve_command(ctx, args)
+
+    def _help(self, ctx: click.Context, args: list[str]) -> NoReturn:
+        """Show the help of the command that the arguments name; what they name beyond it does not matter."""
+        words = [word for word in make_plain(args, self, ctx) if not word.startswith("--")]
+        shown: click.Command = self
+        for number, word in enumerate(words):
+            found = shown.get_command(ctx, word) if isinstance(shown, click.Group) else None
+            if found is None and number == 0 and word != "help":
+                click.echo(f"Unknown help topic [{' '.join(f'`{word}`' for word in words)}]", err=True)
+                click.echo(self.get_usage(ctx), err=True)
+                ctx.exit()
+            if found is None:
+                break
+            ctx, shown = click.Context(found, info_name=word, parent=ctx), found
+        click.echo(shown.get_help(ctx))
+        ctx.exit()
 
 
 class _UnknownCommand(click.UsageError):
@@ -114,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with the given arguments and return its exit code; everything it has to say is printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     state: dict[str, Any] = {}
+    use_zone()
     try:
         code = _run_command(arguments, state)
         sys.stdout.flush()

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import click
 
 from pyrestic.backend.httpsettings import DEFAULT_STALL_SECONDS
-from pyrestic.cli.arguments import parse_integer, split_list
+from pyrestic.cli.arguments import split_list
 from pyrestic.cli.features import parse_features
 from pyrestic.cli.flags import DURATION, INTEGER, NATURAL, Parsed
 from pyrestic.errors import UsageError
+from pyrestic.golang import parse_integer
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
@@ -78,7 +78,7 @@ class TargetWriter:
             return
         try:
             if create:
-                os.makedirs(self.root, _PRIVATE_FOLDER, exist_ok=True)
+                _make_private_folders(self.root)
             there = create or os.path.lexists(self.root)
             # Nothing can be found below a thing that is no folder.
             path, kind = (self.root, os.O_DIRECTORY) if there else (os.devnull, 0)
@@ -378,3 +378,14 @@ def _key(location: bytes) -> bytes:
 def _check_name(name: bytes) -> None:
     if name in (b"", b".", b".."):
         raise OSError(errno.EINVAL, "a name in the snapshot would lead out of the target")
+
+
+def _make_private_folders(path: bytes) -> None:
+    """Make a folder and those above it where they are missing, none of them open to others; links are followed."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent != path:
+        _make_private_folders(parent)
+    with suppress(FileExistsError):
+        os.mkdir(path, _PRIVATE_FOLDER)

@@ -13,6 +13,7 @@ from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, ExtendedAttribute, Node
 from pyrestic.ids import ID, parse_id
 from pyrestic.operations.content import ContentReader
+from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trees import walk
 
@@ -22,6 +23,7 @@ _ACLS = {"system.posix_acl_access": "SCHILY.acl.access", "system.posix_acl_defau
 _ACL_TAGS = {0x01: "user:", 0x02: "user:", 0x04: "group:", 0x08: "group:", 0x10: "mask:", 0x20: "other:"}
 _ACL_WITH_ID = (0x02, 0x08)
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_ZIP_UTF8 = 0x800
 
 
 def find_node(repository: Repository, tree: ID, location: bytes) -> Node | None:
@@ -158,19 +160,35 @@ def _write_zip(entries: Iterator[tuple[bytes, Node]], reader: ContentReader, out
 def _zip_header(name: bytes, node: Node) -> zipfile.ZipInfo:
     seconds = node.mtime_ns // _SECOND
     try:
-        date = max(_ZIP_EPOCH, time.gmtime(seconds)[:6])
+        # Archives know no zone: as in restic it is the wall clock's time where the file was backed up.
+        date = max(_ZIP_EPOCH, time.gmtime(seconds + zone_offset(node.mtime))[:6])
     except (OverflowError, ValueError, OSError):
         date = _ZIP_EPOCH
     if date[0] > 2107:
         date = (2107, 12, 31, 23, 59, 58)
-    text = name.decode("utf-8", "replace") + ("/" if node.type == DIRECTORY else "")
-    info = zipfile.ZipInfo(text, date)
+    info = _ZipEntry(name + (b"/" if node.type == DIRECTORY else b""), date)
     info.create_system = 3
     info.external_attr = node.st_mode << 16 | (0x10 if node.type == DIRECTORY else 0)
     info.compress_type = zipfile.ZIP_DEFLATED if node.type == FILE else zipfile.ZIP_STORED
     if -(1 << 31) <= seconds < 1 << 31:
         info.extra = struct.pack("<HHBi", 0x5455, 5, 1, seconds)
     return info
+
+
+class _ZipEntry(zipfile.ZipInfo):
+    """An entry whose name keeps bytes that are not UTF-8, and is marked as UTF-8 if it is and that matters."""
+
+    def __init__(self, name: bytes, date: tuple[int, int, int, int, int, int]) -> None:
+        super().__init__(name.decode("utf-8", "surrogateescape"), date)
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile's name
+        """Return the name as it is stored, and the flags."""
+        letters = set(self.filename)
+        is_utf8 = not any("\udc80" <= letter <= "\udcff" for letter in letters)
+        # The older code for names means other letters by these, and by a backslash.
+        differs = any(not " " <= letter <= "}" or letter == "\\" for letter in letters)
+        flags = self.flag_bits | (_ZIP_UTF8 if is_utf8 and differs else 0)
+        return self.filename.encode("utf-8", "surrogateescape"), flags
 
 
 class _Unseekable(io.RawIOBase):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pyrestic.errors import UsageError
+from pyrestic.golang import offset_at
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.operations.removal import remove_files
@@ -32,7 +33,7 @@ def decide(
     now_ns = time.time_ns() if now_ns is None else now_ns
     groups = []
     for key, stored in group_snapshots(found, grouping):
-        decision = apply(policy, stored, now_ns=now_ns, local_offset=_local_offset)
+        decision = apply(policy, stored, now_ns=now_ns, local_offset=offset_at)
         if not policy.empty and not decision.keep:
             raise UsageError(f'refusing to delete last snapshot of snapshot group "{key}"')
         groups.append(ForgetGroup(key, decision))
@@ -45,11 +46,3 @@ def remove_snapshots(
     """Remove snapshots and return those that could not be removed; each of them is reported."""
     ensure_locked()
     return remove_files(repository, FileType.SNAPSHOT, identifiers, report)
-
-
-def _local_offset(seconds: int) -> int:
-    """Return how many seconds this machine's zone is east of UTC at a moment."""
-    try:
-        return time.localtime(seconds).tm_gmtoff
-    except (OverflowError, OSError, ValueError):
-        return 0

@@ -15,7 +15,7 @@ import msgspec
 
 from pyrestic.errors import UsageError
 from pyrestic.format import gojson
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot, has_tags
 
 ALL: Final = -1
 """As a count: keep as many as there are."""
@@ -229,16 +229,6 @@ def apply(
         else:
             decision.remove.append(stored)
     return decision
-
-
-def has_tags(tags: list[str], wanted: tuple[str, ...]) -> bool:
-    """Tell whether all wanted tags are there; an empty one asks that there be none."""
-    for tag in wanted:
-        if tag == "" and not tags:
-            return True
-        if tag not in tags:
-            return False
-    return True
 
 
 def zone_offset(text: str) -> int:

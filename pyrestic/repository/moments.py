@@ -12,6 +12,7 @@ from typing import Final
 
 from pyrestic.errors import FormatError, UsageError
 from pyrestic.format.gojson import SECOND, parse_time
+from pyrestic.golang import local_offset
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)"
 _SECONDS = r":(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
@@ -25,6 +26,7 @@ _LONG = (
     rf" {_ZONE.replace('(?P<zone>', '(?-i:')} (?P<year>\d{{4}})"
 )
 _AGO = r"(?P<number>\d{1,5})\s*(?P<unit>h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?:\s+ago)?"
+_SNAPSHOT_TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII).fullmatch
 _DAYS_BACK: Final = {"today": 0, "yesterday": 1}
 _MAX_OFFSET_HOURS: Final = 24
 _MAX_OFFSET_MINUTES: Final = 60
@@ -46,6 +48,16 @@ def parse_moment(text: str) -> int:
             if found is not None:
                 return found
     raise UsageError(f'unable to parse time: "{text}"')
+
+
+def parse_snapshot_time(text: str) -> int:
+    """Return nanoseconds since 1970 for the local time that a snapshot shall have; raise UsageError."""
+    try:
+        if _SNAPSHOT_TIME(text) is None:
+            raise UsageError(f'cannot parse "{text}"')
+        return parse_moment(text)
+    except UsageError as error:
+        raise UsageError(f'error in time option: parsing time "{text}" as "2006-01-02 15:04:05": {error}') from error
 
 
 def parse_point(text: str, now_ns: int, *, end: bool) -> int:
@@ -139,21 +151,7 @@ def _moment(parts: dict[str, str | None]) -> int | None:
         offset = (hours * 60 + minutes) * 60
         return moment - (offset if parts["sign"] == "+" else -offset) * SECOND
     zone = parts.get("zone")
-    return moment - (_local_offset(moment) if zone is None else _named_offset(zone)) * SECOND
-
-
-def _local_offset(moment: int) -> int:
-    """Return how far east of UTC the local zone is in seconds, for a local time that was read as if it were UTC."""
-    seconds = moment // SECOND
-    first = _offset_at(seconds)
-    return _offset_at(seconds - first) if first else 0
-
-
-def _offset_at(seconds: int) -> int:
-    try:
-        return time.localtime(seconds).tm_gmtoff
-    except (OverflowError, OSError, ValueError):
-        return 0
+    return moment - (local_offset(moment // SECOND) if zone is None else _named_offset(zone)) * SECOND
 
 
 def _named_offset(zone: str) -> int:

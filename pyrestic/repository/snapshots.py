@@ -30,7 +30,7 @@ class StoredSnapshot(NamedTuple):
 class SnapshotFilter:
     """Which snapshots are meant. Within `tags` each list asks for all of its tags, and one list has to match.
 
-    An empty list of tags asks for snapshots without any. `paths` all have to be among the snapshot's. Times are in
+    An empty tag fits a snapshot without any. `paths` all have to be among the snapshot's. Times are in
     nanoseconds since 1970, and a snapshot of just that time is meant; `not_after_ns` counts for the latest alone.
     """
 
@@ -50,7 +50,7 @@ class SnapshotFilter:
         """Tell whether the snapshot is meant."""
         return (
             (not self.hosts or snapshot.hostname in self.hosts)
-            and (not self.tags or any(_has_tags(snapshot, wanted) for wanted in self.tags))
+            and (not self.tags or any(has_tags(snapshot.tags, wanted) for wanted in self.tags))
             and set(self.paths) <= set(snapshot.paths)
             and (self.after_ns is None or snapshot.time_ns >= self.after_ns)
             and (self.before_ns is None or snapshot.time_ns <= self.before_ns)
@@ -62,10 +62,14 @@ class SnapshotFilter:
         return dataclasses.replace(self, paths=paths)
 
 
-def _has_tags(snapshot: Snapshot, wanted: tuple[str, ...]) -> bool:
-    if wanted in ((), ("",)):
-        return not snapshot.tags
-    return set(wanted) <= set(snapshot.tags)
+def has_tags(tags: list[str], wanted: tuple[str, ...]) -> bool:
+    """Tell whether all wanted tags are there; an empty one asks that there be none."""
+    for tag in wanted:
+        if tag == "" and not tags:
+            return True
+        if tag not in tags:
+            return False
+    return True
 
 
 def load_snapshot(repository: Repository, identifier: ID) -> Snapshot:

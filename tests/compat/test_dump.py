@@ -31,7 +31,27 @@ def tar_members(data: bytes) -> list[tuple[object, ...]]:
 def zip_members(data: bytes) -> list[tuple[object, ...]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
-        return [(info.file_size, info.CRC, info.external_attr >> 16, info.compress_type) for info in archive.infolist()]
+        return [
+            (
+                *_zip_name(info),
+                info.file_size,
+                info.CRC,
+                info.external_attr >> 16,
+                info.compress_type,
+                *_zip_times(info),
+            )
+            for info in archive.infolist()
+        ]
+
+
+def _zip_name(info: zipfile.ZipInfo) -> tuple[object, ...]:
+    return info.orig_filename, info.flag_bits & 0x800
+
+
+def _zip_times(info: zipfile.ZipInfo) -> tuple[object, ...]:
+    """Return date and exact time; restic's dates go round within 1980 to 2107, and its seconds within 32 bits."""
+    year = int.from_bytes(info.extra[5:9], "little", signed=True) // 31_556_952 + 1970 if info.extra else 0
+    return (info.date_time, info.extra) if 1981 < year < 2038 else ()
 
 
 @pytest.mark.restic

@@ -18,11 +18,10 @@ from pyrestic.operations.retention import (
     Policy,
     apply,
     group_snapshots,
-    has_tags,
     parse_period,
     zone_offset,
 )
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot, has_tags
 
 NOW_NS = int(datetime(2030, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 

@@ -4,6 +4,7 @@ Seen is, for each name, the newest version that is not younger than the time, un
 forget, a prune or an intruder hid or overwrote since is back; what was deleted with all its versions is not.
 """
 
+import calendar
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,6 +18,7 @@ from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.layout import DEFAULT_LAYOUT
 from pyrestic.backend.usage import Ledger
 from pyrestic.errors import AccessError, NotFoundError, TransientError, UsageError
+from pyrestic.golang import local_offset
 from pyrestic.handle import FileType, Handle
 
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
@@ -28,15 +30,14 @@ def parse_time(text: str) -> int:
     A date alone means its end. Raises UsageError.
     """
     try:
-        moment = _parse(text)
-        return int(moment.timestamp() * 1000)
+        return _parse(text)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"option b2.as-of has to be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
         ) from None
 
 
-def _parse(text: str) -> datetime:
+def _parse(text: str) -> int:
     for form in _FORMATS:
         try:
             moment = datetime.strptime(text, form)  # noqa: DTZ007 - the zone of this machine is meant
@@ -44,8 +45,14 @@ def _parse(text: str) -> datetime:
             continue
         if form == "%Y-%m-%d":
             moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_000)
-        return moment.astimezone()
-    return datetime.fromisoformat(text).astimezone()
+        return _local_milliseconds(moment)
+    moment = datetime.fromisoformat(text)
+    return _local_milliseconds(moment) if moment.tzinfo is None else int(moment.timestamp() * 1000)
+
+
+def _local_milliseconds(moment: datetime) -> int:
+    seconds = calendar.timegm(moment.timetuple())
+    return (seconds - local_offset(seconds)) * 1000 + moment.microsecond // 1000
 
 
 class AsOfBackend:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from datetime import datetime
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import textfile
+from pyrestic.repository.moments import parse_snapshot_time
 
 Flags = dict[str, Any]
 
@@ -124,13 +124,7 @@ def _exists(app: App, path: bytes) -> bool:
 
 
 def _snapshot_time(text: str) -> int:
-    if not text:
-        return time.time_ns()
-    try:
-        moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - it is meant in the local zone
-    except ValueError as error:
-        raise UsageError(f"error in time option: {text!r} is not like 2012-11-01 22:08:41") from error
-    return int(moment.timestamp()) * 1_000_000_000
+    return parse_snapshot_time(text) if text else time.time_ns()
 
 
 def _concurrency(app: App, flags: Flags) -> int:

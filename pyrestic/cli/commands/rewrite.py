@@ -1,6 +1,5 @@
 """pyrestic rewrite: snapshots anew, without some files or with other metadata."""
 
-import re
 from typing import Any
 
 import click
@@ -16,11 +15,10 @@ from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.textfile import read_patterns
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.operations.rewrite import TAG, Changes, rewrite
-from pyrestic.repository.moments import parse_moment
+from pyrestic.repository.moments import parse_snapshot_time
 from pyrestic.repository.snapshots import SnapshotFilter
 
 Flags = dict[str, Any]
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII)
 
 
 @define("rewrite", "Write snapshots anew without some files or with other metadata.")
@@ -73,18 +71,8 @@ def _check(flags: Flags) -> None:
 
 def _make_changes(app: App, flags: Flags) -> Changes:
     excludes, includes = _patterns(app, flags, "exclude"), _patterns(app, flags, "include")
-    return Changes(excludes, includes, flags["snapshot_summary"], flags["new_host"], _parse_time(flags["new_time"]))
-
-
-def _parse_time(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        if _TIME.fullmatch(text) is None:
-            raise UsageError(f'cannot parse "{text}"')
-        return format_local_time(parse_moment(text))
-    except UsageError as error:
-        raise UsageError(f'error in time option: parsing time "{text}" as "2006-01-02 15:04:05": {error}') from error
+    time = format_local_time(parse_snapshot_time(flags["new_time"])) if flags["new_time"] else ""
+    return Changes(excludes, includes, flags["snapshot_summary"], flags["new_host"], time)
 
 
 def _patterns(app: App, flags: Flags, family: str) -> list[PatternList]:

@@ -1,6 +1,5 @@
 """pyrestic snapshots: what there is."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +15,10 @@ from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
 from pyrestic.format import snapshot as snapshot_format
+from pyrestic.golang import LOCAL_ZONE, zone_file
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
-
-_ZONE_FOLDERS = ("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo")
-
 
 GROUP_BY = Parsed("group", parse_group_by)
 
@@ -123,11 +120,10 @@ def snapshot_table(
 def zone_name(environment: Mapping[str, str]) -> str:
     """Return the name of this machine's zone as Go finds it."""
     zone = environment.get("TZ")
-    if zone is None or zone.removeprefix(":") == "/etc/localtime":
-        return "local time" if os.path.exists("/etc/localtime") else "UTC"
-    name = zone.removeprefix(":")
-    known = bool(name) and any(os.path.isfile(os.path.join(folder, name)) for folder in _ZONE_FOLDERS)
-    return name if known else "UTC"
+    file = zone_file(zone)
+    if file == LOCAL_ZONE:
+        return "local time"
+    return zone.removeprefix(":") if zone is not None and file else "UTC"
 
 
 def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
