@@ -137,11 +137,10 @@ def open_bill(settings: Settings, terminal: Terminal, backend: RetryBackend) -> 
 
 def make_access(settings: Settings) -> Access:
     """Return credentials, HTTP settings and limits for a backend; raise UsageError for a certificate file that is not
-    there, though the place may not need it: so does restic.
+    there or is none, though the place may not need it: so does restic.
     """
     for path in settings.cacert:
-        if not os.access(path, os.R_OK):
-            raise UsageError(f"unable to load root certificates: {path} cannot be read")
+        _check_certificates(path)
     if settings.tls_client_cert and not os.access(settings.tls_client_cert, os.R_OK):
         raise UsageError(f"unable to load the client certificate: {settings.tls_client_cert} cannot be read")
     return Access(
@@ -157,6 +156,18 @@ def make_access(settings: Settings) -> Access:
         upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
         download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
     )
+
+
+def _check_certificates(path: str) -> None:
+    """Raise UsageError for a file that cannot be read or holds no certificate."""
+    import ssl
+
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"unable to load root certificates: {path} cannot be read")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        raise UsageError(f'cannot parse root certificate from "{path}"') from None
 
 
 def open_repository(

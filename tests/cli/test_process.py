@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyrestic.cli import main as program
+from pyrestic.cli.command import Command
 from tests.support.cli import Caller
 
 HEAVY = {"numpy", "msgspec", "requests", "tqdm", "zstandard", "construct", "numba", "cryptography", "Crypto"}
@@ -110,6 +111,6 @@ def test_an_interrupt_is_told_in_json_if_asked(call: Caller, monkeypatch: pytest
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program.program, "invoke", interrupted)
+    monkeypatch.setattr(Command, "invoke", interrupted)
     outcome = call("--json", "version")
     assert (outcome.code, json.loads(outcome.err)["code"]) == (130, 130)
