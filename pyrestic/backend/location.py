@@ -72,7 +72,10 @@ class _Settings:
         text = self._values.pop(name, None)
         if text is None:
             return default
-        count = parse_integer(text, signed=False, bits=32)
+        try:
+            count = parse_integer(text, signed=False, bits=32)
+        except UsageError as error:
+            raise UsageError(f"option {self._scheme}.{name}: {error}") from None
         if count == 0:
             raise UsageError(f"option {self._scheme}.{name} has to be a number of one or more, not {text!r}")
         return count
