@@ -44,7 +44,6 @@ class Kind(Enum):
     DUPLICATE_PACK = "duplicate pack"
     MIXED_PACK = "mixed pack"
     ORPHANED_PACK = "orphaned pack"
-    UNUSED_BLOB = "unused blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +185,6 @@ class Check:
 
         with self._report.show(progress):
             check_trees(self._repository, roots, fault, root_done, self._used)
-
-    def unused(self) -> None:
-        """Tell about blobs that no snapshot uses; needs tracking."""
-        for blob in self._repository.index.blobs():
-            if self._used is not None and blob.handle not in self._used:
-                self._found(Finding(Kind.UNUSED_BLOB, f"unused blob {blob.handle}"))
 
     def all_packs(self) -> dict[ID, int]:
         """Return the packs that the index names, with their lengths; `packs` comes before."""

@@ -4,28 +4,32 @@ Each finds the same repository, the same folder to work in and a home without an
 is taken out of what is compared.
 """
 
-import hashlib
-import io
-import json
 import os
 import re
 import shutil
-import tarfile
-import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyrestic.errors import WrongPasswordError
 from tests.support.beside import Beside, make_beside
 from tests.support.cli import Caller
+from tests.support.comparable import (
+    files_below,
+    is_left_out,
+    is_result,
+    lines_of,
+    names_below,
+    narrow,
+    parse_message,
+    sort_key,
+)
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
 from tests.support.sidebyside import steady
 from tests.support.twins import blobs_of, files_of, snapshots_of
 
-_HOUR = 3600
 _ID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{10}|[0-9a-f]{8})\b")
 _NOISE = re.compile(
     r"\[\d+:\d\d\] ?|in \d+:\d\d|\d+(?:\.\d+)?(?:ms|s)\b|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4} [A-Z0-9+-]+"
@@ -33,16 +37,7 @@ _NOISE = re.compile(
 )
 _OWN_WORDS = ("features", "generate", "options", "version")
 """Commands that tell in each program's own words."""
-_LEFT_OUT = (
-    # What is told while a command runs, as far as the clock has a say in it.
-    re.compile(r"^…?\d+\.\d+%  \d+ / \d+ snapshots, "),
-    re.compile(r"^using temporary cache in "),
-    # Rows of docs/differences.md: `key passwd` names the new key.
-    re.compile(r"^saved new key as "),
-    # A pipe right in the folder that is dumped is an empty file there.
-    re.compile(r"^pipe b'0' 0$"),
-)
-_OURS_ALONE = ("copy", "migrate", "prune", "recover", "repair", "rewrite")
+_OURS_ALONE = ("cache", "copy", "migrate", "prune", "rebuild-index", "recover", "repair", "rewrite")
 """Commands whose --json is text in restic, and text and a summary here."""
 
 
@@ -64,7 +59,7 @@ class Left:
         """
         names = ("code", *(["out"] if self.code in (0, 3) else []), "messages", "files", "repository")
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
-        return [f"{name}: {_narrow(one, two)}" for name, one, two in pairs if one != two]
+        return [f"{name}: {narrow(one, two)}" for name, one, two in pairs if one != two]
 
 
 class Duel:
@@ -169,36 +164,38 @@ class Duel:
         words = line.split(" ")
         texts, messages = [], []
         own_words = set(words) & set(_OWN_WORDS) or ("--json" in words and set(words) & set(_OURS_ALONE))
-        for text in [] if own_words else _shown(out):
-            message = _parse(text)
+        for text in [] if own_words else lines_of(out):
+            message = parse_message(text)
             if message is None:
                 clean = self._clean(text).rstrip()
-                texts += [] if any(one.search(clean) for one in _LEFT_OUT) else [clean]
+                texts += [] if is_left_out(clean) else [clean]
             else:
                 messages.append(self._without_chance(message))
-        unordered = sorted(filter(_counts, messages), key=_key)
+        unordered = sorted(filter(is_result, messages), key=sort_key)
         made = self.run_folder / "made"
         repository = self._look_into(self.run_folder / "repository")
-        if made.exists():
+        if (made / "config").exists():
             repository["made"] = files_of(made)
-        return Left(code, sorted(texts), unordered, _files_below(self.cwd), repository, errors)
+        return Left(code, sorted(texts), unordered, files_below(self.cwd), repository, errors)
 
     def _look_into(self, folder: Path) -> dict[str, Any]:
         """Return what is in the repository, nothing if not a file changed."""
-        if _names_below(folder) == _names_below(self.beside.repository):
+        if names_below(folder) == names_below(self.beside.repository):
             return {}
         counts: dict[str, Any] = dict(files_of(folder))
         counts |= {name: len(list((folder / name).iterdir())) for name in ("keys", "locks")}
         counts.pop("data")
-        return counts | {
-            "blobs": sorted(blobs_of(folder)),
-            "snapshots": [self._without_chance(snapshot) for snapshot in snapshots_of(folder)],
-        }
+        try:
+            counts["blobs"] = sorted(blobs_of(folder))
+            counts["snapshots"] = [self._without_chance(snapshot) for snapshot in snapshots_of(folder)]
+        except WrongPasswordError:
+            counts["password"] = "another"
+        return counts
 
     def _without_chance(self, value: Any) -> Any:
         clean = self._clean(steady(value))
         # Groups of snapshots come in an order of chance there.
-        return sorted(clean, key=_key) if isinstance(clean, list) else clean
+        return sorted(clean, key=sort_key) if isinstance(clean, list) else clean
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -209,40 +206,6 @@ class Duel:
 
     def _show_id(self, match: re.Match[str]) -> str:
         return match[0] if match[0] in self._known else "NEW"
-
-
-def _shown(output: bytes) -> list[str]:
-    """Return the lines of an output, one word for a page of help, and of an archive the names in it."""
-    if output[257:262] == b"ustar":
-        with tarfile.open(fileobj=io.BytesIO(output)) as archive:
-            return [f"{member.name} {member.type!r} {member.size}" for member in archive]
-    if output.startswith(b"PK\3\4"):
-        return [f"{info.filename} {info.CRC}" for info in zipfile.ZipFile(io.BytesIO(output)).infolist()]
-    out = output.decode("utf-8", "replace")
-    if "\nUsage:\n" in out or out.startswith("Usage: "):
-        return ["help"]
-    return out.splitlines()
-
-
-def _parse(text: str) -> Any:
-    """Return what a line of JSON means, None for other text."""
-    if not text.startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _counts(message: Any) -> bool:
-    """Tell whether a message is part of the result: progress is not, nor a scan that was not done in time."""
-    if not isinstance(message, dict):
-        return True
-    return message.get("message_type") not in ("status", "preflight") and message.get("action") != "scan_finished"
 
 
 def _fill(word: str, names: Mapping[str, str]) -> str:
@@ -268,34 +231,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _names_below(folder: Path) -> set[tuple[str, int]]:
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return {(str(path.relative_to(folder)), path.stat().st_size) for path in found}
-
-
-def _files_below(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return kind, mode, links, time and content of all but the sources; what is of this hour has no time."""
-    found = {}
-    recently = time.time() - _HOUR
-    for name in sorted(set(os.listdir(folder)) - {"source"}):
-        for path in (folder / name, *(folder / name).rglob("*")):
-            status = path.lstat()
-            mtime = status.st_mtime_ns if status.st_mtime < recently else 0
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
-            target = os.readlink(path) if path.is_symlink() else ""
-            found[os.fsdecode(path.relative_to(folder))] = (oct(status.st_mode), mtime, content, target)
-    return found
-
-
-def _narrow(one: Any, two: Any) -> str:
-    """Return what differs between two values, as short as it gets."""
-    if isinstance(one, list) and isinstance(two, list):
-        first, second = [x for x in one if x not in two], [x for x in two if x not in one]
-        return f"{first!r:.600} | {second!r:.600}"
-    if isinstance(one, dict) and isinstance(two, dict):
-        keys = [key for key in {**one, **two} if one.get(key) != two.get(key)]
-        shown = [f"{key}: {_narrow(one.get(key), two.get(key))}" for key in keys[:6]]
-        return "; ".join(shown)
-    return f"{one!r:.300} | {two!r:.300}"

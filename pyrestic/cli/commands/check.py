@@ -12,6 +12,7 @@ from pyrestic.backend.private_folder import open_private
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.flags import OldOption
 from pyrestic.cli.look import Look
 from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
@@ -30,7 +31,13 @@ _DAMAGED = "repository contains errors"
 
 @define("check", "Look for errors in the repository.")
 @snapshot_filter
-@click.option("--check-unused", is_flag=True, hidden=True, help="tell about blobs that no snapshot uses")
+@click.option(
+    "--check-unused",
+    is_flag=True,
+    expose_value=False,
+    cls=OldOption,
+    advice="`--check-unused` is deprecated and will be ignored",
+)
 @click.option("--budget", default="", help="read so much, such as 1G, of the packs that were verified longest ago")
 @click.option("--read-data", is_flag=True, help="read and verify all packs")
 @click.option("--read-data-subset", default="", help="read some: N/M, a share such as 2.5%, or a size such as 10G")
@@ -43,7 +50,6 @@ def command(
     read_data_subset: str,
     snapshot_id: tuple[str, ...],
     *,
-    check_unused: bool,
     read_data: bool,
     with_cache: bool,
 ) -> None:
@@ -78,7 +84,6 @@ def command(
                         names,
                         rotation or choice,
                         output,
-                        check_unused=check_unused,
                     )
                 if budget_bytes and whole:
                     output.coverage = measure_coverage(check.all_packs(), proofs.read().packs)
@@ -103,8 +108,6 @@ def run_steps(
     names: list[str],
     choice: PackChoice | Rotation | None,
     output: "Output",
-    *,
-    check_unused: bool,
 ) -> bool:
     """Run the steps with the index that was read; False if it is too damaged to go on."""
     terminal = app.terminal
@@ -117,9 +120,7 @@ def run_steps(
     terminal.note("check snapshots, trees and blobs")
     filtered = bool(names) or not wanted.empty
     roots = [found.snapshot.tree_id for found in find_snapshots(session.repository, names, wanted, output)]
-    check.structure(roots, track=filtered or check_unused)
-    if check_unused:
-        check.unused()
+    check.structure(roots, track=filtered)
     if choice is not None:
         packs = check.data_packs()
         chosen = choice.choose(packs)
@@ -257,7 +258,7 @@ class Output:
         if finding.kind is Kind.ORPHANED_PACK:
             self._orphaned += 1
             self._terminal.note(finding.message, 2)
-        elif finding.kind in (Kind.DUPLICATE_PACK, Kind.MIXED_PACK, Kind.UNUSED_BLOB):
+        elif finding.kind in (Kind.DUPLICATE_PACK, Kind.MIXED_PACK):
             self._duplicates |= finding.kind is Kind.DUPLICATE_PACK
             self._mixed |= finding.kind is Kind.MIXED_PACK
             self._terminal.note(finding.message)

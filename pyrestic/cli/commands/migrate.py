@@ -107,5 +107,5 @@ def _check(app: App, session: Session) -> None:
     output = Output(app)
     check = Check(session.repository, app.terminal, output.found)
     index = read_index(app, session.repository)
-    whole = run_steps(app, session, check, index, SnapshotFilter(), [], None, output, check_unused=False)
+    whole = run_steps(app, session, check, index, SnapshotFilter(), [], None, output)
     output.finish(check, whole=whole)
