@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
-from pyrestic.golang import local_offset, parse_integer, use_zone, zone_file
+from pyrestic.golang import local_offset, parse_integer
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Europe/London", "Asia/Kathmandu")
 
@@ -81,19 +81,3 @@ def test_numbers_are_go_literals(text: str, value: int) -> None:
 def test_what_is_no_number_of_32_bits_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"strconv\.ParseUint"):
         parse_integer(text, signed=False, bits=32)
-
-
-@pytest.mark.parametrize("variable", ["UTC+3", "CET-1CEST", "Europe/Nowhere", "", ":", "UTC", "/nowhere", "<+03>-3"])
-def test_what_names_no_zone_is_utc(variable: str) -> None:
-    os.environ["TZ"] = variable
-    use_zone()
-    assert zone_file(variable) == ""
-    assert local_offset(1_700_000_000) == 0
-
-
-def test_the_name_of_a_zone_stays() -> None:
-    for variable in ("Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"):
-        os.environ["TZ"] = variable
-        use_zone()
-        assert os.environ["TZ"] == variable
-        assert zone_file(variable).endswith("/Europe/Berlin")

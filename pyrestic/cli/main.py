@@ -21,8 +21,8 @@ from pyrestic.cli.flags import FlagError, make_plain
 from pyrestic.cli.interrupts import tell_interrupted
 from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
+from pyrestic.cli.zones import use_zone
 from pyrestic.errors import PyresticError
-from pyrestic.golang import use_zone
 
 COMMANDS = {
     "b2": "what concerns Backblaze B2 alone",

@@ -14,8 +14,8 @@ from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
+from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
-from pyrestic.golang import LOCAL_ZONE, zone_file
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots

@@ -1,0 +1,25 @@
+"""The zone that TZ names, found as Go's library finds it."""
+
+import os
+import time
+
+_ZONE_FOLDERS = ("/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo")
+LOCAL_ZONE = "/etc/localtime"
+
+
+def zone_file(variable: str | None) -> str:
+    """Return the file of the zone that a value of TZ names, "" for UTC; None is the zone of this machine."""
+    if variable is None:
+        return LOCAL_ZONE if os.path.exists(LOCAL_ZONE) else ""
+    name = variable.removeprefix(":")
+    if not name or name == "UTC":
+        return ""
+    paths = [name] if name.startswith("/") else [f"{folder}/{name}" for folder in _ZONE_FOLDERS]
+    return next((path for path in paths if os.path.isfile(path)), "")
+
+
+def use_zone() -> None:
+    """Let the zone be UTC where TZ names none, as in restic: C's library would read it as a rule, such as CET-1CEST."""
+    if "TZ" in os.environ and not zone_file(os.environ["TZ"]):
+        os.environ["TZ"] = "UTC"
+        time.tzset()
