@@ -25,4 +25,7 @@ from pyrestic.cli.main import program
     ],
 )
 def test_flags_may_stand_before_the_command(line: str, name: str, rest: str) -> None:
-    assert split_command(line.split(), program, click.Context(program)) == (name, rest.split())
+    assert split_command(line.split(), program, click.Context(program, help_option_names=["-h", "--help"])) == (
+        name,
+        rest.split(),
+    )
