@@ -4,8 +4,9 @@ import getpass
 import sys
 
 from pyrestic.cli.options import Settings
+from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
-from pyrestic.localfs.password import read_file, run_command
+from pyrestic.localfs.password import describe_other_writers, read_file, run_command
 
 TRIES = 3
 
@@ -23,6 +24,13 @@ def is_given(settings: Settings) -> bool:
     """Tell whether flags or the environment name a password, without looking at it."""
     named = settings.password_command or settings.password_file or settings.environment.get("RESTIC_PASSWORD")
     return settings.insecure_no_password or bool(named)
+
+
+def warn_of_other_writers(settings: Settings, terminal: Terminal) -> None:
+    """Say on standard error, unless told to be quiet, that others may change the password file."""
+    sentence = describe_other_writers(settings.password_file) if settings.password_file else ""
+    if sentence and terminal.verbosity:
+        terminal.complain(f"Warning: {sentence}")
 
 
 def find_password(settings: Settings) -> str | None:

@@ -194,6 +194,7 @@ def open_repository(
     folder, keep = code_folder(settings), not settings.no_cache
     find_engine = functools.cache(functools.partial(load_scrypt, folder, keep=keep))
     given = passwords.find_password(settings)
+    passwords.warn_of_other_writers(settings, terminal)
     if given is None:
         _check_exists(settings, backend)
     tries = passwords.TRIES if given is None and passwords.on_terminal() else 1

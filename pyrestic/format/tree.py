@@ -31,6 +31,14 @@ class _TreeLinks(msgspec.Struct):
     nodes: list[_NodeLinks] | None
 
 
+class ImpossibleNamesError(FormatError):
+    """A tree holds entries that cannot be restored; `nodes` are the others."""
+
+    def __init__(self, message: str, nodes: list[Node]) -> None:
+        super().__init__(message)
+        self.nodes = nodes
+
+
 class Links(NamedTuple):
     """The blobs that a tree names: its folders' trees, and the content of its files."""
 
@@ -132,19 +140,41 @@ def _with_raw_target(node: Node) -> Node:
 def parse_tree(data: bytes) -> list[Node]:
     """Return the nodes of a tree; unknown keys are passed over.
 
-    Raises FormatError if the JSON does not fit, an ID is not one, or a name is empty, `.`, `..`, has a slash or a NUL
-    in it or comes twice: such a tree cannot be restored, and no restic has written it.
+    Raises FormatError if the JSON does not fit or an ID is not one. A name that is not quoted as it should be, is
+    empty, `.`, `..`, has a slash or a NUL in it or comes twice cannot be restored, and no restic has written it: that
+    raises ImpossibleNamesError, which holds the other nodes.
     """
     nodes = json_document.decode(_decoder, data, "a tree").nodes or []
-    names = _comparable_names(nodes)
-    joined = "".join(names)
-    if "/" in joined or "\0" in joined or not _IMPOSSIBLE_NAMES.isdisjoint(names):
-        place = next(n for n, name in enumerate(names) if "/" in name or "\0" in name or name in _IMPOSSIBLE_NAMES)
-        raise FormatError(f"a tree holds an entry with the impossible name {nodes[place].name[:200]!r}")
-    if len(set(names)) != len(names):
-        raise FormatError("a tree holds two entries with the same name")
     _check_ids(nodes)
+    try:
+        names = _comparable_names(nodes)
+    except FormatError:
+        raise _impossible(nodes) from None
+    joined = "".join(names)
+    if "/" in joined or "\0" in joined or not _IMPOSSIBLE_NAMES.isdisjoint(names) or len(set(names)) != len(names):
+        raise _impossible(nodes)
     return nodes
+
+
+def _impossible(nodes: list[Node]) -> ImpossibleNamesError:
+    """Return the error that tells which names are impossible, with the nodes of all others."""
+    possible: dict[bytes, Node] = {}
+    faults: list[str] = []
+    for node in nodes:
+        shown = repr(node.name[:200])
+        try:
+            name = node.raw_name
+        except FormatError:
+            faults.append(f"an entry with the impossible name {shown}")
+            continue
+        if b"/" in name or b"\0" in name or name in (b"", b".", b".."):
+            faults.append(f"an entry with the impossible name {shown}")
+        elif name in possible:
+            faults.append(f"two entries with the same name {shown}")
+        else:
+            possible[name] = node
+    more = f" and {len(faults) - 1} more like that" if len(faults) > 1 else ""
+    return ImpossibleNamesError(f"a tree holds {faults[0]}{more}", list(possible.values()))
 
 
 def parse_links(data: bytes) -> Links:

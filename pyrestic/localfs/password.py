@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 
 from pyrestic.errors import UsageError
 
@@ -30,6 +31,36 @@ def read_file(path: str) -> str:
     if not os.path.lexists(path):
         raise UsageError(f"{path} does not exist")
     return _trim(read_text(path))
+
+
+def describe_other_writers(path: str) -> str:
+    """Return a sentence if others than its owner and root may change a password file, "" if not or not known.
+
+    A group that has the name of the file's owner is the owner's own.
+    """
+    try:
+        target = os.path.realpath(path)
+        status = os.stat(target)
+        folder = os.stat(os.path.dirname(target))
+    except (OSError, ValueError):
+        return ""
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    if _others_write(status):
+        return f"others may write to the password file {path}; chmod 600 prevents that"
+    if _others_write(folder) and not folder.st_mode & stat.S_ISVTX:
+        return f"others may replace the password file {path}, since they may write to its folder"
+    return ""
+
+
+def _others_write(status: os.stat_result) -> bool:
+    if status.st_mode & stat.S_IWGRP:
+        from pyrestic.localfs.metadata import group_name, user_name
+
+        owner = user_name(status.st_uid)
+        if not owner or owner != group_name(status.st_gid):
+            return True
+    return bool(status.st_mode & stat.S_IWOTH)
 
 
 def _trim(data: bytes) -> str:

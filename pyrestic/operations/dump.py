@@ -15,7 +15,7 @@ from pyrestic.ids import ID, parse_id
 from pyrestic.operations.content import ContentReader
 from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import walk
+from pyrestic.repository.trees import load_possible, walk
 
 _SECOND = 1_000_000_000
 _TAR_BLOCK = 512
@@ -33,7 +33,7 @@ def find_node(repository: Repository, tree: ID, location: bytes) -> Node | None:
     node: Node | None = None
     for number, name in enumerate(names):
         passed = posixpath.join(passed, name)
-        node = next((node for node in repository.load_tree(tree) if node.raw_name == name), None)
+        node = next((node for node in load_possible(repository.load_tree, tree) if node.raw_name == name), None)
         shown = passed.decode("utf-8", "replace")
         if node is None:
             raise UsageError(f"path {shown!r} not found in snapshot")

@@ -13,6 +13,7 @@ import msgspec
 from pyrestic.errors import UsageError
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.format.tree import ImpossibleNamesError
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs.select import Select
 from pyrestic.repository.repository import Repository
@@ -72,7 +73,10 @@ class _SideBySide:
         if tree == _MADE_UP:
             return self._nodes
         number, real = self._trees[tree]
-        return [self._apart(number, node) for node in self._load(real)]
+        try:
+            return [self._apart(number, node) for node in self._load(real)]
+        except ImpossibleNamesError as error:
+            raise ImpossibleNamesError(str(error), [self._apart(number, node) for node in error.nodes]) from None
 
     def _apart(self, number: int, node: Node) -> Node:
         changed = msgspec.structs.replace(node, device_id=number << 64 | node.device_id)

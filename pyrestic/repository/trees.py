@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pyrestic.errors import FormatError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.format.tree import ImpossibleNamesError
 from pyrestic.ids import ID, parse_id
 from pyrestic.repository.repository import Repository
 
@@ -33,7 +34,7 @@ def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple
     """
     parts = _parts(location)
     for number, name in enumerate(parts, 1):
-        node = next((node for node in repository.load_tree(tree) if node.raw_name == name), None)
+        node = next((node for node in load_possible(repository.load_tree, tree) if node.raw_name == name), None)
         if node is None:
             raise UsageError(f"path {_shown(parts[:number])}: not found")
         if node.type == DIRECTORY and node.subtree is not None:
@@ -43,6 +44,14 @@ def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple
         else:
             raise UsageError(f"path {_shown(parts[:number])}: not a directory")
     return None, tree
+
+
+def load_possible(load: Callable[[ID], list[Node]], tree: ID) -> list[Node]:
+    """Return the nodes of a tree without those of impossible names; raises what `load` raises for other reasons."""
+    try:
+        return load(tree)
+    except ImpossibleNamesError as error:
+        return error.nodes
 
 
 def _parts(location: str | bytes) -> list[bytes]:
@@ -87,11 +96,14 @@ def walk(
     """Iterate all nodes below a tree, a folder before its entries, names in order.
 
     `enter` decides for each folder whether to go into it. With `leaving` a folder is visited again after its entries. A
-    tree that cannot be read goes to `on_error`, or is raised if there is none. Memory holds the folders on the way.
+    tree that cannot be read goes to `on_error`, or is raised if there is none; so do impossible names, and the rest of
+    their folder is visited. Memory holds the folders on the way.
     `load` may be another way to get a tree than from the repository.
     """
     load = load or repository.load_tree
-    stack: list[tuple[Visit | None, Iterator[Node], bytes]] = [(None, iter(load(tree)), posixpath.join(root, b""))]
+    stack: list[tuple[Visit | None, Iterator[Node], bytes]] = [
+        (None, _load(load, tree, root, on_error), posixpath.join(root, b""))
+    ]
     while stack:
         folder, nodes, prefix = stack[-1]
         for node in nodes:
@@ -117,9 +129,25 @@ def _entries(
     try:
         if visit.node.subtree is None:
             raise FormatError(f"the folder {visit.location.decode('utf-8', 'replace')} has no tree")
-        return iter(load(parse_id(visit.node.subtree)))
+        return _load(load, parse_id(visit.node.subtree), visit.location, on_error)
     except PyresticError as error:
         if on_error is None:
             raise
         on_error(visit.location, error)
         return iter(())
+
+
+def _load(
+    load: Callable[[ID], list[Node]],
+    tree: ID,
+    location: bytes,
+    on_error: Callable[[bytes, PyresticError], None] | None,
+) -> Iterator[Node]:
+    """Iterate the nodes of a tree; impossible names go to `on_error`, if there is one."""
+    try:
+        return iter(load(tree))
+    except ImpossibleNamesError as error:
+        if on_error is None:
+            raise
+        on_error(location, error)
+        return iter(error.nodes)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pyrestic.errors import FormatError, PyresticError
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import DIRECTORY, FILE, Node
-from pyrestic.format.tree import parse_tree
+from pyrestic.format.tree import ImpossibleNamesError, parse_tree
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.historyindex import FolderSummary, HistoryIndex
@@ -92,6 +92,9 @@ class Trees:
         def deliver(handle: BlobHandle, data: bytes) -> None:
             try:
                 take(handle.id, parse_tree(data))
+            except ImpossibleNamesError as error:
+                self._report.error(f"tree {handle.id.hex()}", error)
+                take(handle.id, error.nodes)
             except FormatError as error:
                 fail(handle, error)
 

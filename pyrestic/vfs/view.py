@@ -12,6 +12,7 @@ from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.ids import ID, parse_id
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.trees import load_possible
 from pyrestic.vfs.namespace import Place
 
 _RELOAD_SECONDS = 60.0
@@ -139,7 +140,7 @@ class View:
             if nodes is not None:
                 self._trees.move_to_end(identifier)
                 return nodes
-        nodes = {node.raw_name: node for node in self._repository.load_tree(identifier)}
+        nodes = {node.raw_name: node for node in load_possible(self._repository.load_tree, identifier)}
         with self._lock:
             if identifier not in self._trees:
                 self._trees[identifier] = nodes

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrestic.localfs.metadata import group_name, user_name
+from pyrestic.localfs.password import describe_other_writers
 from tests.support.cli import PASSWORD, Caller
 
 WRONG = "Fatal: wrong password or no key found\n"
@@ -170,3 +172,34 @@ def test_a_new_password_is_asked_for_twice(call: Caller) -> None:
     code, screen = type_into(call, ["init"], ["one", "one"])
     assert (code, "created restic repository" in screen) == (0, True)
     assert call("list", "keys", RESTIC_PASSWORD="one").code == 0
+
+
+def test_a_password_file_that_others_may_change_is_warned_of(made: Caller, tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    file = folder / "password"
+    file.write_text(PASSWORD)
+    for mode, folder_mode, warning in (
+        (0o600, 0o700, ""),
+        (0o644, 0o755, ""),
+        (0o666, 0o700, "others may write to the password file"),
+        (0o600, 0o777, "others may replace the password file"),
+        (0o600, 0o1777, ""),
+    ):
+        file.chmod(mode)
+        folder.chmod(folder_mode)
+        outcome = made("list", "keys", "--password-file", file, RESTIC_PASSWORD=None)
+        assert outcome.code == 0
+        assert outcome.err.count("Warning: ") == bool(warning)
+        assert warning in outcome.err
+        assert made("list", "keys", "-q", "--password-file", file, RESTIC_PASSWORD=None).err == ""
+
+
+def test_the_own_group_of_a_user_is_nobody_else(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.touch()
+    file.chmod(0o660)
+    status = file.stat()
+    is_own = group_name(status.st_gid) == user_name(status.st_uid) != ""
+    assert (describe_other_writers(str(file)) == "") == is_own
+    assert describe_other_writers(str(tmp_path / "missing")) == describe_other_writers("/dev/null") == ""

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from pyrestic.errors import DamageError, FormatError
 from pyrestic.format.gojson import format_time, quote_name
 from pyrestic.format.node import ExtendedAttribute, Node
-from pyrestic.format.tree import Links, TreePart, encode_part, encode_tree, parse_links, parse_tree, reproducible
+from pyrestic.format.tree import (
+    ImpossibleNamesError,
+    Links,
+    TreePart,
+    encode_part,
+    encode_tree,
+    parse_links,
+    parse_tree,
+    reproducible,
+)
 from pyrestic.ids import hash_id
 
 ID = "0123456789abcdef" * 4
@@ -147,6 +156,13 @@ def test_a_raw_target_that_is_utf8_is_written_once_as_restic_does() -> None:
 def test_what_is_not_utf8_is_read_as_go_reads_it() -> None:
     data = b'{"nodes":[{"name":"n","type":"file","user":"\xff\xfe","content":null}]}'
     assert parse_tree(data)[0].user == "\ufffd\ufffd"
+
+
+def test_impossible_names_leave_the_other_entries() -> None:
+    names = ["a", "../up", "b", "b", '"', "", "c"]
+    with pytest.raises(ImpossibleNamesError, match=r"impossible name '../up' and 3 more like that") as raised:
+        parse_tree(tree_of(*({"name": name} for name in names)))
+    assert [node.name for node in raised.value.nodes] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

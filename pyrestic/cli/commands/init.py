@@ -58,6 +58,7 @@ def _parse_version(text: str) -> int:
 def _create(app: App, version: int, polynomial: int | None) -> Repository:
     settings = app.settings
     password = passwords.find_password(settings)
+    passwords.warn_of_other_writers(settings, app.terminal)
     if password is None:
         password = passwords.ask_twice("enter password for new repository: ", "enter password again: ")
     who = current_identity()
