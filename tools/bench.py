@@ -26,10 +26,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tools.benchmark import results as result_files
-from tools.benchmark.measuring import BenchmarkError, Run, make_tools
+from tools.benchmark.measuring import BenchmarkError, Run, make_tools, run
 from tools.benchmark.page import update_page
 from tools.benchmark.part import CHEAP_KEY, Part, Setting
-from tools.benchmark.parts_files import HistoriesPart, RandomPart, SmallPart, TextPart
+from tools.benchmark.parts_files import FirstPart, HistoriesPart, RandomPart, SmallPart, TextPart
 from tools.benchmark.parts_index import OpenMillionPart, OpenMillionsPart
 from tools.benchmark.parts_mount import MountPart
 from tools.benchmark.parts_snapshots import CopyPart, HistoryPart, ListingPart, PrunePart
@@ -42,6 +42,7 @@ PARTS: dict[str, type[Part]] = {
         RandomPart,
         TextPart,
         SmallPart,
+        FirstPart,
         HistoriesPart,
         ListingPart,
         HistoryPart,
@@ -73,6 +74,8 @@ def measure_all(options: argparse.Namespace) -> tuple[Results, list[str]]:
     setting = Setting(tools, options.scale, CHEAP_KEY if options.cheap_key else None)
     about = describe(tools, Path(options.dir), runs=options.runs, scale=options.scale)
     results = Results(about, {})
+    # So that no step but the one that is about it runs without what later runs have.
+    run(tools[0], ["compile-code"], Path(options.dir))
     failures: list[str] = []
     for name in options.parts.split(","):
         work = Path(tempfile.mkdtemp(prefix="pyrestic-bench-", dir=options.dir))

@@ -17,8 +17,8 @@ from tools.benchmark.page import END, START
 from tools.benchmark.results import Figure, Results
 
 pytestmark = pytest.mark.restic
-STEPS = {("small", "backup"), ("small", "restore"), ("listing", "diff"), ("open-1m", "cat-blob")}
-TINY = ["--scale", "0.0005", "--runs", "1", "--cheap-key", "--parts", "small,listing,open-1m"]
+STEPS = {("small", "backup"), ("first", "backup"), ("small", "restore"), ("listing", "diff"), ("open-1m", "cat-blob")}
+TINY = ["--scale", "0.0005", "--runs", "1", "--cheap-key", "--parts", "small,first,listing,open-1m"]
 TINY += ["--steps", ",".join(sorted(step for _, step in STEPS))]
 
 

@@ -31,6 +31,7 @@ ROWS = (
     Row("small", "one-changed", "the same again, one file changed", 0.8),
     Row("small", "restore", "restore, 100,000 small files", 0.9),
     Row("small", "check", "check --read-data, 100,000 small files", 0.7),
+    Row("first", "backup", "first backup in an empty home, 5,001 small files", 1.2),
     Row("histories", "rescan-10", "rescan of 10,000 files beside 10 snapshots", 0.8),
     Row("histories", "rescan-2000", "rescan of 10,000 files beside 2,000 snapshots", 0.8),
     Row("listing", "snapshots", "snapshots, of 50", 0.9),

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +38,13 @@ class BenchmarkError(Exception):
     """A step failed or gave a wrong result, so that no figure of it counts."""
 
 
-def environment_for(tool: Tool, work: Path) -> dict[str, str]:
-    """Return the environment of a tool: passwords, and a cache of its own below `work`."""
+def environment_for(tool: Tool, work: Path, home: Path | None = None) -> dict[str, str]:
+    """Return the environment of a tool: passwords, and a cache of its own below `work`, or all that in another home."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RESTIC_", "PYTHONDONT"))}
-    return kept | {
-        "RESTIC_PASSWORD": PASSWORD,
-        "RESTIC_FROM_PASSWORD": PASSWORD,
-        "RESTIC_CACHE_DIR": str(cache_of(tool, work)),
-        "PYTHONPATH": str(ROOT),
-    }
+    kept |= {"RESTIC_PASSWORD": PASSWORD, "RESTIC_FROM_PASSWORD": PASSWORD, "PYTHONPATH": str(ROOT)}
+    if home is None:
+        return kept | {"RESTIC_CACHE_DIR": str(cache_of(tool, work))}
+    return {key: value for key, value in kept.items() if not key.startswith("XDG_")} | {"HOME": str(home)}
 
 
 def cache_of(tool: Tool, work: Path) -> Path:
@@ -52,14 +52,14 @@ def cache_of(tool: Tool, work: Path) -> Path:
     return work / f"cache-{tool.name}"
 
 
-def run(tool: Tool, arguments: list[str], work: Path) -> Run:
-    """Run the tool and return what it took; raise BenchmarkError if it fails."""
+def run(tool: Tool, arguments: list[str], work: Path, home: Path | None = None) -> Run:
+    """Run the tool, with its usual home or another, and return what it took; raise BenchmarkError if it fails."""
     reader, writer = os.pipe()
     launcher = [sys.executable, "-S", str(Path(__file__).with_name("launch.py")), str(writer)]
     try:
         done = subprocess.run(
             [*launcher, *tool.command, *arguments],
-            env=environment_for(tool, work),
+            env=environment_for(tool, work, home),
             cwd=work,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -73,6 +73,22 @@ def run(tool: Tool, arguments: list[str], work: Path) -> Run:
         said = (done.stdout[-2000:] + done.stderr[-2000:]).decode(errors="replace")
         raise BenchmarkError(f"{tool.name} {' '.join(arguments)} failed:\n{said}")
     return Run(**told, output=done.stdout)
+
+
+def wait_for_others(word: str) -> None:
+    """Wait until no process has a word that begins so in its command line."""
+    while any(part.startswith(word.encode()) for line in _command_lines() for part in line.split(b"\0")):
+        time.sleep(0.1)
+
+
+def _command_lines() -> Iterator[bytes]:
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                yield Path("/proc", entry, "cmdline").read_bytes()
+            except OSError:
+                # It has ended since.
+                continue
 
 
 def cpu_seconds_of(process: int) -> float:

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from tools.benchmark.datasets import DATA, compare, length_of
-from tools.benchmark.measuring import PASSWORD, Run, Tool, warm_memory
+from tools.benchmark.measuring import PASSWORD, Run, Tool, run, wait_for_others, warm_memory
 from tools.benchmark.part import Part, Step, copy_folder
 from tools.make_history import MIB, make_history
 
@@ -86,6 +86,35 @@ class SmallPart(FilesPart):
     """100,000 small files."""
 
     name = "small"
+
+
+class FirstPart(Part):
+    """5,001 small files, backed up by who was never run before: there is neither a cache nor compiled code."""
+
+    name = "first"
+
+    def make(self) -> None:
+        """Make the files and an empty repository."""
+        self.source = self.work / "source"
+        self.source.mkdir()
+        DATA["small"](self.source, self.scale / 20)
+        (self.source / "one more").write_bytes(b"content")
+        self.empty = self.work / "empty"
+        self.create(self.empty, self.key)
+        warm_memory(self.work, 3 * length_of(self.source))
+        self.steps = {"backup": self.backup}
+
+    def backup(self, tool: Tool) -> Run:
+        """First backup of a new home."""
+        home, repository = self.work / f"home-{tool.name}", self.work / f"repository-{tool.name}"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        copy_folder(self.empty, repository)
+        result = run(tool, ["-r", str(repository), "backup", "-q", str(self.source)], self.work, home)
+        # What compiles beside the run goes on after it, and must not slow what is measured next.
+        wait_for_others(str(home))
+        self.check(repository)
+        return result
 
 
 class HistoriesPart(Part):
