@@ -54,7 +54,8 @@ class Compiler:
             reader.join()
 
     def _ask(self, kind: str) -> None:
-        with contextlib.suppress(OSError):
+        # Not every C library starts processes in a session of their own.
+        with contextlib.suppress(OSError, NotImplementedError):
             if self._requests is None:
                 self._start()
             if self._requests is not None:
