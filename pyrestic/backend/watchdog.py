@@ -52,7 +52,7 @@ class Guard:
     def attach(self, line: socket.socket) -> None:
         """Watch this socket from now on; it belongs to the caller, and shutting it down ends the request."""
         self._line = line
-        self._moved = _find_moved_bytes(line) or 0
+        self._moved = find_moved_bytes(line) or 0
         self.progressed()
         if self.verdict:
             _shut_down(line)
@@ -77,7 +77,7 @@ class Guard:
         now = self._clock()
         line = self._line
         if line is not None:
-            moved = _find_moved_bytes(line)
+            moved = find_moved_bytes(line)
             if moved is None:
                 self._moved_at = now
             elif moved - self._moved >= MIN_PROGRESS_BYTES:
@@ -147,7 +147,7 @@ class Watchdog:
                     guard.look()
 
 
-def _find_moved_bytes(line: socket.socket) -> int | None:
+def find_moved_bytes(line: socket.socket) -> int | None:
     """Return how many bytes went through a connection both ways, None where the system does not tell."""
     if not sys.platform.startswith("linux") or line.family == socket.AF_UNIX:
         return None

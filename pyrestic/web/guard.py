@@ -21,6 +21,7 @@ DAV = "/dav"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
 _OWN_SITE = frozenset(("same-origin", "none"))
 _MAX_BODY_BYTES = 64 << 10
+_MOST_AT_ONCE = 64
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -51,6 +52,7 @@ class Guard:
         self._access = access
         self._renderer = renderer
         self._report = report
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application do it."""
@@ -72,8 +74,14 @@ class Guard:
 
         try:
             answer = self._refuse(scope) or self._enter(scope)
+            if answer is None and self._active >= _MOST_AT_ONCE:
+                answer = self._renderer.sentence(503, "Too many pages are asked for at once.", "Try again in a moment.")
             if answer is None:
-                await self._app(scope, receive, guarded_send)
+                self._active += 1
+                try:
+                    await self._app(scope, receive, guarded_send)
+                finally:
+                    self._active -= 1
             else:
                 await answer(scope, receive, guarded_send)
         except ClientDisconnect:

@@ -1,14 +1,24 @@
 """The server of this process: one socket, no log of what is asked, an end in order at the first interrupt."""
 
+import asyncio
 import logging
+import resource
 import socket
+from typing import cast
 
 import uvicorn
 
 from pyrestic.errors import UsageError
+from pyrestic.web.access import Access
+from pyrestic.web.connections import Connections, Limits
 from pyrestic.web.guard import Guard
 
-_CONNECTIONS = 64
+_WAITING = 1024
+_ACCEPTED = 32
+"""How many connections are accepted in one turn: far fewer than the strangers there may be, so that none of those who
+have sent their request makes room before it is read."""
+_STRANGERS = 256
+_MOST_HEADERS = 32 << 10
 _KEEP_ALIVE_SECONDS = 30
 _PATIENCE_SECONDS = 2
 """How long what is under way may go on after an interrupt."""
@@ -26,7 +36,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-        listener.listen(_CONNECTIONS)
+        listener.listen(_WAITING)
     except OSError as error:
         listener.close()
         raise UsageError(
@@ -36,22 +46,51 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: Guard, listener: socket.socket) -> None:
+class Server(uvicorn.Server):
+    """The server on one socket, with connections that are looked at; `should_exit` ends it."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            # More may wait than are accepted at a time, so that none is sent away while many come at once.
+            listener.listen(_WAITING)
+        self._connections.watch(asyncio.get_running_loop())
+
+
+def serve(app: Guard, listener: socket.socket, access: Access) -> None:
     """Answer until a signal comes, whose handler is called in the end."""
+    make_server(app, access, Limits(strangers=_count_strangers())).run(sockets=[listener])
+
+
+def _count_strangers() -> int:
+    """Return how many connections of strangers may be open: a quarter of all descriptors, and not too many."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _STRANGERS if limit == resource.RLIM_INFINITY else max(8, min(_STRANGERS, limit // 4))
+
+
+def make_server(app: Guard, access: Access, limits: Limits) -> Server:
+    """Return a server for an application."""
     # Errors reach the Reporter as sentences; what uvicorn would say of them are tracebacks.
     logging.getLogger("uvicorn.error").disabled = True
+    connections = Connections(access, limits)
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=cast("type[asyncio.Protocol]", connections.make),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
+        backlog=_ACCEPTED,
+        h11_max_incomplete_event_size=_MOST_HEADERS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return Server(config, connections)

@@ -63,7 +63,7 @@ def command(
             restores = Restores(session.repository, rules, app.terminal)
             _announce(app, address, port, access.token, access.password)
             try:
-                serve(make_app(site, access, restores, dav_routes(site)), listener)
+                serve(make_app(site, access, restores, dav_routes(site)), listener, access)
             finally:
                 site.close()
                 if root is not None:
