@@ -1,11 +1,13 @@
 """Command lines over all commands and flags, by both programs: exit code, output, JSON, files and repository left."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.support.command_lines import FLAGS, all_lines, is_known, spread
 from tests.support.duel import Duel
+from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 
 pytestmark = pytest.mark.restic
@@ -17,9 +19,8 @@ NAMED = (
     "-n x version",
     "snapshots --tag=,a --json",
     "forget --tag=,a --dry-run --keep-last=1",
-    "backup source --group-by=tags",
+    "backup source --group-by=tags --time=2024-04-15\t12:00:00",
     "backup source --group-by=tags --tag=a,b --json",
-    "backup --stdin-from-command cat",
     "backup source --time=2024-10-27\t2:30:00.123",
     "snapshots -o local.connections=0x10",
     "snapshots -o local.connections=0",
@@ -59,6 +60,14 @@ def test_a_line_does_the_same_in_both(duel: Duel, line: str) -> None:
 @pytest.mark.parametrize("line", all_lines())
 def test_every_line_does_the_same_in_both(duel: Duel, line: str) -> None:
     _compare(duel, line)
+
+
+def test_a_command_for_backup_gets_no_input(newest: Program, pyrestic: Program, tmp_path: Path) -> None:
+    repository = make_quick_repository(tmp_path / "repository")
+    for program in (newest, pyrestic):
+        words = ("backup", "--stdin-from-command", "--", "sh", "-c", "cat; echo end")
+        program.run(*words, repository=repository, stdin=b"handed on\n")
+        assert program.run("dump", "latest", "stdin", repository=repository).stdout == b"end\n"
 
 
 @pytest.mark.parametrize("command", sorted(set(FLAGS) - {"help", "rebuild-index"}))

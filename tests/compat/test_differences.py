@@ -233,6 +233,30 @@ def _errors(text: str) -> list[str]:
     return [message["item"] for message in messages if message["message_type"] == "error"]
 
 
+def test_stats_of_all_snapshots_go_from_the_oldest_to_the_newest(
+    newest: Program, pyrestic: Program, tmp_path: Path
+) -> None:
+    """The first path of a content counts as its file; restic goes by chance unless the snapshots are named."""
+    repository, source = make_quick_repository(tmp_path / "repository"), tmp_path / "source"
+    source.mkdir()
+    for number, files in enumerate(({"x": "A"}, {"x": "B", "y": "A"}), 1):
+        for name, content in files.items():
+            (source / name).write_text(content)
+        newest.run("backup", "-q", f"--time=2024-01-0{number} 12:00:00", source, repository=repository)
+    ids = [snapshot["id"] for snapshot in newest.snapshots(repository)]
+    counts = []
+    for names in (ids, ids[::-1]):
+        theirs, ours = (
+            program.run("stats", "--json", "--mode=blobs-per-file", *names, repository=repository).json
+            for program in (newest, pyrestic)
+        )
+        assert ours == theirs
+        counts.append(ours["total_file_count"])
+    assert counts == [1, 2]
+    every = pyrestic.run("stats", "--json", "--mode=blobs-per-file", repository=repository).json
+    assert every["total_file_count"] == counts[0]
+
+
 def test_features_asks_for_no_password(beside: Beside, tmp_path: Path) -> None:
     for run, asked in ((beside.restic, True), (beside.pyrestic, False)):
         mark = tmp_path / f"asked {asked}"

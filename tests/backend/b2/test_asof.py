@@ -1,5 +1,8 @@
 """A repository in B2 as it stood at a time."""
 
+import time
+from datetime import datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -98,3 +101,25 @@ def test_any_text_is_a_time_or_refused(text: str) -> None:
     except UsageError as error:
         refused = str(error)
     assert isinstance(milliseconds, int) != ("as-of" in refused)
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "utc"),
+    [
+        ("Europe/Berlin", "2024-03-31 02:30", "2024-03-31T01:30:00Z"),
+        ("Europe/Berlin", "2024-10-27 02:30:00", "2024-10-27T01:30:00Z"),
+        ("America/New_York", "2024-03-10 02:30", "2024-03-10T06:30:00Z"),
+        ("America/New_York", "2024-11-03T01:30:00", "2024-11-03T05:30:00Z"),
+        ("America/New_York", "2024-11-03T01:30:00+01:00", "2024-11-03T00:30:00Z"),
+        ("Europe/Berlin", "2024-03-31", "2024-03-31T21:59:59.999Z"),
+    ],
+)
+def test_an_hour_that_comes_twice_or_never_is_read_as_go_reads_it(
+    monkeypatch: pytest.MonkeyPatch, zone: str, text: str, utc: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        found = parse_time(text)
+    time.tzset()
+    assert found == round(datetime.fromisoformat(utc).timestamp() * 1000)
