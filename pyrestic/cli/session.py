@@ -141,8 +141,8 @@ def make_access(settings: Settings) -> Access:
     """
     for path in settings.cacert:
         _check_certificates(path)
-    if settings.tls_client_cert and not os.access(settings.tls_client_cert, os.R_OK):
-        raise UsageError(f"unable to load the client certificate: {settings.tls_client_cert} cannot be read")
+    if settings.tls_client_cert:
+        _check_client_certificate(settings.tls_client_cert)
     return Access(
         environment=settings.environment,
         http=HttpSettings(
@@ -168,6 +168,18 @@ def _check_certificates(path: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):
         raise UsageError(f'cannot parse root certificate from "{path}"') from None
+
+
+def _check_client_certificate(path: str) -> None:
+    """Raise UsageError for a file that cannot be read or does not hold both a certificate and its key."""
+    import ssl
+
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"unable to load the client certificate: {path} cannot be read")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"unable to load the client certificate: {path} holds no certificate with its key") from error
 
 
 def open_repository(

@@ -6,7 +6,9 @@ A word in braces is a name of the fixture (see Duel), a tab stands for a space i
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
+MORE = Path(__file__).with_name("more_command_lines.txt")
 FLAGS = {
     "*": "cacert= cache-dir= cleanup-cache compression= http-user-agent= insecure-no-password insecure-tls json"
     " key-hint= limit-download= limit-upload= no-cache no-extra-verify no-lock o/option= pack-size= password-command="
@@ -240,8 +242,10 @@ JSON = ("backup", "check", "diff", "find", "forget", "ls", "prune", "restore", "
 
 
 def all_lines() -> list[str]:
-    """Return every line, without doubles."""
-    return list(dict.fromkeys(line for command in FLAGS if command != "*" for line in _lines_of(command)))
+    """Return every line, without doubles: those of the table, and those that a table does not think of."""
+    made = [line for command in FLAGS if command != "*" for line in _lines_of(command)]
+    written = MORE.read_text().replace("\\t", "\t").splitlines()
+    return list(dict.fromkeys([*made, *written]))
 
 
 def spread(lines: list[str], count: int) -> list[str]:
