@@ -13,6 +13,7 @@ from pyrestic.api.reporting import Failure, FailureReporter
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.format.snapshot import Summary
+from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
@@ -23,7 +24,7 @@ from pyrestic.operations.salvage import salvage
 from pyrestic.operations.source_file import ArchiveOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, load_snapshot
+from pyrestic.repository.snapshots import Parent, SnapshotFilter, StoredSnapshot, find_parent, load_snapshot
 
 
 class BackedUp(NamedTuple):
@@ -81,6 +82,8 @@ class BackupRun:
         paths = [os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets]
         options = self._options(paths, tags, host, list(exclude), skip_if_unchanged=skip_if_unchanged)
         parent = self._find_parent(options, tuple(paths))
+        for unread, error in parent.unreadable:
+            self._report.error(f"snapshot {short(unread)}", error)
         with self._report.show(self._progress):
             result = backup(
                 self._repository,
@@ -89,7 +92,7 @@ class BackupRun:
                 options,
                 self._report,
                 self._progress,
-                parent=parent,
+                parent=parent.found,
                 before_snapshot=self._lock.ensure_held,
             )
         return self._finish(result)
@@ -135,10 +138,10 @@ class BackupRun:
             ),
         )
 
-    def _find_parent(self, options: BackupOptions, paths: tuple[str, ...]) -> StoredSnapshot | None:
+    def _find_parent(self, options: BackupOptions, paths: tuple[str, ...]) -> Parent:
         """Return the newest snapshot of the same host and paths, as the command line does by default."""
         wanted = SnapshotFilter((options.hostname,), paths=paths, not_after_ns=self._time_ns)
-        return find_latest(self._repository, wanted, self._report)
+        return find_parent(self._repository, wanted, self._report)
 
     def _finish(self, result: BackupResult) -> BackedUp:
         snapshot = None

@@ -33,8 +33,9 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """A repository whose top folder holds the snapshots, by the first eight digits of their IDs.
 
     Paths may begin with all that names a snapshot, `latest` too: the latest of `host`, with all of `tags` and `paths`.
-    A name stands for the same snapshot until `invalidate_cache` is called. The other arguments are those of
-    open_repository; the repository is opened when it is first needed, and not locked unless `lock` says so.
+    A name stands for the same snapshot until `invalidate_cache` is called. A snapshot that cannot be read is an error
+    unless `skip_damaged` leaves it out; one that is named by its ID can be used all the same. The other arguments are
+    those of open_repository; the repository is opened when it is first needed, and not locked unless `lock` says so.
     """
 
     protocol = "restic"
@@ -54,6 +55,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         host: str = "",
         tags: Sequence[str] = (),
         paths: Sequence[str] = (),
+        skip_damaged: bool = False,
         **storage_options: Any,  # noqa: ANN401 - fsspec's
     ) -> None:
         super().__init__(**storage_options)
@@ -68,7 +70,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
             "cacert": cacert,
             "lock": lock,
         }
-        self._filter: dict[str, Any] = {"host": host, "tags": tags, "paths": paths}
+        self._filter: dict[str, Any] = {"host": host, "tags": tags, "paths": paths, "skip_damaged": skip_damaged}
         self._mutex = threading.RLock()
         self._opened: OpenRepository | None = None
         self._snapshots: dict[str, OpenSnapshot] = {}

@@ -18,7 +18,7 @@ from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 
 class OpenRepository:
@@ -81,15 +81,20 @@ class OpenRepository:
         paths: Sequence[str] = (),
         after: datetime | None = None,
         before: datetime | None = None,
+        skip_damaged: bool = False,
     ) -> list[OpenSnapshot]:
         """Return the snapshots of a host that have all of the tags and paths, all snapshots if nothing is asked for.
 
         `after` and `before` include the moments themselves; without a zone they are in that of this machine.
-        The oldest comes first. A snapshot that cannot be read goes to the reporter's `error`. Raises BackendError.
+        The oldest comes first. Raises DamageError or BackendError if a snapshot cannot be read; with `skip_damaged` it
+        is left out, with a note to the reporter.
         """
         self._content.check_open()
-        wanted = _make_filter(host, tags, paths, after, before)
-        found = [each for each in load_snapshots(self._repository, self._report) if wanted.matches(each.snapshot)]
+        wanted = _make_filter(host, tags, paths, after, before, skip_damaged=skip_damaged)
+        loaded = load_all_snapshots(
+            self._repository, self._report, what="which snapshots there are", skip_damaged=skip_damaged
+        )
+        found = [each for each in loaded if wanted.matches(each.snapshot)]
         return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
 
     def snapshot(
@@ -101,16 +106,16 @@ class OpenRepository:
         paths: Sequence[str] = (),
         after: datetime | None = None,
         before: datetime | None = None,
+        skip_damaged: bool = False,
     ) -> OpenSnapshot:
         """Return what a name means: an ID or the beginning of one, `latest`, `latest~3`, `@2026-03-01 14:30`.
 
         All but IDs choose among the snapshots that `snapshots` returns for the same arguments. Raises UsageError if
-        there is none, DamageError or BackendError.
+        there is none, DamageError or BackendError also if a snapshot that may be meant cannot be read.
         """
         self._content.check_open()
-        found, folder = find_snapshot(
-            self._repository, name, _make_filter(host, tags, paths, after, before), self._report
-        )
+        wanted = _make_filter(host, tags, paths, after, before, skip_damaged=skip_damaged)
+        found, folder = find_snapshot(self._repository, name, wanted, self._report)
         if folder:
             raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
         return self._give(found)
@@ -125,15 +130,18 @@ class OpenRepository:
         after: datetime | None = None,
         before: datetime | None = None,
         absences: bool = False,
+        skip_damaged: bool = False,
     ) -> list[PathVersion]:
         """Return the distinct versions of a file or folder in the snapshots that are asked for, the newest first.
 
         With `absences`, also when nothing was there. What was learned of folders is kept for the next time where
-        `environment` says where the user's cache is. Raises BackendError.
+        `environment` says where the user's cache is. Raises DamageError and BackendError as `snapshots` does.
         """
         found = [
             snapshot.stored
-            for snapshot in self.snapshots(host=host, tags=tags, paths=paths, after=after, before=before)
+            for snapshot in self.snapshots(
+                host=host, tags=tags, paths=paths, after=after, before=before, skip_damaged=skip_damaged
+            )
         ]
         if found:
             self._content.cover(found[-1].id)
@@ -213,7 +221,13 @@ class OpenRepository:
 
 
 def _make_filter(
-    host: str, tags: Sequence[str], paths: Sequence[str], after: datetime | None, before: datetime | None
+    host: str,
+    tags: Sequence[str],
+    paths: Sequence[str],
+    after: datetime | None,
+    before: datetime | None,
+    *,
+    skip_damaged: bool,
 ) -> SnapshotFilter:
     if isinstance(tags, str) or isinstance(paths, str):
         raise UsageError("tags and paths are given as lists")
@@ -223,4 +237,5 @@ def _make_filter(
         paths=tuple(paths),
         after_ns=None if after is None else to_ns(after),
         before_ns=None if before is None else to_ns(before),
+        skip_damaged=skip_damaged,
     )

@@ -6,7 +6,7 @@ from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import Session
 from pyrestic.errors import UsageError
 from pyrestic.operations.restore_root import RestoreRoot, side_by_side_root
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, load_all_snapshots
 from pyrestic.repository.trees import KeptTrees
 from pyrestic.vfs.versionnames import name_versions
 
@@ -14,7 +14,9 @@ from pyrestic.vfs.versionnames import name_versions
 def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> RestoreRoot:
     """Return the root of such a restore, and tell what it holds; raise UsageError if no snapshot holds the path."""
     repository, terminal = session.repository, app.terminal
-    snapshots = list(find_snapshots(repository, [], wanted, terminal))
+    snapshots = load_all_snapshots(
+        repository, terminal, what="which versions there are", skip_damaged=wanted.skip_damaged
+    )
     with opened_index(app.settings, session) as index:
         history = find_path(repository, snapshots, path, index, terminal)
     if not history.versions:

@@ -26,7 +26,7 @@ from pyrestic.localfs.select import BackupSelector
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_latest, find_snapshot
+from pyrestic.repository.snapshots import Parent, SnapshotFilter, StoredSnapshot, find_parent, find_snapshot
 
 if TYPE_CHECKING:
     from pyrestic.operations.backup import BackupOptions, BackupResult
@@ -70,15 +70,17 @@ class Backup:
             meanwhile=_import_machinery,
             look=look,
         ) as session:
-            parent = self._tell_parent(look.found) if look is not None else None
+            parent = self._tell_parent(look.found) if look is not None else Parent(None, [])
             terminal.note("load index files", 2)
             if session.interrupted_before:
                 from pyrestic.operations.salvage import salvage
 
                 salvage(session.repository, terminal)
             with terminal.show(self._progress):
-                result = self._run_stream(session, parent) if self._streamed else self._run_files(session, parent)
+                run = self._run_stream if self._streamed else self._run_files
+                result = run(session, parent.found)
         output.finish(terminal, result, dry_run=flags["dry_run"])
+        parent.ensure_complete()
         return 0 if complete and not terminal.error_count else INCOMPLETE
 
     def _find_hostname(self) -> str:
@@ -101,28 +103,29 @@ class Backup:
         by_status += [select.reject_if_present(rule, self._terminal.complain) for rule in rules]
         return BackupSelector(by_path, by_status, self._folder)
 
-    def _find_parent(self, repository: Repository) -> StoredSnapshot | None:
+    def _find_parent(self, repository: Repository) -> Parent:
         """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer."""
         flags, terminal = self._flags, self._terminal
         if flags["force"]:
-            return None
+            return Parent(None, [])
         grouping: GroupBy = flags["group_by"]
         wanted = SnapshotFilter(
             hosts=(self._hostname,) if grouping.host else (),
             tags=(tuple(self._tags),) if grouping.tags else (),
             paths=tuple(self._paths) if grouping.paths and not self._streamed else (),
             not_after_ns=self._time_ns,
+            skip_damaged=flags["skip_damaged"],
         )
         if flags["parent"]:
-            return find_snapshot(repository, flags["parent"], wanted, terminal)[0]
-        return find_latest(repository, wanted, terminal)
+            return Parent(find_snapshot(repository, flags["parent"], wanted, terminal)[0], [])
+        return find_parent(repository, wanted, terminal)
 
-    def _tell_parent(self, found: StoredSnapshot | None) -> StoredSnapshot | None:
-        if found is None:
+    def _tell_parent(self, parent: Parent) -> Parent:
+        if parent.found is None:
             self._terminal.note("no parent snapshot found, will read all files")
         else:
-            self._terminal.note(f"using parent snapshot {short(found.id)}")
-        return found
+            self._terminal.note(f"using parent snapshot {short(parent.found.id)}")
+        return parent
 
     def _options(self) -> "BackupOptions":
         from pyrestic.operations.backup import BackupOptions

@@ -1,5 +1,6 @@
-"""The flags that choose among snapshots: --host, --tag, --path, --before, --after."""
+"""The flags that choose among snapshots: --host, --tag, --path, --before, --after, --skip-damaged."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +21,18 @@ _AFTER = Parsed("time", lambda text: parse_point(text, time.time_ns(), end=False
 
 
 def snapshot_filter(command: Function) -> Function:
-    """Give a command the flags, and their filter as `wanted`."""
+    """Give a command that only reads the flags, and their filter as `wanted`."""
+    return skip_damaged_flag(strict_snapshot_filter(command))
+
+
+def strict_snapshot_filter(command: Function) -> Function:
+    """Give a command that decides on what is changed the flags without --skip-damaged, and their filter as `wanted`."""
     return _filter_flags(command, "-H", "--host")
+
+
+def skip_damaged_flag(command: Function) -> Function:
+    """Give a command the flag --skip-damaged, as `skip_damaged`."""
+    return click.option("--skip-damaged", is_flag=True, help="leave out snapshots that cannot be read")(command)
 
 
 def long_snapshot_filter(command: Function) -> Function:
@@ -41,10 +52,12 @@ def _filter_flags(command: Function, *host: str) -> Function:
         before: int | None,
         after: int | None,
         hostname: tuple[str, ...] = (),
+        skip_damaged: bool = False,
         **others: Any,  # noqa: ANN401 - flags of many kinds
     ) -> int | None:
         environment = app.settings.environment
         wanted = make_filter(environment, host or hostname, tag, path, before_ns=before, after_ns=after)
+        wanted = dataclasses.replace(wanted, skip_damaged=skip_damaged)
         return command(app=app, wanted=wanted, **others)
 
     for option in (

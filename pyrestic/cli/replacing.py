@@ -12,8 +12,13 @@ def snapshots_in_order(
     repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
 ) -> list[StoredSnapshot]:
     """Return the named snapshots in that order, or all that match, the oldest first."""
-    found = list(find_snapshots(repository, names, wanted, report))
-    return found if names else sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
+    found = find_snapshots(repository, names, wanted, report)
+    return found if names else oldest_first(found)
+
+
+def oldest_first(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
+    """Return the snapshots in the order of their times."""
+    return sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
 
 
 def replace_summary(result: ReplaceResult, *, dry_run: bool) -> dict[str, Any]:

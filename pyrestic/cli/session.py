@@ -312,7 +312,8 @@ def opened(
 
             def read() -> None:
                 if load_index:
-                    index[:] = [repository.read_index(terminal)]
+                    # What is removed must not depend on a copy.
+                    index[:] = [repository.read_index(terminal, anew=lock is LockMode.EXCLUSIVE)]
                 if look is not None:
                     look(repository)
 

@@ -4,7 +4,7 @@ A pack that is at hand is read piece by piece, its header first; of others all c
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyrestic.errors import BackendError, DamageError, PyresticError
@@ -21,6 +21,7 @@ from pyrestic.ids import ID
 from pyrestic.repository.nearby import PIECE_BYTES, NearReader
 from pyrestic.repository.packheader import parse_pack_tail
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.rereading import forget_copy
 
 if TYPE_CHECKING:
     # It brings numpy, which is imported while a lock waits.
@@ -52,17 +53,18 @@ def check_pack(
 ) -> list[str]:
     """Return what is wrong with a pack that the index says holds these blobs; raise BackendError if it is not there.
 
-    `fetched` is what fetch_pack returned. What goes wrong once is tried a second time, past the cache: it may have
-    happened on the way.
+    `fetched` is what fetch_pack returned. What goes wrong is tried again, past the cache: it may have happened on the
+    way.
     """
-    faults = _check(repository, pack, entries, fetched)
+    faults = again = _check(repository, pack, entries, fetched)
     if not faults:
         return []
-    forget: Callable[[Handle], None] | None = getattr(repository.backend, "forget", None)
-    if forget is not None:
-        forget(Handle(FileType.PACK, pack.hex()))
-    again = _check(repository, pack, entries)
-    return again or [f"check successful on second attempt, original error: {faults[0]}"]
+    for attempt in ("second", "third"):
+        forget_copy(repository.backend, Handle(FileType.PACK, pack.hex()))
+        again = _check(repository, pack, entries)
+        if not again:
+            return [f"check successful on {attempt} attempt, original error: {faults[0]}"]
+    return again
 
 
 def _check(

@@ -8,7 +8,7 @@ twice, packs without an index, and index files that name packs which others name
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from pyrestic.errors import MissingBlobError, PyresticError
+from pyrestic.errors import DamageError, MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID
 from pyrestic.operations.prune_options import PruneOptions, check_options
@@ -23,7 +23,7 @@ from pyrestic.repository.indexcopy import ReadIndex
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import load_snapshot
+from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT, load_snapshot
 
 _SHOWN_BLOBS = 10
 
@@ -141,6 +141,8 @@ def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:
     loaded = map_files(lambda one: load_snapshot(repository, one), identifiers, repository.backend.connections)
     try:
         return [snapshot.tree_id for snapshot in loaded]
+    except DamageError as error:
+        raise DamageError(f"failed loading snapshot: {error}", hint=error.hint or DAMAGED_SNAPSHOT_HINT) from error
     except PyresticError as error:
         raise type(error)(f"failed loading snapshot: {error}", hint=error.hint) from error
 

@@ -1,16 +1,19 @@
 """Repair index: make it say what the packs hold that are there.
 
 The headers of packs that no index file names, or that have another length than the index says, are read; with
-`read_all_packs` those of all packs, and the old index counts for nothing. What was read is stored first, then what
-stays of the old index files, and these are removed last: a kill at any moment leaves an index that names no less.
+`read_all_packs` those of all packs. What was read is stored first, then what stays of the old index files, and these
+are removed last: a kill at any moment leaves an index that names no less.
+
+A pack whose header arrives damaged is read again, past every cache. If it stays so and the old index names just as many
+bytes as the pack has, the old entry is kept; otherwise the pack is left out of the index, and named.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from pyrestic.errors import DamageError, NotFoundError
+from pyrestic.errors import BackendError, DamageError, NotFoundError
 from pyrestic.format.indexfile import Columns, IndexPack
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import FileType, Handle
@@ -28,13 +31,22 @@ _AHEAD = 4
 
 @dataclass(slots=True)
 class IndexRepair:
-    """What was found amiss, by IDs of packs or of index files."""
+    """What was wrong, by IDs of packs or of index files.
+
+    `unreadable` packs have a damaged header and are left out of the index; `kept` ones, too, but keep their old entry.
+    """
 
     invalid_index_files: list[ID] = field(default_factory=list)
     added: list[ID] = field(default_factory=list)
     resized: list[ID] = field(default_factory=list)
     missing: list[ID] = field(default_factory=list)
     unreadable: list[ID] = field(default_factory=list)
+    kept: list[ID] = field(default_factory=list)
+
+    @property
+    def lost(self) -> int:
+        """How many packs the index no longer names, or names though their headers are damaged."""
+        return len(self.missing) + len(self.unreadable) + len(self.kept)
 
 
 @dataclass(slots=True)
@@ -54,24 +66,41 @@ def repair_index(
     Raises BackendError, before anything is stored if a pack cannot be read now that may be whole.
     """
     result = IndexRepair()
-    if read_all_packs:
-        loaded = _Loaded(unusable=sorted(repository.list_ids(FileType.INDEX)))
-    else:
-        loaded = _load(repository, report)
+    loaded = _load(repository, report, quiet=read_all_packs)
+    if not read_all_packs:
         result.invalid_index_files = loaded.unusable
-    to_read = _compare(repository, loaded.index, result, report)
+    old = {pack: expected_total(totals) for pack, totals in loaded.index.totals_by_pack()}
+    to_read = _compare(repository, {} if read_all_packs else dict(old), result, report)
+    if read_all_packs:
+        result.missing = _tell_missing(repository, sorted(old.keys() - to_read.keys()), report)
     if to_read:
         report.note("reading pack files")
         store_packs(repository, _read_headers(repository, to_read, result, report))
-        for pack in result.unreadable:
-            report.note(f"skipped incomplete pack file: {pack.hex()}", 2)
-    changed = {*to_read, *result.missing}
-    replace_index(repository, loaded.index, loaded.files, changed, report, ensure_locked, unusable=loaded.unusable)
+        _keep_entries(result, old, to_read, report)
+    changed = {*to_read, *result.missing} - set(result.kept)
+    files, unusable = loaded.files, loaded.unusable
+    if read_all_packs:
+        # Nothing of the old files stays but the entries of packs that cannot be read.
+        store_packs(repository, (IndexPack(pack, each) for pack, each in loaded.index.by_pack() if pack in result.kept))
+        files, unusable = [], sorted([*unusable, *(file.id for file in files)])
+    replace_index(repository, loaded.index, files, changed, report, ensure_locked, unusable=unusable)
     return result
 
 
-def _load(repository: Repository, report: Reporter) -> _Loaded:
-    report.note("loading indexes...")
+def _keep_entries(result: IndexRepair, old: dict[ID, int], lengths: dict[ID, int], report: Reporter) -> None:
+    """Divide the packs without a readable header into those whose old entry fits and those that are left out."""
+    result.kept = [pack for pack in result.unreadable if old.get(pack) == lengths[pack]]
+    result.unreadable = [pack for pack in result.unreadable if old.get(pack) != lengths[pack]]
+    for pack in result.kept:
+        report.note(f"the header of pack {pack.hex()} is damaged, its old index entry is kept", 0)
+    for pack in result.unreadable:
+        report.note(f"skipped incomplete pack file: {pack.hex()}", 0)
+
+
+def _load(repository: Repository, report: Reporter, *, quiet: bool) -> _Loaded:
+    """Return the index; `quiet` does not tell about it, as it only counts where packs cannot be read."""
+    if not quiet:
+        report.note("loading indexes...")
     loaded = _Loaded()
     files = sorted(repository.list_ids(FileType.INDEX))
 
@@ -84,7 +113,7 @@ def _load(repository: Repository, report: Reporter) -> _Loaded:
     parts = []
     for identifier, columns in zip(files, map_files(load, files, repository.backend.connections), strict=True):
         if isinstance(columns, DamageError):
-            report.note(f"removing invalid index {identifier.hex()}: {columns}", 0)
+            report.note(f"removing invalid index {identifier.hex()}: {columns}", 2 if quiet else 0)
             loaded.unusable.append(identifier)
             continue
         parts.append(columns)
@@ -93,10 +122,12 @@ def _load(repository: Repository, report: Reporter) -> _Loaded:
     return loaded
 
 
-def _compare(repository: Repository, index: Index, result: IndexRepair, report: Reporter) -> dict[ID, int]:
-    """Return the packs to read with their lengths; note what differs between the index and what is stored."""
+def _compare(repository: Repository, named: dict[ID, int], result: IndexRepair, report: Reporter) -> dict[ID, int]:
+    """Return the packs to read with their lengths; note what differs between the index and what is stored.
+
+    `named` are the packs of the index with the lengths that follow from it. It is used up.
+    """
     report.note("getting pack files to read...")
-    named = {pack: expected_total(totals) for pack, totals in index.totals_by_pack()}
     to_read = {}
     for info in repository.list_files(FileType.PACK):
         pack = parse_id(info.name)
@@ -110,10 +141,35 @@ def _compare(repository: Repository, index: Index, result: IndexRepair, report: 
         else:
             continue
         to_read[pack] = info.length
-    for pack in named:
-        report.note(f"removing not found pack file {pack.hex()}", 0)
-        result.missing.append(pack)
+    result.missing = _tell_missing(repository, named, report)
     return to_read
+
+
+def _tell_missing(repository: Repository, packs: Iterable[ID], report: Reporter) -> list[ID]:
+    missing = _really_missing(repository, packs)
+    for pack in missing:
+        report.note(f"removing not found pack file {pack.hex()}", 0)
+    return missing
+
+
+def _really_missing(repository: Repository, packs: Iterable[ID]) -> list[ID]:
+    """Return those of the packs that are not there when asked for one by one; raise BackendError for the others.
+
+    A listing that left a pack out must not cost its entry.
+    """
+
+    def is_missing(pack: ID) -> bool:
+        try:
+            repository.backend.stat(Handle(FileType.PACK, pack.hex()))
+        except NotFoundError:
+            return True
+        raise BackendError(
+            f"pack {pack.hex()} is there, but was not listed: nothing was changed", hint="Try again later."
+        )
+
+    wanted = list(packs)
+    answers = map_files(is_missing, wanted, repository.backend.connections)
+    return [pack for pack, missing in zip(wanted, answers, strict=True) if missing]
 
 
 def _read_headers(
@@ -144,13 +200,8 @@ def _read_headers(
 
 
 def read_header(repository: Repository, pack: ID, length: int) -> list[HeaderEntry] | None:
-    """Return the blobs of a pack, None if its header is damaged, past any cache; raise BackendError."""
-    for last in (False, True):
-        try:
-            return load_header(repository, pack, length)
-        except (DamageError, NotFoundError):
-            forget = getattr(repository.backend, "forget", None)
-            if forget is None or last:
-                break
-            forget(Handle(FileType.PACK, pack.hex()))
-    return None
+    """Return the blobs of a pack, None if its header is damaged each time it is read; raise BackendError."""
+    try:
+        return load_header(repository, pack, length)
+    except (DamageError, NotFoundError):
+        return None

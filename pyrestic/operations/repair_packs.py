@@ -7,7 +7,7 @@ removed last.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pyrestic.errors import PyresticError
+from pyrestic.errors import BackendError, NotFoundError, PyresticError
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, parse_id
@@ -31,7 +31,11 @@ class PacksRepair:
 def repair_packs(
     repository: Repository, packs: Iterable[ID], report: Reporter, ensure_locked: Callable[[], None]
 ) -> PacksRepair:
-    """Salvage what is intact in the packs and remove them; the index has to be loaded. Raises PyresticError."""
+    """Salvage what is intact in the packs and remove them; the index has to be loaded.
+
+    Packs that are gone are left out of the index. Raises PyresticError, BackendError before anything is removed if a
+    pack cannot be read now that may be intact.
+    """
     wanted = set(packs)
     result = PacksRepair()
     report.note("salvaging intact data from specified pack files")
@@ -91,6 +95,9 @@ def _store(repository: Repository, pack: ID, entries: list[HeaderEntry], result:
         result.saved.append(handle)
 
     def fail(handle: BlobHandle, error: PyresticError) -> None:
+        if isinstance(error, BackendError) and not isinstance(error, NotFoundError):
+            # Nobody knows what the pack holds there, so it must not go.
+            raise error
         report.note(f"failed to load blob {handle.id.hex()}: {error}", 0)
         result.lost.append(handle)
 

@@ -4,20 +4,22 @@ Files keep those parts of their content that the index names, folders whose tree
 snapshot whose root cannot be read goes.
 """
 
+import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from pyrestic.errors import PyresticError
+from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.node import FILE, INVALID, IRREGULAR, Node
-from pyrestic.handle import BlobHandle, BlobType
-from pyrestic.ids import parse_id, short
+from pyrestic.handle import BlobHandle, BlobType, FileType
+from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.replace_snapshot import Replacement, ReplaceOptions, Replacer, ReplaceResult
 from pyrestic.operations.rewrite_tree import TreeRewriter, describe_error, quote
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshotname import parse_name
+from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT, StoredSnapshot, find_id, load_snapshot
 
 TAG = "repaired"
 
@@ -39,16 +41,60 @@ def repair_snapshots(
             replacer.replace(stored, Replacement(rewriter.rewrite(stored.snapshot.tree_id)))
         except PyresticError as error:
             raise describe_error(error, short(stored.id)) from error
-    return replacer.finish()
+    result = replacer.finish()
+    result.losses = rules.losses
+    return result
+
+
+def remove_unreadable(
+    repository: Repository,
+    names: Iterable[str],
+    options: ReplaceOptions,
+    report: Reporter,
+    ensure_locked: Callable[[], None],
+) -> tuple[list[ID], list[str]]:
+    """Remove those of the named snapshots whose files are damaged, and return them and the other names.
+
+    What the place does not hand out may be intact and stays. Raises DamageError without `options.forget`, UsageError
+    for a name that means nothing, BackendError.
+    """
+    removed: list[ID] = []
+    readable: list[str] = []
+    for name in names:
+        prefix = parse_name(name, time.time_ns()).id
+        identifier = None if prefix is None else find_id(repository, FileType.SNAPSHOT, prefix)
+        error = None if identifier is None else _find_damage(repository, identifier)
+        if identifier is None or error is None:
+            readable.append(name)
+            continue
+        if not options.forget:
+            raise DamageError(f"snapshot {short(identifier)} cannot be read: {error}", hint=DAMAGED_SNAPSHOT_HINT)
+        if not options.dry_run:
+            ensure_locked()
+            repository.remove(FileType.SNAPSHOT, identifier)
+        report.note(f"{'would remove' if options.dry_run else 'removed'} unreadable snapshot {identifier.hex()}", 0)
+        removed.append(identifier)
+    return removed, readable
+
+
+def _find_damage(repository: Repository, identifier: ID) -> DamageError | None:
+    try:
+        load_snapshot(repository, identifier)
+    except DamageError as error:
+        return error
+    return None
 
 
 class _Rules:
     def __init__(self, repository: Repository, report: Reporter) -> None:
         self._index = repository.index
         self._report = report
+        self.losses = 0
+        """How many files and folders were found that lose something."""
 
     def rewrite_node(self, node: Node, location: bytes) -> Node | None:
         if node.type in (IRREGULAR, INVALID):
+            self.losses += 1
             self._report.note(f'  file {quote(location)}: removed node with invalid type "{node.type}"')
             return None
         if node.type != FILE:
@@ -61,6 +107,7 @@ class _Rules:
                 content.append(text)
                 size += length
         if len(content) < len(node.content or ()):
+            self.losses += 1
             self._report.note(f"  file {quote(location)}: removed missing content")
         elif size != node.size:
             self._report.note(f"  file {quote(location)}: fixed incorrect size")
@@ -69,6 +116,7 @@ class _Rules:
         return msgspec.structs.replace(node, content=content, size=size)
 
     def failed_tree(self, location: bytes) -> list[Node] | None:
+        self.losses += 1
         if location == b"/":
             self._report.note(f"  dir {quote(location)}: not readable")
             return None

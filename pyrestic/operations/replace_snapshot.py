@@ -44,6 +44,8 @@ class ReplaceResult:
 
     replaced: list[tuple[ID, ID | None]] = field(default_factory=list)
     emptied: list[ID] = field(default_factory=list)
+    losses: int = 0
+    """How many files and folders lost something that could not be read."""
 
     @property
     def count(self) -> int:

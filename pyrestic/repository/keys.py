@@ -24,6 +24,7 @@ from pyrestic.format.keyfile import KeyFile, ScryptParams
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
 from pyrestic.report import NullReporter, Reporter
+from pyrestic.repository.rereading import read_again
 
 if TYPE_CHECKING:
     from pyrestic.format.scrypt_code import Scrypt
@@ -200,14 +201,16 @@ class _DamagedKeyError(HashMismatchError):
 
 
 def _load(backend: Backend, identifier: ID) -> bytes:
-    """Return the bytes of a key file; raise HashMismatchError if they are wrong twice, BackendError."""
+    """Return the bytes of a key file; raise HashMismatchError if they are wrong each time, BackendError."""
     handle = Handle(FileType.KEY, identifier.hex())
-    data = b""
-    for _ in range(2):
+
+    def read() -> bytes:
         data = backend.load(handle)
-        if hash_id(data) == identifier:
-            return data
-    raise _DamagedKeyError(identifier, data)
+        if hash_id(data) != identifier:
+            raise _DamagedKeyError(identifier, data)
+        return data
+
+    return read_again(backend, handle, read)
 
 
 def _list_ids(backend: Backend) -> Iterator[ID]:

@@ -27,6 +27,7 @@ from pyrestic.ids import ID, short
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.manyblobs import DeliverMany, ManyDecoder
 from pyrestic.repository.nearby import PIECE_BYTES, find_near_reader
+from pyrestic.repository.rereading import READS, forget_copy
 
 if TYPE_CHECKING:
     # It brings numpy, which is imported while a lock waits.
@@ -153,14 +154,14 @@ class Loader:
         if not places:
             raise missing_blob(handle)
         failure: PyresticError | None = None
-        # The second round goes past a cache whose copy turned out to be damaged.
-        for _ in range(2):
+        # Later rounds go past a cache whose copy turned out to be damaged.
+        for _ in range(READS):
             for place in places:
                 try:
                     return self._load_place(place)
                 except (DamageError, BackendError) as error:
                     failure = error
-                    self._forget(place.pack)
+                    forget_copy(self._backend, Handle(FileType.PACK, place.pack.hex()))
         assert failure is not None  # noqa: S101 - places is not empty
         raise failure
 
@@ -337,8 +338,3 @@ class Loader:
             if load_metadata is not None:
                 return bytes(load_metadata(handle, offset, length))
         return self._backend.load(handle, offset, length)
-
-    def _forget(self, pack: ID) -> None:
-        forget = getattr(self._backend, "forget", None)
-        if forget is not None:
-            forget(Handle(FileType.PACK, pack.hex()))

@@ -13,16 +13,24 @@ from pyrestic.format.pack import (
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, short
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.rereading import read_again
 
 
 def load_header(repository: Repository, pack: ID, pack_length: int) -> list[HeaderEntry]:
-    """Return the blobs of a stored pack of pack_length bytes; raise DamageError, NotFoundError or BackendError."""
+    """Return the blobs of a stored pack of pack_length bytes; raise NotFoundError or BackendError.
+
+    Raises DamageError only if the header is damaged each of several times it is read, past every cache.
+    """
     handle = Handle(FileType.PACK, pack.hex())
     if pack_length < MIN_PACK_LENGTH:
         raise FormatError(f"pack {short(pack)} is only {pack_length} bytes long")
     first = min(FIRST_READ_LENGTH, pack_length)
-    tail = repository.backend.load(handle, pack_length - first, first)
-    return parse_pack_tail(repository, pack, pack_length, tail)
+
+    def read() -> list[HeaderEntry]:
+        tail = repository.backend.load(handle, pack_length - first, first)
+        return parse_pack_tail(repository, pack, pack_length, tail)
+
+    return read_again(repository.backend, handle, read)
 
 
 def parse_pack_tail(

@@ -41,6 +41,7 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.nearby import find_near_reader
+from pyrestic.repository.rereading import read_again
 
 if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobCode
@@ -177,12 +178,7 @@ class Repository:
             import_ciphers()
             meanwhile()
             key = search.result()
-        codec = BlobCodec(key.master, 1, Compression.OFF)
-        try:
-            plain = codec.open(sealed)
-        except UnauthenticError as error:
-            raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
-        config = Config.parse(plain)
+        config = _open_config(backend, key, sealed)
         return cls(
             wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code, find_fence(backend)
         )
@@ -313,18 +309,12 @@ class Repository:
 
     def load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
         """Return the verified plaintext of an index, snapshot or lock file; raise DamageError or BackendError."""
-        try:
-            return self._load_unpacked(file_type, identifier)
-        except DamageError:
-            # A damaged copy in the cache or on the way: once more from the source.
-            forget = getattr(self.backend, "forget", None)
-            if forget is not None:
-                forget(Handle(file_type, identifier.hex()))
-            return self._load_unpacked(file_type, identifier)
+        handle = Handle(file_type, identifier.hex())
+        return read_again(self.backend, handle, lambda: self._load_unpacked(file_type, identifier))
 
     def load_config(self) -> bytes:
         """Return the plaintext of the config file as stored now."""
-        return self.codec.open(self.backend.load(CONFIG))
+        return read_again(self.backend, CONFIG, lambda: self.codec.open(self.backend.load(CONFIG)))
 
     def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
         """Store an index, snapshot or lock file and return its ID."""
@@ -378,6 +368,17 @@ class Repository:
         identifier = self.save_unpacked(FileType.INDEX, indexfile.encode_rows(packs))
         blobs = sum(len(pack.blobs.ids) for pack in packs)
         self.index_files.append(IndexFileInfo(identifier, [pack.id for pack in packs], blobs))
+
+
+def _open_config(backend: Backend, key: OpenedKey, sealed: bytes) -> Config:
+    """Return the config, of which the bytes were loaded once; raise DamageError."""
+    codec = BlobCodec(key.master, 1, Compression.OFF)
+    loaded = [sealed]
+    try:
+        plain = read_again(backend, CONFIG, lambda: codec.open(loaded.pop() if loaded else backend.load(CONFIG)))
+    except UnauthenticError as error:
+        raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
+    return Config.parse(plain)
 
 
 def _refuse_existing(backend: Backend) -> None:

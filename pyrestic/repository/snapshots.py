@@ -1,13 +1,17 @@
-"""Finding snapshots: by their names, and by host, tags, paths and time."""
+"""Finding snapshots: by their names, and by host, tags, paths and time.
+
+A snapshot that cannot be read may be the one that a name or a filter means. So whoever chooses one, or decides on what
+is removed, gets an error that names the file; whoever lists many is told what is missing from the list. Only where
+somebody agreed to it (`SnapshotFilter.skip_damaged`) is such a snapshot left out.
+"""
 
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pyrestic.errors import FormatError, PyresticError, UsageError
+from pyrestic.errors import BackendError, DamageError, FormatError, NotFoundError, PyresticError, UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
@@ -17,6 +21,11 @@ from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshotname import SnapshotName, parse_name
+
+DAMAGED_SNAPSHOT_HINT: Final = (
+    "`recover` makes a new snapshot of what no readable snapshot refers to; then `repair snapshots --forget ID` removes"
+    " the damaged file."
+)
 
 
 class StoredSnapshot(NamedTuple):
@@ -32,6 +41,7 @@ class SnapshotFilter:
 
     An empty tag fits a snapshot without any. `paths` all have to be among the snapshot's. Times are in
     nanoseconds since 1970, and a snapshot of just that time is meant; `not_after_ns` counts for the latest alone.
+    With `skip_damaged` snapshots that cannot be read are left out, with a note.
     """
 
     hosts: tuple[str, ...] = ()
@@ -40,6 +50,7 @@ class SnapshotFilter:
     not_after_ns: int | None = None
     after_ns: int | None = None
     before_ns: int | None = None
+    skip_damaged: bool = False
 
     @property
     def empty(self) -> bool:
@@ -81,35 +92,130 @@ def load_snapshot(repository: Repository, identifier: ID) -> Snapshot:
         raise FormatError(f"snapshot {short(identifier)} is damaged: {error}") from error
 
 
-def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnapshot]:
-    """Return all snapshots in no order; those that cannot be read go to report.error."""
+class Unreadable(NamedTuple):
+    """A snapshot whose file is there and cannot be read, and why."""
+
+    id: ID
+    error: PyresticError
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotList:
+    """All snapshots in no order, and those that cannot be read."""
+
+    found: list[StoredSnapshot]
+    unreadable: list[Unreadable]
+
+
+def read_snapshots(repository: Repository) -> SnapshotList:
+    """Return all snapshots and what cannot be read of them; raise BackendError if they cannot be listed."""
     identifiers = list(repository.list_ids(FileType.SNAPSHOT))
 
-    def load(identifier: ID) -> StoredSnapshot | None:
+    def load(identifier: ID) -> StoredSnapshot | Unreadable:
         try:
             return StoredSnapshot(identifier, load_snapshot(repository, identifier))
         except PyresticError as error:
-            report.error(f"snapshot {short(identifier)}", error)
-            return None
+            return Unreadable(identifier, error)
 
-    found = map_files(load, identifiers, repository.backend.connections)
-    return [stored for stored in found if stored is not None]
+    found: list[StoredSnapshot] = []
+    unreadable: list[Unreadable] = []
+    for one in map_files(load, identifiers, repository.backend.connections):
+        if isinstance(one, StoredSnapshot):
+            found.append(one)
+        else:
+            unreadable.append(one)
+    if any(isinstance(one.error, NotFoundError) for one in unreadable):
+        # Another program may have removed some since they were listed.
+        present = set(repository.list_ids(FileType.SNAPSHOT))
+        unreadable = [one for one in unreadable if one.id in present]
+    return SnapshotList(found, unreadable)
+
+
+def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnapshot]:
+    """Return the snapshots that can be read, in no order; the others go to report.error."""
+    snapshots = read_snapshots(repository)
+    for identifier, error in snapshots.unreadable:
+        report.error(f"snapshot {short(identifier)}", error)
+    return snapshots.found
+
+
+def load_all_snapshots(
+    repository: Repository, report: Reporter, *, what: str, skip_damaged: bool = False
+) -> list[StoredSnapshot]:
+    """Return all snapshots in no order; raise DamageError or BackendError if one cannot be read.
+
+    `what` completes "so it is not known". With `skip_damaged` what cannot be read is left out, with a note.
+    """
+    snapshots = read_snapshots(repository)
+    if not snapshots.unreadable:
+        return snapshots.found
+    if not skip_damaged:
+        raise _incomplete(snapshots.unreadable, what)
+    for identifier, error in snapshots.unreadable:
+        report.note(f"snapshot {short(identifier)} is left out: {error}", 0)
+    return snapshots.found
+
+
+def _incomplete(unreadable: list[Unreadable], what: str) -> PyresticError:
+    identifier, error = unreadable[0]
+    more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+    message = f"snapshot {short(identifier)}{more} cannot be read, so it is not known {what}: {error}"
+    if isinstance(error, BackendError):
+        return BackendError(message, hint=error.hint or "Try again when the repository can be read.")
+    hint = "A snapshot named by its ID can be used all the same; commands that only read take --skip-damaged."
+    return DamageError(message, hint=f"{hint}\n{DAMAGED_SNAPSHOT_HINT}")
+
+
+class Parent(NamedTuple):
+    """The snapshot that a backup is compared with, if there is one, and those that cannot be read."""
+
+    found: StoredSnapshot | None
+    unreadable: list[Unreadable]
+
+    def ensure_complete(self) -> None:
+        """Raise DamageError or BackendError if one of the snapshots could not be read."""
+        if self.unreadable:
+            identifier, error = self.unreadable[0]
+            kind = BackendError if isinstance(error, BackendError) else DamageError
+            raise kind(
+                f"snapshot {short(identifier)} cannot be read, so it could not be the parent of this backup: {error}",
+                hint="The new snapshot is stored and complete. With --skip-damaged such a backup ends with 0.",
+            )
+
+
+def find_parent(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Parent:
+    """Return the newest snapshot that matches and can be read: a wrong parent costs time, no backup costs data.
+
+    Raises BackendError if the snapshots cannot be listed.
+    """
+    snapshots = read_snapshots(repository)
+    found = next(iter(newest_first(snapshots.found, wanted)), None)
+    if not wanted.skip_damaged:
+        return Parent(found, snapshots.unreadable)
+    for identifier, error in snapshots.unreadable:
+        report.note(f"snapshot {short(identifier)} is left out: {error}", 0)
+    return Parent(found, [])
 
 
 def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:
-    """Return the newest snapshot that matches, or None."""
-    return next(iter(_newest_first(repository, wanted, report)), None)
+    """Return the newest snapshot that matches, or None; raise DamageError or BackendError if one cannot be read."""
+    return next(iter(_newest_first(repository, wanted, report, "which snapshot is the latest")), None)
 
 
-def _newest_first(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> list[StoredSnapshot]:
+def newest_first(snapshots: list[StoredSnapshot], wanted: SnapshotFilter) -> list[StoredSnapshot]:
+    """Return those of the snapshots that match, the newest first."""
     wanted = wanted.absolute()
     limit = wanted.not_after_ns
     matching = [
         found
-        for found in load_snapshots(repository, report)
+        for found in snapshots
         if wanted.matches(found.snapshot) and (limit is None or found.snapshot.time_ns <= limit)
     ]
     return sorted(matching, key=lambda found: -found.snapshot.time_ns)
+
+
+def _newest_first(repository: Repository, wanted: SnapshotFilter, report: Reporter, what: str) -> list[StoredSnapshot]:
+    return newest_first(load_all_snapshots(repository, report, what=what, skip_damaged=wanted.skip_damaged), wanted)
 
 
 def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
@@ -133,7 +239,7 @@ def find_snapshot(
     """Return the snapshot that a name means, and the folder after a colon, or "".
 
     A name is an ID or the beginning of one, or one of those of `parse_name`, which the filter counts for. Raises
-    UsageError if there is no such snapshot.
+    UsageError if there is no such snapshot, DamageError or BackendError if one cannot be read that may be meant.
     """
     parsed = parse_name(name, time.time_ns())
     if parsed.id is None:
@@ -148,7 +254,7 @@ def _find_relative(
     if name.not_after_ns is not None:
         limits = [limit for limit in (name.not_after_ns, wanted.not_after_ns) if limit is not None]
         wanted = dataclasses.replace(wanted, not_after_ns=min(limits))
-    found = _newest_first(repository, wanted, report)
+    found = _newest_first(repository, wanted, report, f'which snapshot "{name.text}" is')
     if name.back < len(found):
         return found[name.back]
     if not found and name.not_after_ns is None:
@@ -158,28 +264,74 @@ def _find_relative(
     raise UsageError(f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}")
 
 
+class Selection(NamedTuple):
+    """The snapshots that were asked for, and how many names or snapshot files could not be used."""
+
+    snapshots: list[StoredSnapshot]
+    failures: int
+
+
+def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
+    """Return the named snapshots, or all that match the filter; what cannot be found or read is reported and counted.
+
+    For commands that only read. Raises BackendError if the snapshots cannot be listed.
+    """
+    if not names:
+        return _select_matching(repository, wanted, report)
+    found: list[StoredSnapshot] = []
+    failures = 0
+    for name in dict.fromkeys(names):
+        try:
+            found.append(_find_named(repository, name, wanted, report))
+        except PyresticError as error:
+            report.note(f'Ignoring "{name}": {error}', 0)
+            failures += 1
+    _tell_unused_filter(names, wanted, report)
+    return Selection(_without_repetition(found), failures)
+
+
 def find_snapshots(
     repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
-) -> Iterator[StoredSnapshot]:
-    """Iterate the named snapshots, or all that match the filter; what cannot be found is only reported."""
+) -> list[StoredSnapshot]:
+    """Return the named snapshots, or all that match the filter.
+
+    For commands that change or remove snapshots. Raises UsageError for a name that means nothing, DamageError or
+    BackendError if a snapshot cannot be read that may be meant.
+    """
     if not names:
-        yield from (found for found in load_snapshots(repository, report) if wanted.matches(found.snapshot))
+        found = load_all_snapshots(repository, report, what="which snapshots are meant")
+        return [one for one in found if wanted.matches(one.snapshot)]
+    found = [_find_named(repository, name, wanted, report) for name in names]
+    _tell_unused_filter(names, wanted, report)
+    return _without_repetition(found)
+
+
+def _select_matching(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Selection:
+    snapshots = read_snapshots(repository)
+    for identifier, error in snapshots.unreadable:
+        if wanted.skip_damaged:
+            report.note(f"snapshot {short(identifier)} is left out: {error}", 0)
+        else:
+            report.error(f"snapshot {short(identifier)}", error)
+    failures = 0 if wanted.skip_damaged else len(snapshots.unreadable)
+    return Selection([found for found in snapshots.found if wanted.matches(found.snapshot)], failures)
+
+
+def _without_repetition(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
+    return list({stored.id: stored for stored in found}.values())
+
+
+def _tell_unused_filter(names: list[str], wanted: SnapshotFilter, report: Reporter) -> None:
+    if wanted.empty:
         return
-    seen: set[ID] = set()
-    used_filter = False
     for name in names:
         try:
             parsed = parse_name(name, 0)
-            used_filter = used_filter or (parsed.id is None and parsed.text == name)
-            found = _find_named(repository, name, wanted, report)
-        except PyresticError as error:
-            report.note(f'Ignoring "{name}": {error}', 0)
+        except UsageError:
             continue
-        if found.id not in seen:
-            seen.add(found.id)
-            yield found
-    if not used_filter and not wanted.empty:
-        report.note('Ignoring "filters": explicit snapshot ids are given', 0)
+        if parsed.id is None and parsed.text == name:
+            return
+    report.note('Ignoring "filters": explicit snapshot ids are given', 0)
 
 
 def _find_named(repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot:

@@ -11,7 +11,7 @@ from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshot, load_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_all_snapshots, load_snapshot
 
 _REFRESH_SECONDS = 30.0
 _LEAST_DIGITS = 8
@@ -45,7 +45,10 @@ class Catalog:
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[ID, StoredSnapshot] = {stored.id: stored for stored in load_snapshots(repository, report)}
+        found = load_all_snapshots(
+            repository, report, what="which state is the newest", skip_damaged=wanted.skip_damaged
+        )
+        self._known: dict[ID, StoredSnapshot] = {stored.id: stored for stored in found}
         self._unreadable: set[ID] = set()
         self._shelf = self._arrange()
         self._looked_at = clock()

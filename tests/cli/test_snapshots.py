@@ -81,12 +81,13 @@ def test_snapshots_are_named_by_the_beginning_of_their_id(saved: tuple[Caller, l
     call, identifiers = saved
     assert listed(saved, identifiers[2][:12], identifiers[0], identifiers[2]) == [0, 2]
     outcome = call("snapshots", "nothing", identifiers[0] + ":sub", "--host", "one", "latest:x")
-    assert outcome.code == 0
+    assert outcome.code == 1
     assert outcome.err.splitlines() == [
         'Ignoring "nothing": no matching ID found for prefix "nothing"',
         f'Ignoring "{identifiers[0]}:sub": <snapshot>:<subfolder> syntax not allowed',
         'Ignoring "latest:x": <snapshot>:<subfolder> syntax not allowed',
         'Ignoring "filters": explicit snapshot ids are given',
+        "Fatal: 3 snapshots could not be found or read",
     ]
 
 

@@ -1,6 +1,7 @@
 """Backends around a backend, for tests: one that counts calls, one that fails on cue."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,6 +63,49 @@ class RecordingBackend:
 
     def close(self) -> None:
         self.closed = True
+        self.inner.close()
+
+
+class FlippingBackend:
+    """Flips a bit of the first `times` answers for each file, of one type if it is given; `loads` counts them."""
+
+    def __init__(self, inner: Backend, times: int, file_type: FileType | None = None) -> None:
+        self.inner = inner
+        self.connections = inner.connections
+        self._times = times
+        self._file_type = file_type
+        self._lock = threading.Lock()
+        self.loads: dict[FileType, Counter[str]] = {kind: Counter() for kind in FileType}
+
+    def create(self) -> None:
+        self.inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        self.inner.save(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        data = self.inner.load(handle, offset, length)
+        with self._lock:
+            self.loads[handle.type][handle.name] += 1
+            count = self.loads[handle.type][handle.name]
+        if count > self._times or self._file_type not in (None, handle.type) or not data:
+            return data
+        flipped = bytearray(data)
+        # Not in the middle alone: the last bytes of a pack are its header.
+        flipped[-1 - 17 % len(data)] ^= 0x10
+        flipped[len(data) // 2] ^= 0x10
+        return bytes(flipped)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        return self.inner.stat(handle)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        return self.inner.list(file_type)
+
+    def remove(self, handle: Handle) -> None:
+        self.inner.remove(handle)
+
+    def close(self) -> None:
         self.inner.close()
 
 

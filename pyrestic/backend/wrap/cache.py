@@ -40,6 +40,7 @@ class CacheBackend:
         self._loading: dict[Handle, threading.Lock] = {}
         self._forgotten: set[Handle] = set()
         self._damaged: set[Handle] = set()
+        """Files whose cached copies are worth nothing: they are read where they are stored."""
 
     def create(self) -> None:
         """Prepare the place; see Backend."""
@@ -89,22 +90,24 @@ class CacheBackend:
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
         """Fill room with bytes of the file, from the cache if it has them; see NearBackend."""
         near = as_near(self._inner)
-        data = self._find(handle, offset, len(room)) if handle.type in CACHED_TYPES else None
+        is_cached = handle.type in CACHED_TYPES and handle not in self._damaged
+        data = self._find(handle, offset, len(room)) if is_cached else None
         if data is None:
             near.load_into(handle, offset, room)
         else:
             room[:] = data
 
     def forget(self, handle: Handle) -> None:
-        """Drop the copy of a file that turned out to be damaged.
+        """Drop the copy of a file that turned out to be damaged; after the second time the file is not cached again.
 
-        Only once per file: the copy made after that was compared with its name, so what is wrong lies elsewhere.
+        The copy made after the first time was compared with its name. So either the disk of the cache is failing, or
+        what is wrong lies in the repository: only the file itself can tell.
         """
         with self._lock:
-            known = handle in self._forgotten
+            if handle in self._forgotten:
+                self._damaged.add(handle)
             self._forgotten.add(handle)
-        if not known:
-            self._drop(handle)
+        self._drop(handle)
 
     def stat(self, handle: Handle) -> FileInfo:
         """Return name and length as the backend tells them; see Backend."""
@@ -136,12 +139,12 @@ class CacheBackend:
         self._inner.close()
 
     def _load(self, handle: Handle, offset: int, length: int | None, *, keep: bool) -> bytes:
-        if handle.type not in CACHED_TYPES:
+        if handle.type not in CACHED_TYPES or handle in self._damaged:
             return self._inner.load(handle, offset, length)
         data = self._find(handle, offset, length)
         if data is not None:
             return data
-        if not keep or not self._writable or handle in self._damaged:
+        if not keep or not self._writable:
             return self._inner.load(handle, offset, length)
         with self._one_at_a_time(handle):
             # Another thread may have loaded it meanwhile.

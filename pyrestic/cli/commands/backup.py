@@ -9,6 +9,7 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY
+from pyrestic.cli.filters import skip_damaged_flag
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
@@ -46,6 +47,7 @@ Flags = dict[str, Any]
 @click.option("-x", "--one-file-system", is_flag=True, help="stay on the file systems of the sources")
 @click.option("--parent", default="", help="snapshot to compare with")
 @click.option("--read-concurrency", type=NATURAL, default=None, help="files to read at once (2)")
+@skip_damaged_flag
 @click.option("--skip-if-unchanged", is_flag=True, help="make no snapshot if nothing changed")
 @click.option("--stdin", is_flag=True, help="store standard input as a file")
 @click.option("--stdin-filename", default="stdin", help="name of that file")

@@ -11,7 +11,7 @@ import click
 from pyrestic.backend.private_folder import open_private
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.look import Look
 from pyrestic.cli.proofs import Proven, format_age
@@ -23,14 +23,14 @@ from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.repository.repository import Repository, import_machinery
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 
 _MOST_GROUPS = 256
 _DAMAGED = "repository contains errors"
 
 
 @define("check", "Look for errors in the repository.")
-@snapshot_filter
+@strict_snapshot_filter
 @click.option(
     "--check-unused",
     is_flag=True,
@@ -119,7 +119,7 @@ def run_steps(
     output.after_packs(check)
     terminal.note("check snapshots, trees and blobs")
     filtered = bool(names) or not wanted.empty
-    roots = [found.snapshot.tree_id for found in find_snapshots(session.repository, names, wanted, output)]
+    roots = [found.snapshot.tree_id for found in select_snapshots(session.repository, names, wanted, output).snapshots]
     check.structure(roots, track=filtered)
     if choice is not None:
         packs = check.data_packs()

@@ -6,11 +6,12 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
-from pyrestic.cli.replacing import snapshots_in_order
+from pyrestic.cli.incomplete import end_incomplete
+from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.units import format_bytes
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 
 if TYPE_CHECKING:
     from pyrestic.operations.copy import CopyResult
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @secondary_flags
 @snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
-def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
     """Copy what the target does not have yet."""
     first, second = app.settings, secondary_settings(flags, app.settings)
     source, target, names = first, second, ("repository", "destination repository")
@@ -30,24 +31,30 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
         opened(source, app.terminal, LockMode.READ, load_index=True, name=names[0]) as reading,
         opened(target, app.terminal, LockMode.APPEND, load_index=True, name=names[1]) as writing,
     ):
-        result = _copy(app, reading, writing, wanted, list(snapshot_id))
+        result, failures = _copy(app, reading, writing, wanted, list(snapshot_id))
     if first.json:
         app.terminal.print_json(_summary(result))
+    return end_incomplete(app, failures)
 
 
-def _copy(app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]) -> "CopyResult":
+def _copy(
+    app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]
+) -> "tuple[CopyResult, int]":
+    """Return what was copied, and how many snapshots of either repository could not be used."""
     # It brings numpy, which is imported while a lock waits.
     from pyrestic.operations.copy import Copy
 
     source, target, terminal = reading.repository, writing.repository, app.terminal
-    existing = find_snapshots(target, [], SnapshotFilter(), terminal)
+    existing = select_snapshots(target, [], SnapshotFilter(), terminal)
+    selected = select_snapshots(source, names, wanted, terminal)
+    found = selected.snapshots if names else oldest_first(selected.snapshots)
 
     def ensure_locked() -> None:
         reading.ensure_locked()
         writing.ensure_locked()
 
     copy = Copy(source, target, terminal, ensure_locked, format_bytes)
-    return copy.run(snapshots_in_order(source, names, wanted, terminal), existing)
+    return copy.run(found, existing.snapshots), selected.failures + existing.failures
 
 
 def _summary(result: "CopyResult") -> dict[str, Any]:

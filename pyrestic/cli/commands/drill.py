@@ -22,7 +22,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.drill import DrillResult, drill
 from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick, choose_files
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, read_snapshots
 from pyrestic.repository.trees import find_tree
 
 _EARLIER = 10
@@ -58,7 +58,7 @@ def command(
         picks = choose_files(
             repository,
             find_tree(repository, found.snapshot.tree_id, folder),
-            _trees_before(app, repository, found, folder),
+            _trees_before(repository, found, folder),
             seed=seed,
             budget_bytes=budget_bytes,
             on_error=lambda location, error: unread.append((location, error)),
@@ -73,12 +73,12 @@ def command(
     _Output(app, root).tell(found, seed, picks, result, age)
 
 
-def _trees_before(app: App, repository: Repository, found: StoredSnapshot, folder: str) -> list[ID]:
+def _trees_before(repository: Repository, found: StoredSnapshot, folder: str) -> list[ID]:
     """Return the trees of the snapshots of the same host and paths before this one, newest first."""
     snapshot = found.snapshot
     before = [
         other.snapshot
-        for other in load_snapshots(repository, app.terminal)
+        for other in read_snapshots(repository).found
         if (other.snapshot.hostname, other.snapshot.paths) == (snapshot.hostname, snapshot.paths)
         and other.snapshot.time_ns < snapshot.time_ns
     ]

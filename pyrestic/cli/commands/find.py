@@ -9,11 +9,12 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_mode
-from pyrestic.errors import FormatError, UsageError
+from pyrestic.errors import DamageError, FormatError, UsageError
 from pyrestic.format.node import Node
 from pyrestic.format.printable import is_printable
 from pyrestic.handle import BlobType
@@ -31,7 +32,7 @@ from pyrestic.operations.find import (
     locate,
 )
 from pyrestic.repository.moments import parse_moment
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 from pyrestic.repository.trees import Visit
 
 _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
@@ -52,18 +53,20 @@ _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 @click.option("-s", "--snapshot", multiple=True, help="only in this snapshot")
 @click.option("--tree", is_flag=True, help="the patterns are IDs of trees")
 @click.argument("patterns", nargs=-1)
-def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
     """Print what is found, in the newest snapshot first."""
     if not patterns:
         raise UsageError("wrong number of arguments")
     period = _make_period(flags["oldest"], flags["newest"])
     if flags["blob"] + flags["tree"] + flags["pack"] > 1:
         raise UsageError("cannot have several ID types")
-    look = Look(lambda repository: list(find_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal)))
+    look = Look(lambda repository: select_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
         search = _make_search(app, session, patterns, period, **flags)
-        snapshots = sorted(look.found, key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
+        selected, failures = look.found
+        snapshots = sorted(selected, key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
         printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, **flags)
+        unread = 0
         for found in find(session.repository, snapshots, search):
             if isinstance(found, Match):
                 printer.match(found)
@@ -71,9 +74,13 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
                 printer.use(found)
             else:
                 printer.unreadable(found)
+                unread += 1
         printer.close()
         if flags["show_pack_id"] and isinstance(search, BlobSearch):
             _show_packs(app, session, search)
+    if unread:
+        raise DamageError(f"{unread} trees could not be read, so something may not have been found")
+    return end_incomplete(app, failures)
 
 
 def _make_period(oldest: str, newest: str) -> Period:

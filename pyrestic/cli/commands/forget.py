@@ -96,7 +96,7 @@ class _Forget:
         if settings.no_lock and not self._dry_run:
             raise UsageError("--no-lock is only applicable in combination with --dry-run for forget command")
         mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
-        look = Look(lambda repository: list(find_snapshots(repository, names, self._filter, self._terminal)))
+        look = Look(lambda repository: find_snapshots(repository, names, self._filter, self._terminal))
         prepare = import_machinery if self._flags["prune"] else lambda: None
         with opened(settings, self._terminal, mode, meanwhile=prepare, look=look) as session:
             found = look.found

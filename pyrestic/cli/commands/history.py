@@ -12,18 +12,19 @@ from pyrestic.cli.commands.snapshots import zone_name
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.history_index import opened_index
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
 from pyrestic.cli.version_diff import show_difference
-from pyrestic.errors import UsageError
+from pyrestic.errors import DamageError, UsageError
 from pyrestic.format.gojson import format_time
 from pyrestic.ids import short
 from pyrestic.localfs.historyindex import HistoryIndex
 from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
 
@@ -49,12 +50,12 @@ def command(
     *,
     diff: bool,
     following: bool,
-) -> None:
+) -> int | None:
     """Print the versions of each path, the newest first."""
     _check(app, paths, versions, diff=diff)
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
-        snapshots = list(find_snapshots(session.repository, [], wanted, terminal))
+        snapshots, failures = select_snapshots(session.repository, [], wanted, terminal)
         found: list[list[History]] = []
         for path in paths:
             history = find_path(session.repository, snapshots, path, index, terminal)
@@ -72,6 +73,10 @@ def command(
     missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
     if missing:
         raise UsageError(f"no snapshot holds {', '.join(missing)}")
+    unread = max(history.unreadable for histories in found for history in histories)
+    if unread:
+        raise DamageError(f"{unread} snapshots could not be read there, so versions may be missing")
+    return end_incomplete(app, failures)
 
 
 def _check(app: App, paths: tuple[str, ...], versions: tuple[int, int] | None, *, diff: bool) -> None:

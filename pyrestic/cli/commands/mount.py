@@ -13,7 +13,7 @@ from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_all_snapshots
 from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Place, make_namespace
 from pyrestic.vfs.view import View
 
@@ -52,7 +52,8 @@ def command(
         covered: set[ID] = set()
 
         def load() -> Place:
-            snapshots = _choose(app, repository, wanted)
+            # Later on a mount that shows what can be read is worth more than one that ends.
+            snapshots = _choose(app, repository, wanted, lenient=bool(covered))
             found = {stored.id for stored in snapshots}
             if not found <= covered:
                 # What came with new snapshots is in new index files.
@@ -80,9 +81,11 @@ def _say(app: App, text: str) -> None:
     sys.stdout.flush()
 
 
-def _choose(app: App, repository: Repository, wanted: SnapshotFilter) -> list[StoredSnapshot]:
+def _choose(app: App, repository: Repository, wanted: SnapshotFilter, *, lenient: bool) -> list[StoredSnapshot]:
     absolute = wanted.absolute()
-    return [stored for stored in load_snapshots(repository, app.terminal) if absolute.matches(stored.snapshot)]
+    skip_damaged = lenient or wanted.skip_damaged
+    found = load_all_snapshots(repository, app.terminal, what="which state is the latest", skip_damaged=skip_damaged)
+    return [stored for stored in found if absolute.matches(stored.snapshot)]
 
 
 def _time_layout(time_template: str | None, snapshot_template: str | None) -> str:

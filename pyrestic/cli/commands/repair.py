@@ -1,22 +1,25 @@
 """pyrestic repair: mend the index, packs and snapshots."""
 
-import os
-
 import click
 
 from pyrestic.cli.command import App, define, define_group
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.errors import UsageError
+from pyrestic.cli.terminal import exit_error
+from pyrestic.errors import NotFoundError, UsageError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, ID_LENGTH
+from pyrestic.localfs.copies import keep_copy
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import repair_packs
-from pyrestic.operations.repair_snapshots import TAG, repair_snapshots
+from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter
+
+_LOSSES = 3
+"""Exit code of a repair that did its work, while something could not be saved."""
 
 
 @define_group("repair", "Repair the repository.")
@@ -26,13 +29,13 @@ def command() -> None:
 
 @define("index", "Build a new index.", any_arguments=True)
 @click.option("--read-all-packs", is_flag=True, help="read all packs and build the index from nothing else")
-def index_command(app: App, *, read_all_packs: bool) -> None:
-    """Make the index say what the packs hold."""
-    run_repair_index(app, read_all_packs=read_all_packs)
+def index_command(app: App, *, read_all_packs: bool) -> int | None:
+    """Make the index say what the packs hold; 3 if packs are missing or damaged."""
+    return run_repair_index(app, read_all_packs=read_all_packs)
 
 
-def run_repair_index(app: App, *, read_all_packs: bool) -> None:
-    """Repair the index and tell about it."""
+def run_repair_index(app: App, *, read_all_packs: bool) -> int | None:
+    """Repair the index, tell about it, and return the exit code."""
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
         found = repair_index(session.repository, app.terminal, session.ensure_locked, read_all_packs=read_all_packs)
     app.terminal.note("done")
@@ -45,8 +48,25 @@ def run_repair_index(app: App, *, read_all_packs: bool) -> None:
                 "resized_packs": _hex(found.resized),
                 "missing_packs": _hex(found.missing),
                 "unreadable_packs": _hex(found.unreadable),
+                "kept_packs": _hex(found.kept),
             }
         )
+    dropped = len(found.missing) + len(found.unreadable)
+    if dropped:
+        return _end_with_losses(app, f"{_packs(dropped)} missing or damaged and no longer in the index")
+    if found.kept:
+        return _end_with_losses(app, f"{_packs(len(found.kept))} damaged; `check --read-data` tells how far")
+    return None
+
+
+def _packs(count: int) -> str:
+    return f"{count} packs are" if count > 1 else "1 pack is"
+
+
+def _end_with_losses(app: App, what: str) -> int:
+    """Say what the repair could not save, and return the exit code for that."""
+    exit_error(_LOSSES, f"Warning: {what}", as_json=app.settings.json)
+    return _LOSSES
 
 
 def _hex(identifiers: list[ID]) -> list[str]:
@@ -55,8 +75,11 @@ def _hex(identifiers: list[ID]) -> list[str]:
 
 @define("packs", "Salvage damaged pack files.")
 @click.argument("pack_id", nargs=-1)
-def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
-    """Store intact blobs anew and drop the packs; copies of the packs are kept in the working folder."""
+def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
+    """Store intact blobs anew and drop the packs; copies of the packs are kept in the working folder.
+
+    Ends with 3 if blobs are lost.
+    """
     packs = sorted({_parse_id(text) for text in pack_id})
     if not packs:
         raise UsageError("no ids specified")
@@ -64,7 +87,7 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
     with opened(app.settings, terminal, LockMode.EXCLUSIVE, load_index=True) as session:
         terminal.note("saving backup copies of pack files to current folder")
         for pack in packs:
-            _keep_copy(session.repository, pack)
+            _keep_copy(app, session.repository, pack)
         result = repair_packs(session.repository, packs, terminal, session.ensure_locked)
     terminal.complain("\nUse `restic repair snapshots --forget` to remove the corrupted data blobs from all snapshots")
     if app.settings.json:
@@ -76,25 +99,32 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> None:
                 "lost_blobs": [{"type": blob.type.word, "id": blob.id.hex()} for blob in sorted(result.lost)],
             }
         )
+    return _end_with_losses(app, f"{len(result.lost)} blobs are lost") if result.lost else None
 
 
 @define("snapshots", "Write damaged snapshots anew without what is lost.")
 @click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
 @click.option("--forget", is_flag=True, help="remove the damaged snapshots when the new ones are there")
-@snapshot_filter
+@strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def snapshots_command(
     app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, *, dry_run: bool, forget: bool
-) -> None:
-    """Repair the snapshots that need it."""
+) -> int | None:
+    """Repair the snapshots that need it; 3 if something in them is lost."""
     terminal = app.terminal
     options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
     mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
     with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:
-        found = snapshots_in_order(session.repository, list(snapshot_id), wanted, terminal)
-        result = repair_snapshots(session.repository, found, options, terminal, session.ensure_locked)
+        repository, ensure_locked = session.repository, session.ensure_locked
+        removed, names = remove_unreadable(repository, snapshot_id, options, terminal, ensure_locked)
+        # Nothing that was named is left does not mean all.
+        found = [] if removed and not names else snapshots_in_order(repository, names, wanted, terminal)
+        result = repair_snapshots(repository, found, options, terminal, ensure_locked)
     if app.settings.json:
-        terminal.print_json(replace_summary(result, dry_run=dry_run))
+        terminal.print_json({**replace_summary(result, dry_run=dry_run), "removed_unreadable": _hex(removed)})
+    if result.losses:
+        return _end_with_losses(app, f"{result.losses} files or folders lost what could not be read")
+    return None
 
 
 def _parse_id(text: str) -> ID:
@@ -106,12 +136,18 @@ def _parse_id(text: str) -> ID:
         raise UsageError(f"invalid ID: {text} is not in hex") from error
 
 
-def _keep_copy(repository: Repository, pack: ID) -> None:
-    data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
-    with open(f"pack-{pack.hex()}", "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _keep_copy(app: App, repository: Repository, pack: ID) -> None:
+    try:
+        data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
+    except NotFoundError as error:
+        if pack not in repository.index.packs():
+            raise NotFoundError(
+                f"pack {pack.hex()} is neither stored nor named in the index",
+                hint="An interrupted repair may be done with it already; leave it out.",
+            ) from error
+        app.terminal.complain(f"pack {pack.hex()} is gone and will be removed from the index")
+        return
+    keep_copy(f"pack-{pack.hex()}", data)
 
 
 command.add_command(index_command)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
@@ -35,7 +35,7 @@ Flags = dict[str, Any]
 @click.option("--new-host", default="", help="give the snapshots this host")
 @click.option("--new-time", default="", help="give the snapshots this time, such as 2012-11-01 22:08:41")
 @click.option("-s", "--snapshot-summary", is_flag=True, help="add a summary where there is none")
-@snapshot_filter
+@strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
     """Rewrite the snapshots that change by it."""

@@ -10,6 +10,7 @@ import msgspec
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import format_table
@@ -18,7 +19,7 @@ from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 
 GROUP_BY = Parsed("group", parse_group_by)
 
@@ -39,18 +40,18 @@ def command(
     latest: int,
     group_by: GroupBy,
     snapshot_id: tuple[str, ...],
-) -> None:
+) -> int | None:
     """Print the snapshots that match, oldest first."""
-    look = Look(lambda repository: list(find_snapshots(repository, list(snapshot_id), wanted, app.terminal)))
+    look = Look(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, look=look):
-        found = look.found
+        found, failures = look.found
     limit = 1 if last and not latest else latest
     groups = group_snapshots(found, group_by)
     if limit > 0:
         groups = [(key, _newest(stored, limit, grouped=any(group_by))) for key, stored in groups]
     if app.settings.json:
         _print_json(app, groups, grouped=any(group_by))
-        return
+        return end_incomplete(app, failures)
     for key, stored in groups:
         if any(group_by):
             header = describe_group(key)
@@ -58,6 +59,7 @@ def command(
                 app.terminal.print(header)
         for line in snapshot_table(stored, zone_name(app.settings.environment), compact=compact):
             app.terminal.print(line)
+    return end_incomplete(app, failures)
 
 
 Group = tuple[GroupKey, list[StoredSnapshot]]

@@ -7,8 +7,9 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.look import Look
-from pyrestic.cli.replacing import snapshots_in_order
+from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
@@ -17,7 +18,7 @@ from pyrestic.errors import UsageError
 from pyrestic.operations.histogram import Histogram, blob_lengths, file_lengths
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 
 _DEBUG = "debug"
 
@@ -35,24 +36,26 @@ def command(
     mode: str,
     wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
-) -> None:
+) -> int | None:
     """Print the sums."""
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
     names = list(snapshot_id)
-    look = Look(lambda repository: snapshots_in_order(repository, names, wanted, app.terminal))
+    look = Look(lambda repository: select_snapshots(repository, names, wanted, app.terminal))
     counts = mode != _DEBUG
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look if counts else None) as session:
         if not counts:
             _print_histograms(app.terminal, session)
-            return
+            return None
         if not app.settings.json:
             app.terminal.print("scanning...")
-        found = _count(app.terminal, session, look.found, Mode(mode))
+        snapshots, failures = look.found
+        found = _count(app.terminal, session, snapshots if names else oldest_first(snapshots), Mode(mode))
         if app.settings.json:
             app.terminal.print_json(_json(found))
         else:
             _print(app.terminal, mode, found)
+    return end_incomplete(app, failures)
 
 
 def _count(terminal: Terminal, session: Session, snapshots: list[StoredSnapshot], mode: Mode) -> Statistics:

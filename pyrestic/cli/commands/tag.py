@@ -4,7 +4,7 @@ import click
 
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
@@ -16,7 +16,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 @click.option("--add", multiple=True, help="add these tags: tag[,tag…]")
 @click.option("--remove", multiple=True, help="remove these tags: tag[,tag…]")
 @click.option("--set", "replacement", multiple=True, help="put these in the place of all tags: tag[,tag…]")
-@snapshot_filter
+@strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,

@@ -210,13 +210,17 @@ def test_a_forgotten_file_is_loaded_anew(stage: Stage) -> None:
     assert stage.record.count("load") == 1
 
 
-def test_a_file_is_forgotten_once_since_its_next_copy_is_verified(stage: Stage) -> None:
+def test_a_file_that_was_forgotten_twice_is_read_where_it_is_stored(stage: Stage) -> None:
     handle = handle_of(DATA, FileType.PACK)
     stage.record.save(handle, DATA)
     for _ in range(5):
         stage.cache.load_metadata(handle, 3, 4)
         stage.cache.forget(handle)
-    assert stage.record.count("load") == 2
+    loads = [call.length for call in stage.record.calls if call.method == "load"]
+    assert loads == [len(DATA), len(DATA), 4, 4, 4]
+    assert stage.files() == set()
+    stage.place(handle).write_bytes(DATA.upper())
+    assert stage.cache.load(handle, 3, 4) == DATA[3:7]
 
 
 def test_damaged_content_never_enters_the_cache_and_is_not_loaded_whole_again(stage: Stage) -> None:

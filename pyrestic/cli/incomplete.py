@@ -1,0 +1,15 @@
+"""How a command ends that has done what it could, while some of the snapshots it was asked for could not be used."""
+
+from pyrestic.cli.command import App
+from pyrestic.cli.terminal import exit_error
+
+FAILED = 1
+
+
+def end_incomplete(app: App, failures: int) -> int | None:
+    """Return the exit code, None if nothing failed; say on standard error why the command does not end with 0."""
+    if not failures:
+        return None
+    snapshots = "1 snapshot" if failures == 1 else f"{failures} snapshots"
+    exit_error(FAILED, f"Fatal: {snapshots} could not be found or read", as_json=app.settings.json)
+    return FAILED
