@@ -9,9 +9,10 @@ from pyrestic.backend.base import MetadataCache
 from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption
+from pyrestic.cli.leftovers import remove_old_leftovers
 from pyrestic.cli.session import Session
 from pyrestic.cli.units import format_bytes, format_percent
-from pyrestic.errors import UsageError
+from pyrestic.errors import BackendError, UsageError
 from pyrestic.ids import ID, short
 from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLimit
 
@@ -108,8 +109,10 @@ def run_prune(
     dry_run: bool,
     without: Collection[ID] = (),
     read: "ReadIndex | None" = None,
-) -> "PruneStats":
+) -> "tuple[PruneStats, list[ID]]":
     """Plan a prune, print the plan, and execute it unless it is a dry run; raise PyresticError.
+
+    Returns the numbers and the packs that could not be removed.
 
     `read` is as in plan_prune.
     """
@@ -120,6 +123,7 @@ def run_prune(
     if not isinstance(session.repository.backend, MetadataCache):
         warning = "warning: running prune without a cache, this may be very slow!"
         (terminal.complain if terminal.json else terminal.print)(warning)
+    kept: list[ID] = []
     prune = plan_prune(session.repository, options, terminal, without=without, read=read)
     if dry_run:
         terminal.note("\nWould have made the following changes:")
@@ -128,8 +132,18 @@ def run_prune(
     if dry_run:
         _tell_packs(app, prune.plan)
     else:
-        prune.execute(terminal, session.ensure_locked)
-    return prune.plan.stats
+        kept = prune.execute(terminal, session.ensure_locked)
+    session.ensure_locked()
+    remove_old_leftovers(app, dry_run=dry_run)
+    return prune.plan.stats, kept
+
+
+def ensure_all_removed(kept: list[ID]) -> None:
+    """Raise BackendError if packs could not be removed, which a prune tells in the end."""
+    if kept:
+        raise BackendError(
+            f"{len(kept)} packs could not be removed", hint="They cost space only; the next prune tries again."
+        )
 
 
 def _tell_packs(app: App, plan: "PrunePlan") -> None:

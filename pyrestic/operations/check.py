@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from pyrestic.errors import BackendError, DamageError, PyresticError
+from pyrestic.errors import BackendError, DamageError, NotFoundError, PyresticError
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.check_pack import check_pack, expected_total, fetch_pack
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.keys import find_damaged_keys
 from pyrestic.repository.loader import SMALL_BLOB
+from pyrestic.repository.lockfiles import list_lock_ids
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 
@@ -117,6 +119,20 @@ class Check:
         self._found = found
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
+
+    def small_files(self) -> None:
+        """Compare key and lock files with their names; the others are verified where they are used."""
+        repository = self._repository
+        faults = find_damaged_keys(repository.backend)
+        for identifier in list(list_lock_ids(repository)):
+            try:
+                repository.load_unpacked(FileType.LOCK, identifier)
+            except NotFoundError:
+                continue
+            except PyresticError as error:
+                faults.append(error)
+        for fault in faults:
+            self._error(f"error: {fault}")
 
     def use_index(self, read: ReadFiles) -> bool:
         """Use what `read_index_files` gave, which is emptied, and tell about packs in several index files.

@@ -37,13 +37,17 @@ class Prune:
     _table: BlobTable
     _options: PruneOptions
 
-    def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> None:
-        """Do what the plan says, once. `ensure_locked` raises if the lock was lost; it is asked before removals."""
+    def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> list[ID]:
+        """Do what the plan says, once, and return the packs that could not be removed, which cost space only.
+
+        `ensure_locked` raises if the lock was lost; it is asked before removals.
+        """
         repository, plan = self._repository, self.plan
+        kept: list[ID] = []
         if plan.remove_first:
             report.note("deleting unreferenced packs")
             ensure_locked()
-            remove_files(repository, FileType.PACK, plan.remove_first, report)
+            kept += remove_files(repository, FileType.PACK, plan.remove_first, report)
         if plan.repack:
             self._repack(report)
         gone = {*plan.remove, *plan.repack, *plan.missing}
@@ -59,11 +63,11 @@ class Prune:
         if old:
             report.note(f"removing {len(old)} old packs")
             ensure_locked()
-            # A pack that stays costs space only, so errors are told and passed over.
-            remove_files(repository, FileType.PACK, old, report)
+            kept += remove_files(repository, FileType.PACK, old, report)
         if self._options.recover_space:
             save_index(repository, repository.index.packs() - gone)
         report.note("done")
+        return kept
 
     def _repack(self, report: Reporter) -> None:
         report.note("repacking packs")

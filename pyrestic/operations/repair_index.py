@@ -94,7 +94,8 @@ def _keep_entries(result: IndexRepair, old: dict[ID, int], lengths: dict[ID, int
     for pack in result.kept:
         report.note(f"the header of pack {pack.hex()} is damaged, its old index entry is kept", 0)
     for pack in result.unreadable:
-        report.note(f"skipped incomplete pack file: {pack.hex()}", 0)
+        report.note(f"skipped incomplete pack file: {pack.hex()}", 2)
+        report.note(f"the header of pack {pack.hex()} is damaged, the index does without the pack", 0)
 
 
 def _load(repository: Repository, report: Reporter, *, quiet: bool) -> _Loaded:

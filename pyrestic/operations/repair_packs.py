@@ -26,6 +26,8 @@ class PacksRepair:
 
     saved: list[BlobHandle] = field(default_factory=list)
     lost: list[BlobHandle] = field(default_factory=list)
+    kept: list[ID] = field(default_factory=list)
+    """Packs that could not be removed: the next prune does that."""
 
 
 def repair_packs(
@@ -54,8 +56,7 @@ def repair_packs(
     rewrite_index(repository, wanted, report, ensure_locked)
     report.note("removing salvaged pack files")
     ensure_locked()
-    # A pack that stays is one that the next prune removes.
-    remove_files(repository, FileType.PACK, wanted, report)
+    result.kept = remove_files(repository, FileType.PACK, wanted, report)
     return result
 
 

@@ -43,10 +43,10 @@ class TagChange:
 
 
 class Renewed(NamedTuple):
-    """A snapshot whose tags were changed: its ID before and after."""
+    """A snapshot whose tags were to be changed: its ID before and after, None if that failed."""
 
     old: ID
-    new: ID
+    new: ID | None
 
 
 def change_tags(
@@ -56,7 +56,7 @@ def change_tags(
     report: Reporter,
     ensure_locked: Callable[[], None],
 ) -> Iterator[Renewed]:
-    """Change the tags of snapshots, as many at a time as the backend likes; those that cannot be are reported."""
+    """Change the tags of snapshots, as many at a time as the backend likes; what fails is reported and yielded."""
 
     def renew(stored: StoredSnapshot) -> Renewed | None:
         tags = change.apply(stored.snapshot.tags)
@@ -67,7 +67,7 @@ def change_tags(
         except (BackendError, DamageError) as error:
             identifier = stored.id.hex()
             report.note(f'unable to modify the tags for snapshot ID "{identifier}", ignoring: {error}', 0)
-            return None
+            return Renewed(stored.id, None)
 
     pool = ThreadPoolExecutor(repository.backend.connections, "tag")
     try:

@@ -13,6 +13,7 @@ from pyrestic.errors import (
     BackendError,
     DamageError,
     HashMismatchError,
+    NotFoundError,
     PyresticError,
     UnsupportedError,
     UsageError,
@@ -117,6 +118,20 @@ def list_keys(backend: Backend, *, current: ID | None = None, report: Reporter |
         except PyresticError as error:
             report.error(f"key {identifier.hex()}", error)
     return keys
+
+
+def find_damaged_keys(backend: Backend) -> list[PyresticError]:
+    """Return what is wrong with key files that are not what was stored; raise BackendError if they cannot be listed."""
+    faults: list[PyresticError] = []
+    for identifier in sorted(_list_ids(backend)):
+        try:
+            _load(backend, identifier)
+        except NotFoundError:
+            # Removed since it was listed.
+            continue
+        except PyresticError as error:
+            faults.append(error)
+    return faults
 
 
 class _Search:

@@ -26,7 +26,6 @@ from pyrestic.errors import (
     NotFoundError,
     PyresticError,
     UnauthenticError,
-    UsageError,
 )
 from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked, is_encoded
 from pyrestic.format.config import Config
@@ -42,6 +41,7 @@ from pyrestic.repository.keys import OpenedKey, add_key, find_key
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.nearby import find_near_reader
 from pyrestic.repository.rereading import read_again
+from pyrestic.repository.unfinished import find_unfinished_key
 
 if TYPE_CHECKING:
     from pyrestic.format.blobengine import BlobCode
@@ -125,12 +125,18 @@ class Repository:
         params: ScryptParams | None = None,
         options: RepositoryOptions | None = None,
     ) -> "Repository":
-        """Make a new repository in an empty place and return it opened; raise UsageError if one is there."""
-        _refuse_existing(backend)
+        """Make a new repository in an empty place and return it opened; raise UsageError if one is there.
+
+        Where an earlier attempt was killed before it stored the config, and the password opens its key, that is used.
+        """
+        key = find_unfinished_key(backend, password)
         config = Config.create(version, polynomial)
         backend.create()
-        master = MasterKey.random()
-        key = add_key(backend, master, password, hostname=hostname, username=username, created=created, params=params)
+        if key is None:
+            master = MasterKey.random()
+            key = add_key(
+                backend, master, password, hostname=hostname, username=username, created=created, params=params
+            )
         repository = cls(backend, key, config, options or RepositoryOptions())
         # The config is what makes a place a repository: it comes last.
         backend.save(CONFIG, repository.codec.seal(config.encode()))
@@ -379,19 +385,3 @@ def _open_config(backend: Backend, key: OpenedKey, sealed: bytes) -> Config:
     except UnauthenticError as error:
         raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
     return Config.parse(plain)
-
-
-def _refuse_existing(backend: Backend) -> None:
-    """Raise UsageError if any sign of a repository is there; keys and snapshots count, should the config be lost."""
-    try:
-        backend.stat(CONFIG)
-    except NotFoundError:
-        pass
-    else:
-        raise UsageError("config file already exists")
-    for file_type, word in ((FileType.KEY, "keys"), (FileType.SNAPSHOT, "snapshots")):
-        try:
-            if any(True for _ in backend.list(file_type)):
-                raise UsageError(f"repository already contains {word}")
-        except NotFoundError:
-            continue

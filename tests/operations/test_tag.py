@@ -35,7 +35,8 @@ def store(repository: Repository, number: int, **fields: object) -> ID:
 
 def run(repository: Repository, change: TagChange, report: NullReporter | None = None) -> list[ID]:
     found = load_snapshots(repository, NullReporter())
-    return [renewed.new for renewed in change_tags(repository, found, change, report or NullReporter(), lambda: None)]
+    changed = change_tags(repository, found, change, report or NullReporter(), lambda: None)
+    return [renewed.new for renewed in changed if renewed.new is not None]
 
 
 @pytest.mark.parametrize(

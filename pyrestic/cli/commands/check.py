@@ -13,6 +13,7 @@ from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
+from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.look import Look
 from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
@@ -90,6 +91,7 @@ def command(
     except PyresticError:
         output.fail()
         raise
+    tell_leftovers(app)
     output.finish(check, whole=whole)
 
 
@@ -111,6 +113,7 @@ def run_steps(
 ) -> bool:
     """Run the steps with the index that was read; False if it is too damaged to go on."""
     terminal = app.terminal
+    check.small_files()
     if not check.use_index(index):
         return False
     output.after_index(check)

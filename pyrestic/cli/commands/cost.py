@@ -14,7 +14,7 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import UntrustedError
+from pyrestic.errors import LocalFileError
 from pyrestic.localfs.costbook import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
 
@@ -24,8 +24,7 @@ from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast,
 @click.option("--offline", is_flag=True, help="do not ask the service how much is stored")
 def command(app: App, months: int, offline: bool) -> None:
     """Print months, and a forecast if the location is in B2."""
-    environment = app.settings.environment
-    prices = load_prices(environment)
+    prices = _load_prices(app)
     places = _read_book(app)
     days = _sum_places(places)
     held = None if offline or not app.settings.repo + app.settings.repository_file else _count(app)
@@ -39,13 +38,22 @@ def command(app: App, months: int, offline: bool) -> None:
     _print(app, shown, held, forecast, prices)
 
 
+def _load_prices(app: App) -> Prices:
+    """Return this user's prices, the built-in ones if the file cannot be read; raise UsageError if it has no sense."""
+    try:
+        return load_prices(app.settings.environment)
+    except LocalFileError as error:
+        app.terminal.note(f"the default prices are used: {error}", 0)
+        return Prices()
+
+
 def _read_book(app: App) -> Days:
-    """Return what was asked so far, as far as it is known."""
+    """Return what was asked for so far, nothing if that cannot be read."""
     book = find_book(app.settings.environment)
     try:
         return book.read() if book is not None else {}
-    except UntrustedError as error:
-        app.terminal.note(str(error), 2)
+    except LocalFileError as error:
+        app.terminal.note(f"the record of earlier B2 calls is not used: {error}", 0)
         return {}
 
 

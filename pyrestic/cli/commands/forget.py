@@ -11,7 +11,7 @@ from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_j
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.look import Look
-from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
+from pyrestic.cli.prune_run import ensure_all_removed, format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
@@ -157,7 +157,8 @@ class _Forget:
     def _prune(self, session: Session, removed: set[ID]) -> None:
         done = "would be removed, running prune dry run" if self._dry_run else "have been removed, running prune"
         self._terminal.note(f"{len(removed)} snapshots {done}")
-        run_prune(self._app, session, self._prune_options, dry_run=self._dry_run, without=removed)
+        _, kept = run_prune(self._app, session, self._prune_options, dry_run=self._dry_run, without=removed)
+        ensure_all_removed(kept)
 
 
 def _group_json(group: ForgetGroup) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.look import Look
-from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
+from pyrestic.cli.prune_run import ensure_all_removed, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
 from pyrestic.repository.repository import import_machinery
@@ -34,6 +34,7 @@ def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **fla
         identifier = session.repository.config.id
         if options.recover_space and unsafe_recover_no_free_space != identifier:
             raise UsageError(f"must pass id '{identifier}' to --unsafe-recover-no-free-space")
-        stats = run_prune(app, session, options, dry_run=dry_run, read=look.found)
+        stats, kept = run_prune(app, session, options, dry_run=dry_run, read=look.found)
     if settings.json:
         app.terminal.print_json({"message_type": "summary", "dry_run": dry_run, **stats.fields()})
+    ensure_all_removed(kept)

@@ -7,7 +7,7 @@ from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import exit_error
-from pyrestic.errors import NotFoundError, UsageError
+from pyrestic.errors import BackendError, NotFoundError, UsageError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, ID_LENGTH
 from pyrestic.localfs.copies import keep_copy
@@ -99,6 +99,8 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
                 "lost_blobs": [{"type": blob.type.word, "id": blob.id.hex()} for blob in sorted(result.lost)],
             }
         )
+    if result.kept:
+        raise BackendError(f"{len(result.kept)} packs could not be removed", hint="The next prune removes them.")
     return _end_with_losses(app, f"{len(result.lost)} blobs are lost") if result.lost else None
 
 

@@ -7,8 +7,9 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
-from pyrestic.errors import UsageError
-from pyrestic.operations.tag import Renewed, TagChange, change_tags
+from pyrestic.errors import PyresticError, UsageError
+from pyrestic.ids import ID
+from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 
@@ -36,23 +37,27 @@ def command(
     terminal.note("create exclusive lock for repository")
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
         found = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
-        count = 0
-        for renewed in change_tags(session.repository, found, change, terminal, session.ensure_locked):
+        count = failed = 0
+        for old, new in change_tags(session.repository, found, change, terminal, session.ensure_locked):
+            if new is None:
+                failed += 1
+                continue
             count += 1
-            _tell(terminal, renewed)
+            _tell(terminal, old, new)
         if terminal.json:
             terminal.print_json({"message_type": "summary", "changed_snapshots": count})
         else:
             terminal.note(f"modified {count} snapshots" if count else "no snapshots were modified")
+    if failed:
+        raise PyresticError(f"the tags of {failed} snapshots could not be changed")
 
 
 def _flatten(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(tag for tags in parse_tags(values) for tag in tags if tag)
 
 
-def _tell(terminal: Terminal, renewed: Renewed) -> None:
-    old, new = renewed.old.hex(), renewed.new.hex()
+def _tell(terminal: Terminal, old: ID, new: ID) -> None:
     if terminal.json:
-        terminal.print_json({"message_type": "changed", "old_snapshot_id": old, "new_snapshot_id": new})
+        terminal.print_json({"message_type": "changed", "old_snapshot_id": old.hex(), "new_snapshot_id": new.hex()})
     else:
-        terminal.note(f"old snapshot ID: {old} -> new snapshot ID: {new}", 2)
+        terminal.note(f"old snapshot ID: {old.hex()} -> new snapshot ID: {new.hex()}", 2)

@@ -3,6 +3,7 @@
 import click
 
 from pyrestic.cli.command import App, define
+from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.repository.lockfiles import remove_all as remove_all_locks
 from pyrestic.repository.lockfiles import remove_stale
@@ -16,3 +17,4 @@ def command(app: App, *, remove_all: bool) -> None:
         count = remove_all_locks(session.repository) if remove_all else remove_stale(session.repository)
     if count:
         app.terminal.note(f"successfully removed {count} locks")
+    tell_leftovers(app)
