@@ -67,6 +67,7 @@ def test_init_never_touches_a_repository_that_is_there(made: Caller) -> None:
 
 def test_init_takes_a_lost_config_for_a_repository(made: Caller) -> None:
     (made.repository / "config").unlink()
+    (made.repository / "index" / ("ab" * 32)).write_bytes(b"something")
     outcome = made("init")
     assert (outcome.code, "repository already contains keys" in outcome.err) == (1, True)
 

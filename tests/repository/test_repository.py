@@ -42,6 +42,7 @@ def test_a_repository_is_not_made_over_another_or_what_is_left_of_one() -> None:
     with pytest.raises(UsageError):
         make_repository(repository.backend)
     repository.backend.remove(CONFIG)
+    repository.save_unpacked(FileType.SNAPSHOT, b"{}")
     with pytest.raises(UsageError):
         make_repository(repository.backend)
 

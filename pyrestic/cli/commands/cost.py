@@ -14,7 +14,7 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import LocalFileError
+from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.costbook import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
 
@@ -53,7 +53,8 @@ def _read_book(app: App) -> Days:
     try:
         return book.read() if book is not None else {}
     except LocalFileError as error:
-        app.terminal.note(f"the record of earlier B2 calls is not used: {error}", 0)
+        level = 2 if isinstance(error, UntrustedError) else 0
+        app.terminal.note(f"the record of earlier B2 calls is not used: {error}", level)
         return {}
 
 
