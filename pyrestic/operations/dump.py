@@ -12,6 +12,7 @@ from typing import BinaryIO
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, ExtendedAttribute, Node
 from pyrestic.ids import ID, parse_id
+from pyrestic.operations.archive_names import safe_zip_name
 from pyrestic.operations.content import ContentReader
 from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
@@ -166,7 +167,7 @@ def _zip_header(name: bytes, node: Node) -> zipfile.ZipInfo:
         date = _ZIP_EPOCH
     if date[0] > 2107:
         date = (2107, 12, 31, 23, 59, 58)
-    info = _ZipEntry(name + (b"/" if node.type == DIRECTORY else b""), date)
+    info = _ZipEntry(safe_zip_name(name) + (b"/" if node.type == DIRECTORY else b""), date)
     info.create_system = 3
     info.external_attr = node.st_mode << 16 | (0x10 if node.type == DIRECTORY else 0)
     info.compress_type = zipfile.ZIP_DEFLATED if node.type == FILE else zipfile.ZIP_STORED

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrestic.operations.archive_names import safe_zip_name
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 from tests.support.sourcetree import make_source
@@ -45,7 +46,11 @@ def zip_members(data: bytes) -> list[tuple[object, ...]]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> tuple[object, ...]:
-    return info.orig_filename, info.flag_bits & 0x800
+    """Return the name and whether it is marked as UTF-8; of a name that would do harm what we make of it."""
+    is_utf8 = info.flag_bits & 0x800
+    name = info.orig_filename.encode("utf-8" if is_utf8 else "cp437").rstrip(b"/")
+    safe = safe_zip_name(name)
+    return (safe,) if safe != name or b"~" in name else (name, is_utf8)
 
 
 def _zip_times(info: zipfile.ZipInfo) -> tuple[object, ...]:
