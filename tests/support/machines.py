@@ -86,6 +86,7 @@ class World:
         """How many changes there had been when a test began."""
         self.boots = 0
         self.pids = 1000
+        self._opened: tuple[int, Repository] | None = None
         self.controller = threading.get_ident()
 
     def add_machine(self, hostname: str, identifier: str) -> "SimMachine":
@@ -113,8 +114,26 @@ class World:
 
     def is_whole(self, identifier: ID) -> bool:
         """Whether every blob of a snapshot is in a pack that exists."""
-        repository = Repository.open(self.place, PASSWORD)
-        repository.load_index(NullReporter())
+        return self._is_whole(self._open(), identifier)
+
+    def lost(self) -> list[ID]:
+        """Return the snapshots that were reported as saved, not forgotten, and do not restore."""
+        repository = self._open()
+        return [identifier for identifier in self.reported if not self._is_whole(repository, identifier)]
+
+    def missing_packs(self) -> set[str]:
+        """Return the packs that an index names and that are not there."""
+        return {pack.hex() for pack in self._open().index.packs()} - self.place.names(FileType.PACK)
+
+    def _open(self) -> Repository:
+        """Return the repository as it is now, its index loaded."""
+        if self._opened is None or self._opened[0] != len(self.place.changes):
+            repository = Repository.open(self.place, PASSWORD)
+            repository.load_index(NullReporter())
+            self._opened = len(self.place.changes), repository
+        return self._opened[1]
+
+    def _is_whole(self, repository: Repository, identifier: ID) -> bool:
         packs = self.place.names(FileType.PACK)
         try:
             todo = [BlobHandle(BlobType.TREE, load_snapshot(repository, identifier).tree_id)]
@@ -128,16 +147,6 @@ class World:
         except PyresticError:
             return False
         return True
-
-    def lost(self) -> list[ID]:
-        """Return the snapshots that were reported as saved, not forgotten, and do not restore."""
-        return [identifier for identifier in self.reported if not self.is_whole(identifier)]
-
-    def missing_packs(self) -> set[str]:
-        """Return the packs that an index names and that are not there."""
-        repository = Repository.open(self.place, PASSWORD)
-        repository.load_index(NullReporter())
-        return {pack.hex() for pack in repository.index.packs()} - self.place.names(FileType.PACK)
 
     def end(self) -> None:
         """Kill what runs."""
