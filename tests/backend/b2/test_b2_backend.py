@@ -250,6 +250,20 @@ def test_a_long_file_that_fails_leaves_nothing_behind(
     assert list(b2.store.contents.iterdir()) == []
 
 
+def test_a_place_for_parts_whose_token_expires_is_changed_and_refused_twice_is_an_error_at_once(
+    b2: B2Server, parted: B2Backend
+) -> None:
+    handle, data = pack(1_050_000)
+    b2.faults.add("status", "b2_upload_part", times=1, status=401, code="expired_auth_token")
+    parted.save(handle, data)
+    assert parted.load(handle) == data
+    calls(b2)
+    b2.faults.add("status", "b2_upload_part", status=401, code="expired_auth_token")
+    with pytest.raises(AccessError, match="of a token that it has just given out"):
+        parted.save(*pack(1_050_000, seed=2))
+    assert calls(b2)["b2_upload_part"] <= 12
+
+
 def test_the_lost_answer_of_a_finish_is_no_failure(b2: B2Server, parted: B2Backend) -> None:
     handle, data = pack(1_050_000)
     b2.faults.add("lose answer", "b2_finish_large_file", times=1)
