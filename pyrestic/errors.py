@@ -31,8 +31,10 @@ class PyresticError(Exception):
     exit_code: int = 1
     hint: str = ""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *more_lines: str, hint: str = "") -> None:
+        super().__init__("\n".join((message, *more_lines)))
+        self.lines = (message, *more_lines)
+        """The message, line by line: within one of them a line break is part of a name."""
         if hint:
             self.hint = hint
 

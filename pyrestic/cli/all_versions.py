@@ -1,7 +1,7 @@
 """What `restore --all-versions` restores: each version of a path under a name that tells when it was modified."""
 
 from pyrestic.cli.command import App
-from pyrestic.cli.commands.history import find_path
+from pyrestic.cli.commands.history import find_path, suggest_path
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import Session
 from pyrestic.errors import UsageError
@@ -20,7 +20,7 @@ def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFil
     with opened_index(app.settings, session) as index:
         history = find_path(repository, snapshots, path, index, terminal)
     if not history.versions:
-        raise UsageError(f"no snapshot holds {path}")
+        raise UsageError(f"no snapshot holds {path}", hint=suggest_path(repository, snapshots, [path]))
     if history.unreadable:
         terminal.complain(f"{history.unreadable} snapshots cannot be read and are passed over")
     named = [(name, version.node) for name, version in name_versions(history)]

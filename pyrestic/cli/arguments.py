@@ -10,6 +10,8 @@ _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_SECONDS = (1 << 63) / 1e9
+"""Go counts nanoseconds in 64 bits."""
 _SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -18,6 +20,15 @@ def parse_bool(text: str) -> bool:
     if text not in _TRUE | _FALSE:
         raise UsageError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
     return text in _TRUE
+
+
+def parse_uint32(text: str) -> int:
+    """Return a decimal number of at most 32 bits; raise UsageError."""
+    if not re.fullmatch("[0-9]+", text, re.ASCII):
+        raise UsageError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if int(text) >= 1 << 32:
+        raise UsageError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return int(text)
 
 
 def parse_duration(text: str) -> float:
@@ -36,6 +47,8 @@ def parse_duration(text: str) -> float:
         if unit not in _UNIT_SECONDS:
             raise UsageError(f'time: unknown unit "{unit}" in duration "{text}"')
         seconds += float(number) * _UNIT_SECONDS[unit]
+    if seconds >= _MOST_SECONDS:
+        raise UsageError(f'time: invalid duration "{text}"')
     return sign * seconds
 
 
@@ -54,8 +67,14 @@ def parse_size(text: str) -> int:
 
 
 def split_list(values: Iterable[str]) -> list[str]:
-    """Return the items of flags whose values may hold several, with commas between them and CSV's quotes."""
-    return [item for value in values for row in csv.reader([value]) for item in row]
+    """Return the items of flags whose values may hold several, with commas between them and CSV's quotes.
+
+    Raises UsageError.
+    """
+    try:
+        return [item for value in values for row in csv.reader([value]) for item in row]
+    except csv.Error as error:
+        raise UsageError(f"parse error: {error}") from error
 
 
 def parse_tags(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyrestic.cli.terminal import Fields, Terminal, encode_json
+from pyrestic.cli.terminal import Fields, Terminal
 from pyrestic.cli.units import format_bytes, format_duration, plain_number
-from pyrestic.format.gojson import parse_time
+from pyrestic.format.gojson import parse_time, quote_name
+from pyrestic.format.printable import is_printable
 from pyrestic.ids import short
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
 
@@ -18,7 +19,7 @@ def attach(terminal: Terminal, progress: BackupProgress) -> None:
     """Tell the terminal how to show a backup's progress."""
 
     terminal.status_fields = lambda _, elapsed_seconds: _status(progress, elapsed_seconds)
-    terminal.status_text = lambda _, elapsed_seconds: _status_text(progress, elapsed_seconds)
+    terminal.status_lines = lambda _, elapsed_seconds: _status_lines(progress, elapsed_seconds)
 
 
 def wants_totals(terminal: Terminal) -> bool:
@@ -56,9 +57,9 @@ def _status(progress: BackupProgress, elapsed_seconds: float) -> Fields:
     return fields
 
 
-def _status_text(progress: BackupProgress, elapsed_seconds: float) -> str:
+def _status_lines(progress: BackupProgress, elapsed_seconds: float) -> list[str]:
     current = sorted(os.fsdecode(path) for path in list(progress.current_files.values()))
-    return "\n".join([_counts_text(progress, elapsed_seconds), *current])
+    return [_counts_text(progress, elapsed_seconds), *current]
 
 
 def _counts_text(progress: BackupProgress, elapsed_seconds: float) -> str:
@@ -99,7 +100,7 @@ def scan_failed(terminal: Terminal, path: str, verb: str, error: OSError) -> Non
     message = f"{verb} {path}: {(error.strerror or str(error)).lower()}"
     if terminal.json:
         fields = {"message_type": "error", "error": {"message": message}, "during": "scan", "item": path}
-        terminal.complain(encode_json(fields))
+        terminal.complain_json(fields)
     elif terminal.verbosity >= 2:
         terminal.complain(f"scan: {message}")
 
@@ -108,7 +109,7 @@ def item_printer(terminal: Terminal) -> Callable[[ItemDone], None] | None:
     """Return what prints each item, None if nobody wants to see them."""
     if terminal.json:
         return (lambda item: terminal.print_json(_item_json(item))) if terminal.verbosity >= 2 else None
-    return (lambda item: terminal.print(_item_text(item))) if terminal.verbosity >= 3 else None
+    return (lambda item: terminal.tell(_item_text(item))) if terminal.verbosity >= 3 else None
 
 
 def _item_json(item: ItemDone) -> Fields:
@@ -127,7 +128,7 @@ def _item_json(item: ItemDone) -> Fields:
 
 
 def _item_text(item: ItemDone) -> str:
-    name = os.fsdecode(item.location)
+    name = _quoted(item.location)
     if item.action == "unchanged":
         return f"unchanged {name}"
     added = f"{format_bytes(item.data_added)} added"
@@ -136,6 +137,14 @@ def _item_text(item: ItemDone) -> str:
     else:
         stored = f"{format_bytes(item.data_added_packed)} stored"
     return f"{item.action:<9} {name}, saved in {item.duration_seconds:.3f}s ({added}, {stored})"
+
+
+def _quoted(location: bytes) -> str:
+    """Return a name as restic shows it here: in quotes where a character of it is not printable."""
+    name = location.decode("utf-8", "surrogateescape")
+    if name.isascii() and name.isprintable():
+        return name
+    return f'"{quote_name(location)}"' if "\ufffd" in name or not all(is_printable(ord(one)) for one in name) else name
 
 
 def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None:

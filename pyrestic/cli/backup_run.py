@@ -2,10 +2,8 @@
 
 import importlib
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyrestic import __version__
@@ -16,7 +14,8 @@ from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base, code_folder
 from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.errors import LocalFileError, PyresticError, UsageError
+from pyrestic.cli.source_stream import opened_stream
+from pyrestic.errors import UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.codecache import chunker_engine, many_reader
@@ -211,49 +210,26 @@ class Backup:
         if location == "/":
             raise UsageError("failed to backup from stdin: invalid filename specified")
         self._terminal.note("read data from stdin", 2)
-        read_into, finish = _open_stream(self._command)
         self._progress.current_files[threading.get_ident()] = os.fsencode(location)
         if not self._flags["no_scan"]:
             self._announce("scan")
             self._progress.total_files = 1
             output.scan_finished(self._terminal, self._progress, 0.0)
         self._announce("backup")
-        return backup_stream(
-            session.repository,
-            os.fsencode(location).strip(b"/").split(b"/"),
-            read_into,
-            self._options(),
-            self._terminal,
-            self._progress,
-            finish=finish,
-            parent=parent,
-            on_item=output.item_printer(self._terminal),
-            before_snapshot=session.ensure_locked,
-        )
+        with opened_stream(self._command) as (read_into, finish):
+            return backup_stream(
+                session.repository,
+                os.fsencode(location).strip(b"/").split(b"/"),
+                read_into,
+                self._options(),
+                self._terminal,
+                self._progress,
+                finish=finish,
+                parent=parent,
+                on_item=output.item_printer(self._terminal),
+                before_snapshot=session.ensure_locked,
+            )
 
 
 def _import_machinery() -> None:
     importlib.import_module("pyrestic.operations.backup")
-
-
-def _open_stream(command: tuple[str, ...]) -> tuple[Callable[[memoryview], int], Callable[[], None]]:
-    """Return what reads standard input or a command's output, and what raises if the command failed."""
-    if not command:
-        descriptor = sys.stdin.fileno()
-        return lambda view: os.readv(descriptor, [view]), lambda: None
-    # Wanted by few: nobody else pays for the import.
-    import subprocess
-
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
-    except OSError as error:
-        raise LocalFileError(f"the command {command[0]!r} could not be started: {error.strerror}") from error
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    descriptor = process.stdout.fileno()
-
-    def finish() -> None:
-        code = process.wait()
-        if code != 0:
-            raise PyresticError(f"command failed: exit status {code}; no snapshot was made")
-
-    return lambda view: os.readv(descriptor, [view]), finish

@@ -9,6 +9,7 @@ import click
 from pyrestic.cli.findcommand import split_command
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
+from pyrestic.cli.streams import keep_going
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 
@@ -24,12 +25,20 @@ class App:
 class Command(click.Command):
     """A command whose function is called with an App and its own flags; it returns the exit code or None.
 
-    With `any_arguments` it does not mind arguments that it has no use for, as some of restic's commands.
+    With `any_arguments` it does not mind arguments that it has no use for, as some of restic's commands. `prints` says
+    that all it does is to print: it ends when nobody can take that any more.
     """
 
-    def __init__(self, *args: Any, any_arguments: bool = False, **settings: Any) -> None:  # noqa: ANN401 - click's
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - click's
+        any_arguments: bool = False,
+        prints: bool = False,
+        **settings: Any,  # noqa: ANN401 - click's
+    ) -> None:
         super().__init__(*args, **settings)
         self.any_arguments = any_arguments
+        self.prints = prints
         self.allow_extra_args = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -44,6 +53,7 @@ class Command(click.Command):
                 f"the {name} command expects no arguments, only options - please see `{ctx.command_path} --help` for"
                 " usage and flags"
             )
+        keep_going(without_output=not self.prints)
         values = dict(ctx.find_object(dict) or {})
         take_global(ctx.params, values)
         settings = make_settings(values)

@@ -12,10 +12,15 @@ import click
 from pyrestic.cli.arguments import parse_bool, parse_duration
 from pyrestic.errors import UsageError
 from pyrestic.golang import parse_integer
+from pyrestic.nearest import find_nearest, join
 
 
 class FlagError(click.UsageError):
-    """A flag that is not known or has a value it cannot have; the message is shown as it is."""
+    """A flag that is not known or has a value it cannot have; the message is shown as it is, then the hint if any."""
+
+    def __init__(self, message: str, ctx: click.Context, *, hint: str = "") -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
@@ -88,7 +93,8 @@ class _Reader:
             self._refuse(f"bad flag syntax: {argument}")
         option = self._options.get(name)
         if option is None:
-            self._refuse(f"unknown flag: {name}")
+            visible = [one for one, known in self._options.items() if one.startswith("--") and not known.hidden]
+            self._refuse(f"unknown flag: {name}", find_nearest(name, visible))
         if equals:
             self._set(option, value)
         elif _takes_value(option):
@@ -138,8 +144,8 @@ class _Reader:
         if name == "--json":
             self._state["as_json"] = name in self._flags
 
-    def _refuse(self, message: str) -> NoReturn:
-        raise FlagError(message, self._ctx)
+    def _refuse(self, message: str, near: Sequence[str] = ()) -> NoReturn:
+        raise FlagError(message, self._ctx, hint=f"Did you mean {join(list(near))}?" if near else "")
 
 
 def _takes_value(option: click.Option) -> bool:

@@ -1,21 +1,53 @@
-"""Who has to know at once that the program was interrupted: those whose work others wait for."""
+"""Signals that end the program: in order if that is quick, and within two seconds in any case.
+
+The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt in the main thread. But the main thread may wait for
+something that no exception can reach, such as the derivation of a key, a name server, or a thread. So another thread
+hears of each signal, too: if the program is still there after a while it takes the locks away and ends the process. A
+repository is consistent at every moment, and nothing else needs care. A second signal ends the process at once.
+"""
 
 import contextlib
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NoReturn
 
+INTERRUPTED = 130
+_GRACE_SECONDS = 1.2
+"""How long the program may take to end in order."""
+_LAST_SECONDS = 0.5
+"""How long the last steps may take where it does not."""
 _PATIENCE_SECONDS = 1.0
+_WORDS = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminated", signal.SIGHUP: "hangup"}
+"""What Go calls the signals."""
 _callbacks: list[Callable[[], None]] = []
+_last_steps: list[Callable[[], None]] = []
 
 
 @contextlib.contextmanager
 def when_interrupted(callback: Callable[[], None]) -> Iterator[None]:
     """Let callback be called if a signal ends the program during a with block."""
-    _callbacks.append(callback)
+    with _listed(callback, _callbacks):
+        yield
+
+
+@contextlib.contextmanager
+def when_forced(step: Callable[[], None]) -> Iterator[None]:
+    """Let step be called if the process is ended during a with block because its end in order takes too long."""
+    with _listed(step, _last_steps):
+        yield
+
+
+@contextlib.contextmanager
+def _listed(callback: Callable[[], None], callbacks: list[Callable[[], None]]) -> Iterator[None]:
+    callbacks.append(callback)
     try:
         yield
     finally:
-        _callbacks.remove(callback)
+        callbacks.remove(callback)
 
 
 def tell_interrupted() -> None:
@@ -23,13 +55,61 @@ def tell_interrupted() -> None:
 
     A thread does it: the handler may have come in the middle of whatever holds a lock that a callback needs.
     """
-    callbacks = list(_callbacks)
+    _call_all(_callbacks, _PATIENCE_SECONDS)
 
-    def call() -> None:
-        for callback in callbacks:
-            callback()
 
-    if callbacks:
-        thread = threading.Thread(target=call, daemon=True)
+def _call_all(callbacks: list[Callable[[], None]], patience_seconds: float) -> None:
+    threads = [threading.Thread(target=callback, daemon=True) for callback in list(callbacks)]
+    for thread in threads:
         thread.start()
-        thread.join(_PATIENCE_SECONDS)
+    for thread in threads:
+        thread.join(patience_seconds)
+
+
+def handle_signals(tell: Callable[[], None]) -> None:
+    """Let signals end the program from now on; `tell` says so where that has to be forced."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Thread(target=_watch, args=(reader, tell), name="signals", daemon=True).start()
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in _WORDS:
+        # Who starts a program with nohup wants it to survive the end of the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def ignore_signals() -> None:
+    """Let no signal disturb the last steps of a program that is about to end."""
+    for number in _WORDS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    """End the program in order; at the next signal it ends at once."""
+    for other in _WORDS:
+        if signal.getsignal(other) == _interrupt:
+            signal.signal(other, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        # Not through sys.stderr: the signal may have come while that was being written to.
+        os.write(2, f"\rsignal {_WORDS[signal.Signals(number)]} received, cleaning up \n".encode())
+    tell_interrupted()
+    raise KeyboardInterrupt
+
+
+def _watch(reader: int, tell: Callable[[], None]) -> None:
+    """Wait for the first signal that ends the program, and see to it that it does."""
+    while True:
+        if any(number in _WORDS for number in os.read(reader, 1)):
+            break
+    # A second signal may come while the main thread has not even heard of the first.
+    threading.Thread(target=_end_at_second, args=(reader,), name="second signal", daemon=True).start()
+    time.sleep(_GRACE_SECONDS)
+    _call_all(_last_steps, _LAST_SECONDS)
+    tell()
+    os._exit(INTERRUPTED)
+
+
+def _end_at_second(reader: int) -> None:
+    while True:
+        if any(number in _WORDS for number in os.read(reader, 1)):
+            os._exit(INTERRUPTED)

@@ -4,25 +4,25 @@ import atexit
 import contextlib
 import gc
 import importlib
-import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
 
 from pyrestic import __version__
+from pyrestic.cli import streams
 from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError, make_plain
-from pyrestic.cli.interrupts import tell_interrupted
+from pyrestic.cli.interrupts import INTERRUPTED, handle_signals, ignore_signals
 from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
 from pyrestic.cli.zones import use_zone
 from pyrestic.errors import PyresticError
+from pyrestic.nearest import find_nearest
 
 COMMANDS = {
     "b2": "what concerns Backblaze B2 alone",
@@ -61,7 +61,6 @@ COMMANDS = {
 }
 OLD_COMMANDS = {"compile-code": "compile_code", "rebuild-index": "rebuild_index"}
 """Names that work and are not listed, as they are old or for installers alone, and the modules of their commands."""
-INTERRUPTED = 130
 
 
 class Program(Group):
@@ -117,12 +116,9 @@ class Program(Group):
 
 class _UnknownCommand(click.UsageError):
     def __init__(self, name: str, ctx: click.Context) -> None:
-        from difflib import get_close_matches
-
-        near = [known for known in sorted(COMMANDS) if known.startswith(name.lower())]
-        near = near or get_close_matches(name.lower(), COMMANDS, cutoff=0.75)
-        advice = "\n\nDid you mean this?\n\t" + "\n\t".join(near) + "\n" if near else ""
-        super().__init__(f'unknown command "{name}" for "{ctx.command_path}"{advice}', ctx)
+        near = find_nearest(name, COMMANDS)
+        super().__init__(f'unknown command "{name}" for "{ctx.command_path}"', ctx)
+        self.advice = ["", "Did you mean this?", *(f"\t{one}" for one in near), ""] if near else []
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,24 +127,36 @@ def program() -> None:
     """Encrypted, deduplicated backups in restic's repository format."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with the given arguments and return its exit code; everything it has to say is printed."""
+def main(arguments: Sequence[str] | None = None, state: dict[str, Any] | None = None) -> int:
+    """Run the program with the given arguments and return its exit code; everything it has to say is printed.
+
+    `state` takes what is known of the command line before it is read to its end.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    state: dict[str, Any] = {}
     use_zone()
+    state = {} if state is None else state
+    code = _attempt(lambda: _run_command(arguments, state), state)
+    # What was printed before an error is to be seen, too.
+    flushed = _attempt(_flush_output, state)
+    return code or flushed
+
+
+def _attempt(action: Callable[[], int], state: dict[str, Any]) -> int:
+    """Return the exit code that an action returns, or that what it raises stands for; the latter is told."""
     try:
-        code = _run_command(arguments, state)
-        sys.stdout.flush()
-        return code
+        return action()
     except (KeyboardInterrupt, click.Abort):
-        _tell(INTERRUPTED, "interrupted", as_json=bool(state.get("as_json")))
+        _tell_interrupted(state)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough, as in `ls latest | head`.
-        _close_output()
-        return 0
+    except streams.OutputLostError as lost:
+        return _tell_lost(lost, as_json=bool(state.get("as_json")))
     except Exception as error:
         return _tell_error(error, as_json=bool(state.get("as_json")))
+
+
+def _flush_output() -> int:
+    sys.stdout.flush()
+    return 0
 
 
 def _run_command(arguments: list[str], state: dict[str, Any]) -> int:
@@ -169,23 +177,37 @@ def _own_name() -> str:
     return name if name in ("restic", "pyrestic") else "pyrestic"
 
 
-def _tell(code: int, message: str, *, as_json: bool) -> None:
+def _tell(code: int, *lines: str, as_json: bool) -> None:
     from pyrestic.cli.terminal import exit_error
 
-    with contextlib.suppress(BrokenPipeError):
-        exit_error(code, message, as_json=as_json)
+    exit_error(code, *lines, as_json=as_json)
+
+
+def _tell_interrupted(state: dict[str, Any]) -> None:
+    _tell(INTERRUPTED, "interrupted", as_json=bool(state.get("as_json")))
+
+
+def _tell_lost(lost: streams.OutputLostError, *, as_json: bool) -> int:
+    streams.drop_output()
+    if lost.reader_gone:
+        # Whoever read our output has enough, as in `ls latest | head`.
+        return streams.SIGPIPE_CODE
+    _tell(1, f"Fatal: {lost}", as_json=as_json)
+    return 1
 
 
 def _tell_error(error: Exception, *, as_json: bool) -> int:
     if isinstance(error, _UnknownCommand):
-        _tell(1, error.message, as_json=False)
+        _tell(1, error.message, *error.advice, as_json=False)
     elif isinstance(error, FlagError):
-        _tell(1, error.message, as_json=as_json)
+        _tell(1, error.message, *([error.hint] if error.hint and not as_json else []), as_json=as_json)
     elif isinstance(error, click.ClickException):
         _tell(1, error.format_message(), as_json=as_json)
     elif isinstance(error, PyresticError):
-        message = f"Fatal: {error}" + (f"\n{error.hint}" if error.hint and not as_json else "")
-        _tell(error.exit_code, message, as_json=as_json)
+        first, *more = error.lines
+        if error.hint and not as_json:
+            more.append(error.hint)
+        _tell(error.exit_code, f"Fatal: {first}", *more, as_json=as_json)
         return error.exit_code
     else:
         return _tell_bug(error, as_json=as_json)
@@ -198,38 +220,17 @@ def _tell_bug(error: Exception, *, as_json: bool) -> int:
     kind = type(error).__name__
     _tell(
         1,
-        f"Fatal: pyrestic {__version__} met something it does not handle, please report it: {kind}: {error}\n"
+        f"Fatal: pyrestic {__version__} met something it does not handle, please report it: {kind}: {error}",
         "PYRESTIC_TRACEBACK=1 in the environment shows where.",
         as_json=as_json,
     )
     return 1
 
 
-def _close_output() -> None:
-    """Point standard output nowhere, so that Python does not complain when it flushes at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _interrupt(number: int, _: FrameType | None) -> NoReturn:
-    """End the program in order at the first signal, at once at the second."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    word = "interrupt" if number == signal.SIGINT else "terminated"
-    with contextlib.suppress(OSError):
-        # Not through sys.stderr: the signal may have come while that was being written to.
-        os.write(2, f"\rsignal {word} received, cleaning up \n".encode())
-    tell_interrupted()
-    raise KeyboardInterrupt
-
-
 def _use_utf8() -> None:
     """See that names are read and shown as UTF-8, whatever the locale: that is what restic stores and prints."""
     if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         restart_in_utf8()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def _leave(code: int) -> NoReturn:
@@ -244,19 +245,24 @@ def _leave(code: int) -> NoReturn:
 
 def run() -> NoReturn:
     """Entry point of the console script."""
+    streams.reserve_descriptors()
     _use_utf8()
+    streams.guard_streams()
     # Nothing here multiplies matrices, and the threads that numpy starts for that spin for a tenth of a second of CPU.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Objects by the hundred thousand live as long as the run, and hardly any of them in cycles: looking for cycles
     # often took an eighth of a backup of small files.
     gc.set_threshold(200_000, 20, 100)
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    state: dict[str, Any] = {}
+    handle_signals(lambda: _tell_interrupted(state))
     # Who asks for progress while there is none to show must not end the program by it.
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    code = main()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _close_output()
+        code = main(state=state)
+        ignore_signals()
+    except KeyboardInterrupt:
+        # It came when nothing was left to be interrupted.
+        code = INTERRUPTED
+    if code == streams.SIGPIPE_CODE:
+        streams.end_by_pipe_signal()
     _leave(code)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from pyrestic.backend.httpsettings import DEFAULT_STALL_SECONDS
-from pyrestic.cli.arguments import split_list
+from pyrestic.cli.arguments import parse_uint32, split_list
 from pyrestic.cli.features import parse_features
 from pyrestic.cli.flags import DURATION, INTEGER, NATURAL, Parsed
 from pyrestic.errors import UsageError
@@ -188,8 +188,8 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         cache_dir=get("cache_dir"),
         no_cache=bool(values.get("no_cache")),
         cleanup_cache=bool(values.get("cleanup_cache")),
-        compression=_from_environment("RESTIC_COMPRESSION", get("compression"), _compression) or "auto",
-        pack_size=_from_environment("RESTIC_PACK_SIZE", get("pack_size"), _natural) or 0,
+        compression=from_environment("RESTIC_COMPRESSION", get("compression"), _compression) or "auto",
+        pack_size=from_environment("RESTIC_PACK_SIZE", get("pack_size"), parse_uint32) or 0,
         no_extra_verify=bool(values.get("no_extra_verify")),
         no_lock=bool(values.get("no_lock")),
         retry_lock_seconds=values.get("retry_lock", 0.0),
@@ -209,11 +209,7 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
     )
 
 
-def _natural(text: str) -> int:
-    return parse_integer(text, signed=False)
-
-
-def _from_environment(variable: str, value: T | str, parse: Callable[[str], T]) -> T | None:
+def from_environment(variable: str, value: T | str, parse: Callable[[str], T]) -> T | None:
     """Return the value of a flag, or what its variable means, None without either; raise UsageError."""
     if not isinstance(value, str) or not value:
         return None if isinstance(value, str) else value

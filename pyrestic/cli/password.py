@@ -76,12 +76,20 @@ def ask(prompt: str) -> str:
         if sys.stdout.isatty():
             sys.stdout.write("reading repository password from stdin\n")
             sys.stdout.flush()
-        password = sys.stdin.readline().removesuffix("\n").removesuffix("\r") if sys.stdin is not None else ""
+        password = _read_line().removesuffix("\n").removesuffix("\r")
     if not password:
         raise EmptyPasswordError(
             "an empty password is not allowed by default. Pass the flag `--insecure-no-password` to disable this check"
         )
     return password
+
+
+def _read_line() -> str:
+    """Return a line of standard input, "" if there is none."""
+    try:
+        return sys.stdin.readline() if sys.stdin is not None else ""
+    except OSError:
+        return ""
 
 
 def ask_twice(prompt: str, again: str) -> str:

@@ -126,7 +126,8 @@ def run_prune(
     kept: list[ID] = []
     prune = plan_prune(session.repository, options, terminal, without=without, read=read)
     if dry_run:
-        terminal.note("\nWould have made the following changes:")
+        terminal.note("")
+        terminal.note("Would have made the following changes:")
     for line, level in describe_stats(prune.plan.stats):
         terminal.note(line, level)
     if dry_run:
@@ -147,16 +148,17 @@ def ensure_all_removed(kept: list[ID]) -> None:
 
 
 def _tell_packs(app: App, plan: "PrunePlan") -> None:
-    note = app.terminal.note
-    note(
+    lines = [
         "Repeated prune dry-runs can report slightly different amounts of data to keep or repack. This is expected"
-        " behavior.\n",
-        2,
-    )
+        " behavior.",
+        "",
+    ]
     if plan.remove_first:
-        note(f"Would have removed the following unreferenced packs:\n{format_ids(plan.remove_first)}\n", 2)
-    note(f"Would have repacked and removed the following packs:\n{format_ids(plan.repack)}\n", 2)
-    note(f"Would have removed the following no longer used packs:\n{format_ids(plan.remove)}\n", 2)
+        lines += ["Would have removed the following unreferenced packs:", format_ids(plan.remove_first), ""]
+    lines += ["Would have repacked and removed the following packs:", format_ids(plan.repack), ""]
+    lines += ["Would have removed the following no longer used packs:", format_ids(plan.remove), ""]
+    for line in lines:
+        app.terminal.note(line, 2)
 
 
 def format_ids(identifiers: Collection[ID]) -> str:
@@ -194,12 +196,15 @@ def describe_stats(stats: "PruneStats") -> list[tuple[str, int]]:
         ("", 1),
         (f"totally used packs: {packs.used:>10}", 2),
         (f"partly used packs:  {packs.partly_used:>10}", 2),
-        (f"unused packs:       {packs.unused:>10}\n", 2),
+        (f"unused packs:       {packs.unused:>10}", 2),
+        ("", 2),
         (f"to keep:      {packs.keep:>10} packs", 2),
         (f"to repack:    {packs.repack:>10} packs", 2),
         (f"to delete:    {packs.remove:>10} packs", 2),
     ]
-    return lines + [(f"to delete:    {packs.unref:>10} unreferenced packs\n", 2)] * (packs.unref > 0)
+    if packs.unref > 0:
+        lines += [(f"to delete:    {packs.unref:>10} unreferenced packs", 2), ("", 2)]
+    return lines
 
 
 def _count(label: str, blobs: int, length: int, level: int = 1) -> tuple[str, int]:

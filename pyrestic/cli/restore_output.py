@@ -13,7 +13,7 @@ def attach(terminal: Terminal, progress: RestoreProgress) -> None:
     terminal.during = "restore"
     terminal.error_text = "ignoring error for {item}: {error}"
     terminal.status_fields = lambda _, elapsed_seconds: _fields("status", progress, elapsed_seconds)
-    terminal.status_text = lambda _, elapsed_seconds: _text(progress, elapsed_seconds)
+    terminal.status_lines = lambda _, elapsed_seconds: [_text(progress, elapsed_seconds)]
 
 
 def _fields(kind: str, progress: RestoreProgress, elapsed_seconds: float) -> Fields:
@@ -53,7 +53,7 @@ def item_printer(terminal: Terminal) -> Callable[[ItemRestored], None] | None:
     """Return what prints each item, None if nobody wants to see them."""
     if terminal.verbosity < 3:
         return None
-    return lambda item: terminal.print_json(_item_json(item)) if terminal.json else terminal.print(_item_text(item))
+    return lambda item: terminal.print_json(_item_json(item)) if terminal.json else terminal.tell(_item_text(item))
 
 
 def _item_json(item: ItemRestored) -> Fields:

@@ -17,7 +17,7 @@ from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
-from pyrestic.cli.interrupts import when_interrupted
+from pyrestic.cli.interrupts import when_forced, when_interrupted
 from pyrestic.cli.local_folders import code_folder, tell_distrusted, with_cache
 from pyrestic.cli.look import Look
 from pyrestic.cli.options import Settings
@@ -96,8 +96,10 @@ def find_location(settings: Settings) -> Location:
 def repository_options(settings: Settings) -> RepositoryOptions:
     """Return how to write; raise UsageError for a pack size that restic refuses."""
     pack_length = settings.pack_size << 20 or DEFAULT_PACK_LENGTH
-    if not MIN_PACK_LENGTH <= pack_length <= MAX_PACK_LENGTH:
-        raise UsageError(f"pack size {settings.pack_size} MiB is not between 4 and 128 MiB")
+    if pack_length > MAX_PACK_LENGTH:
+        raise UsageError(f"pack size larger than limit of {MAX_PACK_LENGTH >> 20} MiB")
+    if pack_length < MIN_PACK_LENGTH:
+        raise UsageError(f"pack size smaller than minimum of {MIN_PACK_LENGTH >> 20} MiB")
     return RepositoryOptions(Compression(settings.compression), pack_length, settings.no_extra_verify)
 
 
@@ -136,13 +138,14 @@ def open_bill(settings: Settings, terminal: Terminal, backend: RetryBackend) -> 
 
 
 def make_access(settings: Settings) -> Access:
-    """Return credentials, HTTP settings and limits for a backend; raise UsageError for a certificate file that is not
-    there or is none, though the place may not need it: so does restic.
+    """Return credentials, HTTP settings and limits for a backend.
+
+    Raises UsageError for a file that holds no certificates, though the place may not need it: so does restic.
     """
-    for path in settings.cacert:
-        _check_certificates(path)
-    if settings.tls_client_cert:
-        _check_client_certificate(settings.tls_client_cert)
+    if settings.cacert or settings.tls_client_cert:
+        from pyrestic.cli.certificates import check_certificates
+
+        check_certificates(settings.cacert, settings.tls_client_cert)
     return Access(
         environment=settings.environment,
         http=HttpSettings(
@@ -156,30 +159,6 @@ def make_access(settings: Settings) -> Access:
         upload=TokenBucket(settings.limit_upload * 1024) if settings.limit_upload else None,
         download=TokenBucket(settings.limit_download * 1024) if settings.limit_download else None,
     )
-
-
-def _check_certificates(path: str) -> None:
-    """Raise UsageError for a file that cannot be read or holds no certificate."""
-    import ssl
-
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"unable to load root certificates: {path} cannot be read")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except (OSError, ValueError):
-        raise UsageError(f'cannot parse root certificate from "{path}"') from None
-
-
-def _check_client_certificate(path: str) -> None:
-    """Raise UsageError for a file that cannot be read or does not hold both a certificate and its key."""
-    import ssl
-
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"unable to load the client certificate: {path} cannot be read")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"unable to load the client certificate: {path} holds no certificate with its key") from error
 
 
 def open_repository(
@@ -250,8 +229,9 @@ def _check_exists(settings: Settings, backend: Backend) -> None:
 
 def _no_repository(settings: Settings, error: PyresticError) -> NoRepositoryError:
     return NoRepositoryError(
-        f"repository does not exist: unable to open config file: {_reason(error)}\n"
-        f"Is there a repository at the following location?\n{find_location(settings)}"
+        f"repository does not exist: unable to open config file: {_reason(error)}",
+        "Is there a repository at the following location?",
+        str(find_location(settings)),
     )
 
 
@@ -363,6 +343,7 @@ def _locked(
         meanwhile=reading,
     )
     with contextlib.ExitStack() as held:
+        held.enter_context(when_forced(lock.held.release_at_once))
         with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
             held.enter_context(lock)
         try:

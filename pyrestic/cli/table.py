@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
+from pyrestic.cli.quoting import quote
+
+Cell = str | Sequence[str]
+"""A text, or the lines of one."""
+
 
 def display_width(text: str) -> int:
     """Return how many columns a text takes on a terminal."""
@@ -10,24 +15,37 @@ def display_width(text: str) -> int:
 
 
 def format_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], footer: str = "", *, spaced: bool = False
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    footer: Sequence[str] = (),
+    *,
+    spaced: bool = False,
+    quoted: bool = False,
 ) -> list[str]:
-    """Return the lines of a table; `spaced` puts a blank line between rows of several lines."""
+    """Return the lines of a table; `spaced` puts a blank line between rows of several lines.
+
+    With `quoted` cells cannot forge rows: see quoting.quote. Without, a line break within a text begins a line.
+    """
+    table = [[_lines(cell, quoted=quoted) for cell in row] for row in rows]
     widths = [
-        max(display_width(line) for cell in (name, *(row[number] for row in rows)) for line in cell.split("\n"))
+        max(map(display_width, (name, *(line for row in table for line in row[number]))))
         for number, name in enumerate(columns)
     ]
     dashes = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [*_row(columns, widths), dashes]
-    for number, row in enumerate(rows):
+    lines = [*_row([[name] for name in columns], widths), dashes]
+    for number, row in enumerate(table):
         if spaced and number:
             lines.append("")
         lines += _row(row, widths)
-    return [*lines, dashes, *(footer.split("\n") if footer else [])]
+    return [*lines, dashes, *footer]
 
 
-def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    split = [cell.split("\n") for cell in cells]
+def _lines(cell: Cell, *, quoted: bool) -> list[str]:
+    lines = [cell] if isinstance(cell, str) else list(cell)
+    return list(map(quote, lines)) if quoted else "\n".join(lines).split("\n")
+
+
+def _row(split: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
     lines = []
     for number in range(max(map(len, split))):
         texts = [lines_of[number] if number < len(lines_of) else "" for lines_of in split]

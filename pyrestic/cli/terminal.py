@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import sys
@@ -13,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 from pyrestic.cli.options import Settings
+from pyrestic.cli.quoting import escape_json, quote
+from pyrestic.cli.streams import OutputLostError
 from pyrestic.cli.units import format_duration
 from pyrestic.cli.waiting import Overlay, Waiting
 from pyrestic.errors import FormatError
@@ -54,8 +55,8 @@ def _escape(text: str) -> str:
 class Terminal:
     """A Reporter that writes to standard output and standard error.
 
-    Commands with a progress of their own kind (a subclass of Progress) set `status_fields` and `status_text` to what
-    shows it, in JSON and as a line; `during` names the phase in error messages. A plain counter is shown in restic's
+    Commands with a progress of their own kind (a subclass of Progress) set `status_fields` and `status_lines` to what
+    shows it, in JSON and as text; `during` names the phase in error messages. A plain counter is shown in restic's
     one form, and its last state stays on the screen.
     """
 
@@ -66,7 +67,7 @@ class Terminal:
         self.error_text = "error: {error}"
         self.error_count = 0
         self.status_fields: Callable[[Progress, float], Fields] | None = None
-        self.status_text: Callable[[Progress, float], str] | None = None
+        self.status_lines: Callable[[Progress, float], list[str]] | None = None
         self.more_summary: Callable[[], Fields] | None = None
         self._lock = threading.RLock()
         self._is_terminal = sys.stdout.isatty()
@@ -96,32 +97,45 @@ class Terminal:
             return 1 / min(fps, _MAX_FPS)
         return 1 / _USUAL_FPS if self.json or self._is_terminal else 0.0
 
-    def print(self, text: str = "") -> None:
-        """Write a line of results to standard output."""
-        with self._lock:
-            self._clear()
-            sys.stdout.write(text + "\n")
-            if self._is_terminal:
-                sys.stdout.flush()
+    def print(self, *lines: str) -> None:
+        """Write lines of results, one if none is given, to standard output: on a terminal safe to show, else as is."""
+        if self._is_terminal:
+            self.tell(*lines)
+        else:
+            self._write("\n".join(lines) + "\n")
 
-    def write(self, text: str) -> None:
-        """Write a part of a line of results to standard output."""
-        with self._lock:
-            self._clear()
-            sys.stdout.write(text)
+    def tell(self, *lines: str) -> None:
+        """Write lines of a message to standard output; what would end or forge a line is shown as an escape."""
+        self._write("\n".join(map(quote, lines)) + "\n")
+
+    def write_json(self, document: str) -> None:
+        """Write a part of a JSON document to standard output."""
+        self._write(escape_json(document) if self._is_terminal else document)
 
     def print_json(self, value: object) -> None:
         """Write a value as a line of JSON to standard output; a summary also says what `more_summary` returns."""
         if self.more_summary is not None and isinstance(value, dict) and value.get("message_type") == "summary":
             value = value | self.more_summary()
-        self.print(encode_json(value))
+        self.write_json(encode_json(value) + "\n")
 
-    def complain(self, text: str) -> None:
-        """Write a line to standard error."""
+    def _write(self, text: str) -> None:
         with self._lock:
             self._clear()
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            sys.stdout.write(text)
+            if self._is_terminal:
+                sys.stdout.flush()
+
+    def complain(self, *lines: str) -> None:
+        """Write lines of a message to standard error; what would end or forge a line is shown as an escape."""
+        with self._lock:
+            self._clear()
+            _write_error("\n".join(map(quote, lines)))
+
+    def complain_json(self, value: object) -> None:
+        """Write a value as a line of JSON to standard error."""
+        with self._lock:
+            self._clear()
+            _write_error(_shown_json(value))
 
     def error(self, item: str, error: Exception) -> None:
         """Show a non-fatal error."""
@@ -129,24 +143,21 @@ class Terminal:
         if not self.json:
             self.complain(self.error_text.format(item=item, error=error))
             return
-        self.complain(
-            encode_json(
-                {
-                    "message_type": "error",
-                    "error": {"message": str(error)},
-                    "during": self.during,
-                    "item": item,
-                }
-            )
+        self.complain_json(
+            {"message_type": "error", "error": {"message": str(error)}, "during": self.during, "item": item}
         )
 
     def note(self, message: str, level: int = 1) -> None:
         """Show a line from a verbosity on; level 0 goes to standard error."""
         if level == 0:
             self.complain(message)
-        elif not self.json and self.verbosity >= level:
-            self.print(message)
+        elif self.tells(level):
+            self.tell(message)
             sys.stdout.flush()
+
+    def tells(self, level: int) -> bool:
+        """Tell whether lines of this verbosity are shown on standard output."""
+        return not self.json and self.verbosity >= level
 
     @contextlib.contextmanager
     def show(self, progress: Progress) -> Iterator[None]:
@@ -183,7 +194,7 @@ class _Display:
         self._progress = progress
         self._started = time.monotonic()
         self._bar: Any = None
-        self._last = ""
+        self._last: list[str] = []
         self._done = threading.Event()
         self._plain = type(progress) is Progress
 
@@ -209,7 +220,8 @@ class _Display:
                 if self._bar is not None:
                     self._bar.close()
             if self._plain and self._visible():
-                terminal.note(self._text())
+                for line in self._lines():
+                    terminal.note(line)
             if old_handler is not None:
                 signal.signal(signal.SIGUSR1, old_handler)
 
@@ -229,16 +241,16 @@ class _Display:
             threading.Thread(target=self._tell, name="signal", daemon=True).start()
 
     def _tell(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OutputLostError):
             if self._terminal.json:
                 self._print_json()
             else:
-                self._terminal.print(self._text())
+                self._terminal.tell(*self._lines())
                 sys.stdout.flush()
 
     def _run(self, interval_seconds: float) -> None:
         # Nobody may be left to read this; whoever prints results will notice.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OutputLostError):
             while not self._done.wait(interval_seconds):
                 self._show()
 
@@ -247,9 +259,9 @@ class _Display:
             self._print_json()
         elif self._terminal.is_terminal:
             self._draw()
-        elif (text := self._text()) != self._last:
-            self._last = text
-            self._terminal.print(text)
+        elif (lines := self._lines()) != self._last:
+            self._last = lines
+            self._terminal.tell(*lines)
             sys.stdout.flush()
 
     def _elapsed(self) -> float:
@@ -260,15 +272,15 @@ class _Display:
             self._terminal.print_json(self._terminal.status_fields(self._progress, self._elapsed()))
             sys.stdout.flush()
 
-    def _text(self) -> str:
+    def _lines(self) -> list[str]:
         progress = self._progress
-        if self._terminal.status_text is not None and not self._plain:
-            return self._terminal.status_text(progress, self._elapsed())
+        if self._terminal.status_lines is not None and not self._plain:
+            return self._terminal.status_lines(progress, self._elapsed())
         head = f"[{format_duration(self._elapsed())}]"
         if progress.total:
             share = min(1.0, progress.done / progress.total)
-            return f"{head} {share:.2%}  {progress.done} / {progress.total} {progress.label}"
-        return f"{head}          {progress.done} {progress.label}"
+            return [f"{head} {share:.2%}  {progress.done} / {progress.total} {progress.label}"]
+        return [f"{head}          {progress.done} {progress.label}"]
 
     def _draw(self) -> None:
         with self._terminal._lock:
@@ -295,7 +307,19 @@ class _Display:
             self._bar.clear()
 
 
-def exit_error(code: int, message: str, *, as_json: bool) -> None:
+def exit_error(code: int, *lines: str, as_json: bool) -> None:
     """Tell on standard error why the program ends with this exit code."""
-    text = encode_json({"message_type": "exit_error", "code": code, "message": message}) if as_json else message
-    sys.stderr.write(os.fsencode(text).decode("utf-8", "replace") + "\n")
+    if as_json:
+        _write_error(_shown_json({"message_type": "exit_error", "code": code, "message": "\n".join(lines)}))
+    else:
+        _write_error("\n".join(map(quote, lines)))
+
+
+def _shown_json(value: object) -> str:
+    document = encode_json(value)
+    return escape_json(document) if sys.stderr.isatty() else document
+
+
+def _write_error(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -27,7 +27,7 @@ def show_difference(repository: Repository, terminal: Terminal, before: Place, a
     if not repository.index_files:
         repository.load_index(terminal)
     if old.subtree is not None and new.subtree is not None:
-        terminal.print(f"--- {_label(before)}\n+++ {_label(after)}")
+        terminal.print(f"--- {_label(before)}", f"+++ {_label(after)}")
         comparison = Diff(repository, parse_id(old.subtree), parse_id(new.subtree), terminal, metadata=True)
         for change in comparison.changes():
             print_change(terminal, change)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from pyrestic.cli.streams import OutputLostError
 from pyrestic.cli.units import format_duration
 
 
@@ -67,6 +68,6 @@ class Waiting:
 
 def _write(text: str) -> None:
     # Nobody may be left to read this; whoever prints results will notice.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, OutputLostError):
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -30,6 +30,9 @@ _KDF: Final = "scrypt"
 _DERIVED_LENGTH: Final = ENCRYPT_KEY_LENGTH + 2 * MAC_KEY_LENGTH
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 
+_PBKDF2_FILLS: Final = 8
+"""What PBKDF2 does before and after takes as long as filling its bytes so many times."""
+
 
 class ScryptParams(NamedTuple):
     """What scrypt costs: 128 * n * r bytes of memory, filled p times over."""
@@ -46,7 +49,7 @@ class ScryptParams(NamedTuple):
     @property
     def work_bytes(self) -> int:
         """Bytes it fills, which its time goes with."""
-        return 128 * self.n * self.r * self.p
+        return 128 * (self.n + _PBKDF2_FILLS) * self.r * self.p
 
 
 _LEAST: Final = ScryptParams(1 << 14)

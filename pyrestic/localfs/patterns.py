@@ -50,7 +50,7 @@ def check_patterns(patterns: Iterable[str], origin: str) -> None:
     """Raise UsageError with the option the patterns come from if one of them is malformed."""
     bad = [text for text in patterns if text and not _is_valid(_parse(_encode(text)))]
     if bad:
-        raise UsageError("\n".join([f"{origin}: invalid pattern(s) provided:", *bad]))
+        raise UsageError(f"{origin}: invalid pattern(s) provided:", *bad)
 
 
 def _is_valid(pattern: _Pattern) -> bool:

@@ -111,8 +111,15 @@ def split_raw(data: bytes) -> list[bytes]:
 
 
 def _read_list(path: str) -> bytes:
-    return sys.stdin.buffer.read() if path == "-" else read_text(path)
+    return _read_input() if path == "-" else read_text(path)
 
 
 def _read_raw(path: str) -> bytes:
-    return sys.stdin.buffer.read() if path == "-" else _read(path)
+    return _read_input() if path == "-" else _read(path)
+
+
+def _read_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}") from error

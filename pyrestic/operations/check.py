@@ -50,11 +50,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be; `count` errors in one message."""
+    """Something that is not as it should be; `count` errors in one message, which `details` go on with line by line."""
 
     kind: Kind
     message: str
     count: int = 1
+    details: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -193,8 +194,8 @@ class Check:
         self._used = set() if track else None
 
         def fault(tree: ID, faults: list[str]) -> None:
-            lines = [f"error for tree {short(tree)}:", *(f"  tree {tree.hex()}: {text}" for text in faults)]
-            self._error("\n".join(lines), count=len(faults))
+            details = tuple(f"  tree {tree.hex()}: {text}" for text in faults)
+            self._error(f"error for tree {short(tree)}:", count=len(faults), details=details)
 
         def root_done() -> None:
             progress.done += 1
@@ -278,9 +279,9 @@ class Check:
         else:
             self.result.verified_packs.append(pack)
 
-    def _error(self, message: str, kind: Kind = Kind.ERROR, count: int = 1) -> None:
+    def _error(self, message: str, kind: Kind = Kind.ERROR, *, count: int = 1, details: tuple[str, ...] = ()) -> None:
         self.result.error_count += count
-        self._found(Finding(kind, message, count))
+        self._found(Finding(kind, message, count, details))
 
 
 def _content(columns: "Columns", number: int) -> bytes:

@@ -92,7 +92,8 @@ class Copy:
                 chosen.append(stored)
                 continue
             self.result.skipped.append((stored.id, same.id))
-            self._report.note(f"\n{describe_snapshot(stored)}", 2)
+            self._report.note("", 2)
+            self._report.note(describe_snapshot(stored), 2)
             self._report.note(
                 f"skipping source snapshot {short(stored.id)}, was already copied to snapshot {short(same.id)}", 2
             )
@@ -104,7 +105,8 @@ class Copy:
         limit = self._target.options.pack_length * _BATCH_PACKS
         for number, stored in enumerate(chosen):
             batch.append(stored)
-            self._report.note(f"\n{describe_snapshot(stored)}")
+            self._report.note("")
+            self._report.note(describe_snapshot(stored))
             self._report.note("  copy started, this may take a while...")
             size += self._copy_blobs(number, work)
             if size >= limit and time.monotonic() - started >= _BATCH_SECONDS:

@@ -16,7 +16,7 @@ from pyrestic.operations.archive_names import safe_zip_name
 from pyrestic.operations.content import ContentReader
 from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import load_possible, walk
+from pyrestic.repository.trees import load_possible, suggest_location, walk
 
 _SECOND = 1_000_000_000
 _TAR_BLOCK = 512
@@ -34,10 +34,12 @@ def find_node(repository: Repository, tree: ID, location: bytes) -> Node | None:
     node: Node | None = None
     for number, name in enumerate(names):
         passed = posixpath.join(passed, name)
-        node = next((node for node in load_possible(repository.load_tree, tree) if node.raw_name == name), None)
+        nodes = load_possible(repository.load_tree, tree)
+        node = next((node for node in nodes if node.raw_name == name), None)
         shown = passed.decode("utf-8", "replace")
         if node is None:
-            raise UsageError(f"path {shown!r} not found in snapshot")
+            hint = suggest_location(names[:number], name, nodes)
+            raise UsageError(f"path {shown!r} not found in snapshot", hint=hint)
         if number < len(names) - 1:
             if node.type != DIRECTORY or node.subtree is None:
                 raise UsageError(f"{shown!r} should be a dir, but is a {node.type!r}")

@@ -259,9 +259,11 @@ def _lost_blobs(repository: Repository, wanted: dict[str, None], report: Reporte
     if found:
         report.note(
             "some pack files are missing from the repository, getting their blobs from the repository index: "
-            f"[{' '.join(sorted(found))}]\n\n",
+            f"[{' '.join(sorted(found))}]",
             0,
         )
+        report.note("", 0)
+        report.note("", 0)
     if unknown:
         raise UsageError(f"unable to find pack(s): [{' '.join(unknown)}]")
     blobs = _indexed_blobs(repository, {bytes.fromhex(pack) for pack in found})

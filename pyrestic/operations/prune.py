@@ -154,11 +154,13 @@ def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:
 def _refusal(missing: set[BlobHandle], report: Reporter) -> MissingBlobError:
     shown = " ".join(str(handle) for handle in sorted(missing)[:_SHOWN_BLOBS])
     more = f" ({len(missing) - _SHOWN_BLOBS} more)" if len(missing) > _SHOWN_BLOBS else ""
-    report.note(
-        f"{{{shown}{more}}} not found in the index\n\nIntegrity check failed: Data seems to be missing.\n"
+    for line in (
+        f"{{{shown}{more}}} not found in the index",
+        "",
+        "Integrity check failed: Data seems to be missing.",
         "Will not start prune to prevent (additional) data loss!",
-        0,
-    )
+    ):
+        report.note(line, 0)
     return MissingBlobError(
         "index is not complete", hint="Run check to see what is affected; repair index finds what only the index lost."
     )

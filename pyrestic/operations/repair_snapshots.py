@@ -36,7 +36,8 @@ def repair_snapshots(
     rewriter = TreeRewriter(repository, rules.rewrite_node, failed_tree=rules.failed_tree)
     replacer = Replacer(repository, options, report, ensure_locked)
     for stored in wanted:
-        report.note(f"\n{describe_snapshot(stored)}")
+        report.note("")
+        report.note(describe_snapshot(stored))
         try:
             replacer.replace(stored, Replacement(rewriter.rewrite(stored.snapshot.tree_id)))
         except PyresticError as error:

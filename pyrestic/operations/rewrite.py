@@ -55,7 +55,8 @@ def rewrite(
     changes: Changes | None = None
     replacer = Replacer(repository, options, report, ensure_locked)
     for stored in wanted:
-        report.note(f"\n{describe_snapshot(stored)}")
+        report.note("")
+        report.note(describe_snapshot(stored))
         try:
             if changes is None:
                 changes = make_changes()

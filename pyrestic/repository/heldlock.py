@@ -73,6 +73,7 @@ class HeldLock:
         """Whether something was written since the lock was last confirmed."""
         self._mutex = threading.Lock()
         self._released = threading.Event()
+        self._gone = threading.Event()
         self.thread: threading.Thread | None = None
 
     @property
@@ -87,7 +88,7 @@ class HeldLock:
         self._refreshed = self._tried = started
 
     def drop(self) -> None:
-        """Remove the files: the lock was not taken."""
+        """Remove the files: the lock was not taken, or is not needed any more."""
         own, self._own = self._own, []
         for identifier in own:
             self._remove(identifier)
@@ -118,11 +119,18 @@ class HeldLock:
                 self._look()
         finally:
             self._store.fence.close()
-            own, self._own = self._own, []
-            for identifier in own:
-                self._remove(identifier)
+            self.drop()
+            self._gone.set()
         if wrote:
             self._raise_if_lost()
+
+    def release_at_once(self) -> None:
+        """Remove the lock from another thread than its holder's, whose process ends right after that."""
+        if self._released.is_set():
+            self._gone.wait()
+        self._released.set()
+        self._store.fence.close()
+        self.drop()
 
     def permit(self, handle: Handle, *, removes: bool) -> None:
         """Raise LockedError if the file must not be saved, or removed; see backend.fence.Keeper."""

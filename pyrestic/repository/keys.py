@@ -2,11 +2,16 @@
 
 Each key file holds the master key, sealed with a password of its own (restic design document, "Keys, Encryption and
 MAC"). Trying one takes half a second, so a repository with many keys names the right one by --key-hint.
+
+What a key file asks for is chosen by whoever wrote it. So cheap ones are tried before costly ones, all of them share
+one budget, and after a few seconds a line says what is going on.
 """
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.backend.base import Backend
 from pyrestic.errors import (
@@ -30,7 +35,12 @@ from pyrestic.repository.rereading import read_again
 if TYPE_CHECKING:
     from pyrestic.format.scrypt_code import Scrypt
 
-MAX_KEYS = 20
+MAX_KEYS = 100
+"""How many key files are read at most."""
+BUDGET_WORK_BYTES = 16 << 30
+"""How much work all key files may ask for together, as bytes that scrypt fills: about a minute."""
+PATIENCE_SECONDS = 5.0
+"""After how long a person is told what takes so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +69,21 @@ def find_key(
     max_keys: int = MAX_KEYS,
     report: Reporter | None = None,
     find_engine: "Callable[[], Scrypt | None]" = lambda: None,
+    stopped: threading.Event | None = None,
 ) -> OpenedKey:
     """Return the first key that the password opens, among at most max_keys.
 
-    The key whose ID starts with `hint` is tried first. Key files that cannot be used are skipped and noted; one whose
-    content has another hash than its name is tried when all else failed, as what it seals may still be whole.
-    `find_engine` is as in keyfile.unwrap.
+    The key whose ID starts with `hint` is tried first, others in the order of their cost as far as BUDGET_WORK_BYTES
+    goes. Key files that cannot be used are skipped and noted; one whose content has another hash than its name is tried
+    when all else failed, as what it seals may still be intact. `find_engine` is as in keyfile.unwrap. No other key is
+    begun with once `stopped` is set.
 
     Raises WrongPasswordError if there is no such key; DamageError, UnsupportedError or BackendError if no key file
     could be tried at all.
     """
-    return _Search(backend, password, report or NullReporter(), find_engine).run(hint, max_keys)
+    search = _Search(backend, password, report or NullReporter(), find_engine, stopped or threading.Event())
+    with search.told_if_long():
+        return search.run(hint, max_keys)
 
 
 def add_key(
@@ -134,62 +148,116 @@ def find_damaged_keys(backend: Backend) -> list[PyresticError]:
     return faults
 
 
+class _Candidate(NamedTuple):
+    """A key file that can be tried."""
+
+    id: ID
+    keyfile: KeyFile
+    damaged: bool
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """What is tried first sorts first."""
+        return self.damaged, self.keyfile.params.work_bytes
+
+
 class _Search:
     """One password tried on key files, one after the other."""
 
     def __init__(
-        self, backend: Backend, password: str, report: Reporter, find_engine: "Callable[[], Scrypt | None]"
+        self,
+        backend: Backend,
+        password: str,
+        report: Reporter,
+        find_engine: "Callable[[], Scrypt | None]",
+        stopped: threading.Event,
     ) -> None:
         self._backend = backend
         self._password = password
         self._report = report
         self._find_engine = find_engine
-        self._damaged: list[tuple[ID, bytes]] = []
+        self._stopped = stopped
         self._failure: PyresticError | None = None
-        self._tried = 0
+        self._tried = self._work_bytes = self._too_costly = 0
+        self._current: _Candidate | None = None
+
+    @contextlib.contextmanager
+    def told_if_long(self) -> Iterator[None]:
+        """Say what is going on if a with block takes long."""
+        timer = threading.Timer(PATIENCE_SECONDS, self._tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell(self) -> None:
+        current = self._current
+        if current is not None and not self._stopped.is_set():
+            n, r, p = current.keyfile.params
+            self._report.note(
+                f"still deriving keys from the password: {self._tried} key files tried, key {short(current.id)} asks "
+                f"for scrypt with N={n}, r={r}, p={p}",
+                0,
+            )
 
     def run(self, hint: str, max_keys: int) -> OpenedKey:
         """Return the key, or raise what explains best why there is none."""
-        candidates = list(_list_ids(self._backend))
-        hinted = [identifier for identifier in candidates if hint and identifier.hex().startswith(hint)]
+        names = list(_list_ids(self._backend))
+        hinted = [identifier for identifier in names if hint and identifier.hex().startswith(hint)]
+        candidates = []
         if len(hinted) == 1:
-            candidates.remove(hinted[0])
-            candidates.insert(0, hinted[0])
-            max_keys += 1
-        for identifier in candidates[:max_keys]:
-            key = self._try_stored(identifier)
+            names.remove(hinted[0])
+            first = self._read(hinted[0])
+            if first is not None and not first.damaged and (key := self._try(first)) is not None:
+                return key
+            candidates = [first] if first is not None and first.damaged else []
+        candidates += filter(None, map(self._read, names[:max_keys]))
+        for candidate in sorted(candidates, key=lambda one: one.order):
+            key = self._try(candidate) if self._can_afford(candidate) else None
             if key is not None:
                 return key
-        for identifier, data in self._damaged:
-            key = self._try(identifier, data)
-            if key is not None:
-                self._report.note(f"key {identifier.hex()} is damaged, but it opens; replace it with a new one", 0)
-                return key
-        raise self._explain(len(candidates), max_keys)
+        raise self._explain(len(names), max_keys)
 
-    def _try_stored(self, identifier: ID) -> OpenedKey | None:
+    def _can_afford(self, candidate: _Candidate) -> bool:
+        # A single key may cost more than all together: it is its owner's, unless there are others.
+        if self._tried and self._work_bytes + candidate.keyfile.params.work_bytes > BUDGET_WORK_BYTES:
+            self._too_costly += 1
+            return False
+        return not self._stopped.is_set()
+
+    def _read(self, identifier: ID) -> _Candidate | None:
+        """Return a key file to be tried, None if it cannot be."""
+        damaged = False
         try:
             data = _load(self._backend, identifier)
         except _DamagedKeyError as error:
             self._skip(identifier, error)
-            self._damaged.append((identifier, error.data))
-            return None
+            data, damaged = error.data, True
         except BackendError as error:
             self._skip(identifier, error)
             return None
-        return self._try(identifier, data)
-
-    def _try(self, identifier: ID, data: bytes) -> OpenedKey | None:
         try:
-            keyfile = key_format.parse(data)
-            master = key_format.unwrap(keyfile, self._password, self._find_engine)
+            return _Candidate(identifier, key_format.parse(data), damaged)
+        except (DamageError, UnsupportedError) as error:
+            self._skip(identifier, error)
+            return None
+
+    def _try(self, candidate: _Candidate) -> OpenedKey | None:
+        self._current = candidate
+        self._work_bytes += candidate.keyfile.params.work_bytes
+        try:
+            master = key_format.unwrap(candidate.keyfile, self._password, self._find_engine)
         except WrongPasswordError:
             self._tried += 1
             return None
         except (DamageError, UnsupportedError) as error:
-            self._skip(identifier, error)
+            self._skip(candidate.id, error)
             return None
-        return OpenedKey(identifier, master, keyfile)
+        if candidate.damaged:
+            self._report.note(f"key {candidate.id.hex()} is damaged, but it opens; replace it with a new one", 0)
+        return OpenedKey(candidate.id, master, candidate.keyfile)
 
     def _skip(self, identifier: ID, error: PyresticError) -> None:
         self._failure = self._failure or error
@@ -198,6 +266,11 @@ class _Search:
     def _explain(self, count: int, max_keys: int) -> PyresticError:
         if self._tried == 0 and self._failure is not None:
             return self._failure
+        if self._too_costly:
+            return WrongPasswordError(
+                f"wrong password, or its key is one of {self._too_costly} key files that cost too much to try",
+                hint="Name the key to be used with --key-hint.",
+            )
         if count > max_keys:
             return WrongPasswordError(
                 f"wrong password, or its key is not among the first {max_keys} of {count} that were tried",

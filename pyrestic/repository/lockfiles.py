@@ -98,15 +98,15 @@ def _remove(store: UnpackedStore, identifier: ID) -> int:
     return 1
 
 
-def describe_lock(identifier: ID, lock: LockFile, now_seconds: float) -> str:
-    """Return who holds a lock since when, in restic's words."""
+def describe_lock(identifier: ID, lock: LockFile, now_seconds: float) -> tuple[str, ...]:
+    """Return lines that say who holds a lock since when, in restic's words."""
     exclusively = "exclusively " if lock.exclusive else ""
     age = format_duration(now_seconds - lock.time_ns / 1e9)
     return (
         f"repository is already locked {exclusively}by PID {lock.pid} on {lock.hostname} by {lock.username} "
-        f"(UID {lock.uid}, GID {lock.gid})\n"
-        f"lock was created at {show_time(lock)} ({age} ago)\n"
-        f"storage ID {short(identifier)}"
+        f"(UID {lock.uid}, GID {lock.gid})",
+        f"lock was created at {show_time(lock)} ({age} ago)",
+        f"storage ID {short(identifier)}",
     )
 
 

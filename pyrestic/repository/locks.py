@@ -205,7 +205,7 @@ class Lock:
             self._remove_dead(identifier, other)
         elif self._exclusive or other.exclusive:
             hint = "" if end is None else _describe_end(end.at, now)
-            raise LockedError(describe_lock(identifier, other, now), hint=hint)
+            raise LockedError(*describe_lock(identifier, other, now), hint=hint)
 
     def _remove_dead(self, identifier: ID, other: LockFile) -> None:
         whose = f"of process {other.pid} on {other.hostname} (since {show_time(other)}), which no longer runs"

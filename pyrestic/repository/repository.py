@@ -9,7 +9,6 @@ look for locks, or the derivation of the key. That is why some imports of this m
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +35,7 @@ from pyrestic.format.tree import parse_tree
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.background import Background
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
 from pyrestic.repository.manyfiles import map_files
@@ -168,7 +168,7 @@ class Repository:
             raise NoRepositoryError(
                 f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
             ) from error
-        deriving = threading.Event()
+        deriving, stopped = threading.Event(), threading.Event()
 
         def find_and_tell() -> "Scrypt | None":
             try:
@@ -176,14 +176,23 @@ class Repository:
             finally:
                 deriving.set()
 
-        with ThreadPoolExecutor(1, "key") as pool:
-            search = pool.submit(find_key, backend, password, hint=key_hint, report=report, find_engine=find_and_tell)
-            search.add_done_callback(lambda _: deriving.set())
+        def search() -> OpenedKey:
+            try:
+                return find_key(
+                    backend, password, hint=key_hint, report=report, find_engine=find_and_tell, stopped=stopped
+                )
+            finally:
+                deriving.set()
+
+        found = Background(search, "key")
+        try:
             # What is imported holds Python's lock, and the sooner the key is begun with the better.
             deriving.wait(_HEAD_START_SECONDS)
             import_ciphers()
             meanwhile()
-            key = search.result()
+            key = found.result()
+        finally:
+            stopped.set()
         config = _open_config(backend, key, sealed)
         return cls(
             wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code, find_fence(backend)

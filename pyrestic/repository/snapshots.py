@@ -16,7 +16,9 @@ from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id, short
+from pyrestic.nearest import suggest
 from pyrestic.report import Reporter
+from pyrestic.repository.filterhint import suggest_filter
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
@@ -26,6 +28,8 @@ DAMAGED_SNAPSHOT_HINT: Final = (
     "`recover` makes a new snapshot of what no readable snapshot refers to; then `repair snapshots --forget ID` removes"
     " the damaged file."
 )
+_SHORT_DIGITS = 8
+_SHOWN = 5
 
 
 class StoredSnapshot(NamedTuple):
@@ -225,11 +229,18 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
             return parse_id(prefix)
         except FormatError:
             pass
-    matches = [identifier for identifier in repository.list_ids(file_type) if identifier.hex().startswith(prefix)]
+    known = [identifier.hex() for identifier in repository.list_ids(file_type)]
+    matches = [parse_id(name) for name in known if name.startswith(prefix)]
     if not matches or not prefix:
-        raise UsageError(f'no matching ID found for prefix "{prefix}"')
+        # As many digits of each as were given, so that a wrong one among them shows.
+        length = min(max(len(prefix), _SHORT_DIGITS), 64)
+        hint = suggest(prefix, (name[:length] for name in known), "IDs")
+        raise UsageError(f'no matching ID found for prefix "{prefix}"', hint=hint)
     if len(matches) > 1:
-        raise UsageError(f'multiple IDs with prefix "{prefix}" found', hint="Give more digits.")
+        digits = max(len(prefix) + 4, _SHORT_DIGITS)
+        shown = ", ".join(match.hex()[:digits] for match in sorted(matches)[:_SHOWN])
+        more = ", …" if len(matches) > _SHOWN else ""
+        raise UsageError(f'multiple IDs with prefix "{prefix}" found', hint=f"Give more digits: {shown}{more}")
     return matches[0]
 
 
@@ -258,7 +269,8 @@ def _find_relative(
     if name.back < len(found):
         return found[name.back]
     if not found and name.not_after_ns is None:
-        raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found")
+        hint = suggest_filter(wanted, read_snapshots(repository).found)
+        raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found", hint=hint)
     when = "" if name.not_after_ns is None else f" at or before {show_moment(name.not_after_ns)}"
     there = f"only {len(found)}" if found else "none"
     raise UsageError(f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}")
@@ -300,7 +312,7 @@ def find_snapshots(
     """
     if not names:
         found = load_all_snapshots(repository, report, what="which snapshots are meant")
-        return [one for one in found if wanted.matches(one.snapshot)]
+        return _matching(found, wanted, report)
     found = [_find_named(repository, name, wanted, report) for name in names]
     _tell_unused_filter(names, wanted, report)
     return _without_repetition(found)
@@ -314,7 +326,14 @@ def _select_matching(repository: Repository, wanted: SnapshotFilter, report: Rep
         else:
             report.error(f"snapshot {short(identifier)}", error)
     failures = 0 if wanted.skip_damaged else len(snapshots.unreadable)
-    return Selection([found for found in snapshots.found if wanted.matches(found.snapshot)], failures)
+    return Selection(_matching(snapshots.found, wanted, report), failures)
+
+
+def _matching(there: list[StoredSnapshot], wanted: SnapshotFilter, report: Reporter) -> list[StoredSnapshot]:
+    found = [one for one in there if wanted.matches(one.snapshot)]
+    if not found and (hint := suggest_filter(wanted, there)):
+        report.note(f"no snapshot matches the filter. {hint}", 0)
+    return found
 
 
 def _without_repetition(found: list[StoredSnapshot]) -> list[StoredSnapshot]:

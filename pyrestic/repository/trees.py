@@ -8,6 +8,7 @@ from pyrestic.errors import FormatError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.tree import ImpossibleNamesError
 from pyrestic.ids import ID, parse_id
+from pyrestic.nearest import suggest
 from pyrestic.repository.repository import Repository
 
 
@@ -34,9 +35,11 @@ def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple
     """
     parts = _parts(location)
     for number, name in enumerate(parts, 1):
-        node = next((node for node in load_possible(repository.load_tree, tree) if node.raw_name == name), None)
+        nodes = load_possible(repository.load_tree, tree)
+        node = next((node for node in nodes if node.raw_name == name), None)
         if node is None:
-            raise UsageError(f"path {_shown(parts[:number])}: not found")
+            hint = suggest_location(parts[: number - 1], name, nodes)
+            raise UsageError(f"path {_shown(parts[:number])}: not found", hint=hint)
         if node.type == DIRECTORY and node.subtree is not None:
             tree = parse_id(node.subtree)
         elif number == len(parts):
@@ -52,6 +55,15 @@ def load_possible(load: Callable[[ID], list[Node]], tree: ID) -> list[Node]:
         return load(tree)
     except ImpossibleNamesError as error:
         return error.nodes
+
+
+def suggest_location(folder: list[bytes], name: bytes, nodes: list[Node]) -> str:
+    """Return a sentence that names what comes nearest to `name` in a folder of a snapshot, "" if nothing does."""
+
+    def show(one: bytes) -> str:
+        return "/" + _shown([*folder, one])
+
+    return suggest(show(name), (show(node.raw_name) for node in nodes), "paths")
 
 
 def _parts(location: str | bytes) -> list[bytes]:

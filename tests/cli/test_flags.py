@@ -134,7 +134,7 @@ def test_a_flag_wins_over_a_wrong_variable(call: Caller) -> None:
 
 
 def test_packs_of_an_odd_size_are_refused(made: Caller) -> None:
-    assert "not between 4 and 128" in made("list", "keys", "--pack-size", "3").err
+    assert "smaller than minimum of 4 MiB" in made("list", "keys", "--pack-size", "3").err
     assert made("list", "keys", RESTIC_PACK_SIZE="129").code == 1
     assert made("list", "keys", "--pack-size", "128").code == 0
 

@@ -118,7 +118,7 @@ def test_the_progress_of_a_command_is_shown_in_its_own_words(capsys: pytest.Capt
 def test_a_signal_asks_for_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGUSR1)
     shown = terminal()
-    shown.status_text = lambda _, __: "so far"
+    shown.status_lines = lambda _, __: ["so far"]
     with shown.show(Work("backup", "B")):
         os.kill(os.getpid(), signal.SIGUSR1)
         time.sleep(0.05)
@@ -135,7 +135,7 @@ def test_the_rate_is_bounded_and_nonsense_is_ignored() -> None:
 
 def test_wide_characters_take_two_columns() -> None:
     assert [display_width(text) for text in ("abc", "日本", "e\u0301", "")] == [3, 4, 1, 0]
-    lines = format_table(["A", "B"], [["日本", "x"], ["y", "z\nw"]], "end")
+    lines = format_table(["A", "B"], [["日本", "x"], ["y", "z\nw"]], ["end"])
     assert lines == ["A     B", "-------", "日本  x", "y     z", "      w", "-------", "end"]
 
 

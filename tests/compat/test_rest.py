@@ -147,13 +147,13 @@ def test_tls_with_a_given_authority_and_a_client_certificate(
             program.run("--insecure-tls", "-r", location, "snapshots")
             program.run("-r", location, "snapshots", RESTIC_CACERT=str(authority.file))
         absent = pyrestic.run("--cacert", tmp_path / "absent", "-r", location, "snapshots", code=1)
-        assert b"unable to load root certificates" in absent.stderr
+        assert b"unable to read root certificate: open " in absent.stderr
         client = authority.issue("a client")
         both = tmp_path / "client.pem"
         both.write_bytes(client.certificate.read_bytes() + client.key.read_bytes())
         pyrestic.run("--cacert", authority.file, "--tls-client-cert", both, "-r", location, "snapshots")
         wrong = pyrestic.run("--tls-client-cert", authority.file, "-r", location, "snapshots", code=1)
-        assert b"client certificate" in wrong.stderr
+        assert b"parse TLS client cert or key" in wrong.stderr
     finally:
         server.stop()
 

@@ -1,6 +1,7 @@
 """Which key a password finds, and how keys come and go."""
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,7 @@ from pyrestic.format.keyfile import ScryptParams
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id
 from pyrestic.report import NullReporter
+from pyrestic.repository import keys
 from pyrestic.repository.keys import OpenedKey, add_key, find_key, list_keys, remove_key
 from tests.support.backends import FaultyBackend, RecordingBackend
 
@@ -256,3 +258,71 @@ def test_a_key_that_cannot_be_listed_is_an_error_of_its_own(backend: RecordingBa
     report = NullReporter()
     assert [info.id for info in list_keys(backend, report=report)] == [whole.id]
     assert [item for item, _ in report.errors] == [f"key {broken.id.hex()}"]
+
+
+def hostile(backend: RecordingBackend, params: ScryptParams, number: int) -> ID:
+    """Store a key file of another that asks for this much, without doing the work."""
+    document = json.loads(keyfile.create("x", MASTER, hostname="h", username="u", created=TIME, params=CHEAP))
+    document |= {"N": params.n, "r": params.r, "p": params.p, "username": f"user {number}"}
+    data = json.dumps(document).encode()
+    backend.save(handle_of(hash_id(data)), data)
+    return hash_id(data)
+
+
+COSTLY = [ScryptParams(1 << 20, 7, 60), ScryptParams(2, 1, 1 << 22), ScryptParams(1 << 14, 8, 4000)]
+
+
+@pytest.mark.parametrize("params", COSTLY)
+def test_key_files_that_cost_too_much_do_not_keep_the_owner_out(
+    backend: RecordingBackend, params: ScryptParams
+) -> None:
+    keyfile.parse(backend.load(handle_of(hostile(backend, params, -1))))
+    for number in range(40):
+        hostile(backend, params, number)
+    added = add(backend, "password")
+    # Each of the others would take minutes.
+    assert find_key(backend, "password").id == added.id
+
+
+def test_all_key_files_share_one_budget(backend: RecordingBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "BUDGET_WORK_BYTES", 3 * CHEAP.work_bytes)
+    order = [add(backend, f"password {number}") for number in range(3)]
+    hostile(backend, ScryptParams(32, 1, 1), 0)
+    assert find_key(backend, "password 2").id == order[2].id
+    with pytest.raises(WrongPasswordError, match="its key is one of 1 key files that cost too much to try") as caught:
+        find_key(backend, "x")
+    assert "--key-hint" in caught.value.hint
+    with pytest.raises(WrongPasswordError, match="cost too much"):
+        find_key(backend, "y", hint=order[0].id.hex())
+
+
+def test_a_single_key_may_cost_more_than_the_budget(backend: RecordingBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "BUDGET_WORK_BYTES", 1)
+    added = add(backend, "password")
+    assert find_key(backend, "password").id == added.id
+    with pytest.raises(WrongPasswordError, match="wrong password or no key found"):
+        find_key(backend, "other")
+
+
+def test_what_takes_long_is_told(backend: RecordingBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "PATIENCE_SECONDS", 0.0)
+    added = add_key(
+        backend, MASTER, "slow", hostname="h", username="u", created=TIME, params=ScryptParams(1 << 14, 8, 4)
+    )
+    notes = Notes()
+    assert find_key(backend, "slow", report=notes).id == added.id
+    assert notes.notes in (
+        [],
+        [
+            f"still deriving keys from the password: 0 key files tried, key {added.id.hex()[:8]} asks for scrypt with "
+            "N=16384, r=8, p=4"
+        ],
+    )
+
+
+def test_a_search_that_was_stopped_begins_with_no_key(backend: RecordingBackend) -> None:
+    add(backend, "password")
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(WrongPasswordError):
+        find_key(backend, "password", stopped=stopped)

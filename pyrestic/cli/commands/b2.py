@@ -14,7 +14,7 @@ def command() -> None:
     """Group of the commands below."""
 
 
-@define("doctor", "Say what is amiss with the bucket, and what mends it.")
+@define("doctor", "Say what is amiss with the bucket, and what mends it.", prints=True)
 def doctor(app: App) -> None:
     """Print findings; the exit code is 1 if one of them is a problem."""
     with opened_place(app.settings, app.terminal) as place:

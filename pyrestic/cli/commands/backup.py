@@ -7,13 +7,16 @@ from typing import Any
 import click
 
 from pyrestic.cli import password as passwords
+from pyrestic.cli.arguments import parse_uint32
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY
 from pyrestic.cli.filters import skip_damaged_flag
 from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.options import from_environment
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import textfile
+from pyrestic.nearest import find_nearest, join
 from pyrestic.repository.moments import parse_snapshot_time
 
 Flags = dict[str, Any]
@@ -121,8 +124,23 @@ def _exists(app: App, path: bytes) -> bool:
         missing = isinstance(error, FileNotFoundError)
         reason = "does not exist" if missing else "cannot be accessed"
         app.terminal.complain(f"{os.fsdecode(path)} {reason}, skipping")
+        hint = _suggest_source(path) if missing else ""
+        if hint:
+            app.terminal.complain(hint)
         return False
     return True
+
+
+def _suggest_source(path: bytes) -> str:
+    """Return a sentence that names what comes nearest to a source that does not exist, "" if nothing does."""
+    path = path.rstrip(b"/")
+    folder = os.path.dirname(path)
+    try:
+        names = os.listdir(folder or b".")
+    except OSError:
+        return ""
+    near = find_nearest(os.fsdecode(path), (os.fsdecode(os.path.join(folder, name)) for name in names))
+    return f"Did you mean {join(near)}?" if near else ""
 
 
 def _snapshot_time(text: str) -> int:
@@ -130,9 +148,8 @@ def _snapshot_time(text: str) -> int:
 
 
 def _concurrency(app: App, flags: Flags) -> int:
-    text = app.settings.environment.get("RESTIC_READ_CONCURRENCY", "")
-    if flags["read_concurrency"] is None and text:
-        if not text.isdigit():
-            raise UsageError(f"invalid value for RESTIC_READ_CONCURRENCY {text!r}: it is a whole number")
-        return int(text) or 2
-    return flags["read_concurrency"] or 2
+    variable = "RESTIC_READ_CONCURRENCY"
+    given = flags["read_concurrency"]
+    if given is None:
+        given = from_environment(variable, app.settings.environment.get(variable, ""), parse_uint32)
+    return given or 2

@@ -12,6 +12,7 @@ from pyrestic.backend.wrap.cache_folder import (
 )
 from pyrestic.cli.command import App, define
 from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.streams import keep_going
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import BackendError, UsageError
@@ -19,7 +20,7 @@ from pyrestic.errors import BackendError, UsageError
 _DAY_SECONDS = 24 * 60 * 60
 
 
-@define("cache", "List or clean the folders of the cache.")
+@define("cache", "List or clean the folders of the cache.", prints=True)
 @click.option("--cleanup", is_flag=True, help="remove old folders")
 @click.option("--max-age", type=NATURAL, default=30, help="after how many days a folder is old (default 30)")
 @click.option("--no-size", is_flag=True, help="do not add up the lengths of the files")
@@ -33,6 +34,7 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
     folders = list_cache_folders(base)
     max_age_seconds = float(max_age * _DAY_SECONDS)
     if cleanup or settings.cleanup_cache:
+        keep_going(without_output=True)
         _clean(app, [folder for folder in folders if folder.is_old(now, max_age_seconds)])
         return
     folders.sort(key=lambda folder: folder.used_at_seconds)

@@ -19,7 +19,9 @@ _FILES = {"snapshot": FileType.SNAPSHOT, "index": FileType.INDEX, "lock": FileTy
 
 
 @define(
-    "cat", "Print masterkey, config, pack ID, blob ID, snapshot ID, index ID, key ID, lock ID or tree SNAPSHOT:DIR."
+    "cat",
+    "Print masterkey, config, pack ID, blob ID, snapshot ID, index ID, key ID, lock ID or tree SNAPSHOT:DIR.",
+    prints=True,
 )
 @click.argument("arguments", nargs=-1)
 def command(app: App, arguments: tuple[str, ...]) -> None:
@@ -31,7 +33,7 @@ def command(app: App, arguments: tuple[str, ...]) -> None:
             sys.stdout.buffer.write(_bytes(app, session, kind, name))
             sys.stdout.buffer.flush()
         else:
-            app.terminal.print(_text(app, session, kind, name))
+            app.terminal.print(*_text(app, session, kind, name).split("\n"))
 
 
 def _check(arguments: tuple[str, ...]) -> str:
@@ -69,7 +71,10 @@ def _bytes(app: App, session: Session, kind: str, name: str) -> bytes:
         data = repository.backend.load(Handle(FileType.PACK, identifier.hex()))
         if hash_id(data) != identifier:
             app.terminal.complain(
-                f"Warning: hash of data does not match ID, want\n  {name}\ngot:\n  {hash_id(data).hex()}"
+                "Warning: hash of data does not match ID, want",
+                f"  {name}",
+                "got:",
+                f"  {hash_id(data).hex()}",
             )
         return data
     if kind == "blob":

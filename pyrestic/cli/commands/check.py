@@ -17,7 +17,7 @@ from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.look import Look
 from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.cli.terminal import Fields, encode_json
+from pyrestic.cli.terminal import Fields
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.ids import ID
@@ -266,7 +266,7 @@ class Output:
             self._mixed |= finding.kind is Kind.MIXED_PACK
             self._terminal.note(finding.message)
         else:
-            self._complain(finding.message)
+            self._complain(finding.message, *finding.details)
 
     def error(self, item: str, error: Exception) -> None:
         """Take a snapshot that cannot be read."""
@@ -284,11 +284,11 @@ class Output:
         del progress
         return contextlib.nullcontext()
 
-    def _complain(self, message: str) -> None:
+    def _complain(self, *lines: str) -> None:
         if self._app.settings.json:
-            self._terminal.complain(encode_json({"message_type": "error", "message": message}))
+            self._terminal.complain_json({"message_type": "error", "message": "\n".join(lines)})
         else:
-            self._terminal.complain(message)
+            self._terminal.complain(*lines)
 
     def after_index(self, check: Check) -> None:
         """Say what to do about what the index showed."""
@@ -304,9 +304,9 @@ class Output:
         """Say what to do about packs that no index names."""
         if self._orphaned and not check.result.error_count:
             self._terminal.note(
-                f"{self._orphaned} additional files were found in the repo, which likely contain duplicate data.\n"
-                "This is non-critical, you can run `restic prune` to correct this."
+                f"{self._orphaned} additional files were found in the repo, which likely contain duplicate data."
             )
+            self._terminal.note("This is non-critical, you can run `restic prune` to correct this.")
 
     def fail(self) -> None:
         """Print what comes last in JSON, also where a check cannot begin or end."""
@@ -338,15 +338,21 @@ class Output:
             return
         if not whole:
             self._complain(
-                "\nThe repository index is damaged and must be repaired. You must run `restic repair index' to correct"
-                " this.\n"
+                "",
+                "The repository index is damaged and must be repaired. You must run `restic repair index' to correct"
+                " this.",
+                "",
             )
         elif broken:
             self._complain(
-                "\nThe repository contains damaged pack files. These damaged files must be removed to repair the"
-                " repository. This can be done using the following commands:\n\n"
-                f"restic repair packs {' '.join(broken)}\nrestic repair snapshots --forget\n"
+                "",
+                "The repository contains damaged pack files. These damaged files must be removed to repair the"
+                " repository. This can be done using the following commands:",
+                "",
+                f"restic repair packs {' '.join(broken)}",
+                "restic repair snapshots --forget",
+                "",
             )
         else:
-            self._complain("\nThe repository is damaged and must be repaired.\n")
+            self._complain("", "The repository is damaged and must be repaired.", "")
         raise DamageError(_DAMAGED)

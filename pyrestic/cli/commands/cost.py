@@ -19,7 +19,7 @@ from pyrestic.localfs.costbook import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
 
 
-@define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.")
+@define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.", prints=True)
 @click.option("--months", type=NATURAL, default=12, help="how many months to show (default 12)")
 @click.option("--offline", is_flag=True, help="do not ask the service how much is stored")
 def command(app: App, months: int, offline: bool) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrestic.operations.diff import Change, DiffStatistics
 
 
-@define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.")
+@define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.", prints=True)
 @click.option("--metadata", is_flag=True, help="also show what changed in nothing but its metadata")
 @click.argument("snapshots", nargs=-1)
 def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
@@ -35,7 +35,8 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
         from pyrestic.operations.diff import Diff
 
         (before, folder_before), (after, folder_after) = look.found
-        terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:\n")
+        terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:")
+        terminal.note("")
         repository = session.repository
         trees = (
             find_tree(repository, before.snapshot.tree_id, folder_before),

@@ -19,7 +19,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.trees import find_tree
 
 
-@define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.")
+@define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.", prints=True)
 @snapshot_filter
 @click.option("-a", "--archive", default="tar", help="tar or zip")
 @click.option("-t", "--target", default="", help="write to this file")
@@ -44,8 +44,6 @@ def command(
             try:
                 _dump(session, tree, location, output, archive, to_terminal=not target and sys.stdout.isatty())
                 output.flush()
-            except BrokenPipeError:
-                raise
             except OSError as error:
                 raise LocalFileError(f"cannot dump file: {error.strerror}") from error
 

@@ -5,7 +5,7 @@ from pyrestic.cli.features import FEATURES
 from pyrestic.cli.table import format_table
 
 
-@define("features", "Print all feature flags.")
+@define("features", "Print all feature flags.", prints=True)
 def command(app: App) -> None:
     """Print names, states and meanings."""
     if app.settings.json:

@@ -39,7 +39,7 @@ _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 
 
-@define("find", "Find files by patterns, and what blobs, trees or packs belong to, in all snapshots.")
+@define("find", "Find files by patterns, and what blobs, trees or packs belong to, in all snapshots.", prints=True)
 @snapshot_filter
 @click.option("--blob", is_flag=True, help="the patterns are IDs of blobs")
 @click.option("--human-readable", is_flag=True, help="sizes in KiB, MiB, …")
@@ -166,7 +166,7 @@ class _JsonPrinter:
     def match(self, found: Match) -> None:
         if found.stored.id != self._snapshot:
             self._end_snapshot(",")
-            self._terminal.write('{"matches":[' if self._begun else '[{"matches":[')
+            self._terminal.write_json('{"matches":[' if self._begun else '[{"matches":[')
             self._begun = True
             self._snapshot = found.stored.id
             self._hits = 0
@@ -174,7 +174,7 @@ class _JsonPrinter:
 
     def use(self, found: Use) -> None:
         if not self._begun:
-            self._terminal.write("[")
+            self._terminal.write_json("[")
             self._begun = True
         fields = {"object_type": _OBJECTS[found.type], "id": found.id.hex(), "path": _shown(found.location)}
         if found.parent is not None:
@@ -190,12 +190,12 @@ class _JsonPrinter:
         self._terminal.print("]" if self._begun else "[]")
 
     def _add(self, value: dict[str, Any]) -> None:
-        self._terminal.write(("," if self._hits else "") + encode_json(value))
+        self._terminal.write_json(("," if self._hits else "") + encode_json(value))
         self._hits += 1
 
     def _end_snapshot(self, separator: str) -> None:
         if self._snapshot is not None:
-            self._terminal.write(f'],"hits":{self._hits},"snapshot":"{self._snapshot.hex()}"}}{separator}')
+            self._terminal.write_json(f'],"hits":{self._hits},"snapshot":"{self._snapshot.hex()}"}}{separator}')
 
 
 _HIDDEN = ("name", "extended_attributes", "generic_attributes", "device", "content", "subtree", "linktarget_raw")

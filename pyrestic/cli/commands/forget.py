@@ -130,8 +130,8 @@ class _Forget:
     def _show(self, group: ForgetGroup) -> None:
         note = self._terminal.note
         header = describe_group(group.key)
-        if header:
-            note(header, 2)
+        if header and self._terminal.tells(2):
+            self._terminal.print(header)
         keep = list(reversed(group.decision.keep))
         if keep:
             note(f"keep {len(keep)} snapshots:")
@@ -142,15 +142,16 @@ class _Forget:
 
     def _show_table(self, stored: list[StoredSnapshot], reasons: list[list[str]]) -> None:
         zone = zone_name(self._app.settings.environment)
-        for line in snapshot_table(stored, zone, compact=self._flags["compact"], reasons=reasons):
-            self._terminal.note(line)
-        self._terminal.note("")
+        if self._terminal.tells(1):
+            compact, quoted = self._flags["compact"], self._terminal.is_terminal
+            self._terminal.print(*snapshot_table(stored, zone, compact=compact, reasons=reasons, quoted=quoted), "")
 
     def _remove(self, session: Session, removed: set[ID]) -> list[ID]:
         if not removed:
             return []
         if self._dry_run:
-            self._terminal.note(f"Would have removed the following snapshots:\n{format_ids(removed)}\n")
+            for line in ("Would have removed the following snapshots:", format_ids(removed), ""):
+                self._terminal.note(line)
             return []
         return remove_snapshots(session.repository, removed, self._terminal, session.ensure_locked)
 

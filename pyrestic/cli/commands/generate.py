@@ -14,7 +14,7 @@ from pyrestic.errors import LocalFileError, UsageError
 _STDOUT = "-"
 
 
-@define("generate", "Write man pages and completion for shells.")
+@define("generate", "Write man pages and completion for shells.", prints=True)
 @click.option("--bash-completion", help="write completion for bash to this file (`-` for stdout)")
 @click.option("--fish-completion", help="write completion for fish to this file (`-` for stdout)")
 @click.option("--zsh-completion", help="write completion for zsh to this file (`-` for stdout)")

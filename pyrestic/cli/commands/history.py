@@ -14,7 +14,7 @@ from pyrestic.cli.flags import Parsed
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.cli.table import format_table
+from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.units import format_bytes
 from pyrestic.cli.version_diff import show_difference
@@ -22,11 +22,15 @@ from pyrestic.errors import DamageError, UsageError
 from pyrestic.format.gojson import format_time
 from pyrestic.ids import short
 from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.report import NullReporter
 from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
+
+_LOOKED_AT = 8
+"""In so many snapshots, each of other paths, a name that none has is compared with those there are."""
 
 
 def _parse_pair(text: str) -> tuple[int, int]:
@@ -36,7 +40,9 @@ def _parse_pair(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-@define("history", "Show all versions of files or folders: when each changed, and which snapshots hold it.")
+@define(
+    "history", "Show all versions of files or folders: when each changed, and which snapshots hold it.", prints=True
+)
 @snapshot_filter
 @click.option("--diff", is_flag=True, help="show how the newest version differs from the one before it")
 @click.option("--follow", "following", is_flag=True, help="also look for the same content under another name")
@@ -70,9 +76,10 @@ def command(
                 if number:
                     terminal.print()
                 _print(app, histories)
-    missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
+        missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
+        hint = suggest_path(session.repository, snapshots, missing)
     if missing:
-        raise UsageError(f"no snapshot holds {', '.join(missing)}")
+        raise UsageError(f"no snapshot holds {', '.join(missing)}", hint=hint)
     unread = max(history.unreadable for histories in found for history in histories)
     if unread:
         raise DamageError(f"{unread} snapshots could not be read there, so versions may be missing")
@@ -106,6 +113,20 @@ def find_path(
     return first if first.versions else next((other for other in histories if other.versions), first)
 
 
+def suggest_path(repository: Repository, snapshots: list[StoredSnapshot], missing: list[str]) -> str:
+    """Return a sentence that names what comes nearest in the newest snapshots to paths that none holds, "" for none."""
+    if not missing or not snapshots:
+        return ""
+    from pyrestic.operations.nearest_names import suggest_for_patterns
+
+    if not repository.index_files:
+        repository.load_index(NullReporter())
+    by_paths = {tuple(one.snapshot.paths): one for one in sorted(snapshots, key=lambda one: one.snapshot.time_ns)}
+    newest = sorted(by_paths.values(), key=lambda one: -one.snapshot.time_ns)[:_LOOKED_AT]
+    hints = (suggest_for_patterns(repository, one.snapshot.tree_id, missing, repository.load_tree) for one in newest)
+    return next(filter(None, hints), "")
+
+
 def _show_difference(session: Session, terminal: Terminal, histories: list[History], numbers: tuple[int, int]) -> None:
     numbered = [(history, version) for history in _in_order(histories) for version in history.versions]
     if max(numbers) > len(numbered):
@@ -133,8 +154,7 @@ def _print(app: App, histories: list[History]) -> None:
         rows = list(_rows(history, number))
         number += len(history.versions)
         count = len(history.versions)
-        footer = f"Timestamps shown in {zone_name(app.settings.environment)}\n"
-        footer += f"{count} version{'s' * (count != 1)} in {history.snapshots} snapshots"
+        footer = f"{count} version{'s' * (count != 1)} in {history.snapshots} snapshots"
         footer += f", {history.unreadable} more cannot be read" if history.unreadable else ""
         terminal.print(f"{_shown(history.location)}:")
         columns = ["#", "Modified", "Size", "Change", "First snapshot", "Last snapshot", "Count", ""]
@@ -143,11 +163,11 @@ def _print(app: App, histories: list[History]) -> None:
             columns.insert(1, "Host")
         else:
             rows = [[cell for place, cell in enumerate(row) if place != 1] for row in rows]
-        for line in format_table(columns, rows, footer):
-            terminal.print(line)
+        footers = (f"Timestamps shown in {zone_name(app.settings.environment)}", footer)
+        terminal.print(*format_table(columns, rows, footers, quoted=terminal.is_terminal))
 
 
-def _rows(history: History, number: int) -> Iterator[list[str]]:
+def _rows(history: History, number: int) -> Iterator[list[Cell]]:
     newest = _newest(history)
     for version in history.all:
         absent = version.node is None
@@ -155,7 +175,7 @@ def _rows(history: History, number: int) -> Iterator[list[str]]:
         state = ["absent"] if absent else ["current"] * _is_current(version, newest) + ["came back"] * version.came_back
         yield [
             "" if absent else str(number),
-            "\n".join(dict.fromkeys(span.line.host for span in version.spans)),
+            list(dict.fromkeys(span.line.host for span in version.spans)),
             "" if absent else show_moment(version.state.mtime_ns),
             "" if absent else format_bytes(version.state.size),
             "" if absent or version.change is None else _signed(version.change),

@@ -42,7 +42,8 @@ def command(app: App, repository_version: str, *, copy_chunker_params: bool, **f
     terminal.note(f"created restic repository {repository.config.id[:10]} at {location}")
     if polynomial is not None:
         terminal.note(" with chunker parameters copied from secondary repository")
-    terminal.note(_ADVICE)
+    for line in _ADVICE.split("\n"):
+        terminal.note(line)
 
 
 def _parse_version(text: str) -> int:

@@ -23,7 +23,7 @@ def command() -> None:
     """Group of the commands below."""
 
 
-@define("list", "List keys.")
+@define("list", "List keys.", prints=True)
 def key_list(app: App) -> None:
     """Print all keys, the one in use with a star."""
     with opened(app.settings, app.terminal, LockMode.READ) as session:
@@ -46,7 +46,7 @@ def key_list(app: App) -> None:
         [("*" if key.current else " ") + short(key.id), str(one["userName"]), str(one["hostName"]), str(one["created"])]
         for key, one in zip(keys, shown, strict=True)
     ]
-    for line in format_table([" ID", "User", "Host", "Created"], rows):
+    for line in format_table([" ID", "User", "Host", "Created"], rows, quoted=app.terminal.is_terminal):
         app.terminal.print(line)
 
 

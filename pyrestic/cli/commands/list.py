@@ -15,7 +15,7 @@ _KINDS = {
 }
 
 
-@define("list", "List the IDs of blobs, packs, index, snapshots, keys or locks.")
+@define("list", "List the IDs of blobs, packs, index, snapshots, keys or locks.", prints=True)
 @click.argument("kind", nargs=-1)
 def command(app: App, kind: tuple[str, ...]) -> None:
     """Print an ID per line; for blobs their type, too."""

@@ -20,9 +20,11 @@ from pyrestic.cli.units import format_bytes, format_mode
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
+from pyrestic.ids import ID
 from pyrestic.operations.describe import describe_snapshot
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
-from pyrestic.repository.trees import Visit, find_tree, walk
+from pyrestic.repository.trees import Visit, find_entry, find_tree, walk
 
 _SORT: dict[str, Callable[[Visit], Any]] = {
     "size": lambda visit: visit.node.size,
@@ -61,7 +63,7 @@ def _parse_sort(text: str) -> str:
     return text
 
 
-@define("ls", "List the files of a snapshot.")
+@define("ls", "List the files of a snapshot.", prints=True)
 @snapshot_filter
 @click.option("-l", "--long", is_flag=True, help="with mode, owner, size and time")
 @click.option("--human-readable", is_flag=True, help="sizes in KiB, MiB, …")
@@ -94,11 +96,13 @@ def command(
         shown = msgspec.structs.replace(stored.snapshot, tree=tree.hex())
         printer.snapshot(StoredSnapshot(stored.id, shown))
         within, leading = _chooser(folders)
+        missing = set(folders) - {b"/"}
 
         def enter(location: bytes, _: Node) -> bool:
             return (within(location) and shape["recursive"]) or leading(location)
 
         for visit in walk(session.repository, tree, enter=enter, leaving=True):
+            missing.discard(visit.location)
             if visit.leaving:
                 if within(visit.location) or leading(visit.location):
                     printer.leave()
@@ -107,6 +111,18 @@ def command(
             elif leading(visit.location):
                 printer.node(visit, on_the_way=True)
         printer.close()
+        for location in sorted(missing):
+            _tell_missing(app, session.repository, tree, location)
+
+
+def _tell_missing(app: App, repository: Repository, tree: ID, location: bytes) -> None:
+    """Say that the snapshot does not hold what was asked for, and what comes nearest."""
+    hint = ""
+    try:
+        find_entry(repository, tree, location)
+    except UsageError as error:
+        hint = error.hint
+    app.terminal.complain(f"{_shown(location)} is not in the snapshot", *filter(None, [hint]))
 
 
 def _check(app: App, arguments: tuple[str, ...], sort: str, **shape: bool) -> None:
@@ -269,7 +285,7 @@ class NcduPrinter:
 
     def close(self) -> None:
         """Close the list."""
-        self._terminal.print(f"{self._line}\n]\n]")
+        self._terminal.print(self._line, "]", "]")
 
 
 def _ncdu_node(visit: Visit) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.check import Output, read_index, run_steps
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import PyresticError
+from pyrestic.nearest import suggest
 from pyrestic.operations.check import Check
 from pyrestic.operations.migrate import MIGRATIONS, Migration
 from pyrestic.repository.snapshots import SnapshotFilter
@@ -44,7 +45,8 @@ def _apply_all(app: App, session: Session, names: tuple[str, ...], *, force: boo
     for name in names:
         one = next((one for one in MIGRATIONS if one.name == name), None)
         if one is None:
-            app.terminal.complain(f"unknown migration {name}")
+            hint = suggest(name, (known.name for known in MIGRATIONS), "migrations")
+            app.terminal.complain(f"unknown migration {name}", *filter(None, [hint]))
             continue
         try:
             if _apply(app, session, one, force=force):
@@ -70,8 +72,8 @@ def _apply(app: App, session: Session, one: Migration, *, force: bool) -> bool:
     reason = one.refusal(repository)
     if reason and not force:
         terminal.complain(
-            f"migration {one.name} cannot be applied: {reason}\n"
-            "If you want to apply this migration anyway, re-run with option --force"
+            f"migration {one.name} cannot be applied: {reason}",
+            "If you want to apply this migration anyway, re-run with option --force",
         )
         return False
     if reason:

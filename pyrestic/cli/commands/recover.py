@@ -15,7 +15,8 @@ def command(app: App) -> None:
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
         roots = find_roots(session.repository, terminal, session.ensure_locked)
-        _say(app, f"\nfound {len(roots)} unreferenced roots")
+        _say(app, "")
+        _say(app, f"found {len(roots)} unreferenced roots")
         saved = None
         if roots:
             maker = Maker(*current_identity())

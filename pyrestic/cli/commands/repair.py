@@ -89,7 +89,9 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
         for pack in packs:
             _keep_copy(app, session.repository, pack)
         result = repair_packs(session.repository, packs, terminal, session.ensure_locked)
-    terminal.complain("\nUse `restic repair snapshots --forget` to remove the corrupted data blobs from all snapshots")
+    terminal.complain(
+        "", "Use `restic repair snapshots --forget` to remove the corrupted data blobs from all snapshots"
+    )
     if app.settings.json:
         terminal.print_json(
             {

@@ -99,6 +99,7 @@ def command(
         what = (repository.config.id, tree, location, str(flags["strip_components"]), folder)
         with _note(app, options, what, flags, progress) as note:
             plan = _preflight(app, repository, root, writer, options, flags)
+            _tell_no_match(app, repository, root, flags, plan)
             restorer = Restorer(
                 repository,
                 writer,
@@ -144,6 +145,17 @@ def _find_root(
     if count:
         return stripped_root(repository, tree, count, load, select), target
     return RestoreRoot(tree, load, select), target
+
+
+def _tell_no_match(app: App, repository: Repository, root: RestoreRoot, flags: Flags, plan: RestorePlan) -> None:
+    """Say so if the patterns of --include match nothing, and what comes nearest to them."""
+    wanted = [pattern for name in ("include", "iinclude") for pattern in _patterns(app, flags, name)]
+    if not wanted or plan.files or plan.others or plan.files_there or plan.lost_count:
+        return
+    from pyrestic.operations.nearest_names import suggest_for_patterns
+
+    hint = suggest_for_patterns(repository, root.tree, wanted, root.load)
+    app.terminal.complain("nothing in the snapshot matches the patterns of --include", *filter(None, [hint]))
 
 
 def _preflight(
@@ -214,14 +226,14 @@ def _verify(app: App, restorer: Restorer, target: str) -> None:
 
 
 def _selector(app: App, flags: Flags) -> Select | None:
-    environment = app.settings.environment
-
     def patterns(name: str) -> Patterns:
-        exact = [*flags[name], *read_patterns(flags[f"{name}_file"], environment)]
-        any_case = [*flags[f"i{name}"], *read_patterns(flags[f"i{name}_file"], environment)]
-        return Patterns(tuple(exact), tuple(any_case), name)
+        return Patterns(_patterns(app, flags, name), _patterns(app, flags, f"i{name}"), name)
 
     return restore_selector(patterns("include"), patterns("exclude"))
+
+
+def _patterns(app: App, flags: Flags, name: str) -> tuple[str, ...]:
+    return (*flags[name], *read_patterns(flags[f"{name}_file"], app.settings.environment))
 
 
 def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered: bool) -> None:

@@ -13,7 +13,7 @@ from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.look import Look
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.cli.table import format_table
+from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.units import format_bytes
 from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
@@ -24,7 +24,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select
 GROUP_BY = Parsed("group", parse_group_by)
 
 
-@define("snapshots", "List snapshots.")
+@define("snapshots", "List snapshots.", prints=True)
 @snapshot_filter
 @click.option("-c", "--compact", is_flag=True, help="without paths")
 @click.option("--last", is_flag=True, cls=OldOption, advice="use --latest 1")
@@ -57,8 +57,8 @@ def command(
             header = describe_group(key)
             if header:
                 app.terminal.print(header)
-        for line in snapshot_table(stored, zone_name(app.settings.environment), compact=compact):
-            app.terminal.print(line)
+        zone = zone_name(app.settings.environment)
+        app.terminal.print(*snapshot_table(stored, zone, compact=compact, quoted=app.terminal.is_terminal))
     return end_incomplete(app, failures)
 
 
@@ -96,9 +96,17 @@ def show_time(stored: StoredSnapshot) -> str:
 
 
 def snapshot_table(
-    found: list[StoredSnapshot], zone: str, *, compact: bool = False, reasons: Sequence[Sequence[str]] = ()
+    found: list[StoredSnapshot],
+    zone: str,
+    *,
+    compact: bool = False,
+    reasons: Sequence[Sequence[str]] = (),
+    quoted: bool = False,
 ) -> list[str]:
-    """Return the lines of the table of snapshots; `reasons`, if there are any, are why each of them is kept."""
+    """Return the lines of the table of snapshots; `reasons`, if there are any, are why each of them is kept.
+
+    `quoted` is as in format_table.
+    """
     sizes = any(stored.snapshot.summary is not None for stored in found)
     explained = ["Reasons"] * bool(reasons)
     columns = ["Host", "Tags  "] if compact else ["Host      ", "Tags      ", *explained, "Paths"]
@@ -106,17 +114,17 @@ def snapshot_table(
     rows = []
     for number, stored in enumerate(found):
         snapshot = stored.snapshot
-        row = [short(stored.id), show_time(stored), snapshot.hostname]
-        row += ["\n".join(snapshot.tags)] if compact else [",".join(snapshot.tags)]
+        row: list[Cell] = [short(stored.id), show_time(stored), snapshot.hostname]
+        row.append(list(snapshot.tags) if compact else ",".join(snapshot.tags))
         if reasons and not compact:
-            row.append("\n".join(reasons[number]))
-        row += [] if compact else ["\n".join(snapshot.paths)]
+            row.append(reasons[number])
+        row += [] if compact else [list(snapshot.paths)]
         if sizes:
             row.append(format_bytes(snapshot.summary.total_bytes_processed) if snapshot.summary else "")
         rows.append(row)
     spaced = not compact and any(len(stored.snapshot.paths) > 1 for stored in found)
-    footer = f"Timestamps shown in {zone}\n{len(found)} snapshots"
-    return format_table(columns + ["Size"] * sizes, rows, footer, spaced=spaced)
+    footer = (f"Timestamps shown in {zone}", f"{len(found)} snapshots")
+    return format_table(columns + ["Size"] * sizes, rows, footer, spaced=spaced, quoted=quoted)
 
 
 def zone_name(environment: Mapping[str, str]) -> str:

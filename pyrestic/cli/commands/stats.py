@@ -23,7 +23,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select
 _DEBUG = "debug"
 
 
-@define("stats", "Count what snapshots hold: all of them, or those named or chosen by a filter.")
+@define("stats", "Count what snapshots hold: all of them, or those named or chosen by a filter.", prints=True)
 @click.option(
     "--mode",
     default=Mode.RESTORE_SIZE.value,
@@ -60,7 +60,7 @@ def command(
 
 def _count(terminal: Terminal, session: Session, snapshots: list[StoredSnapshot], mode: Mode) -> Statistics:
     progress = StatsProgress("snapshots", "snapshots", len(snapshots))
-    terminal.status_text = _status
+    terminal.status_lines = lambda progress, elapsed_seconds: [_status(progress, elapsed_seconds)]
     started = time.monotonic()
     try:
         with terminal.show(progress):
@@ -112,18 +112,18 @@ def _json(found: Statistics) -> dict[str, Any]:
 
 def _print_histograms(terminal: Terminal, session: Session) -> None:
     """Print the lengths of files and blobs, for people who look into how a repository is laid out."""
-    terminal.complain("Collecting size statistics\n")
+    terminal.complain("Collecting size statistics", "")
     for file_type, histogram in file_lengths(session.repository):
-        terminal.complain(f"File Type: {file_type.value}\n{_describe(histogram)}")
+        terminal.complain(f"File Type: {file_type.value}", *_describe(histogram))
     for blob_type, histogram in blob_lengths(session.repository):
-        terminal.complain(f"Blob Type: {blob_type.name.lower()}\n{_describe(histogram)}\n\n")
+        terminal.complain(f"Blob Type: {blob_type.name.lower()}", *_describe(histogram), "", "")
 
 
-def _describe(histogram: Histogram) -> str:
+def _describe(histogram: Histogram) -> list[str]:
     names = [f"{one.lower} - {one.upper} Byte" for one in histogram.classes()]
     width = max(map(len, names), default=0)
     rows = [[name.rjust(width), str(one.members)] for name, one in zip(names, histogram.classes(), strict=True)]
     lines = [f"Count: {histogram.count}", f"Total Size: {format_bytes(histogram.total_bytes)}"]
     lines += format_table(["Size", "Count"], rows)
     lines += [f"Oversized: [{' '.join(map(str, histogram.oversized))}]"] if histogram.oversized else []
-    return "\n".join(lines)
+    return lines

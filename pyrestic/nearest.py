@@ -1,0 +1,36 @@
+"""What somebody may have meant who misspelt a name: the nearest names there are, as a hint for a message."""
+
+from collections.abc import Iterable
+
+_MOST = 3
+_ALL = 5
+_LIKE = 0.65
+
+
+def find_nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return a few known names that are like a name, the nearest first: those that it begins, and misspelt ones."""
+    from difflib import get_close_matches
+
+    by_folded: dict[str, list[str]] = {}
+    for one in sorted(set(known)):
+        by_folded.setdefault(one.casefold(), []).append(one)
+    folded = name.casefold()
+    near = [folded] if folded in by_folded else []
+    if folded:
+        near += [one for one in by_folded if one.startswith(folded)]
+    near += get_close_matches(folded, by_folded, _MOST, _LIKE)
+    return [one for key in dict.fromkeys(near) for one in by_folded[key]][:_MOST]
+
+
+def suggest(name: str, known: Iterable[str], what: str = "names") -> str:
+    """Return a sentence that says which known names come near, or which there are if they are few; "" for neither."""
+    names = sorted(set(known))
+    near = find_nearest(name, names)
+    if near:
+        return f"Did you mean {join(near)}?"
+    return f"The {what} there are: {', '.join(names)}." if 0 < len(names) <= _ALL else ""
+
+
+def join(names: list[str]) -> str:
+    """Return names as an enumeration with "or"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,37 @@
+"""A function on a thread of its own, which an interrupt does not wait for."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Runs a function at once on a thread that does not outlive the process.
+
+    Unlike the threads of an executor it is not waited for where the caller is interrupted, as code that computes for
+    long, such as the derivation of a key, cannot be told to end.
+    """
+
+    def __init__(self, function: Callable[[], T], name: str) -> None:
+        self._function = function
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result.append(self._function())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def result(self) -> T:
+        """Wait for the function, and return what it returned or raise what it raised."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result[0]

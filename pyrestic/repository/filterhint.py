@@ -1,0 +1,21 @@
+"""What a person may have meant whose filter no snapshot matches."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pyrestic.nearest import suggest
+
+if TYPE_CHECKING:
+    from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
+
+
+def suggest_filter(wanted: "SnapshotFilter", there: "Iterable[StoredSnapshot]") -> str:
+    """Return a sentence that names what comes nearest to the host, tag or path that no snapshot has, "" if none."""
+    snapshots = [stored.snapshot for stored in there]
+    asked = (
+        (wanted.hosts, {snapshot.hostname for snapshot in snapshots}, "hosts"),
+        ([tag for tags in wanted.tags for tag in tags if tag], {tag for one in snapshots for tag in one.tags}, "tags"),
+        (wanted.paths, {path for snapshot in snapshots for path in snapshot.paths}, "paths"),
+    )
+    sentences = (suggest(name, known, what) for names, known, what in asked for name in names if name not in known)
+    return " ".join(dict.fromkeys(filter(None, sentences)))
