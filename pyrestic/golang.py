@@ -5,6 +5,10 @@ import time
 
 from pyrestic.errors import UsageError
 
+_FIRST_RULES, _LAST_RULES = -(1 << 31), 1 << 31
+"""Seconds since 1970 between which zones have changed their rules: 1901 and 2038."""
+_FORTNIGHT = 14 * 86_400
+
 
 def parse_integer(text: str, *, signed: bool, bits: int = 64) -> int:
     """Return a number in decimal, or hexadecimal and the like with a prefix, of at most `bits`; raise UsageError."""
@@ -29,6 +33,25 @@ def local_offset(wall_seconds: int) -> int:
     """
     guess = offset_at(wall_seconds)
     return offset_at(wall_seconds - guess) if guess else 0
+
+
+def named_offset(name: str, wall_seconds: int) -> int:
+    """Return the offset of a zone's abbreviation, such as CEST, at such a local time.
+
+    It has to be a name that the local zone went by at some time; all others, and UTC, count as UTC.
+    """
+    offsets = [] if name == "UTC" else _offsets_of(name)
+    for offset in offsets:
+        when = time.localtime(wall_seconds - offset)
+        if when.tm_zone == name:
+            return when.tm_gmtoff
+    return offsets[0] if offsets else 0
+
+
+def _offsets_of(name: str) -> list[int]:
+    """Return the offsets that the local zone has had under a name, oldest first."""
+    moments = map(time.localtime, range(_FIRST_RULES, _LAST_RULES, _FORTNIGHT))
+    return list(dict.fromkeys(when.tm_gmtoff for when in moments if when.tm_zone == name))
 
 
 def offset_at(seconds: int) -> int:

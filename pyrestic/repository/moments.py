@@ -12,7 +12,7 @@ from typing import Final
 
 from pyrestic.errors import FormatError, UsageError
 from pyrestic.format.gojson import SECOND, parse_time
-from pyrestic.golang import local_offset
+from pyrestic.golang import local_offset, named_offset
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)"
 _SECONDS = r":(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
@@ -151,12 +151,5 @@ def _moment(parts: dict[str, str | None]) -> int | None:
         offset = (hours * 60 + minutes) * 60
         return moment - (offset if parts["sign"] == "+" else -offset) * SECOND
     zone = parts.get("zone")
-    return moment - (local_offset(moment // SECOND) if zone is None else _named_offset(zone)) * SECOND
-
-
-def _named_offset(zone: str) -> int:
-    """Return the offset of a zone that the local one goes by in summer or winter; others count as UTC, as in Go."""
-    if zone == "UTC":
-        return 0
-    offsets = (-time.timezone, -time.altzone)
-    return next((offset for name, offset in zip(time.tzname, offsets, strict=True) if name == zone), 0)
+    wall = moment // SECOND
+    return moment - (local_offset(wall) if zone is None else named_offset(zone, wall)) * SECOND

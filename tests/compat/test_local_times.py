@@ -74,6 +74,22 @@ def test_times_around_a_change_of_clocks_mean_the_same(clocks: Beside, zone: str
     _compare(clocks, zone, change, 1)
 
 
+@pytest.mark.parametrize(
+    ("zone", "names"),
+    [
+        ("Europe/Berlin", ("CET", "CEST", "CEMT", "UTC", "EST")),
+        ("America/New_York", ("EST", "EDT", "EWT", "GMT", "GMT+3")),
+        ("Europe/Moscow", ("MSK", "MSD", "MMT")),
+        ("Europe/London", ("GMT", "BST", "BDST")),
+        ("Europe/Dublin", ("IST", "GMT", "BST")),
+    ],
+)
+def test_names_of_zones_mean_the_same(clocks: Beside, zone: str, names: tuple[str, ...]) -> None:
+    hours = ("2024-03-31\t02:30:00", "2024-11-03\t06:15:00")
+    lines = [f"find --oldest={hour}\t{name} [0-9]*" for hour in hours for name in names]
+    assert clocks.differences(lines, TZ=zone) == []
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 def test_a_day_around_a_change_of_clocks_means_the_same(clocks: Beside, zone: str, change: str) -> None:
