@@ -253,8 +253,13 @@ def spread(lines: list[str], count: int) -> list[str]:
     return lines[:: max(1, len(lines) // count)]
 
 
-def is_known(line: str, difference: str) -> bool:
-    """Tell whether a line differs on purpose in what a difference (see Left.differences) tells of."""
+def is_known(line: str, difference: str, told: str) -> bool:
+    """Tell whether a line differs on purpose in what a difference (see Left.differences) tells of.
+
+    `told` is what restic wrote to standard error: a name that it ignores is an error here, and nothing is changed then.
+    """
+    if re.search(r'^Ignoring "(?!filters)|"Ignoring \\"(?!filters)', told, re.MULTILINE):
+        return True
     return any(re.search(pattern, line) and difference.startswith(part) for pattern, part, _ in KNOWN)
 
 
