@@ -1,0 +1,154 @@
+"""Every writing command, killed before and failed at its system calls, one after the other.
+
+Whatever happens, the real check calls the repository intact, no reported snapshot is lost, an exit code of 0 means that
+the work is done, and the same command again finishes it.
+"""
+
+import errno
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support import supervisor
+from tests.support.restic import find_pyrestic, find_restic
+from tests.support.scenarios import SCENARIOS, Scenario, State, make_state
+from tests.support.supervisor import KILL, Action, Call, Supervised
+
+pytestmark = pytest.mark.restic
+
+ERRNOS = (errno.EIO, errno.ENOSPC, errno.EACCES)
+SPREAD = 6
+"""How many boundaries of each command are tried in CI; the nightly run tries all of them."""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> State:
+    supervisor.require()
+    folder = tmp_path_factory.mktemp("faults")
+    return make_state(folder / "state", find_pyrestic(folder), find_restic("0.19", folder))
+
+
+def prepare(scenario: Scenario, original: State, folder: Path) -> State:
+    state = original.copy(folder)
+    scenario.prepare(state)
+    if scenario.targets:
+        state.target.mkdir()
+    return state
+
+
+def run(scenario: Scenario, state: State, fault: tuple[int, Action] | None, *, reads: bool = False) -> Supervised:
+    """Run the command; at the boundary of the fault's number it happens."""
+
+    def decide(number: int, _call: Call) -> Action:
+        return fault[1] if fault is not None and number == fault[0] else None
+
+    command = [*state.pyrestic.command, "--repo", str(state.repository), *scenario.words(state)]
+    folder = state.target if scenario.targets else state.repository
+    environment = state.pyrestic.environment(RESTIC_CACHE_DIR=str(state.folder / "cache"))
+    return supervisor.run_supervised(
+        command, folder, decide, environment=environment, cwd=state.folder, reads=reads, seconds=200
+    )
+
+
+def check(state: State) -> str:
+    """Return what the real check finds, "" for nothing."""
+    done = state.restic.run("check", "--no-lock", "--read-data", repository=state.repository, code=None)
+    return "" if done.code == 0 else (done.text + done.stderr.decode())[-2000:]
+
+
+def kept(scenario: Scenario, state: State) -> set[str]:
+    """Return the snapshots that may never be lost, by the ID they had first."""
+    if not (state.repository / "config").exists():
+        return set()
+    found = state.restic.snapshots(state.repository)
+    return {
+        str(one.get("original", one["id"]))
+        for one in found
+        if all(scenario.keeps(tag) for tag in one.get("tags") or ())
+    }
+
+
+def find_fault(scenario: Scenario, original: State, folder: Path, fault: tuple[int, Action], *, reads: bool) -> str:
+    """Try one fault; return what is wrong after it, "" for nothing."""
+    state = prepare(scenario, original, folder)
+    try:
+        before = kept(scenario, state)
+        done = run(scenario, state, fault, reads=reads)
+        if fault[0] >= len(done.calls):
+            # Threads take turns: this run had fewer calls.
+            return ""
+        where = f"{done.calls[fault[0]]} of {len(done.calls)}"
+        problems = [] if fault[1] == KILL else _problems_of_failure(scenario, state, done)
+        if scenario.intact or (problems == [] and done.code == 0):
+            problems.append(check(state))
+        missing = before - kept(scenario, state)
+        problems.append(f"snapshots are lost: {missing}" if missing else "")
+        if not (done.code == 0 or scenario.done(state)):
+            again = run(scenario, state, None)
+            problems.append("" if again.code == 0 else f"the next run ends with {again.code}: {again.err}")
+        problems.append("" if scenario.done(state) else "the next run does not end the work")
+        problems.append(check(state))
+        found = "\n".join(filter(None, problems))
+        shown = fault[1] if isinstance(fault[1], str) else errno.errorcode[fault[1] or 0]
+        return f"{scenario.name}: {shown} at {where} (exit code {done.code}): {found}" if found else ""
+    finally:
+        shutil.rmtree(folder)
+
+
+def _problems_of_failure(scenario: Scenario, state: State, done: Supervised) -> list[str]:
+    problems = []
+    if done.code == 0 and not scenario.done(state):
+        problems.append(f"it ended with 0 and has not done its work: {done.out}{done.err}")
+    if "Traceback" in done.err or "does not handle" in done.err:
+        problems.append(f"it ended with a traceback: {done.err}")
+    if done.code < 0:
+        problems.append(f"a signal ended it: {done.code}")
+    if done.code > 0 and not done.err:
+        problems.append("it failed without a word")
+    return problems
+
+
+def campaign(scenario: Scenario, original: State, folder: Path, *, spread: int | None, reads: bool = False) -> None:
+    """Count the boundaries of the command, then try faults at `spread` of them, all for None."""
+    counted = prepare(scenario, original, folder / "counted")
+    plain = run(scenario, counted, None, reads=reads)
+    assert plain.code == 0, plain.err
+    assert scenario.done(counted)
+    assert check(counted) == ""
+    count = len(plain.calls)
+    assert count > 3, plain.calls
+    dice = random.Random(scenario.name)
+    kills = range(count) if spread is None else sorted(dice.sample(range(count), min(spread // 2, count)))
+    fails = range(count) if spread is None else sorted(dice.sample(range(count), min(spread - spread // 2, count)))
+    turn = SCENARIOS.index(scenario)
+    faults: list[tuple[int, Action]] = [(number, ERRNOS[(number + turn) % len(ERRNOS)]) for number in fails]
+    if not reads:
+        faults += [(number, KILL) for number in kills]
+    problems = []
+    for index, fault in enumerate(faults):
+        problems.append(find_fault(scenario, original, folder / f"fault {index}", fault, reads=reads))
+    found = list(filter(None, problems))
+    assert not found, "\n\n".join([f"{len(found)} of {len(faults)} faults:", *found])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_spread_of_kills_and_failures_harms_nothing(scenario: Scenario, state: State, tmp_path: Path) -> None:
+    campaign(scenario, state, tmp_path, spread=SPREAD)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_kill_and_a_failure_at_every_change_harm_nothing(scenario: Scenario, state: State, tmp_path: Path) -> None:
+    campaign(scenario, state, tmp_path, spread=None)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_failure_at_every_read_and_change_harms_nothing(scenario: Scenario, state: State, tmp_path: Path) -> None:
+    campaign(scenario, state, tmp_path, spread=None, reads=True)
