@@ -24,6 +24,8 @@ class State:
     """One copy of everything that a command works on."""
 
     folder: Path
+    source: Path
+    """What is backed up; all copies share it, since its path is in the snapshots."""
     pyrestic: Program
     restic: Program
 
@@ -36,11 +38,6 @@ class State:
     def other(self) -> Path:
         """A repository that it reads."""
         return self.folder / "other"
-
-    @property
-    def source(self) -> Path:
-        """What is backed up."""
-        return self.folder / "source"
 
     @property
     def target(self) -> Path:
@@ -78,14 +75,16 @@ class Scenario:
     """Whether the repository is intact before the command, so that it has to be at every moment of it."""
     keeps: Callable[[str], bool] = lambda _tag: True
     """Whether a snapshot with this tag may never be lost."""
+    then: Callable[[State], list[str | Path]] | None = None
+    """What has to follow the same command to end the work of one that was interrupted, None for nothing."""
     targets: bool = False
     """Whether the calls that count are those on the target, not those on the repository."""
 
 
 def make_state(folder: Path, pyrestic: Program, restic: Program) -> State:
     """Make a repository with three snapshots, blobs that nothing uses, a pack that no index names; and a second one."""
-    state = State(folder, pyrestic, restic)
-    folder.mkdir()
+    state = State(folder / "state", folder / "source", pyrestic, restic)
+    state.folder.mkdir()
     make_quick_repository(state.repository)
     dice = random.Random(41)
     state.source.mkdir()
@@ -259,6 +258,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         lambda _state: ["forget", "--keep-last", "1", "--prune", "--max-unused", "0"],
         lambda state: state.tags() == [["t2"]] and _used_packs_alone(state),
         keeps=lambda tag: tag == "t2",
+        # As with restic, a forget that finds nothing to remove does not prune.
+        then=lambda _state: ["prune", "--max-unused", "0"],
     ),
     Scenario("prune", lambda _state: ["prune", "--max-unused", "0"], _used_packs_alone),
     Scenario(

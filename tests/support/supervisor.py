@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pytest
 
@@ -84,7 +84,7 @@ class Call(NamedTuple):
     path: str
 
 
-KILL = "kill"
+KILL: Final = "kill"
 Action = int | Literal["kill"] | None
 """Go on (None), fail with an errno, or KILL the program before the call is made."""
 
@@ -156,10 +156,12 @@ def run_supervised(
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
     assert descriptors, err.read_text()
     done = Supervised()
+    ended = os.pidfd_open(process.pid)
     try:
-        _answer_all(descriptors[0], process, kinds, os.path.realpath(folder), decide, done, seconds, reads=reads)
+        _answer_all(descriptors[0], ended, process, kinds, os.path.realpath(folder), decide, done, seconds, reads=reads)
     finally:
         os.close(descriptors[0])
+        os.close(ended)
         if process.poll() is None:
             _kill(process)
         done.code = process.wait()
@@ -180,6 +182,7 @@ def _kinds(column: int, *, reads: bool) -> dict[int, _Kind]:
 
 def _answer_all(
     listener: int,
+    ended: int,
     process: "subprocess.Popen[bytes]",
     kinds: dict[int, _Kind],
     folder: str,
@@ -192,12 +195,11 @@ def _answer_all(
     deadline = time.monotonic() + seconds
     poll = select.poll()
     poll.register(listener, select.POLLIN)
+    poll.register(ended, select.POLLIN)
     while time.monotonic() < deadline:
-        events = poll.poll(1000)
-        if any(event & select.POLLHUP for _, event in events):
-            return
-        if process.poll() is not None:
-            # A child of its own may still run; the command has ended.
+        events = dict(poll.poll(1000))
+        if ended in events or events.get(listener, 0) & select.POLLHUP:
+            # Children of its own may still run; the command has ended.
             return
         if not events:
             continue
