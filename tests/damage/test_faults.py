@@ -82,14 +82,16 @@ def find_fault(scenario: Scenario, original: State, folder: Path, fault: tuple[i
             return ""
         where = f"{done.calls[fault[0]]} of {len(done.calls)}"
         problems = [] if fault[1] == KILL else _problems_of_failure(scenario, state, done)
-        if scenario.intact or (problems == [] and done.code == 0):
+        if scenario.intact or (problems == [] and done.code == scenario.code):
             problems.append(check(state))
         missing = before - kept(scenario, state)
         problems.append(f"snapshots are lost: {missing}" if missing else "")
         for words in filter(None, (scenario.words, scenario.then)):
             if not scenario.done(state):
                 again = run(replace(scenario, words=words), state, None)
-                problems.append("" if again.code == 0 else f"the next run ends with {again.code}: {again.err}")
+                problems.append(
+                    "" if again.code in (0, scenario.code) else f"the next run ends with {again.code}: {again.err}"
+                )
         problems.append("" if scenario.done(state) else "the next run does not end the work")
         problems.append(check(state))
         found = "\n".join(filter(None, problems))
@@ -101,8 +103,8 @@ def find_fault(scenario: Scenario, original: State, folder: Path, fault: tuple[i
 
 def _problems_of_failure(scenario: Scenario, state: State, done: Supervised) -> list[str]:
     problems = []
-    if done.code == 0 and not scenario.done(state):
-        problems.append(f"it ended with 0 and has not done its work: {done.out}{done.err}")
+    if done.code in (0, scenario.code) and not scenario.done(state):
+        problems.append(f"it ended with {done.code} and has not done its work: {done.out}{done.err}")
     if "Traceback" in done.err or "does not handle" in done.err:
         problems.append(f"it ended with a traceback: {done.err}")
     if done.code < 0:
@@ -116,7 +118,7 @@ def campaign(scenario: Scenario, original: State, folder: Path, *, spread: int |
     """Count the boundaries of the command, then try faults at `spread` of them, all for None."""
     counted = prepare(scenario, original, folder / "counted")
     plain = run(scenario, counted, None, reads=reads)
-    assert plain.code == 0, plain.err
+    assert plain.code == scenario.code, plain.err
     assert scenario.done(counted)
     assert check(counted) == ""
     count = len(plain.calls)

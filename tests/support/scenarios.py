@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyrestic.backend.local import LocalBackend
+from pyrestic.handle import BlobType
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from tests.support.damage import flip
@@ -77,6 +78,8 @@ class Scenario:
     """Whether a snapshot with this tag may never be lost."""
     then: Callable[[State], list[str | Path]] | None = None
     """What has to follow the same command to end the work of one that was interrupted, None for nothing."""
+    code: int = 0
+    """With which exit code it ends when it has done its work."""
     targets: bool = False
     """Whether the calls that count are those on the target, not those on the repository."""
 
@@ -139,7 +142,7 @@ def _lose_index(state: State) -> None:
 
 def _damage_unused_pack(state: State) -> None:
     """Damage a pack that no snapshot needs, and note its name."""
-    name = _find_unused_pack(state)
+    name = _find_data_pack(state, used=False)
     (state.folder / "damaged").write_text(name)
     flip(state.repository / "data" / name[:2] / name)
 
@@ -148,15 +151,18 @@ def _damaged(state: State) -> str:
     return (state.folder / "damaged").read_text()
 
 
-def _find_unused_pack(state: State) -> str:
-    used = used_blobs(state.repository)
+def _find_data_pack(state: State, *, used: bool) -> str:
+    """Return the name of a pack of files' content that snapshots need, or that none needs."""
+    needed = used_blobs(state.repository)
     opened = Repository.open(LocalBackend(str(state.repository)), PASSWORD)
     opened.load_index(NullReporter())
-    in_use = {blob.pack: False for blob in opened.index.blobs()}
+    found: dict[str, bool] = {}
     for blob in opened.index.blobs():
-        in_use[blob.pack] |= str(blob.handle) + blob.handle.id.hex() in used
+        if blob.handle.type is BlobType.DATA:
+            name = str(blob.handle) + blob.handle.id.hex()
+            found[blob.pack.hex()] = found.get(blob.pack.hex(), False) or name in needed
     opened.close()
-    return min(pack.hex() for pack, needed in in_use.items() if not needed)
+    return min(pack for pack, is_needed in found.items() if is_needed == used)
 
 
 def _lock_from_elsewhere(state: State) -> None:
@@ -223,9 +229,9 @@ def _lose_trees(state: State) -> None:
 
 
 def _lose_data(state: State) -> None:
-    """Lose the content of one small file, which one snapshot alone needs."""
-    found = sorted((state.repository / "data").glob("??/*"), key=lambda path: -path.stat().st_size)
-    found[0].unlink()
+    """Lose a pack of files' content that snapshots need."""
+    name = _find_data_pack(state, used=True)
+    (state.repository / "data" / name[:2] / name).unlink()
     state.restic.run("repair", "index", repository=state.repository)
 
 
@@ -285,6 +291,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         lambda state: _damaged(state) not in packs(state.repository) and _checks(state),
         _damage_unused_pack,
         intact=False,
+        # It tells of a blob that is lost, though no snapshot needs it.
+        code=3,
     ),
     Scenario(
         "repair snapshots",
@@ -292,6 +300,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         _checks,
         _lose_data,
         intact=False,
+        # It tells of files that have lost something.
+        code=3,
         keeps=lambda _tag: False,
     ),
     Scenario("recover", lambda _state: ["recover"], lambda state: ["recovered"] in state.tags(), _lose_trees),
