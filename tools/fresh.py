@@ -70,7 +70,11 @@ class Machine(NamedTuple):
     def run(self, command: list[str], *, user: str | None = None, **environment: str) -> bool:
         """Run a command in the clone, or in / if `user` is given; return whether it succeeded."""
         values = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.home}
-        values |= {"LOGNAME": self.name, "USER": self.name, "LANG": "C.UTF-8"} | network_settings() | environment
+        values |= (
+            {"DEBIAN_FRONTEND": "noninteractive", "LOGNAME": self.name, "USER": self.name, "LANG": "C.UTF-8"}
+            | network_settings()
+            | environment
+        )
         inside = [user or self.name, "/" if user else f"{self.home}/pyrestic"]
         settings = [f"{name}={value}" for name, value in values.items()]
         print("$", shlex.join(command), flush=True)
