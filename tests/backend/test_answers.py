@@ -209,6 +209,8 @@ def test_two_requests_that_are_not_answered_end_an_operation_and_the_next_one_at
         assert len(server.requests) == 2
         with pytest.raises(BackendError, match="not asked again for a minute"):
             backend.stat(PACK)
+        with pytest.raises(BackendError, match="not asked again for a minute"):
+            backend.remove(PACK)
         assert len(server.requests) == 2
         # The release of a lock is tried, once.
         with pytest.raises(SilentError, match="next to nothing moved"):

@@ -163,6 +163,8 @@ class RetryBackend:
                 if attempts == 1:
                     raise
 
+        if handle.type is not FileType.LOCK:
+            self._refuse_silent()
         self._run(f"removing {handle}", remove)
 
     def close(self) -> None:
