@@ -24,7 +24,8 @@ def find_nearest(name: str, known: Iterable[str]) -> list[str]:
 
 def suggest(name: str, known: Iterable[str], what: str = "names") -> str:
     """Return a sentence that says which known names come near, or which there are if they are few; "" for neither."""
-    names = sorted(set(known))
+    # A hint may have several lines; a name is part of one.
+    names = sorted({one.replace("\n", r"\n") for one in known})
     near = find_nearest(name, names)
     if near:
         return f"Did you mean {join(near)}?"

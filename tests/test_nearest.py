@@ -27,4 +27,5 @@ def test_few_names_are_all_told_and_many_none() -> None:
     assert suggest("zzz", [f"{number}" for number in range(9)]) == ""
     assert suggest("alphs", ["alpha", "beta"]) == "Did you mean alpha?"
     assert suggest("x", []) == ""
+    assert suggest("a", ["a\nb"]) == r"Did you mean a\nb?"
     assert join(["a", "b", "c"]) == "a, b or c"

@@ -206,7 +206,7 @@ def _tell_error(error: Exception, *, as_json: bool) -> int:
     elif isinstance(error, PyresticError):
         first, *more = error.lines
         if error.hint and not as_json:
-            more.append(error.hint)
+            more += error.hint.split("\n")
         _tell(error.exit_code, f"Fatal: {first}", *more, as_json=as_json)
         return error.exit_code
     else:
