@@ -121,6 +121,7 @@ class Machines(RuleBasedStateMachine):
         if len(self.world.place.changes) == self.checked:
             return
         self.checked = len(self.world.place.changes)
+        assert self.world.stolen == []
         assert self.world.missing_packs() == set()
         assert self.world.lost() == []
 

@@ -54,11 +54,14 @@ class Place(MemoryBackend):
     def __init__(self) -> None:
         super().__init__(connections=2)
         self.changes: list[tuple[str, Handle]] = []
+        self.on_lock_saved: Callable[[str], None] = lambda name: None
         self.on_lock_removed: Callable[[str], None] = lambda name: None
 
     def save(self, handle: Handle, data: Buffer) -> None:
         super().save(handle, data)
         self.changes.append(("save", handle))
+        if handle.type is FileType.LOCK:
+            self.on_lock_saved(handle.name)
 
     def remove(self, handle: Handle) -> None:
         super().remove(handle)
@@ -76,7 +79,12 @@ class World:
     def __init__(self, *, version: int = 2) -> None:
         self.now = START
         self.place = Place()
+        self.place.on_lock_saved = self._lock_saved
         self.place.on_lock_removed = self._lock_removed
+        self.lock_times: dict[str, float] = {}
+        self.unlocking = False
+        self.stolen: list[str] = []
+        """Young locks of commands that run, removed without unlock while all clocks were right."""
         make_repository(self.place, version=version)
         self.machines: list[SimMachine] = []
         self.processes: list[Process] = []
@@ -106,7 +114,15 @@ class World:
                 if process.machine.runs:
                     process.tick()
 
+    def _lock_saved(self, name: str) -> None:
+        self.lock_times[name] = self.now
+
     def _lock_removed(self, name: str) -> None:
+        young = self.now - self.lock_times.pop(name, 0.0) < STALE_SECONDS
+        right = all(machine.offset == 0 for machine in self.machines)
+        owners = [process for process in self.running() if process.current_lock() == name]
+        if owners and young and right and not self.unlocking:
+            self.stolen.append(name)
         process = self.restic_locks.pop(name, None)
         if process is not None:
             # Restic does not notice, and may lose what it saves: that is its own matter, so it goes no further.
@@ -293,6 +309,7 @@ class Process:
         self.refresh: Callable[[], None] = lambda: None
         """What the process does about its lock while time passes."""
         self.holds_lock: Callable[[], bool] = lambda: False
+        self.current_lock: Callable[[], str] = lambda: ""
         self._killed = False
         self._finished = False
         self._waiting = self._permits = self._inside = 0
@@ -422,13 +439,15 @@ class ResticLock:
             self._remove(self._own)
             raise
         self._process.refresh = self._refresh
+        self._process.current_lock = lambda: self._own.hex() if self._own is not None else ""
         self._process.holds_lock = lambda: True
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.holds_lock = lambda: False
-        if self._own is not None:
-            self._remove(self._own)
+        own, self._own = self._own, None
+        if own is not None:
+            self._remove(own)
 
     def ensure_held(self) -> None:
         """What the thread that looks at the clock each second does."""
@@ -486,6 +505,7 @@ def take_lock(process: Process, repository: Repository, *, exclusive: bool) -> L
         clock=machine.clock(),
     )
     process.refresh = lock.held.refresh_if_due
+    process.current_lock = lambda: b"".join(lock.held._own[-1:]).hex()
     process.holds_lock = lambda: lock.held.thread is not None
     return lock
 
@@ -544,6 +564,7 @@ def forget_command(snapshots: set[ID], *, restic: bool = False) -> Command:
 def unlock_command(*, restic: bool = False, everything: bool = False) -> Command:
     def work(process: Process, repository: Repository) -> None:
         machine = process.machine
+        process.world.unlocking = True
         if everything:
             for info in list(repository.list_files(FileType.LOCK)):
                 repository.remove(FileType.LOCK, bytes.fromhex(info.name))
@@ -555,6 +576,7 @@ def unlock_command(*, restic: bool = False, everything: bool = False) -> Command
                 here = lock.hostname == machine.hostname and lock.pid not in machine.alive
                 if machine.wall() - lock.time_ns / 1e9 > STALE_SECONDS or here:
                     repository.remove(FileType.LOCK, identifier)
+        process.world.unlocking = False
         repository.close()
 
     return work
