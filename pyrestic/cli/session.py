@@ -300,6 +300,7 @@ def opened(
             reading = read if load_index or look is not None else None
             with (
                 contextlib.closing(repository),
+                _watched(settings, terminal, repository, dry_run=dry_run, past=backend.read_only),
                 _locked(settings, terminal, repository, lock, prepare, reading) as held,
             ):
                 if load_index:
@@ -312,6 +313,25 @@ def opened(
     finally:
         if bill is not None:
             bill.close()
+
+
+@contextlib.contextmanager
+def _watched(
+    settings: Settings, terminal: Terminal, repository: Repository, *, dry_run: bool, past: bool
+) -> Iterator[None]:
+    """Tell of snapshots that vanished, if the block lists them; a repository of the past has none of the later ones."""
+    if past:
+        yield
+        return
+    # It is read while the key is derived or a lock waits.
+    from pyrestic.cli.seen import SnapshotWatch
+
+    watch = SnapshotWatch(settings.environment, terminal, repository)
+    repository.snapshot_watches.append(watch.look)
+    try:
+        yield
+    finally:
+        watch.close(dry_run=dry_run)
 
 
 @contextlib.contextmanager

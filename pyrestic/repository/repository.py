@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pyrestic.repository.loader import Loader
     from pyrestic.repository.saver import IndexWriter, Saver
     from pyrestic.repository.segment import Segment
+    from pyrestic.repository.snapshots import SnapshotList
 
 CONFIG = Handle(FileType.CONFIG, "")
 DEFAULT_PACK_LENGTH = 16 << 20
@@ -109,6 +110,9 @@ class Repository:
         self.codec = BlobCodec(self.key, config.version, options.compression, find_blob_code)
         self.near = find_near_reader(backend)
         self._saver: Saver | None = None
+        self.snapshot_watches: list[Callable[[SnapshotList], None]] = []
+        self.saved_snapshots: set[ID] = set()
+        self.removed_snapshots: set[ID] = set()
         self._parsing = threading.Lock()
 
     @classmethod
@@ -338,10 +342,14 @@ class Repository:
             raise PyresticError(f"a {file_type.value} file could not be read back before it was stored")
         identifier = hash_id(sealed)
         self.backend.save(Handle(file_type, identifier.hex()), sealed)
+        if file_type is FileType.SNAPSHOT:
+            self.saved_snapshots.add(identifier)
         return identifier
 
     def remove(self, file_type: FileType, identifier: ID) -> None:
         """Remove a file; raise NotFoundError or BackendError."""
+        if file_type is FileType.SNAPSHOT:
+            self.removed_snapshots.add(identifier)
         self.backend.remove(Handle(file_type, identifier.hex()))
 
     def load_blob(self, handle: BlobHandle) -> bytes:

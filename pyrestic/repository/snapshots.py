@@ -132,7 +132,10 @@ def read_snapshots(repository: Repository) -> SnapshotList:
         # Another program may have removed some since they were listed.
         present = set(repository.list_ids(FileType.SNAPSHOT))
         unreadable = [one for one in unreadable if one.id in present]
-    return SnapshotList(found, unreadable)
+    snapshots = SnapshotList(found, unreadable)
+    for watch in repository.snapshot_watches:
+        watch(snapshots)
+    return snapshots
 
 
 def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnapshot]:
