@@ -5,15 +5,13 @@ from typing import Any
 from pyrestic.operations.replace_snapshot import ReplaceResult
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, find_snapshots
 
 
-def snapshots_in_order(
-    repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
-) -> list[StoredSnapshot]:
+def snapshots_in_order(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
     """Return the named snapshots in that order, or all that match, the oldest first."""
-    found = find_snapshots(repository, names, wanted, report)
-    return found if names else oldest_first(found)
+    found, failures = find_snapshots(repository, names, wanted, report)
+    return Selection(found if names else oldest_first(found), failures)
 
 
 def oldest_first(found: list[StoredSnapshot]) -> list[StoredSnapshot]:

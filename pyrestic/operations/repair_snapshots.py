@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from pyrestic.errors import DamageError, PyresticError
+from pyrestic.errors import DamageError, NotFoundError, PyresticError, UsageError
 from pyrestic.format.node import FILE, INVALID, IRREGULAR, Node
 from pyrestic.handle import BlobHandle, BlobType, FileType
 from pyrestic.ids import ID, parse_id, short
@@ -56,14 +56,13 @@ def remove_unreadable(
 ) -> tuple[list[ID], list[str]]:
     """Remove those of the named snapshots whose files are damaged, and return them and the other names.
 
-    What the place does not hand out may be intact and stays. Raises DamageError without `options.forget`, UsageError
-    for a name that means nothing, BackendError.
+    What the place does not hand out may be intact and stays. Raises DamageError without `options.forget`,
+    BackendError.
     """
     removed: list[ID] = []
     readable: list[str] = []
     for name in names:
-        prefix = parse_name(name, time.time_ns()).id
-        identifier = None if prefix is None else find_id(repository, FileType.SNAPSHOT, prefix)
+        identifier = _find_named(repository, name)
         error = None if identifier is None else _find_damage(repository, identifier)
         if identifier is None or error is None:
             readable.append(name)
@@ -78,9 +77,20 @@ def remove_unreadable(
     return removed, readable
 
 
+def _find_named(repository: Repository, name: str) -> ID | None:
+    """Return the ID that a name is, None for other names and those that mean nothing."""
+    try:
+        prefix = parse_name(name, time.time_ns()).id
+        return None if prefix is None else find_id(repository, FileType.SNAPSHOT, prefix)
+    except UsageError:
+        return None
+
+
 def _find_damage(repository: Repository, identifier: ID) -> DamageError | None:
     try:
         load_snapshot(repository, identifier)
+    except NotFoundError:
+        return None
     except DamageError as error:
         return error
     return None

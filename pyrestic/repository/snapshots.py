@@ -305,20 +305,25 @@ def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotF
     return Selection(_without_repetition(found), failures)
 
 
-def find_snapshots(
-    repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter
-) -> list[StoredSnapshot]:
-    """Return the named snapshots, or all that match the filter.
+def find_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
+    """Return the named snapshots, or all that match the filter; names that mean nothing are reported and counted.
 
-    For commands that change or remove snapshots. Raises UsageError for a name that means nothing, DamageError or
-    BackendError if a snapshot cannot be read that may be meant.
+    For commands that change or remove snapshots. Raises DamageError or BackendError if a snapshot cannot be read that
+    may be meant.
     """
     if not names:
-        found = load_all_snapshots(repository, report, what="which snapshots are meant")
-        return _matching(found, wanted, report)
-    found = [_find_named(repository, name, wanted, report) for name in names]
+        loaded = load_all_snapshots(repository, report, what="which snapshots are meant")
+        return Selection(_matching(loaded, wanted, report), 0)
+    found: list[StoredSnapshot] = []
+    failures = 0
+    for name in dict.fromkeys(names):
+        try:
+            found.append(_find_named(repository, name, wanted, report))
+        except (UsageError, NotFoundError) as error:
+            report.note(f'Ignoring "{name}": {error}', 0)
+            failures += 1
     _tell_unused_filter(names, wanted, report)
-    return _without_repetition(found)
+    return Selection(_without_repetition(found), failures)
 
 
 def _select_matching(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Selection:

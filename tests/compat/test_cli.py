@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Caller
+from tests.support.incomplete import as_restic
 from tests.support.restic import Program
 
 pytestmark = pytest.mark.restic
@@ -164,7 +165,7 @@ def run_both(
 ) -> list[tuple[int, bytes, str]]:
     """Return exit code, output and errors of both programs."""
     repository = newest.home.parent / "repository"
-    results = []
+    results: list[tuple[int, bytes, str]] = []
     for program in (newest, pyrestic):
         done = program.run(
             "--no-lock",
@@ -176,7 +177,9 @@ def run_both(
             TZ=zone,
             RESTIC_HOST=host,
         )
-        results.append((done.code, done.stdout, _comparable(done.stderr)))
+        before = results[0][0] if results else 0
+        code, errors = as_restic(before, done.code, done.stderr.decode("utf-8", "surrogateescape"))
+        results.append((code, done.stdout, _comparable(errors.encode("utf-8", "surrogateescape"))))
     return results
 
 

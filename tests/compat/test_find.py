@@ -236,7 +236,7 @@ def test_damaged_trees_are_told_of_and_passed_over(beside: Beside) -> None:
     lines = ["find a.txt", "find {source}", "find --blob {other}", "find --tree {t1} {tree}", "find nothing"]
     assert damaged.differences([f"--no-cache {line}" for line in lines]) == []
     ours = damaged.pyrestic("--no-cache", "find", "--json", "a.txt")
-    assert ours.code == 0
+    assert ours.code == 1
     assert parse_json(ours.out)[0]
     assert "Unable to load tree" in ours.err
     assert "Unable to load tree" in damaged.pyrestic("--no-cache", "find", "a.txt").out

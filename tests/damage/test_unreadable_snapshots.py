@@ -46,7 +46,6 @@ CHANGING = (
     "tag --add x",
     "tag --add x --host none",
     "tag --add x latest",
-    "tag --add x {good} nothing",
     "rewrite --exclude file",
     "rewrite --forget --exclude file",
     "rewrite --exclude file latest",

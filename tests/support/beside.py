@@ -11,6 +11,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.handle import FileType
 from pyrestic.repository.repository import Repository
 from tests.support.cli import Caller
+from tests.support.incomplete import as_restic
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_restic
 
@@ -50,7 +51,8 @@ class Beside:
         theirs = self.restic(*words, code=None, **environment)
         ours = self.pyrestic(*words, **environment)
         out = theirs.stdout.decode("utf-8", "surrogateescape")
-        return (theirs.code, CLOCK.sub("[time]", out)), (ours.code, CLOCK.sub("[time]", ours.out))
+        code, _ = as_restic(theirs.code, ours.code, ours.err)
+        return (theirs.code, CLOCK.sub("[time]", out)), (code, CLOCK.sub("[time]", ours.out))
 
     def differences(
         self, lines: list[str], *, unordered: tuple[str, ...] = (), without: str = "", **environment: str

@@ -14,6 +14,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshots
 from tests.support.beside import Beside
+from tests.support.incomplete import as_restic
 from tests.support.restic import PASSWORD
 
 NEW_ID = re.compile(r"((?:saved new |to )snapshot |^snapshot )[0-9a-f]{8}(?= saved|$)", re.MULTILINE)
@@ -93,9 +94,10 @@ class Twins:
             ours = caller("--repo", self.ours, *self._words(line, self.ours), **settings)
         finally:
             caller.cwd = caller.folder
+        code, errors = as_restic(theirs.code, ours.code, ours.err)
         return (
             self._ending(self.theirs, theirs.code, theirs.text, theirs.stderr.decode(), ordered=ordered),
-            self._ending(self.ours, ours.code, ours.out, ours.err, ordered=ordered),
+            self._ending(self.ours, code, ours.out, errors, ordered=ordered),
         )
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_json, snapshot_table, zone_name
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.look import Look
 from pyrestic.cli.prune_run import ensure_all_removed, format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
@@ -99,7 +100,7 @@ class _Forget:
         look = Look(lambda repository: find_snapshots(repository, names, self._filter, self._terminal))
         prepare = import_machinery if self._flags["prune"] else lambda: None
         with opened(settings, self._terminal, mode, meanwhile=prepare, look=look) as session:
-            found = look.found
+            found, unknown = look.found
             groups: list[ForgetGroup] = []
             removed = {stored.id for stored in found}
             if not names:
@@ -113,7 +114,7 @@ class _Forget:
                 return _NOT_REMOVED
             if removed and self._flags["prune"]:
                 self._prune(session, removed)
-        return None
+        return end_incomplete(self._app, unknown)
 
     def _decide(self, found: list[StoredSnapshot]) -> list[ForgetGroup]:
         policy = self._policy

@@ -4,6 +4,7 @@ import click
 
 from pyrestic.cli.command import App, define, define_group
 from pyrestic.cli.filters import strict_snapshot_filter
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import exit_error
@@ -16,7 +17,7 @@ from pyrestic.operations.repair_packs import repair_packs
 from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter
+from pyrestic.repository.snapshots import Selection, SnapshotFilter
 
 _LOSSES = 3
 """Exit code of a repair that did its work, while something could not be saved."""
@@ -122,13 +123,14 @@ def snapshots_command(
         repository, ensure_locked = session.repository, session.ensure_locked
         removed, names = remove_unreadable(repository, snapshot_id, options, terminal, ensure_locked)
         # Nothing that was named is left does not mean all.
-        found = [] if removed and not names else snapshots_in_order(repository, names, wanted, terminal)
-        result = repair_snapshots(repository, found, options, terminal, ensure_locked)
+        nothing = Selection([], 0)
+        selected = snapshots_in_order(repository, names, wanted, terminal) if names or not removed else nothing
+        result = repair_snapshots(repository, selected.snapshots, options, terminal, ensure_locked)
     if app.settings.json:
         terminal.print_json({**replace_summary(result, dry_run=dry_run), "removed_unreadable": _hex(removed)})
     if result.losses:
         return _end_with_losses(app, f"{result.losses} files or folders lost what could not be read")
-    return None
+    return end_incomplete(app, selected.failures)
 
 
 def _parse_id(text: str) -> ID:

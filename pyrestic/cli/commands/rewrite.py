@@ -6,6 +6,7 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
@@ -37,7 +38,7 @@ Flags = dict[str, Any]
 @click.option("-s", "--snapshot-summary", is_flag=True, help="add a summary where there is none")
 @strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
-def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
     """Rewrite the snapshots that change by it."""
     _check(flags)
     terminal = app.terminal
@@ -50,10 +51,11 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
         app.settings, terminal, LockMode.NONE if dry_run else mode, load_index=True, dry_run=dry_run
     ) as session:
         repository = session.repository
-        found = snapshots_in_order(repository, list(snapshot_id), wanted, terminal)
+        found, unknown = snapshots_in_order(repository, list(snapshot_id), wanted, terminal)
         result = rewrite(repository, found, lambda: _make_changes(app, flags), options, terminal, session.ensure_locked)
     if app.settings.json:
         terminal.print_json(replace_summary(result, dry_run=dry_run))
+    return end_incomplete(app, unknown)
 
 
 def _given(flags: Flags, family: str) -> bool:

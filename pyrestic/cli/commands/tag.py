@@ -5,6 +5,7 @@ import click
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
+from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
@@ -26,7 +27,7 @@ def command(
     replacement: tuple[str, ...],
     wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
-) -> None:
+) -> int | None:
     """Change the tags and tell the new IDs."""
     if not (replacement or add or remove):
         raise UsageError("nothing to do!")
@@ -36,7 +37,7 @@ def command(
     terminal = app.terminal
     terminal.note("create exclusive lock for repository")
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
-        found = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
+        found, unknown = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
         count = failed = 0
         for old, new in change_tags(session.repository, found, change, terminal, session.ensure_locked):
             if new is None:
@@ -50,6 +51,7 @@ def command(
             terminal.note(f"modified {count} snapshots" if count else "no snapshots were modified")
     if failed:
         raise PyresticError(f"the tags of {failed} snapshots could not be changed")
+    return end_incomplete(app, unknown)
 
 
 def _flatten(values: tuple[str, ...]) -> tuple[str, ...]:
