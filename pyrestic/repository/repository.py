@@ -24,7 +24,6 @@ from pyrestic.errors import (
     NoRepositoryError,
     NotFoundError,
     PyresticError,
-    UnauthenticError,
 )
 from pyrestic.format.compress import Compression, decode_unpacked, encode_unpacked, is_encoded
 from pyrestic.format.config import Config
@@ -37,6 +36,7 @@ from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.background import Background
 from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.configfile import open_config
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
 from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.nearby import find_near_reader
@@ -197,7 +197,7 @@ class Repository:
             key = found.result()
         finally:
             stopped.set()
-        config = _open_config(backend, key, sealed)
+        config = open_config(backend, key, sealed)
         return cls(
             wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code, find_fence(backend)
         )
@@ -391,14 +391,3 @@ class Repository:
         identifier = self.save_unpacked(FileType.INDEX, indexfile.encode_rows(packs))
         blobs = sum(len(pack.blobs.ids) for pack in packs)
         self.index_files.append(IndexFileInfo(identifier, [pack.id for pack in packs], blobs))
-
-
-def _open_config(backend: Backend, key: OpenedKey, sealed: bytes) -> Config:
-    """Return the config, of which the bytes were loaded once; raise DamageError."""
-    codec = BlobCodec(key.master, 1, Compression.OFF)
-    loaded = [sealed]
-    try:
-        plain = read_again(backend, CONFIG, lambda: codec.open(loaded.pop() if loaded else backend.load(CONFIG)))
-    except UnauthenticError as error:
-        raise UnauthenticError(f"config or key {key.id.hex()} is damaged") from error
-    return Config.parse(plain)
