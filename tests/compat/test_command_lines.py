@@ -31,7 +31,7 @@ NAMED = (
     "stats --mode=blobs-per-file {short1} {short2} {short3} {short4} {short5}",
     "stats --mode=blobs-per-file {short5} {short1} --json",
     "restore latest --target=one/two/three",
-    "dump --archive=zip latest:{source}/dir /",
+    "dump --archive=zip latest:{source}/dir/more /",
     "help frobnicate",
     "help key frobnicate",
     "--cacert={password} snapshots",

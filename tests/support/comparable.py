@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from pyrestic.operations.archive_names import safe_zip_name
+
 _HOUR = 3600
 _LEFT_OUT = (
     # What is told while a command runs, as far as the clock has a say in it.
@@ -31,13 +33,19 @@ def is_left_out(line: str) -> bool:
     return any(one.search(line) for one in _LEFT_OUT)
 
 
+def _zip_name(name: str) -> str:
+    """Return a name in an archive; those that would do harm, which ours change, are all alike."""
+    given = name.encode("utf-8", "surrogateescape")
+    return "…" if "~" in name or safe_zip_name(given) != given else name
+
+
 def lines_of(output: bytes) -> list[str]:
     """Return the lines of an output, one word for a page of help, and of an archive the names in it."""
     if _is_archive(output) and not output.startswith(b"PK"):
         with tarfile.open(fileobj=io.BytesIO(output)) as archive:
             return [f"{member.name} {member.type!r} {member.size}" for member in archive]
     if _is_archive(output):
-        return [f"{info.filename} {info.CRC}" for info in zipfile.ZipFile(io.BytesIO(output)).infolist()]
+        return [f"{_zip_name(info.filename)} {info.CRC}" for info in zipfile.ZipFile(io.BytesIO(output)).infolist()]
     out = output.decode("utf-8", "replace")
     if "\nUsage:\n" in out or out.startswith("Usage: "):
         return ["help"]
