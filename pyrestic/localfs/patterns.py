@@ -17,7 +17,9 @@ from functools import lru_cache
 from pyrestic.errors import UsageError
 from pyrestic.localfs.wildcards import Kind, Test, compile_component
 
-_KEPT_FOLDERS = 16_384
+_KEPT_BYTES = 4 << 20
+_ENTRY_BYTES = 256
+"""States are kept of so many bytes of paths, counting so much more for each."""
 _DOUBLE = b"**"
 
 
@@ -73,6 +75,7 @@ class PatternList:
         self._automaton = _Automaton(parsed)
         self._counted = self._automaton.counted
         self._states: dict[bytes, int] = {}
+        self._kept_bytes = 0
 
     def matches(self, path: bytes) -> bool:
         """Tell whether the list decides for the path."""
@@ -103,15 +106,22 @@ class PatternList:
         return state
 
     def _enter(self, folder: bytes) -> int:
-        """Find the state after a folder and keep it."""
+        """Find the state after a folder and keep it: one step from that of the folder above, if that was kept."""
         automaton = self._automaton
-        first, *rest = folder.split(b"/")
-        state = automaton.step(automaton.start_of_relative, first) if first else automaton.start
-        for name in rest:
+        above, slash, name = folder.rpartition(b"/")
+        state = self._states.get(above) if slash else None
+        if state is not None:
             state = automaton.step(state, name)
-        if len(self._states) >= _KEPT_FOLDERS:
+        else:
+            first, *rest = folder.split(b"/")
+            state = automaton.step(automaton.start_of_relative, first) if first else automaton.start
+            for name in rest:
+                state = automaton.step(state, name)
+        if self._kept_bytes >= _KEPT_BYTES:
             self._states.clear()
+            self._kept_bytes = 0
         self._states[folder] = state
+        self._kept_bytes += len(folder) + _ENTRY_BYTES
         return state
 
 

@@ -34,6 +34,7 @@ _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PRIVATE_FOLDER = 0o700
+_KEPT_ON_THE_WAY = 6
 _WORTH_COMPILING = 500
 """For fewer files than that nothing is compiled, nor code looked for."""
 
@@ -162,7 +163,8 @@ class TargetWriter:
         current = os.dup(self._root_descriptor if base is None else base.descriptor)
         if base is not None:
             self._folders.release(base)
-        for name in key[len(above) + 1 :].split(b"/") if key else ():
+        names = key[len(above) + 1 :].split(b"/") if key else []
+        for number, name in enumerate(names):
             _check_name(name)
             below = -1
             try:
@@ -170,6 +172,11 @@ class TargetWriter:
             finally:
                 os.close(current)
             current = below
+            rest = names[number + 1 : number + _KEPT_ON_THE_WAY + 2]
+            if 0 < len(rest) <= _KEPT_ON_THE_WAY:
+                # Who leaves folders one after the other needs those above next.
+                way = key[: len(key) - sum(map(len, rest)) - len(rest)]
+                self._folders.release(self._folders.add(way, OpenDescriptor(os.dup(current))))
         return current
 
     def _enter(self, folder: int, name: bytes, *, make: bool) -> int:

@@ -20,7 +20,7 @@ from pyrestic.localfs.select import Select
 from pyrestic.localfs.space import Space, Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices, full_price
-from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
+from pyrestic.operations.existing import Existing, Overwrite, check_depth, looks_the_same
 from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan, make_plan
 from pyrestic.repository.loader import plan_places
 from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
@@ -273,6 +273,12 @@ class _Preflight:
             if self._select is not None:
                 selected, enter = self._select(location, node.type == DIRECTORY)
             if enter and node.type == DIRECTORY:
+                try:
+                    check_depth(location)
+                except PyresticError as error:
+                    on_error(location, error)
+                    enter = False
+                    continue
                 self._enter(location)
             if not selected or node.type == SOCKET:
                 continue

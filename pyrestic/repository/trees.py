@@ -113,11 +113,11 @@ def walk(
     `load` may be another way to get a tree than from the repository.
     """
     load = load or repository.load_tree
-    stack: list[tuple[Visit | None, Iterator[Node], bytes]] = [
-        (None, _load(load, tree, root, on_error), posixpath.join(root, b""))
-    ]
+    # One path is kept, not one for each folder on the way: they would take the square of the depth.
+    prefix = posixpath.join(root, b"")
+    stack: list[tuple[Node | None, Iterator[Node]]] = [(None, _load(load, tree, root, on_error))]
     while stack:
-        folder, nodes, prefix = stack[-1]
+        folder, nodes = stack[-1]
         for node in nodes:
             location = prefix + node.raw_name
             visit = Visit(location, node)
@@ -125,14 +125,18 @@ def walk(
             if node.type != DIRECTORY:
                 continue
             if enter is None or enter(location, node):
-                stack.append((visit, _entries(load, visit, on_error), location + b"/"))
+                stack.append((node, _entries(load, visit, on_error)))
+                prefix = location + b"/"
                 break
             if leaving:
                 yield visit._replace(leaving=True)
         else:
             stack.pop()
-            if folder is not None and leaving:
-                yield folder._replace(leaving=True)
+            if folder is not None:
+                location = prefix[:-1]
+                prefix = location[: len(location) - len(folder.raw_name)]
+                if leaving:
+                    yield Visit(location, folder, leaving=True)
 
 
 def _entries(

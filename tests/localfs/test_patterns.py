@@ -132,3 +132,23 @@ def test_ten_patterns_cost_a_few_microseconds_for_a_path() -> None:
     assert not any(map(compiled.matches, samples))
     # About 2 µs on the machine this was written on; the bound leaves room for slow and busy ones.
     assert (time.perf_counter() - started) / len(samples) < 40e-6
+
+
+def test_a_path_of_any_depth_costs_one_step_for_each_folder() -> None:
+    patterns = PatternList(["nothing", "/d/**/x"])
+    steps = 0
+    plain = patterns._automaton.step
+
+    def step(state: int, name: bytes) -> int:
+        nonlocal steps
+        steps += 1
+        return plain(state, name)
+
+    patterns._automaton.step = step  # type: ignore[method-assign]
+    path = b""
+    for _ in range(2000):
+        path += b"/d"
+        assert not patterns.matches(path)
+    assert patterns.matches(path + b"/x")
+    # One for the path itself, one for the folder that holds it.
+    assert steps < 3 * 2000

@@ -238,11 +238,11 @@ def test_what_is_swapped_at_any_call_tells_nothing_from_outside(
 
 
 def test_folders_of_any_depth_are_walked_with_few_open(tmp_path: Path, backend: MemoryBackend) -> None:
-    depth = 900
+    depth = 400
     here = os.open(tmp_path, os.O_RDONLY)
     for number in range(depth):
         # One is met before the folder below, one after it, and one is for a reading thread.
-        for name, length in ((b"a", 3), (b"z", 3), (b"zz", 70_000 if number % 90 == 0 else 1)):
+        for name, length in ((b"a", 3), (b"z", 3), (b"zz", 70_000 if number % 40 == 0 else 1)):
             file = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=here)
             os.write(file, bytes(length))
             os.close(file)
