@@ -47,7 +47,7 @@ class Backup:
         self._streamed = flags["stdin"] or flags["stdin_from_command"]
         self._hostname = self._find_hostname()
         self._tags = [tag for tags in parse_tags(flags["tag"]) for tag in tags if tag]
-        self._folder = scan.working_directory(app.settings.environment)
+        self._folder = scan.working_directory(app.settings.environment, targets)
         self._paths = [os.fsdecode(scan.clean(os.path.join(self._folder, target))) for target in targets]
         # Bad patterns and rules are told before a password is asked for.
         self._selector = self._make_selector()

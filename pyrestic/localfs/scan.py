@@ -43,10 +43,11 @@ def clean(path: bytes) -> bytes:
     return normal[1:] if normal.startswith(b"//") else normal
 
 
-def working_directory(environment: Mapping[str, str]) -> bytes:
+def working_directory(environment: Mapping[str, str], sources: Iterable[bytes] = ()) -> bytes:
     """Return the working directory as the shell shows it: $PWD, if that is where we are, may go through links.
 
-    Absolute paths of sources begin with it, as in restic, so both tools find each other's parent snapshots.
+    Absolute paths of sources begin with it, as in restic, so both tools find each other's parent snapshots. Where it
+    was removed absolute sources need none, and it is the root; raise UsageError if another source is among them.
     """
     shown = environment.get("PWD", "")
     try:
@@ -54,7 +55,12 @@ def working_directory(environment: Mapping[str, str]) -> bytes:
             return os.fsencode(shown)
     except (OSError, ValueError):
         pass
-    return os.getcwdb()
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:
+        if all(source.startswith(b"/") for source in sources):
+            return b"/"
+        raise UsageError("the working folder was removed; name what is to be saved by absolute paths") from None
 
 
 def read_directory(path: bytes) -> list[bytes]:

@@ -73,7 +73,7 @@ class SnapshotFilter:
 
     def absolute(self) -> "SnapshotFilter":
         """Return the filter with its paths made absolute, as `latest` needs them."""
-        paths = tuple(os.path.normpath(os.path.join(os.getcwd(), path)) for path in self.paths)
+        paths = tuple(os.path.abspath(path) for path in self.paths)
         return dataclasses.replace(self, paths=paths)
 
 

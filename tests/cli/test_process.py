@@ -114,3 +114,16 @@ def test_an_interrupt_is_told_in_json_if_asked(call: Caller, monkeypatch: pytest
     monkeypatch.setattr(Command, "invoke", interrupted)
     outcome = call("--json", "version")
     assert (outcome.code, json.loads(outcome.err)["code"]) == (130, 130)
+
+
+def test_a_working_folder_that_was_removed_costs_no_backup_of_absolute_paths(made: Caller) -> None:
+    source, gone = made.folder / "source", made.folder / "gone"
+    source.mkdir()
+    gone.mkdir()
+    environment = {**made.environment, "PYTHONPATH": os.environ["PYTHONPATH"], "HOME": "/absent"}
+    backup = f"{sys.executable} -m pyrestic backup -q --no-cache"
+    lines = f'rmdir "$PWD" && {backup} "{source}" && exec {backup} .'
+    done = subprocess.run(["sh", "-c", lines], cwd=gone, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Fatal: the working folder was removed; name what is to be saved by absolute paths\n"
+    assert [one["paths"] for one in made("snapshots", "--json").json] == [[str(source)]]
