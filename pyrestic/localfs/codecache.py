@@ -35,11 +35,14 @@ def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
     """Return the machine code of a kind, None if there is none yet or none for this machine."""
     if (folder, kind) in _being_made:
         return _being_made[folder, kind].find(kind)
+    if not can_compile(kind):
+        # Then nothing tells which file would be right, either: its name depends on the compiler.
+        return None
     code = _read(folder, kind)
     if code is not None:
         return code or None
     kept = keep and bool(folder) and distrust(folder) is None
-    if not can_compile(kind) or not (kept or kind == "chunker"):
+    if not (kept or kind == "chunker"):
         return None
     compiler = _being_made[folder, kind] = compiler_for(folder if kept else "")
     return compiler.find(kind)

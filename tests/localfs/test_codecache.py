@@ -19,7 +19,7 @@ from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
 from pyrestic.format.rabin import WINDOW, make_tables
 from pyrestic.format.sha256_code import hash_two
-from pyrestic.localfs import codefiles
+from pyrestic.localfs import codecache, codefiles
 from pyrestic.localfs.codecache import (
     chunker_engine,
     find_code,
@@ -131,6 +131,13 @@ def test_a_compiler_that_fails_in_its_own_way_is_not_asked_again_for_a_day(
 def test_code_of_any_module_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(codefiles.KINDS, "sum", Kind("tests.support.compiled"))
     assert compile_kind("sum")
+
+
+def test_without_a_compiler_nothing_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(keep_code(tmp_path / "code", "sha256"))
+    monkeypatch.setattr(codecache, "can_compile", lambda kind: kind == "another")
+    monkeypatch.setattr(codefiles, "file_name", pytest.fail)
+    assert find_code(folder, "sha256", keep=True) is None
 
 
 def test_code_for_many_blobs_reaches_each_thread_of_a_codec_also_when_it_comes_later(tmp_path: Path) -> None:
