@@ -38,6 +38,9 @@ LINES = (
 )
 """Every command that writes."""
 
+_IN_CI = ("tag --add x", "forget --keep-last 1", "key passwd --new-password-file {folder}/new-password", LINES[-2])
+"""Those with few calls; the others run each night."""
+
 _HARMLESS = {FileType.LOCK}
 """A lock that could not be removed or refreshed keeps others out for a while, but what was asked for is done."""
 
@@ -129,11 +132,15 @@ def reset(made: Stage, tmp_path: Path) -> Iterator[Callable[[], None]]:
     reset()
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    "line", [line if line in _IN_CI else pytest.param(line, marks=pytest.mark.nightly) for line in LINES]
+)
 def test_a_write_that_fails_never_ends_with_0(
     made: Stage, faults: Faults, reset: Callable[[], None], line: str
 ) -> None:
     words = made.arguments(line)
+    if line.startswith("unlock"):
+        (made.call.repository / "locks" / ("ab" * 32)).write_bytes(b"a lock that somebody left")
     if line.startswith("repair snapshots"):
         find_file(made.call.repository, "data pack").unlink()
         assert made.call("repair", "index").code == 3
@@ -145,6 +152,8 @@ def test_a_write_that_fails_never_ends_with_0(
     silent = []
     for number in range(faults.count):
         reset()
+        if line.startswith("unlock"):
+            (made.call.repository / "locks" / ("ab" * 32)).write_bytes(b"a lock that somebody left")
         if line.startswith("repair snapshots"):
             shutil.rmtree(made.call.repository)
             shutil.copytree(kept, made.call.repository)
@@ -154,8 +163,15 @@ def test_a_write_that_fails_never_ends_with_0(
         assert "Traceback" not in outcome.err
         assert "does not handle" not in outcome.err
         kinds = {kind for _, kind in faults.failed}
-        assert kinds, "the same run makes the same calls"
-        if outcome.code == 0 and not kinds <= _HARMLESS:
+        if not kinds:
+            # Threads decide how packs are filled, so a run may make a call less than the one before.
+            assert outcome.code in (0, 3)
+            continue
+        if line.startswith("migrate") and outcome.code == 0:
+            # Where a place does not let a file be replaced the config is removed and stored anew.
+            assert '"version": 2' in made.call("cat", "config").out
+            continue
+        if outcome.code == 0 and (not kinds <= _HARMLESS or line.startswith("unlock")):
             silent.append((number, faults.failed[0]))
     assert silent == []
     if line.startswith("repair snapshots"):
