@@ -4,7 +4,6 @@ Folders whose trees are equal are not compared. What is in them counts only at t
 have come or gone: it did not if an unchanged folder uses it.
 """
 
-import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,11 +22,14 @@ from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import NullReporter, Reporter
 from pyrestic.repository.blobtable import BlobTable, encode_handles
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.trail import Trail
 from pyrestic.repository.treecache import TreeCache
 
 ADDED: Final = "+"
 REMOVED: Final = "-"
 _BUFFERED_BYTES: Final = 4 << 20
+_AHEAD_FOLDERS: Final = 64
+"""So many of the folders on the way are asked what comes next, the nearest ones."""
 
 
 class Change(NamedTuple):
@@ -74,7 +76,6 @@ class DiffStatistics:
 class _Pair(NamedTuple):
     """A folder with its trees before and after; None if there is none."""
 
-    location: bytes
     before: ID | None
     after: ID | None
 
@@ -95,7 +96,6 @@ class _Entry(NamedTuple):
 class _Frame:
     """A folder that is being compared."""
 
-    pair: _Pair
     entries: list[_Entry]
     passed: int = 0
 
@@ -105,7 +105,7 @@ class Diff:
 
     def __init__(self, repository: Repository, before: ID, after: ID, report: Reporter, *, metadata: bool) -> None:
         self._repository = repository
-        self._roots = _Pair(b"/", before, after)
+        self._roots = _Pair(before, after)
         self._report = report
         self._metadata = metadata
         self._trees = TreeCache(repository)
@@ -120,20 +120,23 @@ class Diff:
         """Iterate the changes in order of paths; damaged trees are reported, those of the roots are raised."""
         for blobs, tree in ((self._before, self._roots.before), (self._after, self._roots.after)):
             blobs.note(BlobType.TREE, [tree] if tree else [])
-        self._stack = [_Frame(self._roots, self._load(self._roots))]
+        self._stack = [_Frame(self._load(self._roots))]
+        trail = Trail()
         while self._stack:
             frame = self._stack[-1]
             if frame.passed == len(frame.entries):
                 self._stack.pop()
+                trail.leave()
                 continue
             entry = frame.entries[frame.passed]
             frame.passed += 1
-            location = posixpath.join(frame.pair.location, entry.name)
+            location = trail.join(entry.name)
             yield from self._compare(location, entry)
-            below = _below(location, entry)
+            below = _below(entry)
             if below is not None:
                 try:
-                    self._stack.append(_Frame(below, self._load(below)))
+                    self._stack.append(_Frame(self._load(below)))
+                    trail.enter(entry.name)
                 except PyresticError as error:
                     self._report.error(location.decode("utf-8", "replace"), error)
 
@@ -161,9 +164,10 @@ class Diff:
 
     def _upcoming(self) -> Iterator[_Pair]:
         """Iterate the folders that will be compared next."""
-        for frame in reversed(self._stack):
+        # Not all of a long way: each of its folders would be a step of each of its folders.
+        for frame in islice(reversed(self._stack), _AHEAD_FOLDERS):
             for entry in islice(frame.entries, frame.passed, None):
-                below = _below(posixpath.join(frame.pair.location, entry.name), entry)
+                below = _below(entry)
                 if below is not None:
                     yield below
 
@@ -171,7 +175,7 @@ class Diff:
         """Iterate the folders below a pair as far as its trees are at hand."""
         trees = (None if tree is None else self._trees.peek(tree) for tree in (pair.before, pair.after))
         for entry in _merge(*trees):
-            below = _below(posixpath.join(pair.location, entry.name), entry)
+            below = _below(entry)
             if below is not None:
                 yield below
 
@@ -263,17 +267,17 @@ class _BlobSet:
         return bool(self.missing) or bool(self.has.any())
 
 
-def _below(location: bytes, entry: _Entry) -> _Pair | None:
+def _below(entry: _Entry) -> _Pair | None:
     """Return the folder that is to be compared for an entry; there is none if nothing in it can differ."""
     before, after = entry.before, entry.after
     if before is None or after is None:
         node = before or after
         if node is None or node.type != DIRECTORY:
             return None
-        return _Pair(location, _subtree(before), _subtree(after))
+        return _Pair(_subtree(before), _subtree(after))
     if before.type != DIRECTORY or after.type != DIRECTORY or before.subtree == after.subtree:
         return None
-    return _Pair(location, _subtree(before), _subtree(after))
+    return _Pair(_subtree(before), _subtree(after))
 
 
 def _subtree(node: Node | None) -> ID | None:

@@ -158,7 +158,7 @@ class BlobSearch:
             return self._look_at_tree(stored, event.location, node.subtree)
         if node.type == FILE and self.data is not None and node.content:
             return [
-                Use(stored, event.location, BlobType.DATA, bytes.fromhex(text), event.folder.tree)
+                Use(stored, event.location, BlobType.DATA, bytes.fromhex(text), event.tree)
                 for text in node.content
                 if self._is_wanted(text)
             ]
@@ -204,7 +204,7 @@ def _find_in(forest: Forest, stored: StoredSnapshot, search: Search, barren: set
     for event in forest.walk(stored.snapshot.tree_id):
         results: Iterable[Found] = ()
         if event.kind is Kind.UNREADABLE:
-            results = (Unreadable(stored, event.folder.tree),)
+            results = (Unreadable(stored, event.tree),)
         elif not begun:
             begun = True
             results = search.begin(stored)
@@ -220,7 +220,7 @@ def _find_in(forest: Forest, stored: StoredSnapshot, search: Search, barren: set
         if event.entered:
             counts_before.append(count)
         elif event.kind is Kind.LEFT and counts_before.pop() == count and len(barren) < _REMEMBERED:
-            barren.add(_key(event.folder.location, event.folder.tree.hex()))
+            barren.add(_key(event.location, event.tree.hex()))
 
 
 def _key(location: bytes, tree: str) -> bytes:

@@ -4,7 +4,6 @@ A tree that is the same again keeps its ID. One that could not be written back a
 that is unknown here, is refused, unless the caller accepts the loss.
 """
 
-import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from pyrestic.format.tree import encode_tree, parse_tree, reproducible
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, ID_LENGTH, parse_id
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.trail import Trail
 
 RewriteNode = Callable[[Node, bytes], Node | None]
 """Takes a node and its place in the snapshot, returns what comes in its place, None for nothing."""
@@ -35,7 +35,6 @@ def quote(location: bytes) -> str:
 class _Folder:
     """A folder on the way: its old tree, what is left to do of it, and what stays."""
 
-    location: bytes
     tree: ID
     nodes: list[Node]
     rest: Iterator[Node]
@@ -65,12 +64,14 @@ class TreeRewriter:
         self._keep_empty = keep_empty
         self._failed_tree = failed_tree
         self._rewritten: dict[ID, ID] | None = {} if remember else None
+        self._trail = Trail()
 
     def rewrite(self, root: ID) -> ID | None:
         """Return the tree that replaces a root, None if nothing does; it is stored with the next flush.
 
         Raises PyresticError: FormatError for a tree that could not be written back as it is.
         """
+        self._trail = Trail()
         first = self._open(b"/", root)
         if not isinstance(first, _Folder):
             return first
@@ -83,6 +84,7 @@ class TreeRewriter:
             elif folder.entered is None:
                 stack.pop()
                 done = self._close(folder)
+                self._trail.leave()
                 if not stack:
                     return done
                 self._take(stack[-1], done)
@@ -90,7 +92,7 @@ class TreeRewriter:
     def _step(self, folder: _Folder) -> _Folder | None:
         """Go on to the next folder below and return it, or to the end."""
         for node in folder.rest:
-            location = posixpath.join(folder.location, node.raw_name)
+            location = self._trail.join(node.raw_name)
             changed = self._rewrite_node(node, location)
             if changed is None:
                 continue
@@ -100,6 +102,7 @@ class TreeRewriter:
             folder.entered = changed
             below = self._open(location, _NO_TREE if changed.subtree is None else parse_id(changed.subtree))
             if isinstance(below, _Folder):
+                self._trail.enter(node.raw_name)
                 return below
             self._take(folder, below)
         return None
@@ -128,11 +131,11 @@ class TreeRewriter:
             return None if instead is None else self._save(instead)
         if self._failed_tree is None and not reproducible(data, nodes):
             raise FormatError(f"cannot encode tree at {quote(location)} without losing information")
-        return _Folder(location, tree, nodes, iter(nodes))
+        return _Folder(tree, nodes, iter(nodes))
 
     def _close(self, folder: _Folder) -> ID | None:
         """Store what is left of a folder and return its tree, None if it is left out."""
-        if not folder.kept and not self._keep_empty(folder.location):
+        if not folder.kept and not self._keep_empty(self._trail.location):
             return None
         # What did not change is not written again: it may hold fields that are unknown here.
         tree = folder.tree if folder.kept and folder.kept == folder.nodes else self._save(folder.kept)

@@ -202,7 +202,7 @@ class _Walk:
             if event.kind is Kind.LEFT:
                 done = stack.pop()
                 done.finish()
-                self._known[event.folder.tree] = done
+                self._known[event.tree] = done
                 if stack:
                     stack[-1].add(done)
             elif event.node is not None:
@@ -286,7 +286,7 @@ class _Contents:
                 self._uses.add(use)
             length = index.plain_length(BlobHandle(BlobType.DATA, identifier))
             if length is None:
-                raise MissingBlobError(f"blob {text} not found for tree {event.folder.tree.hex()}")
+                raise MissingBlobError(f"blob {text} not found for tree {event.tree.hex()}")
             self._found.bytes += length
             self._found.blobs += 1
 

@@ -2,11 +2,15 @@
 
 import json
 import os
+import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pyrestic.backend.local import LocalBackend
+from pyrestic.backend.mem import MemoryBackend
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot
@@ -14,13 +18,21 @@ from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType, FileType
 from pyrestic.ids import ID
 from pyrestic.localfs.remove import remove_tree
+from pyrestic.operations.diff import Diff
 from pyrestic.operations.existing import MOST_FOLDERS
+from pyrestic.operations.find import Match, PatternSearch, Period, find
+from pyrestic.operations.rewrite_tree import TreeRewriter
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.repository.trees import walk
 from tests.support.cli import PASSWORD, Caller
+from tests.support.repositories import make_repository
 
 DEPTH = 2500
+LONG = 800
+NAME = "d" * 400
+BYTES = 24 << 20
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +41,23 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Caller:
     call = Caller(tmp_path_factory.mktemp("deep"))
     call.create()
     repository = opened(call)
-    file = Node(name="a", type="file", mode=0o644, content=[])
-    tree: ID | None = None
-    for _ in range(DEPTH):
-        below = [Node(name="d", type="dir", mode=1 << 31 | 0o755, subtree=tree.hex())] if tree else []
-        tree = repository.saver.save(BlobType.TREE, encode_tree([file, *below])).id
-    repository.flush()
-    assert tree is not None
+    tree = plant(repository, DEPTH)
     snapshot = Snapshot(time="2024-01-02T03:04:05Z", tree=tree.hex(), paths=["/x"], hostname="host")
     repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
     repository.close()
     return call
+
+
+def plant(repository: Repository, depth: int, name: str = "d", size: int = 0) -> ID:
+    """Store folders one in the other, an empty file in each, and return the tree of the first."""
+    file = Node(name="a", type="file", mode=0o644, size=size, content=[])
+    tree = repository.saver.save(BlobType.TREE, encode_tree([file])).id
+    file.size = 0
+    for _ in range(depth - 1):
+        below = Node(name=name, type="dir", mode=1 << 31 | 0o755, subtree=tree.hex())
+        tree = repository.saver.save(BlobType.TREE, encode_tree([file, below])).id
+    repository.flush()
+    return tree
 
 
 def opened(call: Caller) -> Repository:
@@ -74,3 +92,63 @@ def test_a_restore_ends_at_a_depth_and_says_so(call: Caller, tmp_path: Path) -> 
     assert outcome.code == 1
     errors = [json.loads(line) for line in outcome.err.splitlines() if '"error"' in line]
     assert any(f"more than {MOST_FOLDERS} folders deep" in json.dumps(error) for error in errors)
+
+
+@pytest.fixture(scope="module")
+def long() -> tuple[Repository, ID, ID]:
+    """Two chains whose folders have long names: the locations of all folders on the way take 128 MB."""
+    repository = make_repository(MemoryBackend())
+    return repository, plant(repository, LONG, NAME), plant(repository, LONG, NAME, size=1)
+
+
+def peak_of(steps: Iterable[object]) -> int:
+    """Return how many bytes were taken at once."""
+    tracemalloc.start()
+    try:
+        for _ in steps:
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_search_keeps_one_location(long: tuple[Repository, ID, ID]) -> None:
+    repository, root, other = long
+    stored = [StoredSnapshot(tree, Snapshot(time="2024-01-02T03:04:05Z", tree=tree.hex())) for tree in (root, other)]
+    assert peak_of(find(repository, stored, PatternSearch(["nothing"], Period()))) < BYTES
+    found = find(repository, stored[:1], PatternSearch(["d*"], Period()))
+    lengths = [len(one.location) for one in found if isinstance(one, Match) and one.node.type == "dir"]
+    assert lengths == [number * (len(NAME) + 1) for number in range(1, LONG)]
+
+
+def test_a_comparison_keeps_one_location(long: tuple[Repository, ID, ID]) -> None:
+    diff = Diff(*long, NullReporter(), metadata=True)
+    assert peak_of(diff.changes()) < BYTES
+    *_, change = Diff(*long, NullReporter(), metadata=True).changes()
+    assert change == (b"/" + (NAME.encode() + b"/") * (LONG - 1) + b"a", "U")
+
+
+def test_a_rewriter_keeps_one_location(long: tuple[Repository, ID, ID]) -> None:
+    repository, root, other = long
+    files: list[int] = []
+    emptied: list[int] = []
+
+    def choose(node: Node, location: bytes) -> Node | None:
+        if node.type == "dir":
+            return node
+        files.append(len(location))
+        return msgspec.structs.replace(node, size=1) if len(files) == LONG else node
+
+    def keep(location: bytes) -> bool:
+        emptied.append(len(location))
+        return False
+
+    tracemalloc.start()
+    assert TreeRewriter(repository, choose).rewrite(root) == other
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < BYTES
+    assert files == [number * (len(NAME) + 1) + 2 for number in range(LONG)]
+    drop = TreeRewriter(repository, lambda node, _: node if node.type == "dir" else None, keep_empty=keep)
+    assert drop.rewrite(root) is None
+    assert emptied == [max(number * (len(NAME) + 1), 1) for number in range(LONG - 1, -1, -1)]
