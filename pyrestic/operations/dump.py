@@ -7,15 +7,17 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
-from pyrestic.errors import PyresticError, UsageError
+from pyrestic.errors import FormatError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, ExtendedAttribute, Node
 from pyrestic.ids import ID, parse_id
 from pyrestic.operations.archive_names import safe_zip_name
 from pyrestic.operations.content import ContentReader
 from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.trail import check_depth
 from pyrestic.repository.trees import load_possible, suggest_location, walk
 
 _SECOND = 1_000_000_000
@@ -25,6 +27,8 @@ _ACL_TAGS = {0x01: "user:", 0x02: "user:", 0x04: "group:", 0x08: "group:", 0x10:
 _ACL_WITH_ID = (0x02, 0x08)
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _ZIP_UTF8 = 0x800
+_ZIP_NAME_BYTES = (1 << 16) - 1
+_SHOWN_BYTES = 80
 
 
 def find_node(repository: Repository, tree: ID, location: bytes) -> Node | None:
@@ -149,8 +153,12 @@ def format_acl(value: bytes) -> str | None:
 
 
 def _write_zip(entries: Iterator[tuple[bytes, Node]], reader: ContentReader, output: BinaryIO) -> None:
-    with zipfile.ZipFile(_Unseekable(output), "w", allowZip64=True) as archive:
+    stream = _Unseekable(output)
+    with zipfile.ZipFile(stream, "w", allowZip64=True) as archive, stream.ended_by_errors():
         for name, node in entries:
+            if node.type == DIRECTORY:
+                # The end of an archive lists all names, so they are all kept.
+                check_depth(b"/" + name, "written to a zip archive")
             info = _zip_header(name, node)
             if node.type == FILE:
                 with archive.open(info, "w", force_zip64=node.size >= zipfile.ZIP64_LIMIT) as member:
@@ -169,7 +177,11 @@ def _zip_header(name: bytes, node: Node) -> zipfile.ZipInfo:
         date = _ZIP_EPOCH
     if date[0] > 2107:
         date = (2107, 12, 31, 23, 59, 58)
-    info = _ZipEntry(safe_zip_name(name) + (b"/" if node.type == DIRECTORY else b""), date)
+    safe = safe_zip_name(name) + (b"/" if node.type == DIRECTORY else b"")
+    if len(safe) > _ZIP_NAME_BYTES:
+        shown = safe[:_SHOWN_BYTES].decode("utf-8", "replace")
+        raise FormatError(f"a path of {len(safe)} bytes is too long for a zip archive: {shown}...")
+    info = _ZipEntry(safe, date)
     info.create_system = 3
     info.external_attr = node.st_mode << 16 | (0x10 if node.type == DIRECTORY else 0)
     info.compress_type = zipfile.ZIP_DEFLATED if node.type == FILE else zipfile.ZIP_STORED
@@ -199,6 +211,16 @@ class _Unseekable(io.RawIOBase):
 
     def __init__(self, output: BinaryIO) -> None:
         self._output = output
+        self._ended = False
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """Write nothing after an error: zipfile closes an archive in any case, and then half of it looks complete."""
+        try:
+            yield
+        except BaseException:
+            self._ended = True
+            raise
 
     def writable(self) -> bool:
         """It can be written."""
@@ -206,7 +228,8 @@ class _Unseekable(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write all of data."""
-        self._output.write(data)
+        if not self._ended:
+            self._output.write(data)
         return len(data)
 
     def flush(self) -> None:

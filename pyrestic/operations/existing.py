@@ -4,18 +4,8 @@ import os
 import stat
 from enum import Enum
 
-from pyrestic.errors import FormatError
 from pyrestic.format.node import Node
 from pyrestic.localfs.write import TargetWriter
-
-MOST_FOLDERS = 2048
-"""So many folders may lie one in the other in a restore: as many as fit into the longest path of a system call."""
-
-
-def check_depth(location: bytes) -> None:
-    """Raise FormatError for a folder that lies too deep."""
-    if location.count(b"/") > MOST_FOLDERS:
-        raise FormatError(f"a folder lies more than {MOST_FOLDERS} folders deep and is not restored")
 
 
 class Overwrite(Enum):

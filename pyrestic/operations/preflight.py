@@ -20,12 +20,13 @@ from pyrestic.localfs.select import Select
 from pyrestic.localfs.space import Space, Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices, full_price
-from pyrestic.operations.existing import Existing, Overwrite, check_depth, looks_the_same
+from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
 from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan, make_plan
 from pyrestic.repository.loader import plan_places
 from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.spans import Fetch, find_places, plan_fetch
+from pyrestic.repository.trail import check_depth
 from pyrestic.repository.trees import walk
 
 MAX_NAMED = 10_000
@@ -274,7 +275,7 @@ class _Preflight:
                 selected, enter = self._select(location, node.type == DIRECTORY)
             if enter and node.type == DIRECTORY:
                 try:
-                    check_depth(location)
+                    check_depth(location, "restored")
                 except PyresticError as error:
                     on_error(location, error)
                     enter = False

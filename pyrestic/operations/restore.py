@@ -18,10 +18,11 @@ from pyrestic.localfs.select import Select
 from pyrestic.localfs.smallfiles import SmallFile
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.localfs.writemany import Stamp
-from pyrestic.operations.existing import MOST_FOLDERS, Existing, Overwrite, check_depth
+from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.trail import MOST_FOLDERS, check_depth
 from pyrestic.repository.trees import walk
 
 
@@ -206,7 +207,7 @@ class Restorer:
         if node.type == DIRECTORY and location.count(b"/") > MOST_FOLDERS:
             # What the folder holds is not looked at, so nothing may be removed as unexpected.
             self._enter = self._delete = False
-            check_depth(location)
+            check_depth(location, "restored")
         if not selected or node.type == SOCKET or self._writer.metadata.leaves_out(node):
             return
         self._touch(location if node.type == DIRECTORY else _parent(location))

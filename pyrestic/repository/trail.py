@@ -5,6 +5,21 @@ kept, and the length of each above it.
 """
 
 from collections.abc import Iterator
+from typing import Final
+
+from pyrestic.errors import FormatError
+
+MOST_FOLDERS: Final = 2048
+"""So many folders may lie one in the other where the location of each is kept, or is a path of the system: as many as
+fit into the longest path of a system call."""
+_SHOWN_BYTES: Final = 80
+
+
+def check_depth(location: bytes, done: str) -> None:
+    """Raise FormatError for a folder that lies too deep to be `done`."""
+    if location.count(b"/") > MOST_FOLDERS:
+        shown = location[:_SHOWN_BYTES].decode("utf-8", "replace")
+        raise FormatError(f"a folder lies more than {MOST_FOLDERS} folders deep and is not {done}: {shown}...")
 
 
 class Trail:

@@ -1,8 +1,10 @@
 """Folders one in the other, deeper than any system names by a path: each command takes a step for each of them."""
 
+import io
 import json
 import os
 import tracemalloc
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.errors import FormatError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot
@@ -19,12 +22,13 @@ from pyrestic.handle import BlobType, FileType
 from pyrestic.ids import ID
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.operations.diff import Diff
-from pyrestic.operations.existing import MOST_FOLDERS
+from pyrestic.operations.dump import dump_folder
 from pyrestic.operations.find import Match, PatternSearch, Period, find
 from pyrestic.operations.rewrite_tree import TreeRewriter
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.trail import MOST_FOLDERS
 from pyrestic.repository.trees import walk
 from tests.support.cli import PASSWORD, Caller
 from tests.support.repositories import make_repository
@@ -92,6 +96,36 @@ def test_a_restore_ends_at_a_depth_and_says_so(call: Caller, tmp_path: Path) -> 
     assert outcome.code == 1
     errors = [json.loads(line) for line in outcome.err.splitlines() if '"error"' in line]
     assert any(f"more than {MOST_FOLDERS} folders deep" in json.dumps(error) for error in errors)
+
+
+def test_a_sorted_list_ends_at_a_depth_and_says_so(call: Caller) -> None:
+    assert len(call("ls", "latest").out.splitlines()) == 2 * DEPTH
+    for option in ("--reverse", "--sort=size"):
+        outcome = call("ls", "latest", option)
+        assert (outcome.code, len(outcome.out.splitlines())) == (1, 1)
+        assert f"a folder lies more than {MOST_FOLDERS} folders deep and is not sorted: /d/d/" in outcome.err
+
+
+def test_a_tar_archive_goes_all_the_way_and_a_zip_archive_ends_at_a_depth(call: Caller) -> None:
+    repository = opened(call)
+    repository.load_index(NullReporter())
+    (name,) = (path.name for path in (call.repository / "snapshots").iterdir())
+    tree = snapshot_format.parse(repository.load_unpacked(FileType.SNAPSHOT, bytes.fromhex(name))).tree_id
+    output = io.BytesIO()
+    dump_folder(repository, tree, b"/", output, "tar")
+    assert output.getvalue().count(b"ustar\x00") >= 2 * DEPTH - 1
+    output = io.BytesIO()
+    with pytest.raises(FormatError, match=f"more than {MOST_FOLDERS} folders deep and is not written to a zip archive"):
+        dump_folder(repository, tree, b"/", output, "zip")
+    # Nothing takes it for a complete one.
+    assert not zipfile.is_zipfile(output)
+    repository.close()
+
+
+def test_a_name_that_no_zip_archive_can_hold_is_an_error(long: tuple[Repository, ID, ID]) -> None:
+    repository, root, _ = long
+    with pytest.raises(FormatError, match="a path of 65764 bytes is too long for a zip archive: ddd"):
+        dump_folder(repository, root, b"/", io.BytesIO(), "zip")
 
 
 @pytest.fixture(scope="module")

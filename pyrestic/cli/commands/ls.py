@@ -24,6 +24,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
+from pyrestic.repository.trail import check_depth
 from pyrestic.repository.trees import Visit, find_entry, find_tree, walk
 
 _SORT: dict[str, Callable[[Visit], Any]] = {
@@ -321,6 +322,9 @@ class SortedPrinter:
     def node(self, visit: Visit, *, on_the_way: bool) -> None:
         """Keep the node."""
         if not on_the_way:
+            if visit.node.type == DIRECTORY:
+                # All locations are kept until the end.
+                check_depth(visit.location, "sorted")
             self._visits.append(visit)
 
     def leave(self) -> None:
