@@ -1,5 +1,6 @@
-"""The engine for many blobs, compiled once for all tests of a process."""
+"""Compiled code for tests, compiled once for a checkout: else a new home starts a compiler beside each program."""
 
+import fcntl
 import functools
 from pathlib import Path
 
@@ -9,14 +10,23 @@ from pyrestic.backend.private_folder import open_private
 from pyrestic.format import sha256_code
 from pyrestic.format.blobengine import BlobCode, load_code
 from pyrestic.format.sha256_code import PairCode
-from pyrestic.localfs.codefiles import compile_kind, write_code
+from pyrestic.localfs.codefiles import KINDS, can_compile, compile_kind, file_name, write_code
+
+_KEPT = Path(__file__).resolve().parent.parent.parent / ".tools" / "compiled"
 
 
 @functools.cache
 def machine_code(kind: str = "blobs") -> bytes:
     """The code of a kind for this processor; a test without a compiler is skipped."""
     pytest.importorskip("numba")
-    code = compile_kind(kind)
+    path = _KEPT / file_name(kind)
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    with (_KEPT / "lock").open("wb") as lock:
+        # Of several processes that run tests one compiles, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            path.write_bytes(compile_kind(kind))
+    code = path.read_bytes()
     assert code or kind == "sha256"
     return code
 
@@ -27,6 +37,12 @@ def keep_code(folder: Path, *kinds: str) -> Path:
         for kind in kinds:
             write_code(private, kind, machine_code(kind))
     return folder
+
+
+def keep_all_code(folder: Path) -> None:
+    """Fill the folder with all kinds, unless it is there or this installation compiles none."""
+    if not folder.exists() and all(map(can_compile, KINDS)):
+        keep_code(folder, *KINDS)
 
 
 @functools.cache

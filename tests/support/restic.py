@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import usage
+from tests.support.engines import keep_all_code
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELEASES = ("0.14", "0.18", "0.19")
@@ -53,6 +54,8 @@ class Program:
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of the program: nothing of ours but the path."""
         self.home.mkdir(parents=True, exist_ok=True)
+        if self.name == "pyrestic":
+            keep_all_code(self.home / "cache" / "pyrestic")
         base = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
