@@ -76,12 +76,17 @@ class View:
         places = self._current_places()
         above, _, last = path.rpartition(b"/")
         recent = self._recent
-        if last and recent is not None and recent.path == above and recent.places is places:
-            return self._step(recent.entry, last)
-        parts = [part for part in path.split(b"/") if part]
+        start, rest = Entry(place=places), path
+        if last and recent is not None and recent.places is places:
+            if recent.path == above:
+                return self._step(recent.entry, last)
+            if path.startswith(recent.path + b"/"):
+                # Who goes down folder by folder would start at the top for each.
+                start, rest = recent.entry, path[len(recent.path) :]
+        parts = [part for part in rest.split(b"/") if part]
         if not parts:
-            return Entry(place=places)
-        folder = self._walk(Entry(place=places), parts[:-1])
+            return start
+        folder = self._walk(start, parts[:-1])
         if folder.tree is not None:
             self._recent = _Recent(above, places, folder)
         return self._step(folder, parts[-1])

@@ -16,6 +16,8 @@ from pyrestic.web.site import Site, Spot, site_of
 _ON_PAGE = 200
 _ICONS = {DIRECTORY: "folder", FILE: "file", SYMLINK: "link"}
 
+MOST_CRUMBS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Crumb:
@@ -44,9 +46,15 @@ def show_location(request: Request) -> Response:
 
 
 def crumbs(location: bytes) -> list[Crumb]:
-    """Return the folders on the way to a location and itself, without the root."""
+    """Return the folders on the way to a location and itself, without the root.
+
+    Of a long way only the last ones are named, after one that leads to the folder above them: each has the way to it in
+    its address, so a page would have the square of the depth.
+    """
     names = split_location(location)
-    return [Crumb(name, b"/" + b"/".join(names[: number + 1])) for number, name in enumerate(names)]
+    first = max(0, len(names) - MOST_CRUMBS)
+    shown = [Crumb(name, b"/" + b"/".join(names[: number + 1])) for number, name in enumerate(names[first:], first)]
+    return [Crumb("…".encode(), b"/" + b"/".join(names[:first])), *shown] if first else shown
 
 
 def icon(node: Node | None) -> str:

@@ -27,9 +27,11 @@ from pyrestic.operations.find import Match, PatternSearch, Period, find
 from pyrestic.operations.rewrite_tree import TreeRewriter
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 from pyrestic.repository.trail import MOST_FOLDERS
 from pyrestic.repository.trees import walk
+from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.view import View
 from tests.support.cli import PASSWORD, Caller
 from tests.support.repositories import make_repository
 
@@ -186,3 +188,25 @@ def test_a_rewriter_keeps_one_location(long: tuple[Repository, ID, ID]) -> None:
     drop = TreeRewriter(repository, lambda node, _: node if node.type == "dir" else None, keep_empty=keep)
     assert drop.rewrite(root) is None
     assert emptied == [max(number * (len(NAME) + 1), 1) for number in range(LONG - 1, -1, -1)]
+
+
+def test_a_mount_goes_down_in_steps(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = opened(call)
+    repository.load_index(NullReporter())
+    (name,) = (path.name for path in (call.repository / "snapshots").iterdir())
+    identifier = bytes.fromhex(name)
+    stored = StoredSnapshot(identifier, load_snapshot(repository, identifier))
+    view = View(repository, lambda: Place(children={"s": Place(snapshot=stored)}))
+    loaded: list[ID] = []
+    load = repository.load_tree
+
+    def note(tree: ID) -> list[Node]:
+        loaded.append(tree)
+        return load(tree)
+
+    monkeypatch.setattr(repository, "load_tree", note)
+    for depth in range(1, 1001):
+        assert view.find(b"/s" + b"/d" * depth).is_folder
+    # More than are kept, but none is loaded again.
+    assert len(loaded) == 1000
+    repository.close()

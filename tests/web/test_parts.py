@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyrestic.web.access import Access, split_host
 from pyrestic.web.addresses import clean_location
+from pyrestic.web.browse import MOST_CRUMBS, crumbs
 from pyrestic.web.compare import Pair, Piece, compare_line, compare_lines
 from pyrestic.web.download import disposition
 from pyrestic.web.paging import Pages
@@ -167,3 +168,10 @@ def test_the_secrets_are_long_and_used_once() -> None:
     assert access.admits_cookies(f"a=b; pyrestic-1={cookie}")
     assert not other.admits_cookies(f"pyrestic-1={cookie}")
     assert not access.admits_cookies(f"pyrestic-2={cookie}")
+
+
+def test_of_a_long_way_the_last_folders_are_named() -> None:
+    assert [(crumb.name, crumb.location) for crumb in crumbs(b"/a/b")] == [(b"a", b"/a"), (b"b", b"/a/b")]
+    above, *named = crumbs(b"/a" * 5000)
+    assert (above.name.decode(), above.location) == ("…", b"/a" * (5000 - MOST_CRUMBS))
+    assert [len(crumb.location) // 2 for crumb in named] == list(range(5001 - MOST_CRUMBS, 5001))
