@@ -5,6 +5,20 @@ from pyrestic.cli.isolation import leave_current_folder
 # Before anything is imported that is not part of Python's core or of this package.
 leave_current_folder()
 
+import os  # noqa: E402
+import signal  # noqa: E402
+from types import FrameType  # noqa: E402
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End at once: nothing has begun while the program is being imported."""
+    os._exit(130)
+
+
+for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_signal) != signal.SIG_IGN:
+        signal.signal(_signal, _end)
+
 from pyrestic.cli.main import run  # noqa: E402
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pyrestic.cli.flags import FlagError, make_plain
 from pyrestic.cli.interrupts import INTERRUPTED, handle_signals, ignore_signals
 from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
+from pyrestic.cli.quoting import quote
 from pyrestic.cli.zones import use_zone
 from pyrestic.errors import PyresticError
 from pyrestic.nearest import find_nearest
@@ -104,7 +105,7 @@ class Program(Group):
         for number, word in enumerate(words):
             found = shown.get_command(ctx, word) if isinstance(shown, click.Group) else None
             if found is None and number == 0 and word != "help":
-                click.echo(f"Unknown help topic [{' '.join(f'`{word}`' for word in words)}]", err=True)
+                click.echo(f"Unknown help topic [{' '.join(f'`{quote(word)}`' for word in words)}]", err=True)
                 click.echo(self.get_usage(ctx), err=True)
                 ctx.exit()
             if found is None:

@@ -10,6 +10,7 @@ import re
 _SUSPECT = (
     "\x00-\x08\x0a-\x1f\x7f-\x9f"  # control characters but the tab: C0, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction of text
+    "\u200b\u2060-\u2064\ufeff"  # no width: two names look the same (joiners stay, scripts and emoji need them)
     "\u2028\u2029"  # line and paragraph separators
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags, which no terminal shows
     "\ud800-\udfff"  # bytes that are not UTF-8

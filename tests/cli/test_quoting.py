@@ -26,8 +26,10 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from tests.support.cli import FAST, PASSWORD, Caller
 from tests.support.forked import KEPT, TERMINAL, Ended, Forker
 
-EVIL = "a\x1b]0;owned\x07b\x9b31mc\u202ed\u2066e\u200ef\u2028g\rh\x7fi\nsnapshot forged\x08"
-FORGED = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udcff]")
+EVIL = "a\x1b]0;owned\x07b\x9b31mc\u202ed\u2066e\u200ef\u200b\ufeff\u2028g\rh\x7fi\nsnapshot forged\x08"
+FORGED = re.compile(
+    "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\udc80-\udcff]"
+)
 """What may not come out; line ends are our own, and looked at separately."""
 
 

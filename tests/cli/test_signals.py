@@ -278,3 +278,20 @@ def test_a_second_signal_ends_the_program_at_once(watched: Caller) -> None:
     run.process.send_signal(signal.SIGTERM)
     run.process.communicate(timeout=SOON_SECONDS)
     assert run.process.returncode in (130, -signal.SIGTERM, -signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_program_is_imported_ends_it_without_a_word(number: signal.Signals) -> None:
+    begin = f"""
+import os, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), {number:d})
+
+sys.meta_path.insert(0, Interrupting())
+import pyrestic.__main__
+"""
+    done = subprocess.run([sys.executable, "-c", begin], capture_output=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
