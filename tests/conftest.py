@@ -1,6 +1,7 @@
 """Settings and fixtures that hold for every test."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # /tmp all the time, so that two runs could differ; this folder is left alone.
 if os.access("/var/tmp", os.W_OK):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
+# Under nohup, or in the background of a script, signals are ignored, and so they would be by all that tests start.
+for _ignored in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_ignored) == signal.SIG_IGN:
+        signal.signal(_ignored, signal.default_int_handler if _ignored == signal.SIGINT else signal.SIG_DFL)
 
 # Processes that tests start find the package even where it is not installed.
 os.environ["PYTHONPATH"] = str(ROOT)

@@ -7,6 +7,7 @@ what vanishes without a command of this user is told once. A `forget` of another
 import time
 from collections.abc import Mapping
 
+from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import LocalFileError
 from pyrestic.ids import ID, short
@@ -25,7 +26,8 @@ class SnapshotWatch:
         folder = find_state_folder(environment)
         self._terminal = terminal
         self._repository = repository
-        self._book = SeenBook(folder, repository.config.id) if folder else None
+        kept = bool(folder) and distrust(folder) is None
+        self._book = SeenBook(folder, repository.config.id) if kept else None
         self._present: dict[ID, Seen] | None = None
         self._gone: set[ID] = set()
 

@@ -14,7 +14,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 LOWEST_NICENESS: Final = 19
@@ -41,12 +41,16 @@ _CREDIT_SECONDS: Final = 0.25
 
 
 def lower_priority() -> None:
-    """Give this thread, and all that it starts from now on, the lowest priority for processor and disk."""
-    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_NICENESS)
-    number = _IOPRIO_SET.get(platform.machine())
-    if number is not None and platform.system() == "Linux":
-        # Where it is not allowed or not known, the disk is shared as ever.
-        ctypes.CDLL(None, use_errno=True).syscall(number, _WHO_PROCESS, 0, _IDLE_CLASS << _CLASS_SHIFT)
+    """Give all threads, and all that they start from now on, the lowest priority for processor and disk."""
+    number = _IOPRIO_SET.get(platform.machine()) if platform.system() == "Linux" else None
+    call = ctypes.CDLL(None, use_errno=True).syscall if number is not None else None
+    for thread in threading.enumerate():
+        # One that has just ended needs nothing.
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, thread.native_id or 0, LOWEST_NICENESS)
+            if call is not None:
+                # Where it is not allowed or not known, the disk is shared as ever.
+                call(number, _WHO_PROCESS, thread.native_id or 0, _IDLE_CLASS << _CLASS_SHIFT)
 
 
 class CpuAccount:

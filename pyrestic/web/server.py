@@ -1,9 +1,14 @@
 """The server of this process: one socket, no log of what is asked, an end in order at the first interrupt."""
 
 import asyncio
+import contextlib
 import logging
 import resource
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import cast
 
 import uvicorn
@@ -60,6 +65,32 @@ class Server(uvicorn.Server):
             # More may wait than are accepted at a time, so that none is sent away while many come at once.
             listener.listen(_WAITING)
         self._connections.watch(asyncio.get_running_loop())
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in order at the first signal, and call its former handler then.
+
+        uvicorn raises the signal once more instead, which the program takes for a second one and ends at once.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        captured: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            captured.append(number)
+            self.handle_exit(number, frame)
+
+        former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+        for first in captured[:1]:
+            handler = former[signal.Signals(first)]
+            if callable(handler):
+                handler(first, None)
 
 
 def serve(app: Guard, listener: socket.socket, access: Access) -> None:

@@ -46,6 +46,10 @@ RARE = {
     ("find", "match", "error"): "restic 0.19 does not store nodes with errors",
     ("restore", "preflight", "dollars"): "see what is printed on B2",
     ("restore", "preflight", "dollars_beyond_allowance"): "see what is printed on B2",
+    ("restore", "preflight", "file_systems"): "see tests/operations/test_preflight.py, which mounts some",
+    ("restore", "file system", "path"): "likewise",
+    ("restore", "file system", "space_needed"): "likewise",
+    ("restore", "file system", "space_free"): "likewise",
 }
 
 
@@ -181,7 +185,6 @@ READING = [
     "ls --sort size {s5}:{source}",
     "snapshots",
     "snapshots --group-by host,paths,tags",
-    "snapshots no-such-snapshot",
     "stats",
     "stats --mode raw-data",
     "stats --mode blobs-per-file",

@@ -284,7 +284,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         lambda _state: ["rewrite", "--forget", "--exclude", "large"],
         lambda state: "large" not in state.restic.run("ls", "latest", "--no-lock", repository=state.repository).text,
     ),
-    Scenario("repair index", lambda _state: ["repair", "index"], _checks, _lose_index, intact=False),
+    Scenario(
+        "repair index",
+        lambda _state: ["repair", "index"],
+        _checks,
+        _lose_index,
+        intact=False,
+        # It tells of the pack that is none.
+        code=3,
+    ),
     Scenario(
         "repair packs",
         lambda state: ["repair", "packs", _damaged(state)],
