@@ -91,6 +91,14 @@ def test_a_backup_does_not_wait_and_its_output_ends_with_it(first: Caller) -> No
     assert first("check", "--read-data").code == 0
 
 
+def open_to_write(pipe: Path) -> int | None:
+    """Return a descriptor of the pipe, None while nobody reads from it."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_beside_which_something_is_compiled(first: Caller, number: signal.Signals) -> None:
     os.mkfifo(first.folder / "pipe")
@@ -98,11 +106,13 @@ def test_a_signal_ends_a_run_beside_which_something_is_compiled(first: Caller, n
     run = start(first, "key", "add", "--new-password-file", first.folder / "pipe", stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     try:
-        while not compilers(first) or not os.listdir(first.repository / "locks"):
+        # It opens the pipe when it has its lock.
+        while (writer := open_to_write(first.folder / "pipe")) is None or not compilers(first):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         run.send_signal(number)
         _, err = run.communicate(timeout=60)
+        os.close(writer)
         assert run.returncode == 130
         assert b"Traceback" not in err
         assert os.listdir(first.repository / "locks") == []
