@@ -190,6 +190,18 @@ def test_consent_leaves_it_out_with_a_note(stage: Stage, line: str) -> None:
         assert outcome.out == "old"
 
 
+def test_mount_and_serve_take_consent_and_fail_for_other_reasons_alone(stage: Stage) -> None:
+    missing = stage.folder / "missing"
+    for words, reason in (
+        (("mount", missing), str(missing)),
+        (("serve", "--listen", "no-such-host.invalid:0"), "no-such-host.invalid"),
+    ):
+        outcome = stage.call(*words, "--skip-damaged")
+        assert outcome.code == 1
+        assert reason in outcome.err
+        assert stage.damaged not in outcome.err
+
+
 def test_other_snapshots_can_be_used_by_their_ids(stage: Stage) -> None:
     for line in ("ls {good}", "dump {good} /file", "restore {good} --target {target}", "check {good}", "stats {good}"):
         assert stage.call(*stage.arguments(line)).code == 0
