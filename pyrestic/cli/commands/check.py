@@ -274,8 +274,8 @@ class Output:
         self._complain(f"error: {item}: {error}")
 
     def note(self, message: str, level: int = 1) -> None:
-        """Take a snapshot that was named and cannot be found."""
-        if level == 0:
+        """Take a snapshot that was named and cannot be found, or a hint."""
+        if level == 0 and message.startswith("Ignoring "):
             self._snapshot_errors += 1
         self._complain(message)
 
