@@ -17,7 +17,7 @@ from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
-from pyrestic.localfs.user_folders import find_own_folder
+from pyrestic.localfs.user_folders import find_own_folder, find_written_folders
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage
@@ -74,8 +74,7 @@ class BackupRun:
                 raise LocalFileError(f"{os.fsdecode(target)} does not exist")
         folder = scan.working_directory(self._environment)
         by_path = select.reject_patterns(select.Patterns(exclude))
-        if self._cache_folder:
-            by_path.append(select.reject_folder(os.fsencode(os.path.abspath(self._cache_folder))))
+        by_path += select.reject_folders([self._cache_folder, *find_written_folders(self._environment)])
         by_status = [select.reject_other_devices(targets, folder)] if one_file_system else []
         if exclude_caches:
             by_status.append(select.reject_if_present(select.CACHE_TAG, self._report.note))

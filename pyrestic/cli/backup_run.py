@@ -22,6 +22,7 @@ from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
+from pyrestic.localfs.user_folders import find_written_folders
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.repository import Repository
@@ -90,9 +91,8 @@ class Backup:
     def _make_selector(self) -> BackupSelector:
         flags = self._flags
         by_path = select.reject_patterns(select.Patterns(flags["exclude"], flags["iexclude"]))
-        own_cache = cache_base(self._app.settings)
-        if own_cache:
-            by_path.append(select.reject_folder(os.fsencode(os.path.abspath(own_cache))))
+        settings = self._app.settings
+        by_path += select.reject_folders([cache_base(settings), *find_written_folders(settings.environment)])
         by_status = []
         if flags["one_file_system"] and not self._streamed:
             by_status.append(select.reject_other_devices(self._targets, self._folder))

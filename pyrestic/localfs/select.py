@@ -107,9 +107,12 @@ def reject_patterns(patterns: Patterns) -> list[RejectPath]:
     return [compiled.matches for compiled in patterns.lists()]
 
 
-def reject_folder(folder: bytes) -> RejectPath:
-    """Return a rule that leaves out an absolute folder and all below it, such as our own cache."""
-    folder = os.path.normpath(folder)
+def reject_folders(folders: Iterable[str]) -> list[RejectPath]:
+    """Return rules that leave out folders and all below them, such as our own cache; "" is no folder."""
+    return [_reject_folder(os.fsencode(os.path.abspath(folder))) for folder in folders if folder]
+
+
+def _reject_folder(folder: bytes) -> RejectPath:
     prefix = folder.rstrip(b"/") + b"/"
     return lambda path: path.startswith(prefix) or path == folder
 

@@ -25,6 +25,11 @@ def find_config_folder(environment: Mapping[str, str]) -> str:
     return _find(environment, "XDG_CONFIG_HOME", ".config")
 
 
+def find_written_folders(environment: Mapping[str, str]) -> list[str]:
+    """Return the folders that pyrestic itself writes to in a run, which would make every backup of a home differ."""
+    return [folder for folder in (find_own_folder(environment), find_state_folder(environment)) if folder]
+
+
 def _find(environment: Mapping[str, str], variable: str, default: str) -> str:
     base = environment.get(variable, "")
     if not base.startswith("/"):

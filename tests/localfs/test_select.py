@@ -43,7 +43,7 @@ def test_malformed_patterns_are_named_with_their_option() -> None:
 
 
 def test_our_own_cache_is_rejected_with_all_below_it() -> None:
-    reject = select.reject_folder(b"/home/me/.cache/restic/")
+    (reject,) = select.reject_folders(["", "/home/me/.cache/restic/"])
     assert reject(b"/home/me/.cache/restic")
     assert reject(b"/home/me/.cache/restic/ab/data")
     assert not reject(b"/home/me/.cache/restic-other")

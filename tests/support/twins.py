@@ -74,6 +74,7 @@ class Twins:
         self.folder = folder
         self.theirs = folder / "theirs"
         self.ours = folder / "ours"
+        self._state = folder / "state"
         self.renew()
 
     def renew(self) -> None:
@@ -81,6 +82,8 @@ class Twins:
         for copy in (self.theirs, self.ours):
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(self.beside.repository, copy)
+        # What was seen of another copy would make this one look like an older state of the repository.
+        shutil.rmtree(self._state, ignore_errors=True)
 
     def run(self, line: str, *, ordered: bool = False, **environment: str) -> tuple[Ending, Ending]:
         """Run a line with both; `{repository}` stands for the copy, other names as in Beside."""
@@ -88,7 +91,12 @@ class Twins:
         words = self._words(line, self.theirs)
         theirs = self.beside.theirs.run(*words, repository=self.theirs, code=None, cwd=self._cwd("theirs"), **zone)
         caller = self.beside.ours
-        settings: dict[str, Any] = {"RESTIC_REPOSITORY": None, "TZ": "Europe/Berlin", **environment}
+        settings: dict[str, Any] = {
+            "RESTIC_REPOSITORY": None,
+            "TZ": "Europe/Berlin",
+            "XDG_STATE_HOME": str(self._state),
+            **environment,
+        }
         caller.cwd = self._cwd("ours")
         try:
             ours = caller("--repo", self.ours, *self._words(line, self.ours), **settings)
