@@ -22,10 +22,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from pyrestic import __version__  # noqa: E402 - the checkout may not be installed
-from pyrestic.format import indexfile  # noqa: E402
+from pyrestic.format import index_file  # noqa: E402
 from pyrestic.format import snapshot as snapshots  # noqa: E402
 from pyrestic.format.gojson import format_time  # noqa: E402
-from pyrestic.format.indexfile import IndexPack  # noqa: E402
+from pyrestic.format.index_file import IndexPack  # noqa: E402
 from pyrestic.format.keyfile import ScryptParams  # noqa: E402
 from pyrestic.format.node import DIRECTORY  # noqa: E402
 from pyrestic.format.pack import HeaderEntry  # noqa: E402
@@ -110,7 +110,7 @@ def _name_blobs(dice: random.Random, count: int) -> list[HeaderEntry]:
 
 
 def _save_index(repository: Repository, packs: list[IndexPack]) -> None:
-    repository.save_unpacked(FileType.INDEX, indexfile.encode(packs))
+    repository.save_unpacked(FileType.INDEX, index_file.encode(packs))
 
 
 def _store_snapshots(repository: Repository, stored: int, count: int, seed: int) -> Scale:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from pyrestic.backend.local import LocalBackend  # noqa: E402 - the checkout may not be installed
 from pyrestic.handle import FileType, Handle  # noqa: E402
-from pyrestic.localfs.historyindex import HistoryIndex  # noqa: E402
+from pyrestic.localfs.tree_facts import HistoryIndex  # noqa: E402
 from pyrestic.report import NullReporter  # noqa: E402
 from pyrestic.repository.repository import Repository  # noqa: E402
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshots  # noqa: E402

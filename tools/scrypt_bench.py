@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from pyrestic.format.scrypt_code import load_code
-from pyrestic.format.scrypt_llvm import compile_code
+from pyrestic.native.scrypt import load_code
+from pyrestic.native.sources.scrypt import compile_code
 
 N, R = 1 << 15, 8
 PASSWORD, SALT = b"password", bytes(64)

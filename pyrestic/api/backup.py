@@ -15,9 +15,9 @@ from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.format.snapshot import Summary
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
-from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.user_folders import find_own_folder, find_written_folders
+from pyrestic.native.code_store import chunker_engine, many_reader
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage

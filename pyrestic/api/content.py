@@ -8,7 +8,7 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.namespace import Place
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.stream import ContentStream

@@ -8,7 +8,7 @@ from pyrestic.api.content import Content
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import NotFoundError
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.vfs.history import Version, find_history
 from pyrestic.vfs.stream import ContentStream

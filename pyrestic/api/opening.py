@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pyrestic.api.reporting import LogReporter
 from pyrestic.api.repository import OpenRepository
 from pyrestic.backend.base import Backend
-from pyrestic.backend.httpsettings import HttpSettings, read_proxies
+from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, parse_location
 from pyrestic.backend.place import Place, reach
 from pyrestic.backend.wrap.cache import CacheBackend
@@ -16,11 +16,11 @@ from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
 from pyrestic.errors import PyresticError, UntrustedError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
-from pyrestic.localfs.codecache import load_blob_code, load_scrypt
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file, run_command
 from pyrestic.localfs.user_folders import find_own_folder
+from pyrestic.native.code_store import load_blob_code, load_scrypt
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
 

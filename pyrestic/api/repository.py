@@ -13,7 +13,7 @@ from pyrestic.api.entry import Location, to_ns
 from pyrestic.api.history import PathVersion, find_versions
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
-from pyrestic.localfs.historyindex import index_path
+from pyrestic.localfs.tree_facts import index_path
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock

@@ -17,7 +17,7 @@ from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
 from pyrestic.operations.restore_root import RestoreRoot, place_file
 from pyrestic.report import Reporter
-from pyrestic.repository.trees import KeptTrees
+from pyrestic.repository.tree_walk import KeptTrees
 
 
 class Restored(NamedTuple):

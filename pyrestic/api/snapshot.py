@@ -13,7 +13,7 @@ from pyrestic.format.snapshot import Summary
 from pyrestic.ids import ID, short
 from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 from pyrestic.vfs import view
 from pyrestic.vfs.stream import ContentStream
 

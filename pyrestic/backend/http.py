@@ -13,7 +13,7 @@ import requests
 import urllib3
 from typing_extensions import Buffer
 
-from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.transport import CONNECT_SECONDS, find_proxies, guarded, make_session, show_host
 from pyrestic.backend.watchdog import MIN_BYTES_PER_SECOND, Guard, Watchdog
 from pyrestic.backend.wrap.limit import TokenBucket

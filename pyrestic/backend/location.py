@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pyrestic.backend import local
 from pyrestic.backend.base import Backend
-from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
 from pyrestic.backend.wrap.retry import TOTAL_SECONDS
@@ -170,7 +170,7 @@ def _open_b2(address: str, settings: _Settings, access: Access) -> Backend:
 def _open_rest(address: str, settings: _Settings, access: Access) -> Backend:
     from pyrestic.backend.http import HttpClient
     from pyrestic.backend.rest import RestBackend
-    from pyrestic.backend.resturl import parse_rest
+    from pyrestic.backend.rest_url import parse_rest
 
     url = parse_rest(address, access.environment)
     connections = settings.take_count("connections", 5)

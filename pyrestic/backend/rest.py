@@ -16,7 +16,7 @@ from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
 from pyrestic.backend.layout import FOLDERS, REST_LAYOUT, is_file_name
 from pyrestic.backend.redirects import Redirects
-from pyrestic.backend.resturl import RestUrl
+from pyrestic.backend.rest_url import RestUrl
 from pyrestic.errors import (
     AccessError,
     BackendError,

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.watchdog import Guard
 from pyrestic.errors import AccessError, UsageError
 

@@ -7,8 +7,8 @@ from pyrestic.cli.session import Session
 from pyrestic.errors import UsageError
 from pyrestic.operations.restore_root import RestoreRoot, side_by_side_root
 from pyrestic.repository.snapshots import SnapshotFilter, load_all_snapshots
-from pyrestic.repository.trees import KeptTrees
-from pyrestic.vfs.versionnames import name_versions
+from pyrestic.repository.tree_walk import KeptTrees
+from pyrestic.vfs.version_names import name_versions
 
 
 def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> RestoreRoot:

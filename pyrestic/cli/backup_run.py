@@ -12,17 +12,17 @@ from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base, code_folder
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.source_stream import opened_stream
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
-from pyrestic.localfs.codecache import chunker_engine, many_reader
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.localfs.user_folders import find_written_folders
+from pyrestic.native.code_store import chunker_engine, many_reader
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.repository import Repository

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pyrestic.cli.findcommand import split_command
+from pyrestic.cli.command_name import split_command
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
 from pyrestic.cli.streams import keep_going
@@ -61,7 +61,7 @@ class Command(click.Command):
         if not settings.max_cpu:
             return super().invoke(ctx)
         # Wanted by few: nobody else pays for the import.
-        from pyrestic.localfs.lowpower import limited_cpu, lower_priority
+        from pyrestic.localfs.cpu_limit import limited_cpu, lower_priority
 
         lower_priority()
         with limited_cpu(settings.max_cpu):

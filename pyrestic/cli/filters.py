@@ -11,8 +11,8 @@ import click
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption, Parsed
-from pyrestic.repository.moments import parse_point
 from pyrestic.repository.snapshots import SnapshotFilter
+from pyrestic.repository.timespec import parse_point
 
 Function = Callable[..., int | None]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pyrestic.cli.options import Settings
 from pyrestic.cli.session import Session
-from pyrestic.localfs.historyindex import HistoryIndex, index_path
+from pyrestic.localfs.tree_facts import HistoryIndex, index_path
 from pyrestic.localfs.user_folders import find_own_folder
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pyrestic.backend.httpsettings import DEFAULT_STALL_SECONDS
+from pyrestic.backend.http_settings import DEFAULT_STALL_SECONDS
 from pyrestic.cli.arguments import parse_uint32, split_list
 from pyrestic.cli.features import parse_features
 from pyrestic.cli.flags import DURATION, INTEGER, NATURAL, Parsed

@@ -18,7 +18,7 @@ from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLim
 
 if TYPE_CHECKING:
     from pyrestic.operations.prune_plan import PrunePlan, PruneStats
-    from pyrestic.repository.indexcopy import ReadIndex
+    from pyrestic.repository.index_copy import ReadIndex
 
 F = TypeVar("F", bound=Callable[..., Any])
 

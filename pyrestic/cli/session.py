@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pyrestic.backend.base import Backend
-from pyrestic.backend.httpsettings import HttpSettings, read_proxies
+from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, Location, parse_location
 from pyrestic.backend.place import Place, reach
 from pyrestic.backend.wrap.dryrun import DryRunBackend
@@ -19,8 +19,8 @@ from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.interrupts import when_forced, when_interrupted
 from pyrestic.cli.local_folders import code_folder, tell_distrusted, with_cache
-from pyrestic.cli.look import Look
 from pyrestic.cli.options import Settings
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
     LockedError,
@@ -32,8 +32,8 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
-from pyrestic.localfs.codecache import load_blob_code, load_scrypt
 from pyrestic.localfs.password import read_file
+from pyrestic.native.code_store import load_blob_code, load_scrypt
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import (
     CONFIG,
@@ -47,7 +47,7 @@ from pyrestic.repository.repository import (
 
 if TYPE_CHECKING:
     from pyrestic.cli.billing import Bill
-    from pyrestic.repository.indexcopy import ReadIndex
+    from pyrestic.repository.index_copy import ReadIndex
 
 
 class LockMode(Enum):
@@ -324,7 +324,7 @@ def _watched(
         yield
         return
     # It is read while the key is derived or a lock waits.
-    from pyrestic.cli.seen import SnapshotWatch
+    from pyrestic.cli.snapshot_watch import SnapshotWatch
 
     watch = SnapshotWatch(settings.environment, terminal, repository)
     repository.snapshot_watches.append(watch.look)

@@ -10,8 +10,8 @@ from pyrestic.format.node import DIRECTORY, FILE, Node
 from pyrestic.ids import parse_id, short
 from pyrestic.operations.diff import Diff
 from pyrestic.operations.dump import dump_file
-from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.timespec import show_moment
 from pyrestic.vfs.history import Version
 
 _MOST_BYTES = 4 << 20

@@ -27,7 +27,7 @@ def _find_engine(name: str | None) -> FirstCut:
         name = "numba" if has_numba() else "numpy"
     # Imported at the first use: numba takes half a second, and most runs never cut a file.
     if name == "numba":
-        from pyrestic.format.chunker_numba import compile_engine
+        from pyrestic.native.sources.chunker import compile_engine
 
         return compile_engine().first_cut
     if name == "numpy":

@@ -18,9 +18,10 @@ from typing import NoReturn, Protocol
 import msgspec
 from typing_extensions import Buffer
 
+from pyrestic import libcrypto
 from pyrestic.errors import FormatError, UnauthenticError, UsageError
-from pyrestic.format import document, libcrypto
-from pyrestic.format.libcrypto import address_of
+from pyrestic.format import document
+from pyrestic.libcrypto import address_of
 
 NONCE_LENGTH = 16
 TAG_LENGTH = 16

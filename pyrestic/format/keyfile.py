@@ -18,7 +18,7 @@ from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD,
 
 if TYPE_CHECKING:
     # With it comes what calls compiled code, which only dear keys need.
-    from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.native.scrypt import Scrypt
 
 SALT_LENGTH: Final = 64
 MAX_MEMORY_BYTES: Final = 1 << 30

@@ -26,7 +26,7 @@ def run_command(command: str) -> str:
 
 def read_file(path: str) -> str:
     """Return a password file's content, without byte order mark and white space around it; raise UsageError."""
-    from pyrestic.localfs.textfile import read_text
+    from pyrestic.localfs.text_file import read_text
 
     if not os.path.lexists(path):
         raise UsageError(f"{path} does not exist")
@@ -64,7 +64,7 @@ def _others_write(status: os.stat_result) -> bool:
 
 
 def _trim(data: bytes) -> str:
-    from pyrestic.localfs.textfile import trim
+    from pyrestic.localfs.text_file import trim
 
     return trim(data).decode("utf-8", "surrogateescape")
 

@@ -15,9 +15,9 @@ from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
+from pyrestic.localfs.new_files import Outcome, SmallFile, make_new
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
-from pyrestic.localfs.smallfiles import Outcome, SmallFile, make_new
 from pyrestic.localfs.target_files import (
     CREATE_FLAGS,
     PRIVATE_FILE,
@@ -28,7 +28,7 @@ from pyrestic.localfs.target_files import (
     write_all,
     write_sparse,
 )
-from pyrestic.localfs.writemany import ManyWriter
+from pyrestic.native.file_writer import ManyWriter
 
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -17,7 +17,7 @@ from pyrestic.mount.arenas import limit_arenas
 from pyrestic.mount.attributes import BLOCK_BYTES, inode_of, make_attributes
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.view import Entry, View
 

@@ -19,15 +19,15 @@ from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.check_pack import check_pack, expected_total, fetch_pack
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.adaptive_map import map_files
 from pyrestic.repository.keys import find_damaged_keys
 from pyrestic.repository.loader import SMALL_BLOB
-from pyrestic.repository.lockfiles import list_lock_ids
-from pyrestic.repository.manyfiles import map_files
+from pyrestic.repository.lock_files import list_lock_ids
 from pyrestic.repository.repository import Repository
 
 if TYPE_CHECKING:
     # It brings numpy, which is imported while a lock waits.
-    from pyrestic.format.indexfile import Columns
+    from pyrestic.format.index_file import Columns
 
 
 ReadFiles: TypeAlias = "list[tuple[ID, Columns | PyresticError]]"
@@ -220,7 +220,7 @@ class Check:
         """Read packs whole and verify every byte."""
         # They bring numpy, which is imported while a lock waits.
         from pyrestic.operations.check_columns import is_whole
-        from pyrestic.repository.segment import entries_of
+        from pyrestic.repository.index_columns import entries_of
 
         progress = Progress("packs", "packs", len(packs))
         repository = self._repository

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrestic.errors import BackendError, DamageError
-from pyrestic.format.blobengine import BlobEngine
-from pyrestic.format.indexfile import Columns
+from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import TRAILER_LENGTH, header_length
-from pyrestic.format.packcolumns import encode_header
+from pyrestic.format.pack_columns import encode_header
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.repository.nearby import PIECE_BYTES
+from pyrestic.native.blob_batch import BlobEngine
+from pyrestic.repository.direct_read import PIECE_BYTES
 from pyrestic.repository.repository import Repository
 
 

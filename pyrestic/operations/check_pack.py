@@ -18,8 +18,8 @@ from pyrestic.format.pack import (
 )
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.repository.nearby import PIECE_BYTES, NearReader
-from pyrestic.repository.packheader import parse_pack_tail
+from pyrestic.repository.direct_read import PIECE_BYTES, NearReader
+from pyrestic.repository.pack_header import parse_pack_tail
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.rereading import forget_copy
 

@@ -23,7 +23,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.resave import Resaver
 from pyrestic.operations.used_blobs import find_first_use
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot

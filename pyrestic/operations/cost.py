@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 
-from pyrestic.backend.usage import Sums
+from pyrestic.backend.metering import Sums
 from pyrestic.errors import UsageError
 
 GB = 10**9

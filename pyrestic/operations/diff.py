@@ -20,10 +20,10 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import NullReporter, Reporter
-from pyrestic.repository.blobtable import BlobTable, encode_handles
+from pyrestic.repository.blob_table import BlobTable, encode_handles
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trail import Trail
-from pyrestic.repository.treecache import TreeCache
+from pyrestic.repository.tree_prefetch import TreeCache
 
 ADDED: Final = "+"
 REMOVED: Final = "-"

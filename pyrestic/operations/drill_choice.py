@@ -13,7 +13,7 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, Node
 from pyrestic.ids import ID, parse_id
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import KeptTrees, walk
+from pyrestic.repository.tree_walk import KeptTrees, walk
 
 _CANDIDATES = 2000
 _MAX_CHANGED = 200_000

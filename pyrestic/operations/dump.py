@@ -18,7 +18,7 @@ from pyrestic.operations.content import ContentReader
 from pyrestic.operations.retention import zone_offset
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trail import check_depth
-from pyrestic.repository.trees import load_possible, suggest_location, walk
+from pyrestic.repository.tree_walk import load_possible, suggest_location, walk
 
 _SECOND = 1_000_000_000
 _TAR_BLOCK = 512

@@ -14,9 +14,9 @@ from pyrestic.handle import BlobHandle, BlobType, FileType
 from pyrestic.ids import ID
 from pyrestic.localfs.patterns import PatternList, check_patterns
 from pyrestic.report import Reporter
-from pyrestic.repository.forest import Event, Forest, Kind
-from pyrestic.repository.packheader import load_header
+from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshot_walk import Event, Forest, Kind
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:

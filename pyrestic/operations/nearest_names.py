@@ -8,7 +8,7 @@ from pyrestic.format.node import Node
 from pyrestic.ids import ID
 from pyrestic.nearest import find_nearest, join
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 
 _LOOKED_AT = 50_000
 """So many names are compared at most."""

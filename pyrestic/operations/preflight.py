@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pyrestic.backend.usage import Sums
+from pyrestic.backend.metering import Sums
 from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
+from pyrestic.localfs.free_space import Space, Spaces
 from pyrestic.localfs.restore_metadata import CAPABILITY, DEVICES, SET_ID
 from pyrestic.localfs.select import Select
-from pyrestic.localfs.space import Space, Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices, full_price
 from pyrestic.operations.existing import Existing, Overwrite, looks_the_same
 from pyrestic.operations.restore_files import BATCH_BLOBS, BATCH_FILES, FilePlan, make_plan
+from pyrestic.repository.bulk_lookup import Fetch, find_places, plan_fetch
 from pyrestic.repository.loader import plan_places
-from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
+from pyrestic.repository.pack_lengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.spans import Fetch, find_places, plan_fetch
 from pyrestic.repository.trail import check_depth
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 
 MAX_NAMED = 10_000
 """So many files that cannot be restored are named; all are counted."""

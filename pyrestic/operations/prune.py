@@ -18,10 +18,10 @@ from pyrestic.operations.resave import Resaver
 from pyrestic.operations.rewrite_index import packs_named_twice, rewrite_index, save_index
 from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.blobtable import BlobTable
-from pyrestic.repository.indexcopy import ReadIndex
+from pyrestic.repository.adaptive_map import map_files
+from pyrestic.repository.blob_table import BlobTable
+from pyrestic.repository.index_copy import ReadIndex
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
-from pyrestic.repository.manyfiles import map_files
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT, load_snapshot
 

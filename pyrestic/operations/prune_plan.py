@@ -18,7 +18,7 @@ from pyrestic.errors import DamageError, PyresticError
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.prune_options import PruneOptions
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.blobtable import HEADER_OVERHEAD, BlobTable
+from pyrestic.repository.blob_table import HEADER_OVERHEAD, BlobTable
 from pyrestic.repository.repository import MIN_PACK_LENGTH
 
 _FEW_SMALL_PACKS: Final = 10

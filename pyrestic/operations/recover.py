@@ -22,7 +22,7 @@ from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository import loader
-from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshots
 

@@ -6,7 +6,7 @@ from pyrestic.errors import BackendError, NotFoundError
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.manyfiles import map_files
+from pyrestic.repository.adaptive_map import map_files
 from pyrestic.repository.repository import Repository
 
 

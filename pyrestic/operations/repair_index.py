@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from pyrestic.errors import BackendError, DamageError, NotFoundError
-from pyrestic.format.indexfile import Columns, IndexPack
+from pyrestic.format.index_file import Columns, IndexPack
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, parse_id
 from pyrestic.operations.check_pack import expected_total
 from pyrestic.operations.rewrite_index import replace_index, store_packs
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.adaptive_map import map_files
 from pyrestic.repository.index import Index
-from pyrestic.repository.manyfiles import map_files
-from pyrestic.repository.packheader import load_header
+from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import IndexFileInfo, Repository
 
 _AHEAD = 4

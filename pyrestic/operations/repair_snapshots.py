@@ -18,7 +18,7 @@ from pyrestic.operations.replace_snapshot import Replacement, ReplaceOptions, Re
 from pyrestic.operations.rewrite_tree import TreeRewriter, describe_error, quote
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshotname import parse_name
+from pyrestic.repository.snapshot_name import parse_name
 from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT, StoredSnapshot, find_id, load_snapshot
 
 TAG = "repaired"

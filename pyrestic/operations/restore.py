@@ -13,17 +13,17 @@ from typing import NamedTuple
 from pyrestic.errors import FormatError, LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
-from pyrestic.localfs.restorenote import RestoreNote
+from pyrestic.localfs.new_files import SmallFile
+from pyrestic.localfs.restore_journal import RestoreNote
 from pyrestic.localfs.select import Select
-from pyrestic.localfs.smallfiles import SmallFile
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.localfs.writemany import Stamp
+from pyrestic.native.file_writer import Stamp
 from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trail import MOST_FOLDERS, check_depth
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 
 
 @dataclass(frozen=True, slots=True)

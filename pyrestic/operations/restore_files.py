@@ -19,13 +19,13 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.smallfiles import SmallFile
+from pyrestic.localfs.new_files import SmallFile
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.localfs.writemany import Stamp
+from pyrestic.native.file_writer import Stamp
+from pyrestic.repository.batch_decoder import plain_length_of
+from pyrestic.repository.bulk_lookup import find_places
 from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan_places
-from pyrestic.repository.manyblobs import plain_length_of
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.spans import find_places
 
 if TYPE_CHECKING:
     # It brings numpy, which is imported while a lock waits.

@@ -17,7 +17,7 @@ from pyrestic.format.tree import ImpossibleNamesError
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs.select import Select
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 
 Load = Callable[[ID], list[Node]]
 _MADE_UP = hash_id(b"the root of a restore that is no folder of the snapshot")

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pyrestic.format import indexfile
-from pyrestic.format.indexfile import IndexPack
+from pyrestic.format import index_file
+from pyrestic.format.index_file import IndexPack
 from pyrestic.format.pack import MAX_ENTRIES
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
@@ -72,7 +72,7 @@ def save_index(repository: Repository, packs: set[ID]) -> None:
 def store_packs(repository: Repository, packs: Iterable[IndexPack]) -> None:
     """Store index files that say this of packs."""
     for part in _split(packs):
-        repository.save_unpacked(FileType.INDEX, indexfile.encode(part))
+        repository.save_unpacked(FileType.INDEX, index_file.encode(part))
 
 
 def _split(packs: Iterable[IndexPack]) -> Iterator[list[IndexPack]]:

@@ -6,12 +6,12 @@ be storing some of these packs right now does no harm: nobody removes packs whil
 """
 
 from pyrestic.errors import BackendError, DamageError
-from pyrestic.format.indexfile import PackRows
-from pyrestic.format.packcolumns import columns_of
+from pyrestic.format.index_file import PackRows
+from pyrestic.format.pack_columns import columns_of
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
 from pyrestic.report import Reporter
-from pyrestic.repository.packheader import load_header
+from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import Repository
 
 

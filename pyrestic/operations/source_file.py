@@ -16,10 +16,10 @@ from pyrestic.format.chunker import Chunker
 from pyrestic.format.node import Node
 from pyrestic.format.rabin import FirstCut
 from pyrestic.handle import BlobType
-from pyrestic.localfs.filenodes import make_nodes
+from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
-from pyrestic.localfs.readmany import OPEN_FLAGS, FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
+from pyrestic.native.file_reader import OPEN_FLAGS, FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.operations.archive_file import Content, ContentSavers
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter

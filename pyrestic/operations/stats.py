@@ -16,8 +16,8 @@ from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.report import NullReporter, Progress
-from pyrestic.repository.forest import Event, Forest, Kind
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshot_walk import Event, Forest, Kind
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _count_raw_data(repository: Repository, snapshots: Sequence[StoredSnapshot],
     import numpy as np
 
     from pyrestic.operations.used_blobs import find_used_blobs
-    from pyrestic.repository.blobtable import BlobTable
+    from pyrestic.repository.blob_table import BlobTable
 
     table = BlobTable(repository.index)
     roots = [stored.snapshot.tree_id for stored in snapshots]

@@ -19,7 +19,7 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository import loader
-from pyrestic.repository.blobtable import BlobTable, encode_handles
+from pyrestic.repository.blob_table import BlobTable, encode_handles
 from pyrestic.repository.repository import Repository
 
 _ROOTS: Final = 64

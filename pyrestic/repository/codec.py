@@ -18,7 +18,7 @@ from pyrestic.ids import ID, hash_id
 
 if TYPE_CHECKING:
     # It brings numpy, and few need it.
-    from pyrestic.format.blobengine import BlobCode, BlobEngine
+    from pyrestic.native.blob_batch import BlobCode, BlobEngine
 
 _READ_WHOLE = 256 << 10
 

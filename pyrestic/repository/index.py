@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import Columns
+from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import HeaderEntry
-from pyrestic.format.packcolumns import columns_of
+from pyrestic.format.pack_columns import columns_of
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
-from pyrestic.repository.segment import BLOB_TYPES, Segment, entries_of, sort_rows
+from pyrestic.repository.index_columns import BLOB_TYPES, Segment, entries_of, sort_rows
 
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000

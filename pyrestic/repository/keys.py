@@ -33,7 +33,7 @@ from pyrestic.report import NullReporter, Reporter
 from pyrestic.repository.rereading import read_again
 
 if TYPE_CHECKING:
-    from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.native.scrypt import Scrypt
 
 MAX_KEYS = 100
 """How many key files are read at most."""

@@ -7,7 +7,7 @@ of threads.
 
 Where thousands of backups have left a small pack each, a walk through trees is thousands of small requests. To hand one
 to another thread takes as long as a disk at hand takes for it, so where requests prove to be that quick a thread is
-given several at once. Of packs that are at hand longer ranges are taken in pieces: see nearby.py.
+given several at once. Of packs that are at hand longer ranges are taken in pieces: see direct_read.py.
 """
 
 import threading
@@ -24,9 +24,9 @@ from pyrestic.backend.base import Backend
 from pyrestic.errors import BackendError, DamageError, MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, short
+from pyrestic.repository.batch_decoder import DeliverMany, ManyDecoder
 from pyrestic.repository.codec import BlobCodec
-from pyrestic.repository.manyblobs import DeliverMany, ManyDecoder
-from pyrestic.repository.nearby import PIECE_BYTES, find_near_reader
+from pyrestic.repository.direct_read import PIECE_BYTES, find_near_reader
 from pyrestic.repository.rereading import READS, forget_copy
 
 if TYPE_CHECKING:

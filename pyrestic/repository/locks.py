@@ -2,7 +2,7 @@
 
 Many processes may hold a shared lock at once; an exclusive one excludes all others. Who wants a lock looks for others,
 writes its own, waits a moment and looks again, so that of two who come at the same time at least one sees the other.
-What becomes of it then is told in heldlock.py.
+What becomes of it then is told in held_lock.py.
 
 Only `unlock` removes locks of others, with one exception: a lock of ours whose process has certainly ended (see
 machine.py) is removed by whoever meets it.
@@ -17,9 +17,9 @@ from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, short
 from pyrestic.report import Reporter
-from pyrestic.repository.heldlock import HeldLock, LockTiming
-from pyrestic.repository.lockclock import LockClock
-from pyrestic.repository.lockfiles import (
+from pyrestic.repository.held_lock import HeldLock, LockTiming
+from pyrestic.repository.lock_clock import LockClock
+from pyrestic.repository.lock_files import (
     UnpackedStore,
     describe_lock,
     format_duration,

@@ -20,9 +20,9 @@ import numpy as np
 
 from pyrestic.format.chunker import MAX_LENGTH
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import Columns
+from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_LENGTH
-from pyrestic.format.packcolumns import offsets_of
+from pyrestic.format.pack_columns import offsets_of
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID_LENGTH
 

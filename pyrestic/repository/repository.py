@@ -34,24 +34,24 @@ from pyrestic.format.tree import parse_tree
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.adaptive_map import map_files
 from pyrestic.repository.background import Background
 from pyrestic.repository.codec import BlobCodec
-from pyrestic.repository.configfile import open_config
+from pyrestic.repository.config_file import open_config
+from pyrestic.repository.direct_read import find_near_reader
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
-from pyrestic.repository.manyfiles import map_files
-from pyrestic.repository.nearby import find_near_reader
 from pyrestic.repository.rereading import read_again
 from pyrestic.repository.unfinished import find_unfinished_key
 
 if TYPE_CHECKING:
-    from pyrestic.format.blobengine import BlobCode
-    from pyrestic.format.indexfile import Columns, PackRows
-    from pyrestic.format.scrypt_code import Scrypt
+    from pyrestic.format.index_file import Columns, PackRows
+    from pyrestic.native.blob_batch import BlobCode
+    from pyrestic.native.scrypt import Scrypt
     from pyrestic.repository.index import Index
-    from pyrestic.repository.indexcopy import IndexCopy, ReadIndex
+    from pyrestic.repository.index_columns import Segment
+    from pyrestic.repository.index_copy import IndexCopy, ReadIndex
     from pyrestic.repository.loader import Loader
     from pyrestic.repository.saver import IndexWriter, Saver
-    from pyrestic.repository.segment import Segment
     from pyrestic.repository.snapshots import SnapshotList
 
 CONFIG = Handle(FileType.CONFIG, "")
@@ -64,9 +64,9 @@ _HEAD_START_SECONDS = 0.05
 
 def import_machinery() -> None:
     """Import what works with blobs, so that it is there when it is needed."""
-    import pyrestic.format.indexfile
+    import pyrestic.format.index_file
     import pyrestic.repository.index
-    import pyrestic.repository.indexcopy
+    import pyrestic.repository.index_copy
     import pyrestic.repository.loader
     import pyrestic.repository.saver  # noqa: F401 - later imports find them loaded
 
@@ -245,7 +245,7 @@ class Repository:
 
     def load_new_index(self) -> None:
         """Read and use the index files that came after those in use; raise DamageError if one cannot be used."""
-        from pyrestic.repository.indexcopy import ReadIndex
+        from pyrestic.repository.index_copy import ReadIndex
 
         known = {info.id for info in self.index_files}
         new = [identifier for identifier in self.list_ids(FileType.INDEX) if identifier not in known]
@@ -268,8 +268,8 @@ class Repository:
 
         What the cache has a copy of is taken from there, unless `anew` says that the files themselves are wanted.
         """
-        from pyrestic.repository.indexcopy import ReadIndex, load_copy
-        from pyrestic.repository.segment import detach
+        from pyrestic.repository.index_columns import detach
+        from pyrestic.repository.index_copy import ReadIndex, load_copy
 
         files = sorted(self.list_ids(FileType.INDEX))
         cache = self.backend if isinstance(self.backend, IndexCopyCache) and not anew else None
@@ -297,7 +297,7 @@ class Repository:
             self.index_files.append(IndexFileInfo(file.id, packs, file.blob_count))
 
     def _keep_copy(self, segment: "Segment", packs: list[ID]) -> None:
-        from pyrestic.repository.indexcopy import CopiedFile, IndexCopy, is_worth_while, save_copy
+        from pyrestic.repository.index_copy import CopiedFile, IndexCopy, is_worth_while, save_copy
 
         files = [CopiedFile(file.id, len(file.packs), file.blob_count) for file in self.index_files]
         if isinstance(self.backend, IndexCopyCache) and is_worth_while(segment, files):
@@ -305,13 +305,13 @@ class Repository:
 
     def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""
-        from pyrestic.format import indexfile
+        from pyrestic.format import index_file
 
         data = self.load_unpacked(FileType.INDEX, identifier)
         try:
             # Python's own lock lets one thread parse at a time anyway; half parsed files take ten times their columns.
             with self._parsing:
-                columns = indexfile.parse_columns(data)
+                columns = index_file.parse_columns(data)
         except DamageError as error:
             raise FormatError(f"index file {identifier.hex()} is damaged: {error}") from error
         if self.config.version < 2 and columns.plain_lengths.any():
@@ -386,8 +386,8 @@ class Repository:
             raise type(error)(f"file {handle} is damaged: {error}") from error
 
     def _save_index(self, packs: "list[PackRows]") -> None:
-        from pyrestic.format import indexfile
+        from pyrestic.format import index_file
 
-        identifier = self.save_unpacked(FileType.INDEX, indexfile.encode_rows(packs))
+        identifier = self.save_unpacked(FileType.INDEX, index_file.encode_rows(packs))
         blobs = sum(len(pack.blobs.ids) for pack in packs)
         self.index_files.append(IndexFileInfo(identifier, [pack.id for pack in packs], blobs))

@@ -23,9 +23,9 @@ from pyrestic.backend.base import Backend
 from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.chunker import MIN_LENGTH
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import Columns, PackRows
+from pyrestic.format.index_file import Columns, PackRows
 from pyrestic.format.pack import encode_trailer
-from pyrestic.format.packcolumns import encode_header, is_header_of
+from pyrestic.format.pack_columns import encode_header, is_header_of
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, split_ids
 from pyrestic.repository.codec import BlobCodec
@@ -33,7 +33,7 @@ from pyrestic.repository.index import Index
 from pyrestic.repository.packer import LONGEST_TOGETHER, MOST_TOGETHER, OPEN_PACKS, BufferPool, OpenPack, Packer
 
 if TYPE_CHECKING:
-    from pyrestic.format.blobengine import BlobEngine
+    from pyrestic.native.blob_batch import BlobEngine
 
 INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
@@ -281,7 +281,7 @@ class Saver:
     ) -> list[int]:
         """Store blobs as _store_all does, next to each other; a pack takes them together."""
         # It brings libraries that a backup without many small files does not need.
-        from pyrestic.format.blobengine import room_for
+        from pyrestic.native.blob_batch import room_for
 
         if not blobs:
             return []

@@ -18,11 +18,11 @@ from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.nearest import suggest
 from pyrestic.report import Reporter
-from pyrestic.repository.filterhint import suggest_filter
-from pyrestic.repository.manyfiles import map_files
-from pyrestic.repository.moments import show_moment
+from pyrestic.repository.adaptive_map import map_files
+from pyrestic.repository.filter_hint import suggest_filter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshotname import SnapshotName, parse_name
+from pyrestic.repository.snapshot_name import SnapshotName, parse_name
+from pyrestic.repository.timespec import show_moment
 
 DAMAGED_SNAPSHOT_HINT: Final = (
     "`recover` makes a new snapshot of what no readable snapshot refers to; then `repair snapshots --forget ID` removes"

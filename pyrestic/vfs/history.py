@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.vfs.trees import Trees, identify, time_of
+from pyrestic.vfs.tree_summaries import Trees, identify, time_of
 
 
 class Line(NamedTuple):

@@ -12,7 +12,7 @@ from datetime import datetime
 from pyrestic.format.gojson import parse_time
 from pyrestic.ids import short
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.vfs.gotime import format_layout
+from pyrestic.vfs.go_time import format_layout
 
 DEFAULT_TEMPLATES = ("ids/%i", "snapshots/%T", "hosts/%h/%T", "tags/%t/%T")
 DEFAULT_TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"

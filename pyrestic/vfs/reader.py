@@ -9,7 +9,7 @@ from pyrestic.format.node import Node
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.repository.index import Index
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 
 _AHEAD_BYTES = 8 << 20
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 from pyrestic.format.node import DIRECTORY, FILE, Node
 from pyrestic.ids import ID
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.vfs.history import History, Line, Span, age, find_history, find_states, tree_of
-from pyrestic.vfs.trees import Trees
+from pyrestic.vfs.tree_summaries import Trees
 
 _MOST_NAMES: Final = 32
 """So many names are followed each way; a path that goes round in a circle ends sooner."""

@@ -12,7 +12,7 @@ from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.ids import ID, parse_id
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.repository.trees import load_possible
+from pyrestic.repository.tree_walk import load_possible
 from pyrestic.vfs.namespace import Place
 
 _RELOAD_SECONDS = 60.0

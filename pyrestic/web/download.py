@@ -20,7 +20,7 @@ from pyrestic.web.guard import CONTENT_POLICY
 from pyrestic.web.preview import IMAGE_BYTES, image_type
 from pyrestic.web.site import Site, site_of
 from pyrestic.web.streaming import Room, StreamedAnswer
-from pyrestic.web.words import local_time, show_name
+from pyrestic.web.texts import local_time, show_name
 
 _PIECE_BYTES = 1 << 20
 _PIPE_BYTES = 64 << 10

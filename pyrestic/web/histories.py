@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.vfs.history import History, find_history

@@ -18,8 +18,8 @@ from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restore
 from pyrestic.operations.restore_root import RestoreRoot, file_root
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import KeptTrees
-from pyrestic.vfs.versionnames import dated_name
+from pyrestic.repository.tree_walk import KeptTrees
+from pyrestic.vfs.version_names import dated_name
 from pyrestic.web.site import Spot
 
 _KEPT = 20

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from pyrestic import __version__
-from pyrestic.web import words
+from pyrestic.web import texts
 from pyrestic.web.addresses import ROOT, address, below, short_id, with_query
 
 
@@ -23,15 +23,15 @@ class Renderer:
             lstrip_blocks=True,
         )
         self.environment.filters |= {
-            "bytes": words.show_bytes,
-            "change": words.show_change,
-            "count": words.show_count,
-            "time": words.show_time,
-            "machine_time": words.machine_time,
-            "name": words.show_name,
-            "text": words.show_text,
-            "kind": words.show_kind,
-            "mode": words.show_mode,
+            "bytes": texts.show_bytes,
+            "change": texts.show_change,
+            "count": texts.show_count,
+            "time": texts.show_time,
+            "machine_time": texts.machine_time,
+            "name": texts.show_name,
+            "text": texts.show_text,
+            "kind": texts.show_kind,
+            "mode": texts.show_mode,
             "short": short_id,
         }
         self.environment.globals |= {

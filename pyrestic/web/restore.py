@@ -11,7 +11,7 @@ from pyrestic.operations.existing import Overwrite
 from pyrestic.web.browse import crumbs
 from pyrestic.web.jobs import RestoreJob, Restores, State
 from pyrestic.web.site import site_of
-from pyrestic.web.words import show_bytes
+from pyrestic.web.texts import show_bytes
 
 _CHOICES = {
     Overwrite.NEVER: "keep it; a single file or folder gets its date in its name then",

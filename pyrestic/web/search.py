@@ -13,8 +13,8 @@ from starlette.responses import Response
 from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.ids import ID
-from pyrestic.repository.forest import Event, Forest, Kind
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshot_walk import Event, Forest, Kind
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.web.browse import icon
 from pyrestic.web.site import site_of

@@ -10,11 +10,11 @@ from pyrestic.errors import NotFoundError
 from pyrestic.format.node import FILE, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.namespace import Place, make_namespace
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.view import Entry, View

@@ -13,7 +13,7 @@ from pyrestic.format.snapshot import Summary
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.web.site import site_of
-from pyrestic.web.words import local_time, show_bytes
+from pyrestic.web.texts import local_time, show_bytes
 
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 14, 34

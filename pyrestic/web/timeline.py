@@ -12,7 +12,7 @@ from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.web.addresses import clean_location, requested_bytes, requested_number, with_query
 from pyrestic.web.paging import Pages
 from pyrestic.web.site import site_of
-from pyrestic.web.words import local_time, show_time
+from pyrestic.web.texts import local_time, show_time
 
 _ON_PAGE = 60
 

@@ -19,7 +19,7 @@ import pytest
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http import SILENCED_STALL_SECONDS, SILENT_ATTEMPTS, Answer
-from pyrestic.backend.httpsettings import DEFAULT_STALL_SECONDS, HttpSettings
+from pyrestic.backend.http_settings import DEFAULT_STALL_SECONDS, HttpSettings
 from pyrestic.backend.location import Access, open_backend, parse_location
 from pyrestic.backend.redirects import Redirects
 from pyrestic.backend.wrap.retry import FIRST_DELAY_SECONDS, RetryBackend

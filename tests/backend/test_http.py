@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrestic.backend.http import HttpClient
-from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.transport import find_proxies, make_tls_context
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import AccessError, NoAnswerError, TransientError, UsageError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.localfs.proofbook import ProofBook
+from pyrestic.localfs.verification_log import ProofBook
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from tests.support.cli import Caller
 from tests.support.damage import flip

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyrestic.localfs.proofbook import Drill, ProofBook
+from pyrestic.localfs.verification_log import Drill, ProofBook
 from tests.support.cli import Caller
 
 OFTEN = "often"

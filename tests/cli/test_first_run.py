@@ -12,7 +12,7 @@ import pytest
 
 from pyrestic.backend.local import LocalBackend
 from pyrestic.format.keyfile import ScryptParams
-from pyrestic.localfs.codefiles import file_name
+from pyrestic.native.code_files import file_name
 from pyrestic.repository.repository import Repository
 from tests.support.cli import PASSWORD, Caller
 

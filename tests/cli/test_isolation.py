@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyrestic
-from pyrestic.localfs.codefiles import KINDS
+from pyrestic.native.code_files import KINDS
 
 ROOT = Path(pyrestic.__file__).parent.parent
 MODULES = ("typing", "click", "numba", "llvmlite", "numpy", "sitecustomize", "usercustomize", "msgspec", "json")

@@ -15,7 +15,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import find_tree
+from pyrestic.repository.tree_walk import find_tree
 from tests.support.measured import Measured, run_measured
 from tests.support.repositories import QUICK
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic

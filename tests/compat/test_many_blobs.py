@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.localfs.codefiles import KINDS
+from pyrestic.native.code_files import KINDS
 from tests.support.engines import keep_code
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pyrestic.backend.local import LocalBackend
-from pyrestic.format import indexfile
+from pyrestic.format import index_file
 from pyrestic.format import snapshot as snapshot_format
-from pyrestic.format.indexfile import IndexPack
+from pyrestic.format.index_file import IndexPack
 from pyrestic.format.node import Node
 from pyrestic.format.pack import HeaderEntry, encode_header, encode_trailer
 from pyrestic.format.snapshot import Snapshot
@@ -74,7 +74,7 @@ def make(folder: Path, seed: int, *, doubled: bool) -> None:
         part, all_blobs = dict.fromkeys(all_blobs[:count]), all_blobs[count:]
         packs.append(write_pack(repository, list(part), compress=dice.random() < 0.7))
     for start in range(0, len(packs), 5):
-        repository.save_unpacked(FileType.INDEX, indexfile.encode(packs[max(0, start - seed % 2) : start + 5]))
+        repository.save_unpacked(FileType.INDEX, index_file.encode(packs[max(0, start - seed % 2) : start + 5]))
     for number, tree in enumerate(dice.sample(trees, len(trees) // 2 + 1)):
         root: ID = hash_id(tree)
         snapshot = Snapshot(time=f"2024-01-01T00:00:0{number}Z", tree=root.hex(), paths=["/"], hostname="h")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyrestic.repository import locks
-from pyrestic.repository.heldlock import LockTiming
+from pyrestic.repository.held_lock import LockTiming
 from tests.support.cli import Caller
 from tests.support.damage import DAMAGES, KINDS, find_file
 from tests.support.quick_repository import make_quick_repository

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
 from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
-from pyrestic.format.chunker_code import agrees, load_code
-from pyrestic.format.machinecode import extract
 from pyrestic.format.polynomial import random_polynomial
 from pyrestic.format.rabin import FirstCut, make_tables
+from pyrestic.native.chunker import agrees, load_code
+from pyrestic.native.machinecode import extract
 from tests.support.chunker_reference import Reference
 from tests.support.restic import Program
 
@@ -104,7 +104,7 @@ def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refus
 
 def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
     pytest.importorskip("numba")
-    from pyrestic.format.chunker_numba import compile_engine
+    from pyrestic.native.sources.chunker import compile_engine
 
     compiled = compile_engine()
     assert agrees(compiled.first_cut)

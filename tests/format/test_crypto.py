@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyrestic import libcrypto
 from pyrestic.errors import FormatError, UnauthenticError, UsageError
-from pyrestic.format import libcrypto
 from pyrestic.format.crypto import ENGINES, OVERHEAD, MasterKey, Sealer
 
 KEY = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))

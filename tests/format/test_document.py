@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pyrestic.errors import FormatError
-from pyrestic.format import config, document, gojson, indexfile, keyfile, lock, snapshot, tree
+from pyrestic.format import config, document, gojson, index_file, keyfile, lock, snapshot, tree
 from pyrestic.format.crypto import MasterKey
 from pyrestic.format.document import HexId
 from pyrestic.operations import migrate
@@ -48,9 +48,9 @@ FORMATS = {
     "lock": Format(lock.parse, LOCK, ("pid",), ("hostname",), lambda one: str(one.hostname)),
     "key file": Format(keyfile.parse, KEY_FILE, ("p",), ("hostname",), lambda one: str(one.hostname)),
     "config": Format(config.Config.parse, CONFIG, ("version",)),
-    "index": Format(indexfile.parse, INDEX, ("packs", 0, "blobs", 0, "offset")),
-    "oldest index": Format(indexfile.parse, INDEX["packs"], (0, "blobs", 0, "offset")),
-    "index columns": Format(indexfile.parse_columns, INDEX, ("packs", 0, "blobs", 0, "offset")),
+    "index": Format(index_file.parse, INDEX, ("packs", 0, "blobs", 0, "offset")),
+    "oldest index": Format(index_file.parse, INDEX["packs"], (0, "blobs", 0, "offset")),
+    "index columns": Format(index_file.parse_columns, INDEX, ("packs", 0, "blobs", 0, "offset")),
     "tree": Format(tree.parse_tree, TREE, ("nodes", 0, "size"), ("nodes", 0, "user"), lambda one: str(one[0].user)),
     "name": Format(tree.parse_tree, TREE, ("nodes", 0, "mode"), ("nodes", 0, "name"), lambda one: str(one[0].name)),
 }

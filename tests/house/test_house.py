@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
 def module_names() -> list[str]:
     """All modules but the one that starts the program and the one that needs numba, which is an extra."""
     found = [name for _, name, _ in pkgutil.walk_packages(pyrestic.__path__, "pyrestic.")]
-    return [name for name in found if name not in ("pyrestic.__main__", "pyrestic.format.chunker_numba")]
+    return [name for name in found if name not in ("pyrestic.__main__", "pyrestic.native.sources.chunker")]
 
 
 def parse(path: Path) -> ast.Module:

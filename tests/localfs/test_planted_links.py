@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.backend.usage import Sums
+from pyrestic.backend.metering import Sums
 from pyrestic.errors import LocalFileError
 from pyrestic.ids import hash_id
-from pyrestic.localfs.codecache import find_code
-from pyrestic.localfs.codefiles import file_name
-from pyrestic.localfs.costbook import CostBook
-from pyrestic.localfs.historyindex import FolderSummary, HistoryIndex
-from pyrestic.localfs.proofbook import ProofBook
-from pyrestic.localfs.restorenote import RestoreNote
+from pyrestic.localfs.restore_journal import RestoreNote
+from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex
+from pyrestic.localfs.usage_log import CostBook
+from pyrestic.localfs.verification_log import ProofBook
+from pyrestic.native.code_files import file_name
+from pyrestic.native.code_store import find_code
 
 VICTIM = b'{"version": 1, "days": {"2026-11-23": {"b2:x:": {"class_a": 5}}}, "drills": [], "packs": {}}'
 TREE = hash_id(b"tree")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.format.indexfile import Columns
+from pyrestic.format.index_file import Columns
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import hash_id

@@ -10,18 +10,18 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import NotFoundError
-from pyrestic.format import packcolumns
-from pyrestic.format.blobengine import BlobEngine
-from pyrestic.format.indexfile import Columns
+from pyrestic.format import pack_columns
+from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import encode_header, parse_header
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID
+from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.operations.check import Check, Finding
 from pyrestic.operations.check_columns import is_whole
 from pyrestic.operations.check_pack import check_pack
 from pyrestic.report import NullReporter
+from pyrestic.repository.index_columns import entries_of
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.segment import entries_of
 from tests.operations.test_check_pack import DAMAGES, flip
 from tests.support.engines import blob_code
 from tests.support.repositories import PASSWORD, make_repository
@@ -106,10 +106,10 @@ def test_the_header_made_of_columns_is_that_made_of_entries() -> None:
     for version in (1, 2):
         repository = fill(MemoryBackend(), version=version)
         _, blobs, _ = only_pack(repository)
-        assert packcolumns.encode_header(blobs) == encode_header(entries_of(blobs))
+        assert pack_columns.encode_header(blobs) == encode_header(entries_of(blobs))
     mixed = blobs._replace(plain_lengths=np.where(blobs.lengths % 2, blobs.plain_lengths, 0).astype(np.uint32))
     mixed = mixed._replace(types=(blobs.lengths % 3 == 0).astype(np.uint8))
-    assert parse_header(packcolumns.encode_header(mixed)) == entries_of(mixed)
+    assert parse_header(pack_columns.encode_header(mixed)) == entries_of(mixed)
 
 
 def test_check_takes_the_engine_for_many_blobs_and_names_what_it_does_not_like(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.backend.usage import Sums
+from pyrestic.backend.metering import Sums
 from pyrestic.errors import UsageError
 from pyrestic.operations.cost import GB, Prices, day_price, full_price, make_forecast, make_prices, storage_price
 

@@ -29,7 +29,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 from pyrestic.repository.trail import MOST_FOLDERS
-from pyrestic.repository.trees import walk
+from pyrestic.repository.tree_walk import walk
 from pyrestic.vfs.namespace import Place
 from pyrestic.vfs.view import View
 from tests.support.cli import PASSWORD, Caller

@@ -13,7 +13,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.diff import Change, Diff
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
-from tests.repository.test_forest import plant
+from tests.repository.test_snapshot_walk import plant
 from tests.support.backends import RecordingBackend
 from tests.support.repositories import make_repository, open_again
 

@@ -21,17 +21,17 @@ from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobHandle, BlobType, FileType
-from pyrestic.localfs.space import Spaces
+from pyrestic.localfs.free_space import Spaces
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
 from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
 from pyrestic.report import NullReporter
-from pyrestic.repository.packlengths import StoredLengths, indexed_lengths
+from pyrestic.repository.pack_lengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
-from pyrestic.repository.trees import KeptTrees, find_tree
+from pyrestic.repository.tree_walk import KeptTrees, find_tree
 from tests.support.backends import Call, RecordingBackend
 from tests.support.cli import PASSWORD, Caller
 from tests.support.restic import ROOT

@@ -27,7 +27,7 @@ from pyrestic.operations.prune_options import PruneOptions, UnusedLimit
 from pyrestic.operations.prune_plan import make_plan
 from pyrestic.operations.rewrite_index import save_index
 from pyrestic.report import NullReporter
-from pyrestic.repository.blobtable import BlobTable
+from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.index import Index, PackedBlob
 from pyrestic.repository.repository import Repository, RepositoryOptions
 from tests.support.backends import FaultyBackend, RecordingBackend

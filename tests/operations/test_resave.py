@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.format.blobengine import BlobCode
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import hash_id
+from pyrestic.native.blob_batch import BlobCode
 from pyrestic.operations.resave import Resaver
 from pyrestic.report import NullReporter
 from pyrestic.repository.index import PackedBlob

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from pyrestic.format.blobengine import BlobEngine
-from pyrestic.localfs import smallfiles, write, writemany
-from pyrestic.localfs.codefiles import KINDS
-from pyrestic.localfs.writemany import Stamp
+from pyrestic.localfs import new_files, write
+from pyrestic.native import file_writer
+from pyrestic.native.blob_batch import BlobEngine
+from pyrestic.native.code_files import KINDS
+from pyrestic.native.file_writer import Stamp
 from pyrestic.repository.codec import BlobCodec
 from tests.operations.test_preflight import open_recorded
 from tests.support.cli import Caller, Outcome
@@ -58,7 +59,7 @@ class Used:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files = 0
         self.blobs = 0
-        make, decode = smallfiles.make_new, BlobEngine.decode_all
+        make, decode = new_files.make_new, BlobEngine.decode_all
 
         def made(*words: Any) -> list[Stamp | None]:
             stamps = make(*words)
@@ -82,7 +83,7 @@ def test_the_files_and_what_is_said_of_them_are_those_of_a_restore_without_compi
     assert used.files >= FILES
     assert used.blobs > 1000
     compiled = used.files
-    monkeypatch.setattr(writemany, "find_code", lambda *_, **__: None)
+    monkeypatch.setattr(file_writer, "find_code", lambda *_, **__: None)
     monkeypatch.setattr(BlobCodec, "engine", None)
     outcome, usual = restore(made, made, tmp_path / "usual")
     assert outcome.code == 0, outcome.err

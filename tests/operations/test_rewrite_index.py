@@ -4,8 +4,8 @@ import pytest
 
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import LockedError
-from pyrestic.format import indexfile
-from pyrestic.format.indexfile import IndexPack
+from pyrestic.format import index_file
+from pyrestic.format.index_file import IndexPack
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID
@@ -40,7 +40,7 @@ def identify(number: int) -> ID:
 def make(backend: RecordingBackend, *files: list[IndexPack]) -> tuple[Repository, list[str]]:
     """Store index files and return a repository that has loaded them, with the names of the files."""
     repository = make_repository(backend)
-    names = [repository.save_unpacked(FileType.INDEX, indexfile.encode(packs)).hex() for packs in files]
+    names = [repository.save_unpacked(FileType.INDEX, index_file.encode(packs)).hex() for packs in files]
     again = Repository.open(backend, PASSWORD)
     again.load_index(NullReporter())
     backend.calls.clear()
@@ -50,7 +50,7 @@ def make(backend: RecordingBackend, *files: list[IndexPack]) -> tuple[Repository
 def stored(backend: RecordingBackend) -> dict[str, list[IndexPack]]:
     repository = Repository.open(backend, PASSWORD)
     names = [info.name for info in backend.list(FileType.INDEX)]
-    return {name: indexfile.parse(repository.load_unpacked(FileType.INDEX, bytes.fromhex(name))) for name in names}
+    return {name: index_file.parse(repository.load_unpacked(FileType.INDEX, bytes.fromhex(name))) for name in names}
 
 
 def held() -> None:

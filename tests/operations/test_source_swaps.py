@@ -21,10 +21,10 @@ import pytest
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import PyresticError
 from pyrestic.localfs import scan
-from pyrestic.localfs.codecache import many_reader
-from pyrestic.localfs.readmany import _FUNCTIONS, ManyReaderMaker
 from pyrestic.localfs.select import BackupSelector, reject_if_present
-from pyrestic.operations import small_files
+from pyrestic.native.code_store import many_reader
+from pyrestic.native.file_reader import _FUNCTIONS, ManyReaderMaker
+from pyrestic.operations import file_batches
 from pyrestic.operations.backup import BackupOptions, backup
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.source_file import ArchiveOptions
@@ -204,7 +204,7 @@ def attack(
 ) -> None:
     """Back up while the meddler swaps."""
     with monkeypatch.context() as patch:
-        patch.setattr(small_files, "_FILES", BATCH)
+        patch.setattr(file_batches, "_FILES", BATCH)
         for name in CALLS:
             patch.setattr(os, name, meddler.around(getattr(os, name)))
         repository = run(root, backend, None if maker is None else counting(maker, meddler))

@@ -13,8 +13,8 @@ from pyrestic.ids import ID
 from pyrestic.operations.histogram import Histogram
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trees import walk
-from tests.repository.test_forest import change, plant, stored
+from pyrestic.repository.tree_walk import walk
+from tests.repository.test_snapshot_walk import change, plant, stored
 from tests.support.backends import RecordingBackend
 from tests.support.repositories import make_repository, open_again
 

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.format.indexfile import Columns, IndexPack, encode, parse_columns
+from pyrestic.format.index_file import Columns, IndexPack, encode, parse_columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.repository import index as index_module
 from pyrestic.repository.index import Index, PackedBlob
-from pyrestic.repository.segment import detach
+from pyrestic.repository.index_columns import detach
 
 # Few different IDs, so that the same blob comes in several packs and as data and tree.
 IDENTIFIERS = [bytes([number % 3]) * 8 + bytes([number]) * 24 for number in range(12)]

@@ -13,7 +13,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
-from pyrestic.repository import loader, manyblobs
+from pyrestic.repository import batch_decoder, loader
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
 from pyrestic.repository.repository import Repository
@@ -159,7 +159,7 @@ def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_a
     near: bool, engine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "ENGINE_BLOBS", 1)
-    monkeypatch.setattr(manyblobs, "PART_BYTES", 20_000)
+    monkeypatch.setattr(batch_decoder, "PART_BYTES", 20_000)
     repository = make_repository(LocalBackend(str(tmp_path / "repository")) if near else MemoryBackend())
     blobs = fill(repository, 40) | fill(repository, 1, 200_000)
     copied = list(blobs)[:5]
@@ -195,10 +195,12 @@ def test_long_blobs_are_delivered_together_where_that_is_faster(
     pairs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "ENGINE_BYTES", 1 << 20)
-    monkeypatch.setattr(manyblobs, "LONGEST_BYTES", 5 << 20)
+    monkeypatch.setattr(batch_decoder, "LONGEST_BYTES", 5 << 20)
     code = blob_code() if pairs else blob_code()._replace(pair=None)
     repository = make_repository(LocalBackend(str(tmp_path / "repository")))
-    blobs = fill(repository, 12, 300_000) | fill(repository, 1, manyblobs.PART_BYTES + 1) | fill(repository, 1, 6 << 20)
+    blobs = (
+        fill(repository, 12, 300_000) | fill(repository, 1, batch_decoder.PART_BYTES + 1) | fill(repository, 1, 6 << 20)
+    )
     damaged = next(iter(blobs))
     repository.saver.save(BlobType.DATA, blobs[damaged], duplicate=True)
     repository.flush()

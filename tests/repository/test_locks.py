@@ -18,9 +18,9 @@ from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
 from pyrestic.report import NullReporter
-from pyrestic.repository.heldlock import LockTiming
-from pyrestic.repository.lockclock import LockClock
-from pyrestic.repository.lockfiles import format_duration, remove_all, remove_stale
+from pyrestic.repository.held_lock import LockTiming
+from pyrestic.repository.lock_clock import LockClock
+from pyrestic.repository.lock_files import format_duration, remove_all, remove_stale
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.machine import End, Machine
 from pyrestic.repository.repository import Repository

@@ -12,7 +12,7 @@ from pyrestic.errors import (
     UsageError,
     WrongPasswordError,
 )
-from pyrestic.format.indexfile import IndexPack, encode
+from pyrestic.format.index_file import IndexPack, encode
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.report import NullReporter

@@ -12,16 +12,16 @@ import pytest
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, PyresticError
 from pyrestic.format.crypto import OVERHEAD
-from pyrestic.format.indexfile import PackRows
+from pyrestic.format.index_file import PackRows
 from pyrestic.format.pack import HeaderEntry
-from pyrestic.format.packcolumns import columns_of
+from pyrestic.format.pack_columns import columns_of
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import hash_id, parse_id
+from pyrestic.repository.index_columns import entries_of
+from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.packer import BufferPool, OpenPack, Packer
-from pyrestic.repository.packheader import load_header
 from pyrestic.repository.repository import MIN_PACK_LENGTH, RepositoryOptions
 from pyrestic.repository.saver import INDEX_AGE_SECONDS, INDEX_BLOBS, IndexWriter
-from pyrestic.repository.segment import entries_of
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.repositories import make_repository, open_again
 

@@ -14,7 +14,7 @@ from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrestic.backend.b2.backend import B2Backend
-from pyrestic.backend.httpsettings import HttpSettings
+from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.location import Access, open_backend, parse_location
 from tools.b2_server import B2Server
 

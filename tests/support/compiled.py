@@ -1,6 +1,6 @@
 """A compiled function for tests of what keeps such code."""
 
-from pyrestic.format.addresses import compile_function, load8
+from pyrestic.native.intrinsics import compile_function, load8
 
 
 def _sum(one: int, other: int) -> int:

@@ -1,6 +1,6 @@
 """A function that no compiler understands, for tests of what keeps compiled code."""
 
-from pyrestic.format.addresses import compile_function
+from pyrestic.native.intrinsics import compile_function
 
 
 def _nonsense(one: int) -> int:

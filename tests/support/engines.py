@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pyrestic.backend.private_folder import open_private
-from pyrestic.format import sha256_code
-from pyrestic.format.blobengine import BlobCode, load_code
-from pyrestic.format.sha256_code import PairCode
-from pyrestic.localfs.codefiles import KINDS, can_compile, compile_kind, file_name, write_code
+from pyrestic.native import sha256
+from pyrestic.native.blob_batch import BlobCode, load_code
+from pyrestic.native.code_files import KINDS, can_compile, compile_kind, file_name, write_code
+from pyrestic.native.sha256 import PairCode
 
 _KEPT = Path(__file__).resolve().parent.parent.parent / ".tools" / "compiled"
 
@@ -57,4 +57,4 @@ def blob_code() -> BlobCode:
 def pair_code() -> PairCode | None:
     """What hashes two messages at a time, None if this processor has no instructions for it."""
     code = machine_code("sha256")
-    return sha256_code.load_code(code) if code else None
+    return sha256.load_code(code) if code else None

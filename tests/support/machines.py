@@ -29,9 +29,9 @@ from pyrestic.operations.prune import plan_prune
 from pyrestic.operations.prune_options import PruneOptions, UnusedLimit
 from pyrestic.operations.salvage import salvage
 from pyrestic.report import NullReporter
-from pyrestic.repository.heldlock import LockTiming
-from pyrestic.repository.lockclock import LockClock
-from pyrestic.repository.lockfiles import list_lock_ids, load_lock, remove_stale
+from pyrestic.repository.held_lock import LockTiming
+from pyrestic.repository.lock_clock import LockClock
+from pyrestic.repository.lock_files import list_lock_ids, load_lock, remove_stale
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.machine import STALE_SECONDS, Machine
 from pyrestic.repository.repository import Repository

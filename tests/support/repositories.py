@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.format.blobengine import BlobCode
 from pyrestic.format.keyfile import ScryptParams
+from pyrestic.native.blob_batch import BlobCode
 from pyrestic.repository.repository import Repository, RepositoryOptions
 
 PASSWORD = "a test password"

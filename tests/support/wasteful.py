@@ -68,7 +68,7 @@ def stored_bytes(repository: Path) -> int:
 def used_blobs(repository: Path) -> set[str]:
     """Return the blobs that the snapshots of a repository use; every one of them is loaded and so verified."""
     from pyrestic.operations.used_blobs import find_used_blobs
-    from pyrestic.repository.blobtable import BlobTable
+    from pyrestic.repository.blob_table import BlobTable
 
     opened = Repository.open(LocalBackend(str(repository)), PASSWORD)
     opened.load_index(NullReporter())

@@ -15,7 +15,7 @@ from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType
 from pyrestic.ids import hash_id
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.vfs.history import Version

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.stream import ContentStream
 from tests.vfs.test_vfs import make_file

@@ -17,7 +17,7 @@ from pyrestic.handle import BlobType
 from pyrestic.ids import ID, hash_id
 from pyrestic.repository.index import Index
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.vfs.blobcache import BlobCache
+from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.namespace import Place, make_namespace
 from pyrestic.vfs.reader import FileReader
 

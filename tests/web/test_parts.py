@@ -15,7 +15,7 @@ from pyrestic.web.download import disposition
 from pyrestic.web.paging import Pages
 from pyrestic.web.preview import decode_text, image_type
 from pyrestic.web.size import Point, draw, round_step, thin
-from pyrestic.web.words import machine_time, show_bytes, show_change, show_name, show_time
+from pyrestic.web.texts import machine_time, show_bytes, show_change, show_name, show_time
 
 LINES = st.lists(st.sampled_from(["", "a", "b", "a longer line", "a longer word", "ünï"]), max_size=40)
 

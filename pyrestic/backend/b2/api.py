@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 from typing_extensions import Buffer
 
-from pyrestic.backend.b2.caller import (
+from pyrestic.backend.b2.client import (
     API_VERSION,
     MAX_JSON_BYTES,
     Account,
@@ -24,10 +24,10 @@ from pyrestic.backend.b2.caller import (
     UploadUrl,
     decode,
 )
+from pyrestic.backend.b2.errors import error_of
 from pyrestic.backend.b2.hosts import check_url
-from pyrestic.backend.b2.meaning import error_of
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
-from pyrestic.backend.usage import CallClass
+from pyrestic.backend.metering import CallClass
 from pyrestic.errors import AccessError, BackendError, TransientError
 
 DEFAULT_ENDPOINT = "https://api.backblazeb2.com"

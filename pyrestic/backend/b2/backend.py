@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing_extensions import Buffer
 
 from pyrestic.backend.b2 import api
-from pyrestic.backend.b2.caller import FileVersion
+from pyrestic.backend.b2.client import FileVersion
+from pyrestic.backend.b2.errors import ExpiredTokenError
 from pyrestic.backend.b2.large import upload_large
-from pyrestic.backend.b2.meaning import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.layout import DEFAULT_LAYOUT, FOLDERS
-from pyrestic.backend.usage import Ledger
+from pyrestic.backend.metering import Ledger
 from pyrestic.errors import AccessError, BackendError, FormatError, NoAnswerError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 

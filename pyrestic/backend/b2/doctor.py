@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.backend import B2Backend
-from pyrestic.backend.b2.caller import Authorization, Bucket
+from pyrestic.backend.b2.client import Authorization, Bucket
 from pyrestic.errors import AccessError
 
 _NEEDED = {

@@ -4,8 +4,8 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.backend.b2 import api
-from pyrestic.backend.b2.caller import Authorization, UploadUrl
-from pyrestic.backend.b2.meaning import ExpiredTokenError
+from pyrestic.backend.b2.client import Authorization, UploadUrl
+from pyrestic.backend.b2.errors import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from pyrestic.backend.b2.api import DEFAULT_ENDPOINT
 from pyrestic.backend.b2.backend import B2Backend
-from pyrestic.backend.b2.caller import Caller
+from pyrestic.backend.b2.client import Caller
 from pyrestic.backend.b2.session import AccountKey, B2Session
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http import HttpClient
-from pyrestic.backend.httpsettings import HttpSettings
-from pyrestic.backend.usage import Ledger
+from pyrestic.backend.http_settings import HttpSettings
+from pyrestic.backend.metering import Ledger
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import UsageError
 
@@ -63,7 +63,7 @@ def open_b2(
     backend = B2Backend(session, path.prefix, connections)
     if not as_of:
         return backend
-    from pyrestic.backend.b2.asof import AsOfBackend, parse_time
+    from pyrestic.backend.b2.as_of import AsOfBackend, parse_time
 
     return AsOfBackend(backend, parse_time(as_of))
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pyrestic.backend.b2 import api
-from pyrestic.backend.b2.caller import Authorization, Caller, UploadUrl
-from pyrestic.backend.b2.meaning import ExpiredTokenError
+from pyrestic.backend.b2.client import Authorization, Caller, UploadUrl
+from pyrestic.backend.b2.errors import ExpiredTokenError
 from pyrestic.errors import AccessError, NotFoundError
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
 from pyrestic.backend.fence import Fence
-from pyrestic.backend.usage import Ledger, Metered
+from pyrestic.backend.metering import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError
 from pyrestic.handle import FileType, Handle
 

@@ -15,9 +15,9 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.options import from_environment
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
-from pyrestic.localfs import textfile
+from pyrestic.localfs import text_file
 from pyrestic.nearest import find_nearest, join
-from pyrestic.repository.moments import parse_snapshot_time
+from pyrestic.repository.timespec import parse_snapshot_time
 
 Flags = dict[str, Any]
 
@@ -67,8 +67,8 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     flags["read_concurrency"] = _concurrency(app, flags)
     # A snapshot names the patterns of --exclude itself, not those that came from files.
     flags["named_excludes"] = flags["exclude"]
-    flags["exclude"] += tuple(textfile.read_patterns(flags["exclude_file"], app.settings.environment))
-    flags["iexclude"] += tuple(textfile.read_patterns(flags["iexclude_file"], app.settings.environment))
+    flags["exclude"] += tuple(text_file.read_patterns(flags["exclude_file"], app.settings.environment))
+    flags["iexclude"] += tuple(text_file.read_patterns(flags["iexclude_file"], app.settings.environment))
     # Not at the top: showing help needs none of it.
     from pyrestic.cli.backup_run import INCOMPLETE, Backup
 
@@ -103,11 +103,11 @@ def _targets(app: App, sources: tuple[str, ...], flags: Flags) -> tuple[list[byt
     """Return the sources that exist, and whether those are all; raise UsageError if there is none."""
     if flags["stdin"] or flags["stdin_from_command"]:
         return [b"/" + os.fsencode(flags["stdin_filename"]).lstrip(b"/")], True
-    named, without_match = textfile.read_sources(flags["files_from"])
+    named, without_match = text_file.read_sources(flags["files_from"])
     for pattern in without_match:
         app.terminal.complain(f'pattern "{pattern}" does not match any files, skipping')
-    named += textfile.read_sources_verbatim(flags["files_from_verbatim"])
-    named += textfile.read_sources_raw(flags["files_from_raw"])
+    named += text_file.read_sources_verbatim(flags["files_from_verbatim"])
+    named += text_file.read_sources_raw(flags["files_from_raw"])
     named += [os.fsencode(source) for source in sources]
     if not named:
         raise UsageError("nothing to backup, please specify source files/dirs")

@@ -12,7 +12,7 @@ from pyrestic.errors import PyresticError, UsageError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
-from pyrestic.repository.trees import find_tree
+from pyrestic.repository.tree_walk import find_tree
 
 _KINDS = ("config", "index", "snapshot", "key", "masterkey", "lock", "pack", "blob", "tree")
 _FILES = {"snapshot": FileType.SNAPSHOT, "index": FileType.INDEX, "lock": FileType.LOCK}

@@ -14,11 +14,11 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import tell_leftovers
-from pyrestic.cli.look import Look
-from pyrestic.cli.proofs import Proven, format_age
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields
 from pyrestic.cli.units import format_bytes
+from pyrestic.cli.verification import Proven, format_age
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files

@@ -3,7 +3,7 @@
 from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.command import App, define
 from pyrestic.cli.local_folders import code_folder
-from pyrestic.localfs.codecache import compile_all
+from pyrestic.native.code_store import compile_all
 
 
 @define("compile-code", "Compile what makes later runs faster, and keep it (takes some seconds).", hidden=True)

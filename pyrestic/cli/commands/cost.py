@@ -7,7 +7,7 @@ import click
 
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.doctor import Held, count_held
-from pyrestic.backend.usage import Sums
+from pyrestic.backend.metering import Sums
 from pyrestic.cli.billing import describe, find_book, format_dollars, load_prices, prices_path
 from pyrestic.cli.command import App, define
 from pyrestic.cli.flags import NATURAL
@@ -15,7 +15,7 @@ from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
 from pyrestic.errors import LocalFileError, UntrustedError
-from pyrestic.localfs.costbook import Days
+from pyrestic.localfs.usage_log import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
 
 

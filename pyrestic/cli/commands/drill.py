@@ -11,19 +11,19 @@ from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER
-from pyrestic.cli.proofs import Proven, format_age
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Fields
 from pyrestic.cli.units import format_bytes
+from pyrestic.cli.verification import Proven, format_age
 from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
-from pyrestic.localfs.proofbook import Drill
+from pyrestic.localfs.verification_log import Drill
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.drill import DrillResult, drill
 from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick, choose_files
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, read_snapshots
-from pyrestic.repository.trees import find_tree
+from pyrestic.repository.tree_walk import find_tree
 
 _EARLIER = 10
 """So many snapshots before this one say which files change most."""

@@ -16,7 +16,7 @@ from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.ids import parse_id
 from pyrestic.operations.dump import dump_file, dump_folder, find_node
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
-from pyrestic.repository.trees import find_tree
+from pyrestic.repository.tree_walk import find_tree
 
 
 @define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.", prints=True)

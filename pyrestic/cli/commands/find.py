@@ -10,7 +10,7 @@ from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_mode
@@ -31,9 +31,9 @@ from pyrestic.operations.find import (
     find_pack_blobs,
     locate,
 )
-from pyrestic.repository.moments import parse_moment
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
-from pyrestic.repository.trees import Visit
+from pyrestic.repository.timespec import parse_moment
+from pyrestic.repository.tree_walk import Visit
 
 _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}

@@ -11,7 +11,7 @@ from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_j
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.prune_run import ensure_all_removed, format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import exit_error

@@ -21,11 +21,11 @@ from pyrestic.cli.version_diff import show_difference
 from pyrestic.errors import DamageError, UsageError
 from pyrestic.format.gojson import format_time
 from pyrestic.ids import short
-from pyrestic.localfs.historyindex import HistoryIndex
+from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
-from pyrestic.repository.moments import show_moment
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
+from pyrestic.repository.timespec import show_moment
 from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
 

@@ -13,7 +13,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.cli.units import format_bytes, format_mode
@@ -25,7 +25,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.repository.trail import check_depth
-from pyrestic.repository.trees import Visit, find_entry, find_tree, walk
+from pyrestic.repository.tree_walk import Visit, find_entry, find_tree, walk
 
 _SORT: dict[str, Callable[[Visit], Any]] = {
     "size": lambda visit: visit.node.size,

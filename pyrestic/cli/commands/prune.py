@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.prune_run import ensure_all_removed, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError

@@ -15,18 +15,18 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.local_folders import code_folder
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.ids import ID
+from pyrestic.localfs.restore_journal import RestoreNote
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
-from pyrestic.localfs.restorenote import RestoreNote
 from pyrestic.localfs.select import Patterns, Select, attribute_selector, restore_selector
-from pyrestic.localfs.textfile import read_patterns
+from pyrestic.localfs.text_file import read_patterns
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.localfs.writemany import find_writer
+from pyrestic.native.file_writer import find_writer
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
@@ -34,7 +34,7 @@ from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restore
 from pyrestic.operations.restore_root import RestoreRoot, place_file, stripped_root
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
-from pyrestic.repository.trees import KeptTrees, find_entry
+from pyrestic.repository.tree_walk import KeptTrees, find_entry
 
 Flags = dict[str, Any]
 

@@ -13,11 +13,11 @@ from pyrestic.errors import UsageError
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.patterns import PatternList
 from pyrestic.localfs.select import Patterns
-from pyrestic.localfs.textfile import read_patterns
+from pyrestic.localfs.text_file import read_patterns
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.operations.rewrite import TAG, Changes, rewrite
-from pyrestic.repository.moments import parse_snapshot_time
 from pyrestic.repository.snapshots import SnapshotFilter
+from pyrestic.repository.timespec import parse_snapshot_time
 
 Flags = dict[str, Any]
 

@@ -11,7 +11,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.units import format_bytes

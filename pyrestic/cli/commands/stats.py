@@ -8,7 +8,7 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.look import Look
+from pyrestic.cli.prefetch import Look
 from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table

@@ -5,8 +5,8 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.session import LockMode, opened
-from pyrestic.repository.lockfiles import remove_all as remove_all_locks
-from pyrestic.repository.lockfiles import remove_stale
+from pyrestic.repository.lock_files import remove_all as remove_all_locks
+from pyrestic.repository.lock_files import remove_stale
 
 
 @define("unlock", "Remove locks whose process is gone.", any_arguments=True)

@@ -1,0 +1,169 @@
+"""A repository in B2 as it stood at some time, from the versions that the service has kept. For reading only.
+
+Seen is, for each name, the newest version that is not younger than the time, unless that one hides the file. What a
+forget, a prune or an intruder hid or overwrote since is back; what was deleted with all its versions is not.
+"""
+
+import calendar
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.b2 import api
+from pyrestic.backend.b2.backend import MAX_FILE_BYTES, B2Backend, check_download
+from pyrestic.backend.b2.client import FileVersion
+from pyrestic.backend.base import FileInfo, range_length
+from pyrestic.backend.layout import DEFAULT_LAYOUT
+from pyrestic.backend.metering import Ledger
+from pyrestic.errors import AccessError, NotFoundError, TransientError, UsageError
+from pyrestic.golang import local_offset
+from pyrestic.handle import FileType, Handle
+
+_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+
+
+def parse_time(text: str) -> int:
+    """Return milliseconds since 1970 of a date or a date and time of this machine's zone, or with an offset (ISO 8601).
+
+    A date alone means its end. Raises UsageError.
+    """
+    try:
+        return _parse(text)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"option b2.as-of has to be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
+        ) from None
+
+
+def _parse(text: str) -> int:
+    for form in _FORMATS:
+        try:
+            moment = datetime.strptime(text, form)  # noqa: DTZ007 - the zone of this machine is meant
+        except ValueError:
+            continue
+        if form == "%Y-%m-%d":
+            moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_000)
+        return _local_milliseconds(moment)
+    moment = datetime.fromisoformat(text)
+    return _local_milliseconds(moment) if moment.tzinfo is None else int(moment.timestamp() * 1000)
+
+
+def _local_milliseconds(moment: datetime) -> int:
+    seconds = calendar.timegm(moment.timetuple())
+    return (seconds - local_offset(seconds)) * 1000 + moment.microsecond // 1000
+
+
+class AsOfBackend:
+    """The Backend protocol on a bucket at a time, given in milliseconds since 1970; what would write is refused."""
+
+    read_only = True
+
+    def __init__(self, backend: B2Backend, milliseconds: int) -> None:
+        self._backend = backend
+        self._session = backend.session
+        self._milliseconds = milliseconds
+        self.connections = backend.connections
+        self._lock = threading.Lock()
+        self._files: dict[Handle, FileVersion] | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was asked of the service so far."""
+        return self._backend.ledger
+
+    def create(self) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def save(self, handle: Handle, data: Buffer) -> None:  # noqa: ARG002 - the protocol's signature
+        """Refuse."""
+        self._refuse()
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file; raise NotFoundError, FormatError if it ends too early, BackendError."""
+        version = self._find(handle)
+        wanted = range_length(handle, version.content_length, offset, length)
+        if wanted == 0:
+            return b""
+        whole = offset == 0 and length is None
+        range_text = "" if whole else f"bytes={offset}-{offset + wanted - 1}"
+        file_id = version.file_id or ""
+        answer = self._session.run(
+            lambda auth: api.download_file_by_id(
+                self._session.caller, auth, file_id, range_text, MAX_FILE_BYTES if whole else wanted, str(handle)
+            )
+        )
+        return check_download(handle, answer, offset, length)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; raise NotFoundError or BackendError."""
+        return FileInfo(handle.name, self._find(handle).content_length)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type as they were."""
+        for handle, version in self._all().items():
+            if handle.type is file_type:
+                yield FileInfo(handle.name, version.content_length)
+
+    def remove(self, handle: Handle) -> None:  # noqa: ARG002 - the protocol's signature
+        """Refuse."""
+        self._refuse()
+
+    def interrupt(self) -> None:
+        """End all transfers that run now; see Interruptible."""
+        self._backend.interrupt()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._backend.close()
+
+    def _refuse(self) -> None:
+        raise AccessError(
+            "a repository of the past cannot be changed", hint="Leave out -o b2.as-of, or copy from it elsewhere."
+        )
+
+    def _find(self, handle: Handle) -> FileVersion:
+        DEFAULT_LAYOUT.path(handle)
+        version = self._all().get(handle)
+        if version is None:
+            raise NotFoundError(f"{handle} was not there at that time, or no version of it is left")
+        return version
+
+    def _all(self) -> dict[Handle, FileVersion]:
+        """Return all files at the time; the versions are listed once."""
+        with self._lock:
+            if self._files is None:
+                self._files = self._list_versions()
+            return self._files
+
+    def _list_versions(self) -> dict[Handle, FileVersion]:
+        session = self._session
+        base = self._backend.base
+        bucket_id = session.bucket_id()
+        files: dict[Handle, FileVersion] = {}
+        decided = ""
+        place: tuple[str | None, str | None] = (None, None)
+        while True:
+            page = session.run(
+                lambda auth, place=place: api.list_file_versions(  # type: ignore[misc]
+                    session.caller, auth, bucket_id, base, *place
+                )
+            )
+            for version in page.files:
+                # Newest first within a name: the first one that is old enough decides.
+                if version.upload_timestamp > self._milliseconds or version.file_name == decided:
+                    continue
+                if version.action not in ("upload", "hide"):
+                    continue
+                decided = version.file_name
+                handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(base) :])
+                if handle is not None and version.action == "upload":
+                    files[handle] = version
+            if page.next_file_name is None:
+                return files
+            following = (page.next_file_name, page.next_file_id)
+            if following == place:
+                raise TransientError("listing versions failed: the pages of B2 go round in a circle")
+            place = following

@@ -1,0 +1,150 @@
+"""How the native B2 API is called, and the values its answers hold. Names and fields are those of its version 4."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from pyrestic.backend.b2.errors import error_of
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
+from pyrestic.backend.metering import CallClass, Ledger
+from pyrestic.errors import TransientError
+
+API_VERSION = "v4"
+MAX_JSON_BYTES = 64 << 20
+_BILLED_NAMES = 1000
+
+T = TypeVar("T")
+
+
+class AllowedBucket(msgspec.Struct, frozen=True):
+    """A bucket that a key is limited to; the name is missing if the bucket is gone."""
+
+    id: str
+    name: str | None = None
+
+
+class _Allowed(msgspec.Struct, frozen=True, rename="camel"):
+    capabilities: list[str]
+    buckets: list[AllowedBucket] | None = None
+    name_prefix: str | None = None
+
+
+class _StorageApi(msgspec.Struct, frozen=True, rename="camel"):
+    api_url: str
+    download_url: str
+    recommended_part_size: int
+    absolute_minimum_part_size: int
+    allowed: _Allowed
+
+
+class _ApiInfo(msgspec.Struct, frozen=True, rename="camel"):
+    storage_api: _StorageApi
+
+
+class Account(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to b2_authorize_account, as far as it is of use."""
+
+    account_id: str
+    authorization_token: str
+    api_info: _ApiInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What b2_authorize_account returns. Lengths in bytes."""
+
+    endpoint: str
+    account_id: str
+    token: str = field(repr=False)
+    api_url: str
+    download_url: str
+    recommended_part_bytes: int
+    minimum_part_bytes: int
+    capabilities: frozenset[str]
+    buckets: tuple[AllowedBucket, ...] | None
+    """The only buckets the key may use, None for all."""
+    name_prefix: str
+
+
+class Bucket(msgspec.Struct, frozen=True, rename="camel"):
+    """A bucket as listings show it."""
+
+    bucket_id: str
+    bucket_name: str
+    bucket_type: str = ""
+    lifecycle_rules: list[dict[str, Any]] = []
+
+
+class UploadUrl(msgspec.Struct, frozen=True, rename="camel"):
+    """Where to upload files of a bucket or parts of a large file, one at a time."""
+
+    upload_url: str
+    authorization_token: str
+
+    def __repr__(self) -> str:
+        return "<UploadUrl>"
+
+
+class FileVersion(msgspec.Struct, frozen=True, rename="camel"):
+    """A version of a file. `action` is upload, hide, start (of a large file) or folder; the time is in milliseconds."""
+
+    file_id: str | None
+    file_name: str
+    action: str = "upload"
+    content_length: int = 0
+    content_sha1: str | None = None
+    upload_timestamp: int = 0
+
+
+class FilePage(msgspec.Struct, rename="camel"):
+    """A page of a listing, and where the next one starts, None after the last."""
+
+    files: list[FileVersion]
+    next_file_name: str | None = None
+    next_file_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How calls are made, and where they are taken down."""
+
+    client: HttpClient
+    ledger: Ledger
+
+    def post(
+        self,
+        auth: Authorization,
+        name: str,
+        request: dict[str, object],
+        answer_type: type[T],
+        *,
+        call_class: CallClass,
+        capability: str,
+        doing: str,
+    ) -> T:
+        """Make a call of the API with a JSON request, and return its answer."""
+        answer = self.client.send(
+            "POST",
+            f"{auth.api_url}/b2api/{API_VERSION}/{name}",
+            headers={"Authorization": auth.token, "Content-Type": "application/json"},
+            body=msgspec.json.encode(request),
+            max_length=MAX_JSON_BYTES,
+        )
+        if answer.status != 200:
+            self.ledger.call(name, call_class)
+            raise error_of(answer, doing, capability)
+        result = decode(answer, answer_type, doing)
+        names = len(result.files) if isinstance(result, FilePage) else 0
+        self.ledger.call(name, call_class, max(1, math.ceil(names / _BILLED_NAMES)))
+        return result
+
+
+def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
+    """Return the value in an answer; raise TransientError if it is none of B2."""
+    try:
+        return msgspec.json.decode(answer.body, type=answer_type)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # Something between here and the service that answers in its place.
+        raise TransientError(f"{doing} failed: the answer is not one of B2", attempts=SENSELESS_ATTEMPTS) from None

@@ -1,0 +1,150 @@
+"""Compiles code beside the program: in a process of its own, at the lowest priority, for which nobody ever waits.
+
+The process takes the names of what is wanted from a pipe and sends back what it made. It also keeps it, so what it had
+no time for goes on after the program has ended, for some minutes at most: it is in a session of its own, has no
+terminal, and holds none of the program's streams. Only one process compiles for a folder at a time; one that had to
+wait takes what the other has kept. It imports nothing from the current folder: what it may import is named to it, and
+neither variables of the environment nor files of the site count (-I, -S).
+"""
+
+import contextlib
+import fcntl
+import functools
+import importlib.util
+import os
+import signal
+import struct
+import sys
+import threading
+from typing import Final
+
+MESSAGE: Final = struct.Struct("<16sI")
+"""What stands before a piece of code: its kind, how long it is."""
+KEEP_NOTHING: Final = "-"
+
+_PROGRAM: Final = "import sys; sys.path += sys.argv[2:]; from pyrestic.native.compiler import main; main(sys.argv[1])"
+_IMPORTED: Final = ("pyrestic", "typing_extensions", "numpy", "llvmlite", "numba")
+
+
+class Compiler:
+    """What compiles for a folder, "" to keep nothing; its process starts when something is wanted. For any thread."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._made: dict[str, bytes] = {}
+        self._wanted: set[str] = set()
+        self._requests: tuple[int, int] | None = None
+        self._reader: threading.Thread | None = None
+
+    def find(self, kind: str) -> bytes | None:
+        """Return what was made of a kind; None if there is nothing yet, and then it is being made."""
+        with self._lock:
+            if kind not in self._wanted:
+                self._wanted.add(kind)
+                self._ask(kind)
+            return self._made.get(kind) or None
+
+    def wait(self) -> None:
+        """Wait until all that was wanted is made or known not to be possible."""
+        with self._lock:
+            reader = self._reader
+            self._end_requests()
+        if reader is not None:
+            reader.join()
+
+    def _ask(self, kind: str) -> None:
+        # Not every C library starts processes in a session of their own.
+        with contextlib.suppress(OSError, NotImplementedError):
+            if self._requests is None:
+                self._start()
+            if self._requests is not None:
+                os.write(self._requests[1], f"{kind}\n".encode())
+
+    def _start(self) -> None:
+        """Start a process; raise OSError."""
+        if not sys.executable:
+            raise FileNotFoundError("it is not known which Python this is")
+        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, self._folder or KEEP_NOTHING, *_search_path()]
+        # The end to read from stays open here as well, so that writing never fails when the process has ended.
+        self._requests = _pipe()
+        answers, made = _pipe()
+        try:
+            process = os.posix_spawn(
+                sys.executable,
+                command,
+                {},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, self._requests[0], 0),
+                    (os.POSIX_SPAWN_DUP2, made, 1),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGXCPU),
+            )
+        except BaseException:
+            os.close(answers)
+            self._end_requests()
+            raise
+        finally:
+            os.close(made)
+        self._reader = threading.Thread(target=self._read, args=(answers, process), name="compiled", daemon=True)
+        self._reader.start()
+
+    def _end_requests(self) -> None:
+        if self._requests is not None:
+            for end in self._requests:
+                os.close(end)
+            self._requests = None
+
+    def _read(self, answers: int, process: int) -> None:
+        """Take what a process makes until it ends; it also ends when it had nothing to do for some seconds."""
+        with open(answers, "rb") as file:
+            while len(head := file.read(MESSAGE.size)) == MESSAGE.size:
+                name, length = MESSAGE.unpack(head)
+                code = file.read(length)
+                if len(code) == length:
+                    with self._lock:
+                        self._made[name.rstrip(b"\0").decode()] = code
+        with self._lock:
+            if self._reader is threading.current_thread():
+                self._end_requests()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, 0)
+
+
+@functools.lru_cache(maxsize=8)
+def compiler_for(folder: str) -> Compiler:
+    """Return what compiles for a folder in this process, "" to keep nothing."""
+    return Compiler(folder)
+
+
+def _pipe() -> tuple[int, int]:
+    """Return the ends of a pipe whose numbers are not those of standard streams, which may be closed."""
+    ends = os.pipe()
+    try:
+        first, second = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
+    finally:
+        for end in ends:
+            os.close(end)
+    return first, second
+
+
+def _search_path() -> list[str]:
+    """Return the folders that hold what the compiler needs, but not the current one unless this package is there."""
+    found: dict[str, None] = {}
+    own = current = ""
+    with contextlib.suppress(FileNotFoundError):
+        current = os.path.realpath(os.getcwd())
+    for name in _IMPORTED:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        place = os.path.dirname(spec.origin)
+        # One of them is a single file.
+        folder = place if spec.submodule_search_locations is None else os.path.dirname(place)
+        own = own or folder
+        if os.path.isabs(folder) and (folder == own or os.path.realpath(folder) != current):
+            found[folder] = None
+    return list(found)

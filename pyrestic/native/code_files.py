@@ -1,0 +1,133 @@
+"""Machine code in files: which kinds there are, how they are compiled, how a file is named and what it holds.
+
+A file holds machine code, so it is believed only where nobody else can have put it (see
+pyrestic.backend.private_folder). Its name says for which processor and compiler it was made, its content begins with
+the SHA-256 of the rest: a loss of power may leave a file that is not whole. Nothing behind that means that there is no
+such code for this machine; after a day that is tried again. Files of other versions go when a new one comes, unless
+they are young: somebody may use two versions side by side.
+"""
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import os
+import time
+from typing import Final, NamedTuple
+
+from pyrestic.backend.private_folder import PrivateFolder
+from pyrestic.errors import UntrustedError
+
+
+class Kind(NamedTuple):
+    """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and others that it depends on."""
+
+    module: str
+    needs: str = "numba"
+    """What has to be installed to compile it."""
+    uses: tuple[str, ...] = ("pyrestic.native.intrinsics",)
+
+
+_BLOB_MODULES: Final = (
+    "pyrestic.native.intrinsics",
+    "pyrestic.native.blob_layout",
+    "pyrestic.native.sources.blob_steps",
+    "pyrestic.native.sources.blob_hash",
+    "pyrestic.native.sources.sha256",
+    "pyrestic.native.sha256",
+)
+KINDS: Final = {
+    "scrypt": Kind("pyrestic.native.sources.scrypt", "llvmlite", ()),
+    "sha256": Kind("pyrestic.native.sources.sha256_pair", "llvmlite", ()),
+    "chunker": Kind("pyrestic.native.sources.chunker", uses=()),
+    "file_reader": Kind("pyrestic.native.sources.file_reader"),
+    "file_writer": Kind("pyrestic.native.sources.file_writer"),
+    "blobs": Kind("pyrestic.native.sources.blob_batch", uses=_BLOB_MODULES),
+}
+"""All kinds, those first that take the least time to compile."""
+
+_MAX_BYTES: Final = 64 << 10
+_DIGEST_BYTES: Final = 32
+_OLD_SECONDS: Final = 30 * 86_400
+_TRY_AGAIN_SECONDS: Final = 86_400
+
+
+@functools.cache
+def can_compile(kind: str) -> bool:
+    """Tell whether what compiles this kind is installed."""
+    return importlib.util.find_spec(KINDS[kind].needs) is not None
+
+
+def compile_kind(kind: str) -> bytes:
+    """Compile code, which takes seconds and 100 MB; b"" if there is none for this machine."""
+    try:
+        return importlib.import_module(KINDS[kind].module).compile_code() or b""
+    except Exception:
+        # A release of numba or llvmlite that does not know this language or processor has errors of its own.
+        return b""
+
+
+def read_code(folder: PrivateFolder, kind: str) -> bytes | None:
+    """Return the code that is kept, b"" if there is none for this machine, None if it has to be compiled first."""
+    try:
+        data = folder.read(file_name(kind), _MAX_BYTES)
+        if len(data) == _DIGEST_BYTES:
+            changed = os.stat(file_name(kind), dir_fd=folder.descriptor).st_mtime
+            if not 0 <= time.time() - changed < _TRY_AGAIN_SECONDS:
+                return None
+    except (OSError, UntrustedError):
+        return None
+    code = data[_DIGEST_BYTES:]
+    return code if hashlib.sha256(code).digest() == data[:_DIGEST_BYTES] else None
+
+
+def write_code(folder: PrivateFolder, kind: str, code: bytes) -> None:
+    """Keep code, b"" for none; raise OSError."""
+    name = file_name(kind)
+    folder.replace(name, (hashlib.sha256(code).digest() + code,))
+    with os.scandir(folder.descriptor) as entries:
+        for entry in entries:
+            is_other = entry.name.startswith(f"{kind}-") and entry.name != name
+            if is_other and time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_SECONDS:
+                folder.remove(entry.name)
+
+
+@functools.cache
+def file_name(kind: str) -> str:
+    """Return a name for the processor, the compiler and the modules that the code depends on."""
+    module, needs, uses = KINDS[kind]
+    parts = [os.uname().machine, _compiler() if needs == "numba" else "", _processor()]
+    for name in (module, *uses):
+        source = importlib.util.find_spec(name)
+        if source is not None and source.origin is not None:
+            with open(source.origin, "rb") as file:
+                parts.append(hashlib.sha256(file.read()).hexdigest())
+    return f"{kind}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:32]}"
+
+
+def _compiler() -> str:
+    """Return something that other releases of numba and llvmlite have not in common with these.
+
+    To ask importlib.metadata for their versions would take 14 ms, as long as all else that leads to kept code.
+    """
+    parts = []
+    for package in ("numba", "llvmlite"):
+        source = importlib.util.find_spec(package)
+        place = os.path.dirname(source.origin or "") if source is not None else ""
+        try:
+            with open(os.path.join(place, "_version.py"), "rb") as file:
+                parts.append(hashlib.sha256(file.read()).hexdigest())
+        except OSError:
+            from importlib.metadata import version
+
+            parts.append(version(package))
+    return "\n".join(parts)
+
+
+def _processor() -> str:
+    """Return the features of the processor as the kernel lists them."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            return next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return ""

@@ -1,0 +1,299 @@
+"""A lock that is held: refreshed while its holder works, and asked for before whatever its holder writes.
+
+It is refreshed every five minutes by a new file; 22.5 minutes without a refresh mean that it is lost, well before
+others may call it stale at 30 minutes. But whoever sleeps, or whose virtual machine is stopped, notices nothing of
+that, and `unlock` may remove a lock that is not stale. So before each index, snapshot, key and config that is saved,
+and before each removal, a look tells whether its file is still there, and once more at the end, when all of that is
+done: as long as it is, nobody holds a lock that excludes ours. Once lost, it stays so, and the fence of the repository
+(backend/fence.py) lets nothing more pass.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyrestic.errors import BackendError, LockedError, NotFoundError, PyresticError
+from pyrestic.format import lock as lock_format
+from pyrestic.format.lock import LockFile
+from pyrestic.handle import FileType, Handle
+from pyrestic.ids import ID, short
+from pyrestic.report import Reporter
+from pyrestic.repository.lock_clock import NEVER, LockClock, Moment
+from pyrestic.repository.lock_files import UnpackedStore, is_stored
+
+_LOST_HINT = "Nothing was written after that. Run the command again."
+
+
+@dataclass(frozen=True, slots=True)
+class LockTiming:
+    """How long everything takes, in seconds; these are restic's numbers, tests take shorter ones."""
+
+    second_look: float = 0.2
+    refresh: float = 5 * 60.0
+    give_up: float = 22.5 * 60.0
+    poll: float = 1.0
+    first_retry: float = 5.0
+    longest_retry: float = 60.0
+    unreadable_retry: float = 5.0
+    unreadable_tries: int = 4
+    release: float = 60.0
+    costly_look: float = 1.0
+    """How long a look at our file counts where it costs money; elsewhere there is one for each request."""
+
+
+class HeldLock:
+    """The files of one lock of ours, from the first look at others until it is released.
+
+    `describe` makes the lock file for a time. `on_lost` is called once, on the thread that refreshes the lock.
+    """
+
+    def __init__(
+        self,
+        store: UnpackedStore,
+        report: Reporter,
+        describe: Callable[[str], LockFile],
+        timing: LockTiming,
+        clock: LockClock,
+        on_lost: Callable[[LockedError], None],
+    ) -> None:
+        self._store = store
+        self._report = report
+        self._describe = describe
+        self._timing = timing
+        self._clock = clock
+        self._on_lost = on_lost
+        self._own: list[ID] = []
+        """Our files: the current one is the last, earlier ones could not be removed yet."""
+        self._refreshed = self._tried = self._seen = NEVER
+        self._looks = self._good_look = 0
+        """How many looks have begun, and which of them saw our file last."""
+        self._lost: LockedError | None = None
+        self._wrote = False
+        """Whether something was written since the lock was last confirmed."""
+        self._mutex = threading.Lock()
+        self._released = threading.Event()
+        self._gone = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    @property
+    def id(self) -> ID:
+        """The ID of the current lock file."""
+        return self._own[-1]
+
+    def save_first(self) -> None:
+        """Write the first file; raise BackendError."""
+        started = self._clock.now()
+        self._own = [self._save(started)]
+        self._refreshed = self._tried = started
+
+    def drop(self) -> None:
+        """Remove the files: the lock was not taken, or is not needed any more."""
+        own, self._own = self._own, []
+        for identifier in own:
+            self._remove(identifier)
+
+    def start(self) -> None:
+        """Keep the lock fresh from now on, and guard what is written; raise PyresticError if no thread can be had."""
+        self.thread = threading.Thread(target=self._keep_fresh, name="lock refresh", daemon=True)
+        try:
+            self.thread.start()
+        except RuntimeError as error:
+            self.thread = None
+            raise PyresticError(f"the lock cannot be refreshed: {error}") from error
+        self._store.fence.guard(self)
+
+    def release(self, *, confirm: bool) -> None:
+        """Remove the lock. What cannot be removed is noted, not raised, as the work is done. Fine if not held.
+
+        `confirm` is said at the end of work that succeeded: LockedError is raised if something was written and the lock
+        had been lost by then.
+        """
+        self._released.set()
+        if self.thread is not None and self.thread is not threading.current_thread():
+            # A refresh that hangs must not keep the program; its file is removed by the thread when it comes back.
+            self.thread.join(self._timing.release)
+        wrote = confirm and self._wrote
+        try:
+            if wrote and self._lost is None:
+                self._look()
+        finally:
+            self._store.fence.close()
+            self.drop()
+            self._gone.set()
+        if wrote:
+            self._raise_if_lost()
+
+    def release_at_once(self) -> None:
+        """Remove the lock from another thread than its holder's, whose process ends right after that."""
+        if self._released.is_set():
+            self._gone.wait()
+        self._released.set()
+        self._store.fence.close()
+        self.drop()
+
+    def permit(self, handle: Handle, *, removes: bool) -> None:
+        """Raise LockedError if the file must not be saved, or removed; see backend.fence.Keeper."""
+        if handle.type is FileType.PACK and not removes:
+            # Nobody relies on a pack before an index names it.
+            self.ensure_held()
+        else:
+            self.prove()
+        self._wrote = True
+
+    def ensure_held(self) -> None:
+        """Raise LockedError if the lock is known to be lost.
+
+        After a long sleep of the machine this first makes sure that the lock is still there, and refreshes it.
+        """
+        if self._lost is None and self._is_overdue():
+            with self._mutex:
+                self._renew_overdue()
+        self._raise_if_lost()
+
+    def prove(self) -> None:
+        """Raise LockedError unless the lock is there now."""
+        asked = self._looks
+        with self._mutex:
+            self._renew_overdue()
+            # Of many who wait here one looks, and the others rely on it if it began after they came.
+            if self._lost is None and self._good_look <= asked and not self._was_just_seen():
+                self._look()
+        self._raise_if_lost()
+
+    def confirm(self) -> None:
+        """Raise LockedError if something was written and the lock is not there now: others may not have heeded it."""
+        if not self._wrote:
+            return
+        with self._mutex:
+            if self._lost is None:
+                self._look()
+        self._raise_if_lost()
+        self._wrote = False
+
+    def refresh(self) -> None:
+        """Write a new file and remove the old one.
+
+        Raises BackendError if the new one could not be written, LockedError if the old one was gone: then it is lost.
+        """
+        with self._mutex:
+            self._replace(late=False)
+
+    def refresh_if_due(self) -> None:
+        """Do what the time asks for; whatever goes wrong is noted, and tried again or the end of the lock."""
+        with self._mutex:
+            if self._lost is not None or self._renew_overdue():
+                return
+            if self._clock.since(self._tried) < self._timing.refresh and not self._clock.was_set_back(self._tried):
+                return
+            self._tried = self._clock.now()
+            try:
+                self._replace(late=False)
+            except Exception as error:
+                if self._lost is None:
+                    self._note(f"the lock could not be refreshed: {_say(error)}")
+
+    def _keep_fresh(self) -> None:
+        try:
+            while not self._released.wait(self._timing.poll):
+                self.refresh_if_due()
+                if self._lost is not None:
+                    break
+        except BaseException as error:
+            self._lose(f"it is not refreshed any more: {_say(error)}")
+        if self._lost is not None and not self._released.is_set():
+            self._on_lost(self._lost)
+
+    def _is_overdue(self) -> bool:
+        return self._clock.since(self._refreshed) >= self._timing.give_up
+
+    def _renew_overdue(self) -> bool:
+        """Refresh a lock that others may call stale by now, if nobody has removed it; else it is lost."""
+        if self._lost is not None or not self._is_overdue():
+            return False
+        try:
+            self._replace(late=True)
+        except Exception as error:
+            self._lose(f"it could not be refreshed in time: {_say(error)}")
+        return True
+
+    def _replace(self, *, late: bool) -> None:
+        """Write a new file, make sure that the old one was there until then, and remove it."""
+        if late:
+            self._look()
+            self._raise_if_lost()
+        started = self._clock.now()
+        new = self._save(started)
+        try:
+            if late:
+                # Whoever removes the old lock as stale may have looked before the new one was there.
+                self._clock.sleep(self._timing.second_look)
+            if not self._released.is_set():
+                self._look()
+                self._raise_if_lost()
+        except BaseException:
+            self._discard(new)
+            raise
+        if self._released.is_set():
+            self._discard(new)
+            return
+        old, self._own = self._own, [*self._own, new]
+        self._refreshed = self._tried = started
+        for identifier in old:
+            if self._remove(identifier) is not None:
+                self._own.remove(identifier)
+
+    def _was_just_seen(self) -> bool:
+        return self._store.fence.costly and self._clock.since(self._seen) < self._timing.costly_look
+
+    def _look(self) -> None:
+        """See whether the current file is there; if not, the lock is lost. Raise LockedError if nothing tells."""
+        started = self._clock.now()
+        self._looks += 1
+        look = self._looks
+        try:
+            there = is_stored(self._store, self.id)
+        except PyresticError as error:
+            raise LockedError(
+                f"nothing tells whether the lock is still held: {error}", hint="Run the command again."
+            ) from error
+        if there:
+            self._seen, self._good_look = started, look
+        else:
+            self._lose("another process has removed it")
+
+    def _lose(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = LockedError(f"the lock was lost, {why}", hint=_LOST_HINT)
+
+    def _raise_if_lost(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    def _save(self, when: Moment) -> ID:
+        return self._store.save_unpacked(FileType.LOCK, lock_format.encode(self._describe(when.text())))
+
+    def _discard(self, new: ID) -> None:
+        """Remove a file that does not become ours; what cannot be removed now goes at the end."""
+        if self._remove(new) is None and not self._released.is_set():
+            self._own.insert(0, new)
+
+    def _remove(self, identifier: ID) -> bool | None:
+        """Remove a file of ours; return False if it was not there, as far as the place tells, None if that failed."""
+        try:
+            self._store.remove(FileType.LOCK, identifier)
+        except NotFoundError:
+            return False
+        except BackendError as error:
+            self._note(f"the lock {short(identifier)} could not be removed: {error}")
+            return None
+        return True
+
+    def _note(self, message: str) -> None:
+        # Whatever becomes of what is printed, the lock is refreshed.
+        with contextlib.suppress(Exception):
+            self._report.note(message, 0)
+
+
+def _say(error: BaseException) -> str:
+    return str(error) or type(error).__name__

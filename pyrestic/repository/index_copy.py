@@ -1,0 +1,146 @@
+"""A copy of the whole index in the cache, as it lies in memory: opening a large repository reads it and parses nothing.
+
+The copy tells which index files it was made of. It is used if all of those are still in the repository; files that are
+not among them are read beside it. Once they add up to a quarter of it, they and the copy become one segment in memory,
+and that is kept as the next copy, so what keeping costs stays in proportion to what is new.
+
+The file holds the columns in pieces, each sealed with the repository's key like everything that is stored, then a
+sealed list of contents, then the length of that as eight bytes. The list names the nonce of each piece, so that no
+piece of another copy passes for one of this. Whatever is wrong with it, the index files are read instead.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrestic.backend.base import IndexCopyCache
+from pyrestic.errors import BackendError, DamageError, FormatError
+from pyrestic.format.crypto import NONCE_LENGTH, OVERHEAD
+from pyrestic.format.document import decode
+from pyrestic.format.index_file import Columns
+from pyrestic.ids import ID, split_ids
+from pyrestic.repository.codec import BlobCodec
+from pyrestic.repository.index_columns import Rows, Segment
+
+WORTH_BLOBS: Final = 20_000
+WORTH_FILES: Final = 16
+"""From so many blobs or index files on a copy saves more than it costs."""
+
+_VERSION: Final = 1
+_PIECE: Final = 4 << 20
+_LENGTH: Final = struct.Struct("<Q")
+_DTYPES: Final = ("<u8", "u1", "u1", "<u4", "<u4", "<u4", "<u4")
+_WIDTHS: Final = (8, 24, 1, 4, 4, 4, 4)
+
+
+class CopiedFile(msgspec.Struct, frozen=True, array_like=True):
+    """An index file that a copy was made of: its ID, how many packs it names, and how many blobs."""
+
+    id: bytes
+    pack_count: int
+    blob_count: int
+
+
+class IndexCopy(NamedTuple):
+    """The index files of a copy, their packs one after the other, and all rows."""
+
+    files: list[CopiedFile]
+    packs: list[ID]
+    segment: Segment
+
+
+class ReadIndex(NamedTuple):
+    """What was read of an index: index files, a copy of others from the cache, whether a new copy is to be kept."""
+
+    files: list[tuple[ID, Columns]]
+    copy: IndexCopy | None = None
+    keep: bool = False
+
+
+class _Contents(msgspec.Struct):
+    version: int
+    rows: int
+    files: list[CopiedFile]
+    packs: bytes
+    nonces: list[bytes]
+
+
+_decoder: Final = msgspec.json.Decoder(_Contents)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def is_worth_while(segment: Segment, files: list[CopiedFile]) -> bool:
+    """Tell whether reading a copy would be quicker than reading the files."""
+    return len(segment) >= WORTH_BLOBS or len(files) >= WORTH_FILES
+
+
+def save_copy(cache: IndexCopyCache, codec: BlobCodec, copy: IndexCopy) -> None:
+    """Keep a copy of the index, without a word if that does not work."""
+    cache.save_index_copy(_encode(codec, copy))
+
+
+def _encode(codec: BlobCodec, copy: IndexCopy) -> Iterator[bytes]:
+    nonces = []
+    columns: tuple[NDArray[Any], ...] = copy.segment.rows
+    for column, kind in zip(columns, _DTYPES, strict=True):
+        data = column.astype(kind, copy=False).reshape(-1).view(np.uint8).data
+        for start in range(0, len(data), _PIECE):
+            sealed = codec.seal(data[start : start + _PIECE])
+            nonces.append(sealed[:NONCE_LENGTH])
+            yield sealed
+    contents = _Contents(_VERSION, len(copy.segment), copy.files, b"".join(copy.packs), nonces)
+    sealed = codec.seal(_encoder.encode(contents))
+    yield sealed
+    yield _LENGTH.pack(len(sealed))
+
+
+def load_copy(cache: IndexCopyCache, codec: BlobCodec, present: set[ID]) -> IndexCopy | None:
+    """Return the copy that is kept, None if there is no good one or it was made of files that are not `present`."""
+    try:
+        return _Reader(cache, codec).read(present)
+    except (BackendError, DamageError):
+        return None
+
+
+class _Reader:
+    def __init__(self, cache: IndexCopyCache, codec: BlobCodec) -> None:
+        self._cache = cache
+        self._codec = codec
+        self._offset = 0
+
+    def read(self, present: set[ID]) -> IndexCopy | None:
+        contents = self._contents()
+        if contents.version != _VERSION or not all(file.id in present for file in contents.files):
+            return None
+        nonces = iter(contents.nonces)
+        columns = [
+            self._column(nonces, contents.rows * width).view(kind) for kind, width in zip(_DTYPES, _WIDTHS, strict=True)
+        ]
+        columns[1] = columns[1].reshape(-1, _WIDTHS[1])
+        packs = split_ids(contents.packs)
+        if sum(file.pack_count for file in contents.files) != len(packs):
+            raise FormatError("the copy of the index is damaged")
+        return IndexCopy(contents.files, packs, Segment(Rows(*columns)))
+
+    def _contents(self) -> _Contents:
+        # The end first: reading all to the end from a place means to know the length.
+        length = self._cache.index_copy_length()
+        (contents_length,) = _LENGTH.unpack(self._cache.load_index_copy(length - _LENGTH.size, _LENGTH.size))
+        start = length - _LENGTH.size - contents_length
+        return decode(_decoder, self._codec.open(self._cache.load_index_copy(start, contents_length)), "the index copy")
+
+    def _column(self, nonces: Iterator[bytes], length: int) -> NDArray[Any]:
+        """Return the next column of so many bytes, opened piece by piece so that it is in memory only once."""
+        column = np.empty(length, np.uint8)
+        for start in range(0, length, _PIECE):
+            piece = min(_PIECE, length - start)
+            sealed = self._cache.load_index_copy(self._offset, piece + OVERHEAD)
+            if sealed[:NONCE_LENGTH] != next(nonces, None):
+                raise FormatError("the copy of the index is of pieces that do not belong together")
+            column[start : start + piece] = np.frombuffer(self._codec.open(sealed), np.uint8)
+            self._offset += len(sealed)
+        return column

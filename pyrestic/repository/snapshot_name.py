@@ -1,0 +1,65 @@
+"""Names of snapshots on a command line: an ID or the beginning of one, `latest`, `latest~3`, `@2026-03-01 14:30`.
+
+A name may be followed by a colon and a folder. What begins with @ means the newest snapshot at that moment or before
+it, as `parse_point` reads it; a day means its end. `~3` goes three further back.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pyrestic.errors import UsageError
+from pyrestic.repository.timespec import parse_point
+
+_LATEST: Final = re.compile(r"latest(?:~(?P<back>\d{1,9}))?", re.ASCII)
+_POINT: Final = re.compile(r"@(?P<moment>[^~]*)(?:~(?P<back>\d{1,9}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotName:
+    """A name and the folder after it. Without `id` it means the newest but `back` of those that are not too new.
+
+    `not_after_ns` is in nanoseconds since 1970, None for no limit; `text` is the name without the folder.
+    """
+
+    text: str
+    folder: str = ""
+    id: str | None = None
+    back: int = 0
+    not_after_ns: int | None = None
+
+
+def parse_name(text: str, now_ns: int) -> SnapshotName:
+    """Return what a name says at a time in nanoseconds since 1970; raise UsageError for a moment that is none."""
+    if text.startswith("@"):
+        return _parse_point(text, now_ns)
+    name, _, folder = text.partition(":")
+    match = _LATEST.fullmatch(name)
+    if match is None:
+        return SnapshotName(name, folder, id=name)
+    return SnapshotName(name, folder, back=int(match["back"] or 0))
+
+
+def _parse_point(text: str, now_ns: int) -> SnapshotName:
+    for name, folder in _splits(text):
+        match = _POINT.fullmatch(name)
+        if match is None:
+            continue
+        try:
+            moment = parse_point(match["moment"].strip("\"'"), now_ns, end=True)
+        except UsageError:
+            continue
+        return SnapshotName(name, folder, back=int(match["back"] or 0), not_after_ns=moment)
+    raise UsageError(
+        f"{text} names no moment",
+        hint='Such names look like @2026-03-01, @"2026-03-01 14:30", @yesterday or @2w, with :FOLDER or ~N behind.',
+    )
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    """Iterate the ways to take a name and a folder apart, the longest name first: times have colons, too."""
+    yield text, ""
+    end = len(text)
+    while (end := text.rfind(":", 0, end)) >= 0:
+        yield text[:end], text[end + 1 :]

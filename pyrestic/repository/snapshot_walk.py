@@ -1,0 +1,148 @@
+"""Walking through the trees of many snapshots in order, while their trees are fetched many at a time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
+from itertools import islice
+from typing import Final, NamedTuple
+
+from pyrestic.errors import FormatError, PyresticError
+from pyrestic.format.node import DIRECTORY, Node
+from pyrestic.ids import ID, parse_id
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.trail import Trail
+from pyrestic.repository.tree_prefetch import TreeCache
+
+_AHEAD_FOLDERS: Final = 64
+"""So many of the folders on the way are asked what comes next, the nearest ones."""
+
+
+class _Soon(NamedTuple):
+    """A folder that comes later. Those of one folder share its `prefix`."""
+
+    prefix: bytes
+    name: bytes
+    tree: ID
+
+
+class Kind(Enum):
+    """What happens on a walk: a node is met, a folder was left, a folder's tree cannot be read."""
+
+    NODE = auto()
+    LEFT = auto()
+    UNREADABLE = auto()
+
+
+class Event(NamedTuple):
+    """A step of a walk. `tree` is that of the folder that holds the node or was left; an `entered` node's come next."""
+
+    kind: Kind
+    tree: ID
+    location: bytes
+    node: Node | None = None
+    entered: bool = False
+    error: PyresticError | None = None
+
+
+Enter = Callable[[bytes, Node], bool]
+"""Tells whether to go into a folder."""
+
+
+class Forest:
+    """The trees of some snapshots, walked through one snapshot after the other."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        roots: Iterable[ID],
+        enter: Enter = lambda _, __: True,
+        trees: TreeCache | None = None,
+    ) -> None:
+        """`roots` are in the order in which they will be walked; `enter` may change its mind while that is done."""
+        self._trees = trees or TreeCache(repository)
+        self._enter = enter
+        self._later = [_Soon(b"", b"", root) for root in reversed(list(roots))]
+        self._stack: list[_Frame] = []
+        self._trail = Trail()
+
+    def walk(self, root: ID) -> Iterator[Event]:
+        """Iterate what is below a root: a folder's nodes in order, each entered one followed by what is in it.
+
+        The tree of a folder is read before the folder is told of. A root that cannot be read is the only event.
+        """
+        while self._later and self._later[-1].tree == root:
+            self._later.pop()
+        self._stack = []
+        self._trail = Trail()
+        try:
+            self._stack.append(self._open(_Soon(b"", b"", root)))
+        except PyresticError as error:
+            yield Event(Kind.UNREADABLE, root, b"/", error=error)
+            return
+        while self._stack:
+            frame = self._stack[-1]
+            node = next(frame.nodes, None)
+            if node is None:
+                location = self._trail.location
+                self._stack.pop()
+                self._trail.leave()
+                yield Event(Kind.LEFT, frame.tree, location)
+            elif node.type == DIRECTORY:
+                yield self._meet(frame, node)
+            else:
+                yield Event(Kind.NODE, frame.tree, self._trail.join(node.raw_name), node)
+
+    def _meet(self, frame: "_Frame", node: Node) -> Event:
+        name = node.raw_name
+        location = self._trail.join(name)
+        if not self._enter(location, node):
+            return Event(Kind.NODE, frame.tree, location, node)
+        try:
+            if node.subtree is None:
+                raise FormatError(f"the folder {location.decode('utf-8', 'replace')} has no tree")
+            below = self._open(_Soon(location[: -len(name)], name, parse_id(node.subtree)))
+        except PyresticError as error:
+            return Event(Kind.UNREADABLE, frame.tree, location, node, error=error)
+        self._stack.append(below)
+        self._trail.enter(name)
+        return Event(Kind.NODE, frame.tree, location, node, entered=True)
+
+    def _open(self, folder: _Soon) -> "_Frame":
+        self._trees.prepare(folder, self._upcoming(), lambda one: (one.tree,), self._below)
+        return _Frame(folder.tree, self._trees.take(folder.tree))
+
+    def _below(self, folder: _Soon) -> Iterator[_Soon]:
+        return self._choose(folder.prefix + folder.name + b"/", self._trees.peek(folder.tree) or ())
+
+    def _upcoming(self) -> Iterator[_Soon]:
+        """Iterate the folders that come next, the next first."""
+        # Not all of a long way: each of its folders would be a step of each of its folders.
+        for prefix, frame in islice(zip(self._trail.prefixes(), reversed(self._stack), strict=False), _AHEAD_FOLDERS):
+            yield from self._choose(prefix, frame.rest())
+        yield from reversed(self._later)
+
+    def _choose(self, prefix: bytes, nodes: Iterable[Node]) -> Iterator[_Soon]:
+        """Iterate the folders among the nodes of a folder that will be entered."""
+        for node in nodes:
+            if node.type == DIRECTORY and node.subtree is not None:
+                name = node.raw_name
+                if self._enter(prefix + name, node):
+                    yield _Soon(prefix, name, parse_id(node.subtree))
+
+
+class _Frame:
+    """A folder that is being walked through."""
+
+    def __init__(self, tree: ID, nodes: list[Node]) -> None:
+        self.tree = tree
+        self._all = nodes
+        self._passed = 0
+        self.nodes = self._iterate()
+
+    def _iterate(self) -> Iterator[Node]:
+        for number, node in enumerate(self._all):
+            self._passed = number + 1
+            yield node
+
+    def rest(self) -> Iterator[Node]:
+        """Iterate the nodes that were not met yet."""
+        return islice(self._all, self._passed, None)

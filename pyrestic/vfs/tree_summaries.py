@@ -1,0 +1,205 @@
+"""What trees say under a name and what folders hold in all, asked of many trees at once.
+
+Trees that the index of histories does not know are loaded, each once and all of a kind together, in as few requests as
+their packs allow. The repository's own index is read when the first tree has to be loaded, and not before.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from pyrestic.errors import FormatError, PyresticError
+from pyrestic.format.gojson import quote_name
+from pyrestic.format.node import DIRECTORY, FILE, Node
+from pyrestic.format.tree import ImpossibleNamesError, parse_tree
+from pyrestic.handle import BlobHandle, BlobType
+from pyrestic.ids import ID, parse_id
+from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex
+from pyrestic.report import Reporter
+from pyrestic.repository import loader
+from pyrestic.repository.repository import Repository
+
+_AT_ONCE: Final = 4096
+_MAX: Final = (1 << 63) - 1
+"""The largest number that is kept of sizes and times."""
+
+
+class Trees:
+    """The trees of one repository; damaged ones go to report.error."""
+
+    def __init__(self, repository: Repository, index: HistoryIndex | None, report: Reporter) -> None:
+        self._repository = repository
+        self._index = index
+        self._report = report
+        self._damaged: set[ID] = set()
+
+    def look_up(self, name: bytes, trees: Collection[ID]) -> dict[ID, Node | None]:
+        """Return what stands under a name in each tree, None for nothing; trees that cannot be read are left out."""
+        known = self._index.find(name, trees) if self._index is not None else {}
+        found: dict[ID, Node | None] = {}
+
+        quoted = quote_name(name)
+
+        def take(tree: ID, nodes: list[Node]) -> None:
+            # The name as everyone writes it, or in other words.
+            same = (node for node in nodes if node.name == quoted)
+            other = (node for node in nodes if "\\" in node.name and node.raw_name == name)
+            found[tree] = next(chain(same, other), None)
+
+        self._load([tree for tree in trees if tree not in known], take)
+        if self._index is not None and found:
+            self._index.add(name, found)
+        return known | found
+
+    def summarize(self, trees: Collection[ID]) -> dict[ID, FolderSummary]:
+        """Return what folders hold in all; those below which a tree cannot be read are left out."""
+        known: dict[ID, FolderSummary] = {}
+        outlines: dict[ID, _Outline] = {}
+        wanted = dict.fromkeys(trees)
+        while wanted:
+            if self._index is not None:
+                known |= self._index.find_folders(wanted)
+            level: dict[ID, _Outline] = {}
+
+            def take(tree: ID, nodes: list[Node], level: dict[ID, _Outline] = level) -> None:
+                level[tree] = _outline(nodes)
+
+            self._load([tree for tree in wanted if tree not in known], take)
+            outlines |= level
+            below = (folder.tree for outline in level.values() for folder in outline.folders)
+            wanted = {tree: None for tree in below if tree not in known and tree not in outlines}
+        made = _complete(outlines, known)
+        if self._index is not None and made:
+            self._index.add_folders(made)
+        known |= made
+        return {tree: known[tree] for tree in trees if tree in known}
+
+    def load(self, trees: Collection[ID]) -> dict[ID, list[Node]]:
+        """Return the nodes of trees; those that cannot be read are left out."""
+        found: dict[ID, list[Node]] = {}
+        self._load(list(trees), found.__setitem__)
+        return found
+
+    def _load(self, trees: list[ID], take: Callable[[ID, list[Node]], None]) -> None:
+        trees = [tree for tree in trees if tree not in self._damaged]
+        if trees and not self._repository.index_files:
+            self._repository.load_index(self._report)
+        for start in range(0, len(trees), _AT_ONCE):
+            self._load_some(trees[start : start + _AT_ONCE], take)
+
+    def _load_some(self, trees: list[ID], take: Callable[[ID, list[Node]], None]) -> None:
+        def deliver(handle: BlobHandle, data: bytes) -> None:
+            try:
+                take(handle.id, parse_tree(data))
+            except ImpossibleNamesError as error:
+                self._report.error(f"tree {handle.id.hex()}", error)
+                take(handle.id, error.nodes)
+            except FormatError as error:
+                fail(handle, error)
+
+        def fail(handle: BlobHandle, error: PyresticError) -> None:
+            self._damaged.add(handle.id)
+            self._report.error(f"tree {handle.id.hex()}", error)
+
+        handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
+        self._repository.loader.load_many(loader.plan(self._repository.index, handles, fail), deliver, fail)
+
+
+class _Folder(NamedTuple):
+    """A folder in a folder: what is said of it there, and its tree."""
+
+    entry: bytes
+    newest_ns: int
+    tree: ID
+
+
+class _Outline(NamedTuple):
+    """A tree as far as it is needed for a summary: that of all but the folders in it, and these."""
+
+    rest: FolderSummary
+    folders: list[_Folder]
+
+
+def _outline(nodes: Iterable[Node]) -> _Outline:
+    """Return a tree's outline; raise FormatError if it holds a folder without a tree."""
+    digest = hashlib.sha256()
+    size = files = newest_ns = 0
+    folders = []
+    for node in sorted(nodes, key=lambda node: node.raw_name):
+        moment = time_of(node)
+        newest_ns = max(newest_ns, moment)
+        entry = _field(node.raw_name) + _field(node.mtime.encode() if moment == 0 else str(moment).encode())
+        if node.type == DIRECTORY:
+            if node.subtree is None:
+                raise FormatError(f"the folder {node.name!r} has no tree")
+            folders.append(_Folder(entry, moment, parse_id(node.subtree)))
+            continue
+        digest.update(entry + str(node.size).encode() + b"\0" + identify(node))
+        size += node.size
+        files += node.type == FILE
+    return _Outline(FolderSummary(digest.digest(), size, files, newest_ns), folders)
+
+
+def _field(value: bytes) -> bytes:
+    """Return bytes so that what follows them cannot be taken for a part of them."""
+    return len(value).to_bytes(4, "big") + value
+
+
+def _complete(outlines: dict[ID, _Outline], known: dict[ID, FolderSummary]) -> dict[ID, FolderSummary]:
+    """Return the summaries of outlines whose folders, all the way down, are outlined or known."""
+    made: dict[ID, FolderSummary] = {}
+    for tree in _lowest_first(outlines):
+        rest, folders = outlines[tree]
+        below = [made[folder.tree] if folder.tree in made else known.get(folder.tree) for folder in folders]
+        whole = [summary for summary in below if summary is not None]
+        if len(whole) < len(below):
+            continue
+        digest = hashlib.sha256(rest.digest)
+        for folder, summary in zip(folders, whole, strict=True):
+            digest.update(folder.entry + summary.digest)
+        made[tree] = FolderSummary(
+            digest.digest(),
+            min(rest.size + sum(summary.size for summary in whole), _MAX),
+            min(rest.files + sum(summary.files for summary in whole), _MAX),
+            max([rest.newest_ns, *(summary.newest_ns for summary in whole)]),
+        )
+    return made
+
+
+def _lowest_first(outlines: dict[ID, _Outline]) -> Iterator[ID]:
+    """Iterate trees, each after those below it; however deep the folders are, this does not call itself."""
+    done: set[ID] = set()
+    for start in outlines:
+        stack = [start]
+        while stack:
+            tree = stack[-1]
+            if tree in done:
+                stack.pop()
+                continue
+            waiting = [
+                folder.tree for folder in outlines[tree].folders if folder.tree in outlines and folder.tree not in done
+            ]
+            if waiting:
+                stack += waiting
+            else:
+                done.add(stack.pop())
+                yield tree
+
+
+def time_of(node: Node) -> int:
+    """Return the time of modification in nanoseconds since 1970, 0 for what is not a time."""
+    try:
+        return max(-_MAX, min(node.mtime_ns, _MAX))
+    except FormatError:
+        return 0
+
+
+def identify(node: Node) -> bytes:
+    """Return a digest of what a node that is no folder has for content: the same for the same type and content."""
+    content = hashlib.sha256(node.type.encode() + b"\0")
+    if node.type == FILE:
+        content.update("".join(node.content or ()).encode())
+    else:
+        content.update(node.raw_linktarget + b"\0" + str(node.device).encode())
+    return content.digest()
