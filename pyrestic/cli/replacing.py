@@ -1,5 +1,6 @@
 """What the commands have in common that make new snapshots out of old ones."""
 
+import dataclasses
 from typing import Any
 
 from pyrestic.operations.replace_snapshot import ReplaceResult
@@ -10,8 +11,8 @@ from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnaps
 
 def snapshots_in_order(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
     """Return the named snapshots in that order, or all that match, the oldest first."""
-    found, failures = find_snapshots(repository, names, wanted, report)
-    return Selection(found if names else oldest_first(found), failures)
+    selection = find_snapshots(repository, names, wanted, report)
+    return selection if names else dataclasses.replace(selection, snapshots=oldest_first(selection.snapshots))
 
 
 def oldest_first(found: list[StoredSnapshot]) -> list[StoredSnapshot]:

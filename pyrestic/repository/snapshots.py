@@ -279,11 +279,16 @@ def _find_relative(
     raise UsageError(f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}")
 
 
-class Selection(NamedTuple):
-    """The snapshots that were asked for, and how many names or snapshot files could not be used."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The snapshots that were asked for, how many names or snapshot files could not be used, and what was not needed.
+
+    `filter_unused` says that snapshots were named and a filter was given beside the names.
+    """
 
     snapshots: list[StoredSnapshot]
     failures: int
+    filter_unused: bool = False
 
 
 def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
@@ -301,8 +306,7 @@ def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotF
         except PyresticError as error:
             report.note(f'Ignoring "{name}": {error}', 0)
             failures += 1
-    _tell_unused_filter(names, wanted, report)
-    return Selection(_without_repetition(found), failures)
+    return Selection(_without_repetition(found), failures, _tell_unused_filter(names, wanted, report))
 
 
 def find_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
@@ -322,8 +326,7 @@ def find_snapshots(repository: Repository, names: list[str], wanted: SnapshotFil
         except (UsageError, NotFoundError) as error:
             report.note(f'Ignoring "{name}": {error}', 0)
             failures += 1
-    _tell_unused_filter(names, wanted, report)
-    return Selection(_without_repetition(found), failures)
+    return Selection(_without_repetition(found), failures, _tell_unused_filter(names, wanted, report))
 
 
 def _select_matching(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Selection:
@@ -348,17 +351,19 @@ def _without_repetition(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
     return list({stored.id: stored for stored in found}.values())
 
 
-def _tell_unused_filter(names: list[str], wanted: SnapshotFilter, report: Reporter) -> None:
+def _tell_unused_filter(names: list[str], wanted: SnapshotFilter, report: Reporter) -> bool:
+    """Tell of a filter that none of the names needs, and whether there is one."""
     if wanted.empty:
-        return
+        return False
     for name in names:
         try:
             parsed = parse_name(name, 0)
         except UsageError:
             continue
         if parsed.id is None and parsed.text == name:
-            return
+            return False
     report.note('Ignoring "filters": explicit snapshot ids are given', 0)
+    return True
 
 
 def _find_named(repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot:

@@ -24,7 +24,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.repository.repository import Repository, import_machinery
-from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
+from pyrestic.repository.snapshots import Selection, SnapshotFilter, select_snapshots
 
 _MOST_GROUPS = 256
 _DAMAGED = "repository contains errors"
@@ -122,8 +122,9 @@ def run_steps(
     output.after_packs(check)
     terminal.note("check snapshots, trees and blobs")
     filtered = bool(names) or not wanted.empty
-    roots = [found.snapshot.tree_id for found in select_snapshots(session.repository, names, wanted, output).snapshots]
-    check.structure(roots, track=filtered)
+    selection = select_snapshots(session.repository, names, wanted, output)
+    output.after_selection(selection)
+    check.structure([found.snapshot.tree_id for found in selection.snapshots], track=filtered)
     if choice is not None:
         packs = check.data_packs()
         chosen = choice.choose(packs)
@@ -245,7 +246,7 @@ def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
 
 
 class Output:
-    """Prints findings as restic does, and counts unreadable snapshots; a Reporter for those."""
+    """Prints findings as restic does; a Reporter for the selection of snapshots."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -270,13 +271,11 @@ class Output:
 
     def error(self, item: str, error: Exception) -> None:
         """Take a snapshot that cannot be read."""
-        self._snapshot_errors += 1
         self._complain(f"error: {item}: {error}")
 
     def note(self, message: str, level: int = 1) -> None:
         """Take a snapshot that was named and cannot be found, or a hint."""
-        if level == 0 and message.startswith("Ignoring "):
-            self._snapshot_errors += 1
+        del level
         self._complain(message)
 
     def show(self, progress: object) -> contextlib.AbstractContextManager[None]:
@@ -289,6 +288,10 @@ class Output:
             self._terminal.complain_json({"message_type": "error", "message": "\n".join(lines)})
         else:
             self._terminal.complain(*lines)
+
+    def after_selection(self, selection: Selection) -> None:
+        """Count what was asked for and is not checked as it was asked for, as restic does."""
+        self._snapshot_errors = selection.failures + selection.filter_unused
 
     def after_index(self, check: Check) -> None:
         """Say what to do about what the index showed."""

@@ -63,8 +63,8 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
     look = Look(lambda repository: select_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
         search = _make_search(app, session, patterns, period, **flags)
-        selected, failures = look.found
-        snapshots = sorted(selected, key=lambda stored: stored.snapshot.time_ns, reverse=not flags["reverse"])
+        reverse = not flags["reverse"]
+        snapshots = sorted(look.found.snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=reverse)
         printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, **flags)
         unread = 0
         for found in find(session.repository, snapshots, search):
@@ -80,7 +80,7 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
             _show_packs(app, session, search)
     if unread:
         raise DamageError(f"{unread} trees could not be read, so something may not have been found")
-    return end_incomplete(app, failures)
+    return end_incomplete(app, look.found.failures)
 
 
 def _make_period(oldest: str, newest: str) -> Period:

@@ -100,7 +100,7 @@ class _Forget:
         look = Look(lambda repository: find_snapshots(repository, names, self._filter, self._terminal))
         prepare = import_machinery if self._flags["prune"] else lambda: None
         with opened(settings, self._terminal, mode, meanwhile=prepare, look=look) as session:
-            found, unknown = look.found
+            found = look.found.snapshots
             groups: list[ForgetGroup] = []
             removed = {stored.id for stored in found}
             if not names:
@@ -114,7 +114,7 @@ class _Forget:
                 return _NOT_REMOVED
             if removed and self._flags["prune"]:
                 self._prune(session, removed)
-        return end_incomplete(self._app, unknown)
+        return end_incomplete(self._app, look.found.failures)
 
     def _decide(self, found: list[StoredSnapshot]) -> list[ForgetGroup]:
         policy = self._policy

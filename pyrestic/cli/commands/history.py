@@ -61,11 +61,11 @@ def command(
     _check(app, paths, versions, diff=diff)
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
-        snapshots, failures = select_snapshots(session.repository, [], wanted, terminal)
+        selection = select_snapshots(session.repository, [], wanted, terminal)
         found: list[list[History]] = []
         for path in paths:
-            history = find_path(session.repository, snapshots, path, index, terminal)
-            others = follow(session.repository, snapshots, history, index, terminal) if following else []
+            history = find_path(session.repository, selection.snapshots, path, index, terminal)
+            others = follow(session.repository, selection.snapshots, history, index, terminal) if following else []
             found.append([history, *others])
         if diff:
             _show_difference(session, terminal, found[0], versions or (2, 1))
@@ -77,13 +77,13 @@ def command(
                     terminal.print()
                 _print(app, histories)
         missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
-        hint = suggest_path(session.repository, snapshots, missing)
+        hint = suggest_path(session.repository, selection.snapshots, missing)
     if missing:
         raise UsageError(f"no snapshot holds {', '.join(missing)}", hint=hint)
     unread = max(history.unreadable for histories in found for history in histories)
     if unread:
         raise DamageError(f"{unread} snapshots could not be read there, so versions may be missing")
-    return end_incomplete(app, failures)
+    return end_incomplete(app, selection.failures)
 
 
 def _check(app: App, paths: tuple[str, ...], versions: tuple[int, int] | None, *, diff: bool) -> None:

@@ -51,11 +51,18 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
         app.settings, terminal, LockMode.NONE if dry_run else mode, load_index=True, dry_run=dry_run
     ) as session:
         repository = session.repository
-        found, unknown = snapshots_in_order(repository, list(snapshot_id), wanted, terminal)
-        result = rewrite(repository, found, lambda: _make_changes(app, flags), options, terminal, session.ensure_locked)
+        selection = snapshots_in_order(repository, list(snapshot_id), wanted, terminal)
+        result = rewrite(
+            repository,
+            selection.snapshots,
+            lambda: _make_changes(app, flags),
+            options,
+            terminal,
+            session.ensure_locked,
+        )
     if app.settings.json:
         terminal.print_json(replace_summary(result, dry_run=dry_run))
-    return end_incomplete(app, unknown)
+    return end_incomplete(app, selection.failures)
 
 
 def _given(flags: Flags, family: str) -> bool:

@@ -44,7 +44,7 @@ def command(
     """Print the snapshots that match, oldest first."""
     look = Look(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, look=look):
-        found, failures = look.found
+        found, failures = look.found.snapshots, look.found.failures
     limit = 1 if last and not latest else latest
     groups = group_snapshots(found, group_by)
     if limit > 0:

@@ -49,13 +49,13 @@ def command(
             return None
         if not app.settings.json:
             app.terminal.print("scanning...")
-        snapshots, failures = look.found
+        snapshots = look.found.snapshots
         found = _count(app.terminal, session, snapshots if names else oldest_first(snapshots), Mode(mode))
         if app.settings.json:
             app.terminal.print_json(_json(found))
         else:
             _print(app.terminal, mode, found)
-    return end_incomplete(app, failures)
+    return end_incomplete(app, look.found.failures)
 
 
 def _count(terminal: Terminal, session: Session, snapshots: list[StoredSnapshot], mode: Mode) -> Statistics:

@@ -37,9 +37,9 @@ def command(
     terminal = app.terminal
     terminal.note("create exclusive lock for repository")
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
-        found, unknown = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
+        selection = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
         count = failed = 0
-        for old, new in change_tags(session.repository, found, change, terminal, session.ensure_locked):
+        for old, new in change_tags(session.repository, selection.snapshots, change, terminal, session.ensure_locked):
             if new is None:
                 failed += 1
                 continue
@@ -51,7 +51,7 @@ def command(
             terminal.note(f"modified {count} snapshots" if count else "no snapshots were modified")
     if failed:
         raise PyresticError(f"the tags of {failed} snapshots could not be changed")
-    return end_incomplete(app, unknown)
+    return end_incomplete(app, selection.failures)
 
 
 def _flatten(values: tuple[str, ...]) -> tuple[str, ...]:
