@@ -86,6 +86,15 @@ FLAGS = (
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordNames:
+    """The flags and variables that give a password, as messages name them."""
+
+    sources: tuple[str, ...] = ("--password-file", "--password-command", "RESTIC_PASSWORD")
+    allow_empty: str = "--insecure-no-password"
+    """The flag for an empty password, "" if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the global flags and the environment say. Never holds a password."""
 
@@ -95,6 +104,7 @@ class Settings:
     password_file: str = ""
     password_command: str = field(default="", repr=False)
     insecure_no_password: bool = False
+    password_names: PasswordNames = PasswordNames()
     key_hint: str = ""
     cache_dir: str = ""
     no_cache: bool = False

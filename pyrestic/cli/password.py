@@ -3,10 +3,11 @@
 import getpass
 import sys
 
-from pyrestic.cli.options import Settings
+from pyrestic.cli.options import PasswordNames, Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.password import describe_other_writers, read_file, run_command
+from pyrestic.nearest import join
 
 TRIES = 3
 
@@ -43,7 +44,7 @@ def find_password(settings: Settings) -> str | None:
         return password or None
     if password:
         raise UsageError(
-            "--insecure-no-password must not be specified together with providing a password via a cli"
+            f"{settings.password_names.allow_empty} must not be specified together with providing a password via a cli"
             " option or environment variable"
         )
     return ""
@@ -62,10 +63,15 @@ def _resolve(settings: Settings) -> str:
     return settings.environment.get("RESTIC_PASSWORD", "")
 
 
-def ask(prompt: str) -> str:
+def describe_sources(names: PasswordNames, what: str) -> str:
+    """Return a sentence that says how to give the password of `what`."""
+    return f"The password of the {what} is given by {join(list(names.sources))}."
+
+
+def ask(prompt: str, names: PasswordNames, what: str) -> str:
     """Return what a person types, unseen, or one line of standard input where there is no terminal.
 
-    Raises EmptyPasswordError.
+    Raises EmptyPasswordError, whose hint says how the password of `what` is given.
     """
     if on_terminal():
         try:
@@ -78,10 +84,16 @@ def ask(prompt: str) -> str:
             sys.stdout.flush()
         password = _read_line().removesuffix("\n").removesuffix("\r")
     if not password:
-        raise EmptyPasswordError(
-            "an empty password is not allowed by default. Pass the flag `--insecure-no-password` to disable this check"
-        )
+        raise empty_password(names, what)
     return password
+
+
+def empty_password(names: PasswordNames, what: str) -> EmptyPasswordError:
+    """Return the error for an empty password of `what`."""
+    message = "an empty password is not allowed"
+    if names.allow_empty:
+        message += f" by default. Pass the flag `{names.allow_empty}` to disable this check"
+    return EmptyPasswordError(message, hint=describe_sources(names, what))
 
 
 def _read_line() -> str:
@@ -92,9 +104,9 @@ def _read_line() -> str:
         return ""
 
 
-def ask_twice(prompt: str, again: str) -> str:
+def ask_twice(prompt: str, again: str, names: PasswordNames, what: str) -> str:
     """Return a new password that a person typed twice; raise UsageError if the two differ."""
-    password = ask(prompt)
-    if on_terminal() and ask(again) != password:
+    password = ask(prompt, names, what)
+    if on_terminal() and ask(again, names, what) != password:
         raise UsageError("passwords do not match")
     return password

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from pyrestic.cli.flags import OldOption
-from pyrestic.cli.options import Settings
+from pyrestic.cli.options import PasswordNames, Settings
 from pyrestic.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,10 +18,17 @@ class _Names(NamedTuple):
 
     flag: str
     variable: str
+    allow_empty: str
+    """The flag for an empty password, "" if there is none."""
+
+    def passwords(self) -> PasswordNames:
+        """Return the names of what gives the password."""
+        flags = ("--" + self.flag.format(name).replace("_", "-") for name in ("password_file", "password_command"))
+        return PasswordNames((*flags, self.variable.format("PASSWORD")), self.allow_empty)
 
 
-_NEW = _Names("from_{}", "RESTIC_FROM_{}")
-_OLD = _Names("{}2", "RESTIC_{}2")
+_NEW = _Names("from_{}", "RESTIC_FROM_{}", "--from-insecure-no-password")
+_OLD = _Names("{}2", "RESTIC_{}2", "")
 _VARIABLES = {
     "repo": "REPOSITORY",
     "repository_file": "REPOSITORY_FILE",
@@ -82,6 +89,7 @@ def secondary_settings(flags: Mapping[str, Any], settings: Settings) -> Settings
         settings,
         environment={**environment, "RESTIC_PASSWORD": password},
         insecure_no_password=is_new and bool(flags["from_insecure_no_password"]),
+        password_names=names.passwords(),
         **chosen,
     )
 

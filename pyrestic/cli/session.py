@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from pyrestic.repository.index_copy import ReadIndex
 
 
+_THE_ONE = "repository"
+"""What a repository is called where a command has no second one, or that is the other."""
+
+
 class LockMode(Enum):
     """What a command needs: nothing, to read (--no-lock is heeded), to read alone, to add, or to change alone."""
 
@@ -168,7 +172,7 @@ def open_repository(
     *,
     dry_run: bool = False,
     cache_base: str | None = None,
-    name: str = "repository",
+    name: str = _THE_ONE,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Repository:
     """Open the repository with the password that was given or asked for; raise PyresticError.
@@ -191,7 +195,9 @@ def open_repository(
     tries = passwords.TRIES if given is None and passwords.on_terminal() else 1
     for attempt in range(tries):
         try:
-            password = passwords.ask(f"enter password for {name}: ") if given is None else given
+            password = given
+            if password is None:
+                password = passwords.ask(f"enter password for {name}: ", settings.password_names, name)
             with terminal.waiting("opening the repository"):
                 repository = Repository.open(
                     backend,
@@ -208,6 +214,9 @@ def open_repository(
             raise _no_repository(settings, error) from error
         except (WrongPasswordError, passwords.EmptyPasswordError) as error:
             if attempt == tries - 1:
+                if name != _THE_ONE and not error.hint:
+                    # With two of them it is not plain whose password it was.
+                    error.hint = passwords.describe_sources(settings.password_names, name)
                 raise
             terminal.complain(f"{error}. Try again")
             continue
@@ -248,7 +257,7 @@ def opened(
     load_index: bool = False,
     dry_run: bool = False,
     cache_base: str | None = None,
-    name: str = "repository",
+    name: str = _THE_ONE,
     meanwhile: Callable[[], None] = lambda: None,
     look: Look[Any] | None = None,
 ) -> Iterator[Session]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,76 @@ def test_an_empty_password_has_to_be_asked_for(call: Caller) -> None:
     assert call("init", "--insecure-no-password", RESTIC_PASSWORD=None).code == 0
     assert call("list", "keys", "--insecure-no-password", RESTIC_PASSWORD=None).code == 0
     assert call("list", "keys", RESTIC_PASSWORD=None, stdin="\n").code == 1
+
+
+EMPTY = "Fatal: an empty password is not allowed"
+PASS_THE_FLAG = " by default. Pass the flag `{}` to disable this check"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "first", "sources"),
+    [
+        (
+            ["copy", "--from-repo", "{other}"],
+            {},
+            PASS_THE_FLAG.format("--from-insecure-no-password"),
+            "source repository is given by --from-password-file, --from-password-command or RESTIC_FROM_PASSWORD",
+        ),
+        (
+            ["init", "--copy-chunker-params", "--repo", "{new}", "--from-repo", "{other}"],
+            {},
+            PASS_THE_FLAG.format("--from-insecure-no-password"),
+            "source repository is given by --from-password-file, --from-password-command or RESTIC_FROM_PASSWORD",
+        ),
+        (
+            ["copy"],
+            {"RESTIC_REPOSITORY2": "{other}"},
+            "",
+            "destination repository is given by --password-file2, --password-command2 or RESTIC_PASSWORD2",
+        ),
+        (
+            ["copy", "--from-repo", "{other}"],
+            {"RESTIC_FROM_PASSWORD": PASSWORD, "RESTIC_PASSWORD": None},
+            PASS_THE_FLAG.format("--insecure-no-password"),
+            "repository is given by --password-file, --password-command or RESTIC_PASSWORD",
+        ),
+        (
+            ["init", "--repo", "{new}"],
+            {"RESTIC_PASSWORD": None},
+            PASS_THE_FLAG.format("--insecure-no-password"),
+            "new repository is given by --password-file, --password-command or RESTIC_PASSWORD",
+        ),
+        (
+            ["key", "add"],
+            {},
+            PASS_THE_FLAG.format("--new-insecure-no-password"),
+            "new key is given by --new-password-file",
+        ),
+    ],
+)
+def test_a_missing_password_is_told_by_the_names_of_what_gives_it(
+    made: Caller, arguments: list[str], environment: dict[str, str | None], first: str, sources: str
+) -> None:
+    names = {"other": made.create(name="other"), "new": made.folder / "new"}
+    filled: dict[str, Any] = {name: value and value.format(**names) for name, value in environment.items()}
+    outcome = made(*(word.format(**names) for word in arguments), **filled)
+    assert (outcome.code, outcome.err.splitlines()) == (1, [EMPTY + first, f"The password of the {sources}."])
+
+
+def test_of_two_repositories_it_is_told_whose_password_is_wrong(made: Caller) -> None:
+    other = made.create(name="other", password="another")
+    outcome = made("copy", "--from-repo", other, RESTIC_FROM_PASSWORD="wrong")
+    sources = "--from-password-file, --from-password-command or RESTIC_FROM_PASSWORD"
+    assert (outcome.code, outcome.err) == (12, f"{WRONG}The password of the source repository is given by {sources}.\n")
+    outcome = made("copy", "--from-repo", other, RESTIC_FROM_PASSWORD="another", RESTIC_PASSWORD="wrong")
+    assert (outcome.code, outcome.err) == (12, WRONG)
+
+
+def test_a_second_password_beside_an_empty_one_is_told_by_its_flag(made: Caller) -> None:
+    other = made.create(name="other")
+    outcome = made("copy", "--from-repo", other, "--from-insecure-no-password", RESTIC_FROM_PASSWORD="x")
+    assert outcome.code == 1
+    assert outcome.err.startswith("Fatal: --from-insecure-no-password must not be specified together with providing")
 
 
 def test_no_password_is_asked_for_where_there_is_no_repository(call: Caller) -> None:

@@ -61,7 +61,9 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
     password = passwords.find_password(settings)
     passwords.warn_of_other_writers(settings, app.terminal)
     if password is None:
-        password = passwords.ask_twice("enter password for new repository: ", "enter password again: ")
+        password = passwords.ask_twice(
+            "enter password for new repository: ", "enter password again: ", settings.password_names, "new repository"
+        )
     who = current_identity()
     backend = make_backend(settings, app.terminal)
     bill = open_bill(settings, app.terminal, backend)

@@ -6,6 +6,7 @@ import click
 
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.options import PasswordNames
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.errors import UsageError
@@ -16,6 +17,8 @@ from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
 from pyrestic.repository.snapshots import find_id
+
+_NEW_PASSWORD = PasswordNames(("--new-password-file",), "--new-insecure-no-password")
 
 
 @define_group("key", "Manage keys (passwords).")
@@ -64,12 +67,9 @@ def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> 
     if new_password_file:
         password = read_file(new_password_file)
         if not password:
-            raise UsageError(
-                "an empty password is not allowed by default. Pass the flag `--new-insecure-no-password` to disable"
-                " this check"
-            )
+            raise passwords.empty_password(_NEW_PASSWORD, "new key")
         return password
-    return passwords.ask_twice("enter new password: ", "enter password again: ")
+    return passwords.ask_twice("enter new password: ", "enter password again: ", _NEW_PASSWORD, "new key")
 
 
 def _add(session: Session, password: str, host: str, user: str) -> OpenedKey:
