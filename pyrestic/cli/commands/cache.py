@@ -15,7 +15,7 @@ from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.table import format_table
 from pyrestic.cli.units import format_bytes
-from pyrestic.errors import BackendError, UsageError
+from pyrestic.errors import BackendError, UntrustedError, UsageError
 
 _DAY_SECONDS = 24 * 60 * 60
 
@@ -30,10 +30,19 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
     if settings.no_cache:
         raise UsageError("Refusing to do anything, the cache is disabled")
     base = settings.cache_dir or find_default_base(settings.environment)
+    cleanup = cleanup or settings.cleanup_cache
     now = time.time()
-    folders = list_cache_folders(base)
+    try:
+        folders = list_cache_folders(base)
+    except UntrustedError as error:
+        sentence = f"the cache folder {base} is left alone: {error}"
+        if cleanup:
+            # What was asked for is not done.
+            raise UntrustedError(sentence) from error
+        _tell_left_alone(app, sentence)
+        return
     max_age_seconds = float(max_age * _DAY_SECONDS)
-    if cleanup or settings.cleanup_cache:
+    if cleanup:
         keep_going(without_output=True)
         _clean(app, [folder for folder in folders if folder.is_old(now, max_age_seconds)])
         return
@@ -49,6 +58,15 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
     for line in format_table(columns, rows):
         app.terminal.print(line)
     app.terminal.print(f"{len(folders)} cache dirs in {base}")
+
+
+def _tell_left_alone(app: App, sentence: str) -> None:
+    """Say why no folders are listed; as with other commands, a cache that is not used is no error."""
+    if not app.settings.json:
+        app.terminal.print(sentence)
+        return
+    app.terminal.complain(sentence)
+    app.terminal.print_json([])
 
 
 def _clean(app: App, old: list[CacheFolderInfo]) -> None:
