@@ -259,7 +259,11 @@ def find_snapshot(
     if parsed.id is None:
         return _find_relative(repository, parsed, wanted, report), parsed.folder
     found = find_id(repository, FileType.SNAPSHOT, parsed.id)
-    return StoredSnapshot(found, load_snapshot(repository, found)), parsed.folder
+    try:
+        return StoredSnapshot(found, load_snapshot(repository, found)), parsed.folder
+    except DamageError as error:
+        error.hint = error.hint or DAMAGED_SNAPSHOT_HINT
+        raise
 
 
 def _find_relative(

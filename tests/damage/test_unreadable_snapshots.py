@@ -8,6 +8,7 @@ import pytest
 
 from pyrestic.api.opening import open_repository
 from pyrestic.errors import DamageError, UsageError
+from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT
 from tests.support.cli import PASSWORD, Caller
 from tests.support.damage import flip
 
@@ -145,6 +146,29 @@ def test_nothing_is_decided_on_an_incomplete_list(stage: Stage, line: str) -> No
     assert outcome.code == 1
     assert stage.damaged[:8] in outcome.err or "nothing" in outcome.err
     assert stage.stored() == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "forget {damaged}",
+        "forget {good} {damaged}",
+        "tag --add x {damaged}",
+        "rewrite --exclude x {damaged}",
+        "repair snapshots {damaged}",
+        "restore {damaged} --target {target}",
+        "ls {damaged}",
+        "dump {damaged} /file",
+        "diff {good} {damaged}",
+        "drill {damaged}",
+    ],
+)
+def test_who_names_it_learns_how_to_get_rid_of_it(stage: Stage, line: str) -> None:
+    outcome = stage.call(*stage.arguments(line))
+    first, *more = outcome.err.splitlines()
+    assert outcome.code == 1
+    assert stage.damaged[:8] in first
+    assert more == [DAMAGED_SNAPSHOT_HINT]
 
 
 @pytest.mark.parametrize(
