@@ -37,7 +37,7 @@ def load_prices(environment: Mapping[str, str]) -> Prices:
     try:
         with open(path, "rb") as file:
             values = json.loads(file.read(1 << 20))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Prices()
     except OSError as error:
         raise LocalFileError(f"{path}: {error.strerror}") from error

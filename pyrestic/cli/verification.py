@@ -12,11 +12,12 @@ from pyrestic.operations.check import Check
 
 
 class Proven:
-    """The book of one repository."""
+    """The book of one repository. Where the command needs no book, --quiet hides that it cannot be written."""
 
-    def __init__(self, app: App, repository: str) -> None:
+    def __init__(self, app: App, repository: str, *, needed: bool = True) -> None:
         folder = find_state_folder(app.settings.environment)
         self._terminal = app.terminal
+        self._told = needed or app.terminal.verbosity > 0
         self._book = ProofBook(folder, repository) if folder else None
 
     def read(self) -> Proofs:
@@ -52,7 +53,8 @@ class Proven:
             # Told once for all that is kept, see session.
             pass
         except LocalFileError as error:
-            self._terminal.note(f"what is proven is not remembered: {error}", 0)
+            if self._told:
+                self._terminal.note_once(f"what is proven is not remembered: {error}", 0)
 
 
 def format_age(seconds: float) -> str:

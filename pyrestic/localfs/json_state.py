@@ -45,7 +45,7 @@ class StateFile(Generic[T]):
             try:
                 with open_private(self._folder) as folder:
                     return self._read(folder)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return self._nothing()
 
     def change(self, change: Callable[[T], T]) -> None:

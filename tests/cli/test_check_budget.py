@@ -114,6 +114,10 @@ def test_without_a_place_to_remember_the_check_goes_on(made: Caller) -> None:
     outcome = made("check", "--budget", "1G", XDG_STATE_HOME="/dev/null")
     assert outcome.code == 0
     assert "what is proven is not remembered" in outcome.err
+    for flags in (["--read-data"], ["--budget", "1G", "-q"], ["--read-data", "-q"]):
+        outcome = made("check", *flags, XDG_STATE_HOME="/dev/null")
+        # A check that does not look into the book may be quiet about it.
+        assert (outcome.code, outcome.err.count("not remembered")) == (0, int(flags != ["--read-data", "-q"]))
 
 
 @given(

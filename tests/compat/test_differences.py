@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.beside import Beside, make_beside
 from tests.support.quick_repository import make_quick_repository
-from tests.support.restic import Program
+from tests.support.restic import Program, find_restic
 
 pytestmark = pytest.mark.restic
 
@@ -271,3 +271,24 @@ def test_a_snapshot_that_is_named_twice_is_treated_once(beside: Beside) -> None:
         2,
         1,
     )
+
+
+@pytest.mark.parametrize("home", ["{file}", "{file}/below", ""])
+def test_where_no_cache_can_be_made_its_line_is_all_that_is_told(beside: Beside, tmp_path: Path, home: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("this is no folder\n")
+    unkept: dict[str, Any] = {"HOME": home.format(file=file), "XDG_CACHE_HOME": "", "XDG_STATE_HOME": ""}
+    line = "unable to open cache: "
+    for words in (["snapshots"], ["restore", "latest", "--target", str(tmp_path / "target")], ["backup", str(file)]):
+        theirs = beside.restic("-q", *words, code=1, **unkept)
+        assert theirs.stderr.decode().startswith(line)
+        ours = beside.pyrestic("-q", *words, **unkept)
+        assert ours.code == 0
+        (told,) = ours.err.splitlines()
+        assert told.startswith(line)
+    theirs = beside.restic("-q", "check", "--read-data", **unkept)
+    ours = beside.pyrestic("-q", "check", "--read-data", **unkept)
+    assert (ours.code, ours.out, ours.err) == (theirs.code, theirs.text, theirs.stderr.decode())
+    # Earlier releases of restic go on as well.
+    earlier = find_restic("0.18", tmp_path).run("-q", "snapshots", repository=beside.repository, **unkept)
+    assert earlier.stderr.decode().startswith(line)
