@@ -135,8 +135,9 @@ def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, du
     """Make all parts, one after the other, the content of the file; otherwise like write_whole."""
     with translated(doing):
         temporary = f"{path}{TEMPORARY_MARK}{int.from_bytes(os.urandom(5))}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            # An interrupt may come as soon as the file is there.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 for part in parts:
                     write_all(descriptor, memoryview(part))

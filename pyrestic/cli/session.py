@@ -371,12 +371,16 @@ def _locked(
         prepare=prepare,
         meanwhile=reading,
     )
-    with contextlib.ExitStack() as held:
-        held.enter_context(when_forced(lock.held.release_at_once))
-        with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
-            held.enter_context(lock)
+    with when_forced(lock.held.release_at_once):
         try:
-            yield lock
-        except KeyboardInterrupt:
-            lock.ensure_held()
-            raise
+            with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
+                lock.acquire()
+            try:
+                yield lock
+            except KeyboardInterrupt:
+                lock.ensure_held()
+                raise
+            lock.release()
+        finally:
+            # Whatever an interrupt kept from being done.
+            lock.held.release(confirm=False)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyrestic.errors import BackendError, LockedError, NotFoundError, PyresticError
+from pyrestic.errors import BackendError, LockedError, NotFoundError, PyresticError, TransientError
 from pyrestic.format import lock as lock_format
 from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType, Handle
@@ -38,6 +38,8 @@ class LockTiming:
     unreadable_retry: float = 5.0
     unreadable_tries: int = 4
     release: float = 60.0
+    forced: float = 0.1
+    """How long others may take to end what they do with the lock when the process has to end at once."""
     costly_look: float = 1.0
     """How long a look at our file counts where it costs money; elsewhere there is one for each request."""
 
@@ -64,7 +66,9 @@ class HeldLock:
         self._clock = clock
         self._on_lost = on_lost
         self._own: list[ID] = []
-        """Our files: the current one is the last, earlier ones could not be removed yet."""
+        """Our files, from before they are stored until they are removed; the current one is the last."""
+        self._unsure: set[ID] = set()
+        """Those of them that may not be stored: that has not ended, or ended by an interrupt or an error."""
         self._refreshed = self._tried = self._seen = NEVER
         self._looks = self._good_look = 0
         """How many looks have begun, and which of them saw our file last."""
@@ -82,16 +86,24 @@ class HeldLock:
         return self._own[-1]
 
     def save_first(self) -> None:
-        """Write the first file; raise BackendError."""
+        """Write the first file; raise BackendError. Whatever comes of it, `drop` removes the file."""
         started = self._clock.now()
-        self._own = [self._save(started)]
+        try:
+            self._save(started)
+        except TransientError:
+            # The place has not answered for long, and would be asked for as long again.
+            self._forget(self.id)
+            raise
         self._refreshed = self._tried = started
 
     def drop(self) -> None:
         """Remove the files: the lock was not taken, or is not needed any more."""
-        own, self._own = self._own, []
-        for identifier in own:
-            self._remove(identifier)
+        try:
+            self._remove_own()
+        except BaseException:
+            # An interrupt comes once: what it cut off is done again.
+            self._remove_own()
+            raise
 
     def start(self) -> None:
         """Keep the lock fresh from now on, and guard what is written; raise PyresticError if no thread can be had."""
@@ -109,12 +121,15 @@ class HeldLock:
         `confirm` is said at the end of work that succeeded: LockedError is raised if something was written and the lock
         had been lost by then.
         """
-        self._released.set()
-        if self.thread is not None and self.thread is not threading.current_thread():
-            # A refresh that hangs must not keep the program; its file is removed by the thread when it comes back.
-            self.thread.join(self._timing.release)
-        wrote = confirm and self._wrote
+        if self._gone.is_set():
+            return
+        wrote = False
         try:
+            self._released.set()
+            if self.thread is not None and self.thread.is_alive() and self.thread is not threading.current_thread():
+                # A refresh that hangs must not keep the program; its file is removed by the thread when it comes back.
+                self.thread.join(self._timing.release)
+            wrote = confirm and self._wrote
             if wrote and self._lost is None:
                 self._look()
         finally:
@@ -126,11 +141,17 @@ class HeldLock:
 
     def release_at_once(self) -> None:
         """Remove the lock from another thread than its holder's, whose process ends right after that."""
-        if self._released.is_set():
-            self._gone.wait()
+        if self._released.is_set() and self._gone.wait(self._timing.forced):
+            return
         self._released.set()
         self._store.fence.close()
-        self.drop()
+        # What a refresh under way stores would come after what is removed here.
+        refreshed = self._mutex.acquire(timeout=self._timing.forced)
+        try:
+            self.drop()
+        finally:
+            if refreshed:
+                self._mutex.release()
 
     def permit(self, handle: Handle, *, removes: bool) -> None:
         """Raise LockedError if the file must not be saved, or removed; see backend.fence.Keeper."""
@@ -237,11 +258,11 @@ class HeldLock:
         if self._released.is_set():
             self._discard(new)
             return
-        old, self._own = self._own, [*self._own, new]
+        self._forget(new)
+        self._own.append(new)
         self._refreshed = self._tried = started
-        for identifier in old:
-            if self._remove(identifier) is not None:
-                self._own.remove(identifier)
+        for identifier in self._own[:-1]:
+            self._discard(identifier)
 
     def _was_just_seen(self) -> bool:
         return self._store.fence.costly and self._clock.since(self._seen) < self._timing.costly_look
@@ -271,12 +292,39 @@ class HeldLock:
             raise self._lost
 
     def _save(self, when: Moment) -> ID:
-        return self._store.save_unpacked(FileType.LOCK, lock_format.encode(self._describe(when.text())))
+        """Write a file, which is among ours already before it is stored."""
+        new = self._store.save_unpacked(FileType.LOCK, lock_format.encode(self._describe(when.text())), self._remember)
+        self._unsure.discard(new)
+        return new
 
-    def _discard(self, new: ID) -> None:
-        """Remove a file that does not become ours; what cannot be removed now goes at the end."""
-        if self._remove(new) is None and not self._released.is_set():
-            self._own.insert(0, new)
+    def _remember(self, new: ID) -> None:
+        self._unsure.add(new)
+        self._own.insert(0, new)
+
+    def _forget(self, identifier: ID) -> None:
+        self._unsure.discard(identifier)
+        with contextlib.suppress(ValueError):
+            self._own.remove(identifier)
+
+    def _remove_own(self) -> None:
+        failed = False
+        for identifier in reversed(list(self._own)):
+            unsure = identifier in self._unsure
+            removed = None if failed and unsure else self._remove(identifier)
+            failed = failed or removed is None
+            if removed is not False or not unsure:
+                self._forget(identifier)
+        if self._own:
+            # What was cut off on its way may arrive after all.
+            self._clock.sleep(self._timing.second_look)
+        for identifier in list(self._own):
+            self._remove(identifier)
+            self._forget(identifier)
+
+    def _discard(self, identifier: ID) -> None:
+        """Remove a file that is not needed; what cannot be removed now goes at the end."""
+        if self._remove(identifier) is not None or self._released.is_set():
+            self._forget(identifier)
 
     def _remove(self, identifier: ID) -> bool | None:
         """Remove a file of ours; return False if it was not there, as far as the place tells, None if that failed."""
@@ -285,7 +333,8 @@ class HeldLock:
         except NotFoundError:
             return False
         except BackendError as error:
-            self._note(f"the lock {short(identifier)} could not be removed: {error}")
+            if identifier not in self._unsure:
+                self._note(f"the lock {short(identifier)} could not be removed: {error}")
             return None
         return True
 

@@ -30,8 +30,8 @@ class UnpackedStore(Protocol):
     def load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
         """Return the verified plaintext of a file; raise DamageError or BackendError."""
 
-    def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
-        """Store a file and return its ID."""
+    def save_unpacked(self, file_type: FileType, data: bytes, remember: Callable[[ID], object]) -> ID:
+        """Store a file and return its ID, with which `remember` is called before anything is stored."""
 
     def remove(self, file_type: FileType, identifier: ID) -> None:
         """Remove a file; raise NotFoundError or BackendError."""

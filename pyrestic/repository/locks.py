@@ -90,7 +90,21 @@ class Lock:
         return self.held.id
 
     def acquire(self) -> None:
-        """Take the lock. Raises LockedError, DamageError if another lock cannot be read, BackendError."""
+        """Take the lock. Raises LockedError, DamageError if another lock cannot be read, BackendError.
+
+        Whatever else it raises, an interrupt too, leaves no lock.
+        """
+        try:
+            self._wait_and_take()
+            self.held.start()
+        except BaseException:
+            if self.held.thread is None:
+                self.held.drop()
+            else:
+                self.held.release(confirm=False)
+            raise
+
+    def _wait_and_take(self) -> None:
         started = self._clock.now()
         delay = self._timing.first_retry
         waited = False
@@ -112,11 +126,6 @@ class Lock:
                     self._report.note(until)
             self._clock.sleep(min(delay, remaining))
             delay = min(delay * 2, self._timing.longest_retry)
-        try:
-            self.held.start()
-        except BaseException:
-            self.held.drop()
-            raise
 
     def release(self) -> None:
         """Remove the lock after work that succeeded. Fine if it is not held.

@@ -335,12 +335,13 @@ class Repository:
         """Return the plaintext of the config file as stored now."""
         return read_again(self.backend, CONFIG, lambda: self.codec.open(self.backend.load(CONFIG)))
 
-    def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
-        """Store an index, snapshot or lock file and return its ID."""
+    def save_unpacked(self, file_type: FileType, data: bytes, remember: Callable[[ID], object] = lambda _: None) -> ID:
+        """Store an index, snapshot or lock file and return its ID; `remember` is called with the ID before that."""
         sealed = self.codec.seal(encode_unpacked(data, self.config.version))
         if not self.options.no_extra_verify and not is_encoded(self.codec.open(sealed), data, self.config.version):
             raise PyresticError(f"a {file_type.value} file could not be read back before it was stored")
         identifier = hash_id(sealed)
+        remember(identifier)
         self.backend.save(Handle(file_type, identifier.hex()), sealed)
         if file_type is FileType.SNAPSHOT:
             self.saved_snapshots.add(identifier)

@@ -22,7 +22,9 @@ from pyrestic.format.lock import encode as encode_lock
 from pyrestic.handle import FileType
 from pyrestic.ids import hash_id
 from pyrestic.repository.repository import Repository
+from tests.support import supervisor
 from tests.support.cli import PASSWORD, Caller
+from tests.support.supervisor import Action, Call, run_supervised
 
 PATIENCE_SECONDS = 60
 SOON_SECONDS = 10
@@ -91,6 +93,16 @@ def script(call: Caller) -> Path:
     )
     path.chmod(0o755)
     return path
+
+
+def refreshing_often(call: Caller) -> dict[str, str]:
+    """Return an environment in which a lock is refreshed after a fifth of a second."""
+    (call.folder / "sitecustomize.py").write_text(
+        "import functools\n"
+        "from pyrestic.repository import locks\n"
+        "locks.LockTiming = functools.partial(locks.LockTiming, refresh=0.2, poll=0.02)\n"
+    )
+    return {"PYTHONPATH": f"{call.folder}:{os.environ['PYTHONPATH']}"}
 
 
 def expensive(call: Caller) -> None:
@@ -278,6 +290,46 @@ def test_a_second_signal_ends_the_program_at_once(watched: Caller) -> None:
     run.process.send_signal(signal.SIGTERM)
     run.process.communicate(timeout=SOON_SECONDS)
     assert run.process.returncode in (130, -signal.SIGTERM, -signal.SIGINT)
+
+
+def interrupt_at_step(call: Caller, stop: int | None, *arguments: str, **environment: str) -> list[Call]:
+    """Run a command, send SIGINT before one of the system calls on its locks, and return these calls up to then."""
+    steps: list[Call] = []
+
+    def decide(_: int, step: Call) -> Action:
+        if not step.path.startswith("locks"):
+            return None
+        steps.append(step)
+        return signal.SIGINT if len(steps) - 1 == stop else None
+
+    merged = {**call.environment, "PYTHONPATH": os.environ["PYTHONPATH"], **environment}
+    command = [sys.executable, "-m", "pyrestic", *arguments]
+    done = run_supervised(command, call.repository, decide, environment=merged, cwd=call.folder)
+    assert done.code == (0 if stop is None else 130), done
+    assert os.listdir(call.repository / "locks") == [], steps
+    return steps if stop is None else steps[: stop + 1]
+
+
+# The folder is synced when the file has its name.
+TAKING = ["openat to write", "write", "fchmod", "fsync", "rename", "fsync"]
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_step_of_taking_or_releasing_a_lock_leaves_none(made: Caller) -> None:
+    supervisor.require()
+    steps = interrupt_at_step(made, None, "snapshots")
+    assert [step.name for step in steps] == [*TAKING, "unlink"]
+    for stop in range(len(steps)):
+        interrupt_at_step(made, stop, "snapshots")
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_step_of_refreshing_a_lock_leaves_none(made: Caller) -> None:
+    supervisor.require()
+    environment = refreshing_often(made)
+    for stop in range(len(TAKING), 2 * len(TAKING) + 1):
+        steps = interrupt_at_step(made, stop, "backup", "--stdin-from-command", "--", "sleep", "1000", **environment)
+        assert [step.name for step in steps] == [*TAKING, *TAKING, "unlink"][: stop + 1]
 
 
 @pytest.mark.parametrize("number", SIGNALS)

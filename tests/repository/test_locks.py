@@ -1,16 +1,18 @@
 """Who excludes whom, who waits, and what happens to locks that are refreshed, lost, dead or damaged."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from typing_extensions import Buffer
 
 from pyrestic.backend.base import FileInfo
 from pyrestic.backend.fence import Fence
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.errors import AccessError, BackendError, DamageError, FormatError, LockedError
+from pyrestic.errors import AccessError, BackendError, DamageError, FormatError, LockedError, TransientError
 from pyrestic.format import gojson
 from pyrestic.format import lock as lock_format
 from pyrestic.format.keyfile import ScryptParams
@@ -46,7 +48,10 @@ class Store:
             raise FormatError("another hash")
         return data
 
-    def save_unpacked(self, file_type: FileType, data: bytes) -> ID:
+    def save_unpacked(
+        self, file_type: FileType, data: bytes, remember: Callable[[ID], object] = lambda identifier: None
+    ) -> ID:
+        remember(hash_id(data))
         self.backend.save(Handle(file_type, hash_id(data).hex()), data)
         return hash_id(data)
 
@@ -174,11 +179,11 @@ def test_work_waits_for_the_second_look_if_the_lock_took_long_to_write(stage: St
     seen: list[float] = []
     save = stage.store.save_unpacked
 
-    def save_slowly(file_type: FileType, data: bytes) -> ID:
+    def save_slowly(file_type: FileType, data: bytes, remember: Callable[[ID], object]) -> ID:
         stage.clock.now += 0.3
-        return save(file_type, data)
+        return save(file_type, data, remember)
 
-    stage.store.save_unpacked = save_slowly  # type: ignore[method-assign]
+    stage.store.save_unpacked = save_slowly  # type: ignore[method-assign, assignment]
     with stage.lock(meanwhile=lambda: seen.append(stage.clock.now)):
         assert seen[0] > START + 0.3 + 0.2
     assert stage.clock.sleeps == [0.2]
@@ -514,25 +519,129 @@ def test_the_thread_refreshes_and_tells_of_a_loss() -> None:
 
 def test_a_refresh_that_comes_back_after_the_end_leaves_nothing() -> None:
     store = Store()
-    entered, resume = threading.Event(), threading.Event()
-    timing = LockTiming(second_look=0, refresh=0.01, poll=0.005, release=0.01)
-    lock = Lock(store, NullReporter(), exclusive=False, machine=Machine(hostname="here"), timing=timing)
-    lock.acquire()
-    save = store.save_unpacked
-
-    def slow_save(file_type: FileType, data: bytes) -> ID:
-        entered.set()
-        resume.wait(5)
-        return save(file_type, data)
-
-    store.save_unpacked = slow_save  # type: ignore[method-assign]
-    assert entered.wait(5)
+    lock, resume = hanging_refresh(store, LockTiming(second_look=0, refresh=0.01, poll=0.005, release=0.01))
     lock.release()
     assert store.ids() == set()
     thread = lock.held.thread
     assert thread is not None
     resume.set()
     thread.join(5)
+    assert store.ids() == set()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BackendError])
+@pytest.mark.parametrize("method", ["save", "remove"])
+@pytest.mark.parametrize("late", [False, True])
+def test_whatever_stops_a_lock_from_being_taken_leaves_none(
+    stage: Stage, method: str, error: type[BaseException], late: bool
+) -> None:
+    if method == "remove":
+        # It gives way, and is to be removed.
+        stage.clock.plans.append((START, lambda: stage.store.add(exclusive=True)))
+    stage.store.backend.fail(method, lambda: error("stopped"), late=late)
+    with pytest.raises((error, LockedError)):
+        stage.lock().acquire()
+    ours = {lock.hostname for lock in stage.store.locks()} & {"here"}
+    assert ours == ({"here"} if (method, error, late) == ("remove", BackendError, False) else set())
+    assert len(stage.report.notes) == (method == "remove" and error is BackendError)
+
+
+def test_a_lock_that_arrives_after_its_request_was_cut_off_is_removed(stage: Stage) -> None:
+    def cut_off(handle: Handle, data: bytes) -> None:
+        stage.clock.plans.append((0, lambda: stage.store.record.save(handle, data)))
+        raise KeyboardInterrupt
+
+    stage.store.backend.save = cut_off  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        stage.lock().acquire()
+    assert stage.store.record.count("save") == 1
+    assert stage.store.ids() == set()
+
+
+def test_a_place_that_has_not_answered_for_long_is_not_asked_to_remove_what_it_may_not_have(stage: Stage) -> None:
+    stage.store.backend.fail("save", lambda: TransientError("offline"))
+    with pytest.raises(TransientError):
+        stage.lock().acquire()
+    assert stage.store.record.count("remove") == 0
+    with stage.lock() as lock:
+        own = lock.id
+        stage.store.backend.fail("save", lambda: TransientError("offline"), times=3)
+        for _ in range(3):
+            stage.clock.now += 301
+            lock.held.refresh_if_due()
+        stage.store.backend.fail("remove", lambda: TransientError("offline"))
+        stage.report.notes.clear()
+    assert len(stage.report.notes) == 1
+    assert short(own) in stage.report.notes[0]
+    assert stage.store.record.count("remove") == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BackendError])
+@pytest.mark.parametrize("method", ["save", "remove"])
+@pytest.mark.parametrize("late", [False, True])
+def test_whatever_stops_a_refresh_leaves_no_lock_in_the_end(
+    stage: Stage, method: str, error: type[BaseException], late: bool
+) -> None:
+    def refresh(lock: Lock) -> None:
+        stage.clock.now += 301
+        lock.held.refresh_if_due()
+
+    with contextlib.suppress(KeyboardInterrupt), stage.lock() as lock:
+        stage.store.backend.fail(method, lambda: error("stopped"), late=late)
+        refresh(lock)
+        assert error is BackendError
+        lock.ensure_held()
+    assert stage.store.ids() == set()
+    with stage.lock() as lock:
+        stage.store.backend.fail(method, lambda: BackendError("stopped"), late=late)
+        refresh(lock)
+        refresh(lock)
+        assert stage.store.ids() == {lock.id}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_interrupt_while_a_lock_is_released_leaves_none(stage: Stage, late: bool) -> None:
+    with pytest.raises(KeyboardInterrupt), stage.lock():
+        stage.store.backend.fail("remove", KeyboardInterrupt, late=late)
+    assert stage.store.ids() == set()
+
+
+def hanging_refresh(store: Store, timing: LockTiming) -> tuple[Lock, threading.Event]:
+    """Return a lock that is being refreshed, and what lets the new file be stored."""
+    entered, resume = threading.Event(), threading.Event()
+    lock = Lock(store, NullReporter(), exclusive=False, machine=Machine(hostname="here"), timing=timing)
+    lock.acquire()
+    save = store.backend.save
+
+    def slow_save(handle: Handle, data: Buffer) -> None:
+        entered.set()
+        resume.wait(5)
+        save(handle, data)
+
+    store.backend.save = slow_save  # type: ignore[method-assign]
+    assert entered.wait(5)
+    return lock, resume
+
+
+def test_a_lock_that_is_released_at_once_waits_for_a_refresh_that_ends_soon() -> None:
+    store = Store()
+    lock, resume = hanging_refresh(store, LockTiming(second_look=0, refresh=0.01, poll=0.005, forced=5))
+    resume.set()
+    lock.held.release_at_once()
+    assert store.ids() == set()
+
+
+def test_a_lock_whose_release_waits_for_a_refresh_is_released_at_once() -> None:
+    store = Store()
+    lock, resume = hanging_refresh(store, LockTiming(second_look=0, refresh=0.01, poll=0.005, forced=0.01))
+    releasing = threading.Thread(target=lock.release)
+    releasing.start()
+    assert lock.held._released.wait(5)
+    lock.held.release_at_once()
+    assert store.ids() == set()
+    assert releasing.is_alive()
+    resume.set()
+    releasing.join(5)
     assert store.ids() == set()
 
 

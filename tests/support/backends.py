@@ -1,5 +1,6 @@
 """Backends around a backend, for tests: one that counts calls, one that fails on cue."""
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ class _Fault:
     times: int
     file_type: FileType | None
     after: int
+    late: bool
 
 
 class FaultyBackend:
@@ -135,19 +137,21 @@ class FaultyBackend:
         times: int = 1,
         file_type: FileType | None = None,
         after: int = 0,
+        late: bool = False,
     ) -> None:
         """Let the next `times` calls of a method raise what `make` returns.
 
         `after` successful calls pass first; for "list" it counts the entries that a listing yields before it breaks.
+        With `late`, "save" and "remove" do their work before they raise.
         """
-        self._faults.append(_Fault(method, make, times, file_type, after))
+        self._faults.append(_Fault(method, make, times, file_type, after, late))
 
     def create(self) -> None:
         self.inner.create()
 
     def save(self, handle: Handle, data: Buffer) -> None:
-        self._check("save", handle.type)
-        self.inner.save(handle, data)
+        with self._checked("save", handle.type):
+            self.inner.save(handle, data)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         self._check("load", handle.type)
@@ -167,13 +171,27 @@ class FaultyBackend:
             raise fault.make()
 
     def remove(self, handle: Handle) -> None:
-        self._check("remove", handle.type)
-        self.inner.remove(handle)
+        with self._checked("remove", handle.type):
+            self.inner.remove(handle)
 
     def close(self) -> None:
         self.inner.close()
 
+    @contextlib.contextmanager
+    def _checked(self, method: str, file_type: FileType) -> Iterator[None]:
+        fault = self._find(method, file_type)
+        if fault is not None and not fault.late:
+            raise fault.make()
+        yield
+        if fault is not None:
+            raise fault.make()
+
     def _check(self, method: str, file_type: FileType) -> None:
+        with self._checked(method, file_type):
+            pass
+
+    def _find(self, method: str, file_type: FileType) -> _Fault | None:
+        """Return the fault of this call."""
         with self._lock:
             for fault in self._faults:
                 if fault.method != method or fault.file_type not in (None, file_type):
@@ -182,7 +200,8 @@ class FaultyBackend:
                     fault.after -= 1
                 elif fault.times > 0:
                     fault.times -= 1
-                    raise fault.make()
+                    return fault
+        return None
 
     def _take(self, method: str, file_type: FileType) -> _Fault | None:
         with self._lock:

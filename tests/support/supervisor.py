@@ -86,7 +86,7 @@ class Call(NamedTuple):
 
 KILL: Final = "kill"
 Action = int | Literal["kill"] | None
-"""Go on (None), fail with an errno, or KILL the program before the call is made."""
+"""Go on (None), fail with an errno, or KILL the program before the call is made; a signal is sent, and it goes on."""
 
 
 @dataclass
@@ -219,6 +219,9 @@ def _answer_all(
         if action == KILL:
             _kill(process)
             return
+        if isinstance(action, signal.Signals):
+            os.kill(process.pid, action)
+            action = None
         failure = 0 if action is None else -int(action)
         answer = bytearray(_ANSWER.pack(identifier, 0, failure, 0 if failure else _CONTINUE))
         try:
