@@ -11,7 +11,8 @@ PyresticError                   exit 1
 │   ├── AccessError                  credentials, permission, quota
 │   └── TransientError               may succeed when tried again
 │       └── NoAnswerError            the connection failed before the answer was complete
-│           └── SilentError              the server accepted the connection and did not answer in time
+│           ├── SilentError              the server accepted the connection and did not answer in time
+│           └── UnreachedError           no connection yet, and none before in this run
 ├── DamageError                 1    stored bytes are not what they should be
 │   ├── UnauthenticError             the message authentication code does not match
 │   ├── HashMismatchError            the content has another SHA-256 than its name
@@ -101,6 +102,12 @@ class NoAnswerError(TransientError):
 
 class SilentError(NoAnswerError):
     """The server accepted the connection and did not answer in the time allowed."""
+
+
+class UnreachedError(NoAnswerError):
+    """The server cannot be reached, and has not been before in this run: its name may be misspelt, the network down."""
+
+    hint = "Is the place in --repo written as it should be, and is this machine connected?"
 
 
 class DamageError(PyresticError):

@@ -2,9 +2,11 @@
 
 What a status means is up to the caller; here a request ends with an answer (any status, the body read whole), or with
 a TransientError for all that may go better next time, or with an AccessError for a certificate that is not trusted.
+Until the first answer most failures are taken for a wrong address or another kind of server, and not retried for long.
 """
 
 import contextlib
+import http.client
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -17,7 +19,7 @@ from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.transport import CONNECT_SECONDS, find_proxies, guarded, make_session, show_host
 from pyrestic.backend.watchdog import MIN_BYTES_PER_SECOND, Guard, Watchdog
 from pyrestic.backend.wrap.limit import TokenBucket
-from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError
+from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError, UnreachedError
 
 MAX_ERROR_BYTES = 64 * 1024
 """Most that is read of an answer that is no success."""
@@ -26,6 +28,8 @@ SENSELESS_ATTEMPTS = 4
 """How many answers in a row that make no sense end an operation: waiting seldom turns another server into ours."""
 CLOSED_ATTEMPTS = 6
 """The same for connections that are closed without an answer; half a minute, enough for a server that starts anew."""
+UNKNOWN_ATTEMPTS = 5
+"""The same for connections that break before the first answer of a run: some seconds, as the second one is at once."""
 SILENT_ATTEMPTS = 2
 """The same for connections on which nothing came in the time allowed."""
 SILENCED_STALL_SECONDS = 20.0
@@ -69,6 +73,7 @@ class HttpClient:
         self._session = make_session(settings, connections)
         self._watchdog = Watchdog(settings.stall_seconds)
         self._silences = 0
+        self._reached = False
         self._upload = upload
         self._download = download
         # All but connecting is left to the watchdog: a time-out of the socket would cut off slow but steady uploads,
@@ -97,11 +102,12 @@ class HttpClient:
             try:
                 answer = self._send(guard, method, url, headers, data, max_length)
             except _DROPPED as error:
-                translated = _translated(host, guard, error)
+                translated = _translated(host, guard, error, reached=self._reached)
                 if isinstance(translated, SilentError):
                     self._silences += 1
                 raise translated from error
         self._silences = 0
+        self._reached = True
         return answer
 
     def interrupt(self) -> None:
@@ -138,37 +144,41 @@ class HttpClient:
         guard.progressed()
         with contextlib.closing(response):
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            content = b"" if method == "HEAD" else self._read(response, guard, lowered, max_length)
+            content = b"" if method == "HEAD" else self._read(show_host(url), response, guard, lowered, max_length)
             return Answer(response.status_code, lowered, content)
 
-    def _read(self, response: requests.Response, guard: Guard, headers: Mapping[str, str], max_length: int) -> bytes:
+    def _read(
+        self, host: str, response: requests.Response, guard: Guard, headers: Mapping[str, str], max_length: int
+    ) -> bytes:
         length_text = headers.get("content-length", "")
         length = int(length_text) if length_text.isdigit() and len(length_text) < 19 else None
         if response.status_code not in _WITH_CONTENT:
             return _read_at_most(response, MAX_ERROR_BYTES)
         if length is not None and length > max_length:
             raise TransientError(
-                f"the answer is longer than it may be: {length} bytes instead of {max_length}",
+                f"the answer of {host} is longer than it may be: {length} bytes instead of {max_length}",
                 attempts=SENSELESS_ATTEMPTS,
             )
         if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
             # Its end could not be told from a broken connection.
             raise NoAnswerError(
-                "the answer broke off in its headers, or does not tell its length", attempts=SENSELESS_ATTEMPTS
+                f"the answer of {host} broke off in its headers, or does not tell its length",
+                attempts=SENSELESS_ATTEMPTS,
             )
         if length is None:
             guard.allow(max_length / MIN_BYTES_PER_SECOND)
             content = _read_at_most(response, max_length + 1)
             if len(content) > max_length:
                 raise TransientError(
-                    f"the answer is longer than the {max_length} bytes it may have", attempts=SENSELESS_ATTEMPTS
+                    f"the answer of {host} is longer than the {max_length} bytes it may have",
+                    attempts=SENSELESS_ATTEMPTS,
                 )
             return content
         guard.allow(length / MIN_BYTES_PER_SECOND)
         content = self._read_exactly(response, guard, length)
         if len(content) != length:
             raise NoAnswerError(
-                f"the answer ended after {len(content)} of {length} bytes", retry_after_seconds=_AT_ONCE
+                f"the answer of {host} ended after {len(content)} of {length} bytes", retry_after_seconds=_AT_ONCE
             )
         return content
 
@@ -221,13 +231,17 @@ def _read_at_most(response: requests.Response, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
-    """Return our error for one of requests, urllib3 or the system."""
+def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> BackendError:
+    """Return our error for one of requests, urllib3 or the system; `reached` says that the server has answered before.
+
+    If so, the server is the right one and the network may come back: that is worth a long wait.
+    """
     if guard.stalled:
         return SilentError(f"a request to {host} was given up: {guard.verdict}", attempts=SILENT_ATTEMPTS)
     if guard.verdict:
         return NoAnswerError(f"a request to {host} was given up: {guard.verdict}")
-    text = _causes(error)
+    causes = _causes(error)
+    text = _words(causes)
     if "certificate verify failed" in text.lower() or "CERTIFICATE" in text:
         return AccessError(
             f"the certificate of {host} is not trusted",
@@ -236,7 +250,7 @@ def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | UnicodeError):
         return AccessError(f"{host} is not the address of a server")
     if any(word in text for word in _NO_HTTP):
-        return NoAnswerError(f"what answers at {host} does not speak HTTP", attempts=SENSELESS_ATTEMPTS)
+        return NoAnswerError(f"what answers at {host} does not speak HTTP{_shown(causes)}", attempts=SENSELESS_ATTEMPTS)
     if guard.attached and "TimeoutError" in text:
         # It was connected: nobody has answered to the offer of encryption.
         return SilentError(f"{host}: the server does not answer in time", attempts=SILENT_ATTEMPTS)
@@ -244,7 +258,8 @@ def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
         return AccessError(f"{host}: this user may not connect to it")
     for words, plain, attempts in _PLAIN:
         if any(word in text for word in words):
-            return NoAnswerError(f"{host}: {plain}", attempts=attempts)
+            kind = UnreachedError if attempts is None and not reached else NoAnswerError
+            return kind(f"{host}: {plain}", attempts=attempts)
     if "RemoteDisconnected" in text:
         # Mostly a kept connection that the server has closed meanwhile: a new one works.
         return NoAnswerError(
@@ -252,9 +267,12 @@ def _translated(host: str, guard: Guard, error: Exception) -> BackendError:
             retry_after_seconds=_AT_ONCE,
             attempts=CLOSED_ATTEMPTS,
         )
+    if not reached and any(type(cause) in _MALFORMED for cause in causes):
+        return NoAnswerError(f"the answer of {host} breaks off, or is not as HTTP has it", attempts=SENSELESS_ATTEMPTS)
+    attempts = None if reached else UNKNOWN_ATTEMPTS
     if any(word in text for word in _CUT):
-        return NoAnswerError(f"the connection to {host} broke", retry_after_seconds=_AT_ONCE)
-    return NoAnswerError(f"the request to {host} failed ({type(error).__name__})")
+        return NoAnswerError(f"the connection to {host} broke", retry_after_seconds=_AT_ONCE, attempts=attempts)
+    return NoAnswerError(f"the request to {host} failed ({type(error).__name__})", attempts=attempts)
 
 
 _PLAIN: tuple[tuple[tuple[str, ...], str, int | None], ...] = (
@@ -266,24 +284,36 @@ _PLAIN: tuple[tuple[tuple[str, ...], str, int | None], ...] = (
     (("NewConnectionError",), "the server cannot be reached", None),
     (("SSLError", "SSLEOFError"), "the encrypted connection could not be set up", CLOSED_ATTEMPTS),
 )
-"""Words of the cause, what it means, and how often in a row it may come before waiting is given up; None for no limit:
-a network comes back."""
+"""Words of the cause, what it means, and how often in a row it may come before waiting is given up; None for no limit
+but time: a network comes back."""
 _NO_HTTP = ("BadStatusLine", "HTTPException", "LineTooLong", "UnknownProtocol")
+_MALFORMED = (requests.exceptions.InvalidHeader, ValueError)
+"""Two lengths that differ; chunks without a length. A connection cut between two chunks looks like the latter."""
 _CUT = ("ConnectionReset", "BrokenPipe", "IncompleteRead", "ConnectionAborted")
+_SHOWN_CHARACTERS = 40
 
 
-def _causes(error: BaseException | None) -> str:
-    """Return the types of an error and of all that caused it, with the text of TLS failures."""
-    words = []
+def _shown(causes: list[BaseException]) -> str:
+    """Return what was answered instead of HTTP, for a person, "" if that is no single line."""
+    lines = [str(cause) for cause in causes if isinstance(cause, http.client.BadStatusLine)]
+    line = lines[0].strip() if lines else ""
+    return f": it answered {line[:_SHOWN_CHARACTERS]!a}" if line else ""
+
+
+def _words(causes: list[BaseException]) -> str:
+    """Return the types of errors, with the text of TLS failures."""
+    return " ".join(
+        f"{type(cause).__name__} {cause}" if "SSL" in type(cause).__name__ else type(cause).__name__ for cause in causes
+    )
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and all that caused it."""
+    causes: list[BaseException] = []
     todo: list[object] = [error]
-    seen: set[int] = set()
     while todo:
         item = todo.pop()
-        if not isinstance(item, BaseException) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        words.append(type(item).__name__)
-        if "SSL" in type(item).__name__:
-            words.append(str(item))
-        todo += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
-    return " ".join(words)
+        if isinstance(item, BaseException) and not any(item is cause for cause in causes):
+            causes.append(item)
+            todo += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+    return causes

@@ -13,7 +13,6 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
-from pyrestic.backend.wrap.retry import TOTAL_SECONDS
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.golang import parse_integer
 
@@ -24,11 +23,11 @@ SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 EXTENDED_OPTIONS = {
     "b2.as-of": "open the repository as it stood at this time, for reading only",
     "b2.connections": "how many connections at once (default: 5)",
-    "b2.deadline": "for how many seconds one operation is tried in all (default: 900)",
+    "b2.deadline": "for how many seconds one operation is tried in all (default: 900, or 90 if B2 was never reached)",
     "b2.endpoint": "another host for the API, as a URL",
     "local.connections": "how many operations at once (default: 2)",
     "rest.connections": "how many connections at once (default: 5)",
-    "rest.deadline": "for how many seconds one operation is tried in all (default: 900)",
+    "rest.deadline": "for how many seconds one operation is tried in all (default: 900, or 90 if never reached)",
 }
 """What `-o name=value` may set, and what it means."""
 
@@ -121,9 +120,9 @@ def strip_password(text: str) -> str:
     return f"{before}://{user_info.partition(':')[0]}:***@{host}{slash}{path}"
 
 
-def deadline_seconds(location: Location, options: Mapping[str, str]) -> float:
-    """Return for how many seconds one operation is tried in all, option `deadline`; raise UsageError."""
-    return _Settings(location.scheme, options).take_count("deadline", int(TOTAL_SECONDS))
+def deadline_seconds(location: Location, options: Mapping[str, str]) -> float | None:
+    """Return for how many seconds one operation is tried in all, option `deadline`, None without; raise UsageError."""
+    return _Settings(location.scheme, options).take_count("deadline", 0) or None
 
 
 def open_backend(location: Location, options: Mapping[str, str], access: Access | None = None) -> Backend:

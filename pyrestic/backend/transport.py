@@ -1,6 +1,8 @@
 """What lies under requests: connections that a watchdog can end, certificates, proxies, Unix sockets."""
 
 import contextlib
+import http.client
+import io
 import ipaddress
 import os
 import socket
@@ -21,6 +23,8 @@ from pyrestic.errors import AccessError, UsageError
 
 CONNECT_SECONDS = 30.0
 UNIX_SCHEME = "http+unix"
+MAX_LINES_BYTES = 1 << 20
+"""Most that a server may say line by line: the head of an answer with all that comes before it, its trailer."""
 
 
 _current = threading.local()
@@ -68,7 +72,38 @@ class _Watched:
             self._line = None
 
 
+class _Lines(io.BufferedReader):
+    """What a server sends, with an end: Python reads interim answers and trailers as long as they come."""
+
+    _line_bytes = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the next line; raise HTTPException after too many of them in a row."""
+        line = super().readline(size)
+        self._line_bytes += len(line)
+        if self._line_bytes > MAX_LINES_BYTES:
+            raise http.client.HTTPException("the lines of an answer do not end")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes; raise HTTPException where a chunk says that it has less than none of them."""
+        if size is None or size < 0:
+            raise http.client.HTTPException("a chunk has a negative length")
+        self._line_bytes = 0
+        return super().read(size)
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose head and trailer end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*args, **kwargs)
+        self.fp = _Lines(self.fp.detach())
+
+
 class _PlainConnection(_Watched, HTTPConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         self.keep_line(sock)
@@ -89,6 +124,8 @@ class _PlainConnection(_Watched, HTTPConnection):
 
 
 class _TlsConnection(_Watched, HTTPSConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         self.keep_line(sock)

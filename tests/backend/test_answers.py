@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from pyrestic.errors import (
     PyresticError,
     SilentError,
     TransientError,
+    UnreachedError,
 )
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
@@ -163,13 +165,24 @@ def test_each_status_of_a_rest_server_means_the_same_for_every_call(status: int)
                 check(outcome, row)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+NOT_AS_HTTP = Row(NoAnswerError, SOON, "breaks off, or is not as HTTP has it")
 STRANGE: dict[str, tuple[bytes, Row]] = {
     "closed": (b"", Row(NoAnswerError, SOON, "closed without an answer")),
     "no length": (b"HTTP/1.1 200 OK\r\n\r\n", Row(NoAnswerError, SOON, "does not tell its length")),
     "no length, a body": (b"HTTP/1.0 200 OK\r\n\r\nabc", Row(NoAnswerError, SOON, "does not tell its length")),
     "cut headers": (b"HTTP/1.1 200 OK\r\nContent-", Row(NoAnswerError, SOON, "broke off in its headers")),
-    "mail": (b"220 mail.example ESMTP\r\n", Row(NoAnswerError, SOON, "does not speak HTTP")),
-    "rubbish": (bytes(range(256)), Row(NoAnswerError, SOON, "does not speak HTTP")),
+    "mail": (
+        b"220 mail.example ESMTP\r\n",
+        Row(NoAnswerError, SOON, "does not speak HTTP: it answered '220 mail.example ESMTP'"),
+    ),
+    "rubbish": (b"\0\xff" * 50, Row(NoAnswerError, SOON, r"does not speak HTTP: it answered '\x00\xff\x00")),
+    "negative length": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc", Row(NoAnswerError, SOON, "its length")),
+    "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nabcdefg", NOT_AS_HTTP),
+    "no chunk": (CHUNKED + b"zz\r\nabc", NOT_AS_HTTP),
+    "negative chunk": (CHUNKED + b"-5\r\nabc", Row(NoAnswerError, SOON, "does not speak HTTP")),
+    "short chunk": (CHUNKED + b"5\r\nab", Row(NoAnswerError, SOON, "broke")),
+    "short body": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Row(NoAnswerError, SOON, "broke")),
     "endless": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n",
         Row(TransientError, SOON, "longer than it may be"),
@@ -181,9 +194,49 @@ STRANGE: dict[str, tuple[bytes, Row]] = {
 def test_answers_that_make_no_sense_are_not_retried_for_long(name: str) -> None:
     content, row = STRANGE[name]
     with scripted(lambda *_: content) as server:
-        check(attempt(open_rest(server), CALLS["load"]), row)
+        outcome = attempt(open_rest(server), CALLS["load"])
+        check(outcome, row)
+        assert server.address in str(outcome.error)
         if name == "closed":
             check(attempt(open_rest(server), CALLS["stat"]), row)
+
+
+@pytest.mark.parametrize("name", ["two lengths", "no chunk", "short chunk", "short body"])
+def test_once_a_server_was_understood_a_broken_answer_is_retried_until_the_deadline(name: str) -> None:
+    contents = [answer(200, DATA)]
+    with scripted(lambda *_: contents.pop() if contents else STRANGE[name][0]) as server:
+        backend = open_rest(server)
+        assert attempt(backend, CALLS["load"]) == (None, AT_ONCE)
+        outcome = attempt(backend, CALLS["load"])
+        assert (type(outcome.error), outcome.retried) == (NoAnswerError, LONG)
+
+
+def test_a_server_that_speaks_first_is_not_asked_for_long() -> None:
+    # Its connection ends by a reset, since it leaves unread what it was asked.
+    with scripted(lambda *_: b"", greeting=b"\0\xff\r\n") as server:
+        outcome = attempt(open_rest(server), CALLS["load"])
+        assert (type(outcome.error), outcome.retried) == (NoAnswerError, SOON)
+        assert server.address in str(outcome.error)
+
+
+def test_a_server_that_was_never_reached_is_told_from_one_that_is_away() -> None:
+    with scripted(lambda *_: answer(200, DATA)) as server:
+        backend, stranger = open_rest(server), open_rest(server)
+        assert attempt(backend, CALLS["load"]) == (None, AT_ONCE)
+    for place, kind in ((backend, NoAnswerError), (stranger, UnreachedError)):
+        with pytest.raises(NoAnswerError, match="refuses connections") as caught:
+            place.load(PACK)
+        assert type(caught.value) is kind
+
+
+def test_a_name_that_is_not_known_was_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    backend = open_backend(parse_location("rest:http://misspelt.example/"), {}, Access({}, http_settings()))
+    with pytest.raises(UnreachedError, match=r"misspelt\.example: the name of the server cannot be resolved"):
+        backend.load(PACK)
 
 
 def test_a_server_that_does_not_speak_tls_is_not_asked_for_long() -> None:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.backend.local import LocalBackend
-from pyrestic.backend.location import SCHEMES, Location, open_backend, parse_location, strip_password
+from pyrestic.backend.location import (
+    SCHEMES,
+    Location,
+    deadline_seconds,
+    open_backend,
+    parse_location,
+    strip_password,
+)
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.handle import FileType, Handle
 
@@ -88,6 +95,14 @@ def test_a_local_backend_has_two_connections_unless_told() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         open_backend(Location("local", "x"), options)
+
+
+def test_how_long_to_try_is_up_to_the_user_or_to_what_fails() -> None:
+    place = Location("rest", "http://host/")
+    assert deadline_seconds(place, {}) is None
+    assert deadline_seconds(place, {"rest.deadline": "900", "b2.deadline": "5"}) == 900
+    with pytest.raises(UsageError, match=r"rest\.deadline"):
+        deadline_seconds(place, {"rest.deadline": "0"})
 
 
 def test_other_schemes_are_known_but_refused_in_a_clear_sentence() -> None:

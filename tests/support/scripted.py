@@ -1,6 +1,7 @@
 """A server on loopback that answers each request with the very bytes that a function gives for it."""
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,10 +12,14 @@ Reply = Callable[[str, str], bytes]
 
 
 class ScriptedServer:
-    """Answers one request on each connection; `requests` are those that came: method, path, headers in one text."""
+    """Answers one request on each connection; `requests` are those that came: method, path, headers in one text.
 
-    def __init__(self, reply: Reply) -> None:
+    With a `greeting` it sends that instead, reads nothing and so resets the connection.
+    """
+
+    def __init__(self, reply: Reply, greeting: bytes = b"") -> None:
         self.reply = reply
+        self._greeting = greeting
         self.requests: list[tuple[str, str, str]] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
@@ -39,6 +44,10 @@ class ScriptedServer:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             connection.settimeout(10)
+            if self._greeting:
+                select.select([connection], [], [], 10)
+                connection.sendall(self._greeting)
+                return
             self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
@@ -71,9 +80,9 @@ def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
 
 
 @contextlib.contextmanager
-def scripted(reply: Reply) -> Iterator[ScriptedServer]:
+def scripted(reply: Reply, greeting: bytes = b"") -> Iterator[ScriptedServer]:
     """Serve for the time of a with block."""
-    server = ScriptedServer(reply)
+    server = ScriptedServer(reply, greeting)
     try:
         yield server
     finally:

@@ -6,7 +6,8 @@ gained by waiting is the second attempt made at once, and not worth a word: a ke
 that could not be loaded in that time fails at once for the next hour: one dead file must not hold up a run for a
 quarter of an hour each time it is wanted. Where an error says after how many attempts waiting is no longer expected to
 help, that ends the operation earlier; after a server that did not answer nothing is asked for a minute, but for the
-removal of locks.
+removal of locks. A server that was never reached in this run is tried for a minute and a half: long enough for a
+machine that has just woken up to find its network, and short enough for a name that is misspelt.
 """
 
 import random
@@ -20,12 +21,13 @@ from typing_extensions import Buffer
 from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
 from pyrestic.backend.fence import Fence
 from pyrestic.backend.metering import Ledger, Metered
-from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError
+from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError, UnreachedError
 from pyrestic.handle import FileType, Handle
 
 FIRST_DELAY_SECONDS = 1.0
 MAX_DELAY_SECONDS = 60.0
 TOTAL_SECONDS = 15 * 60.0
+UNREACHED_SECONDS = 90.0
 FAILED_LOAD_SECONDS = 60 * 60.0
 SILENT_SECONDS = 60.0
 """How long a server that did not answer is not asked again."""
@@ -42,8 +44,10 @@ def _drop(message: str) -> None:
 class RetryBackend:
     """A backend whose operations are repeated on TransientError, and whose `fence` is asked before each that writes.
 
-    `on_retry` takes a line for each wait and for the success after it; any thread may call it. `clock` returns seconds
-    that never go back, `sleep` waits; by default waiting ends early when `stop_retrying` is called.
+    `on_retry` takes a line for each wait and for the success after it; any thread may call it. `total_seconds` says how
+    long one operation is tried, whether or not the server was reached before; None stands for the two times above.
+    `clock` returns seconds that never go back, `sleep` waits; by default waiting ends early when `stop_retrying` is
+    called.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class RetryBackend:
         inner: Backend,
         *,
         on_retry: Callable[[str], None] = _drop,
-        total_seconds: float = TOTAL_SECONDS,
+        total_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         chance: Callable[[], float] = random.random,
@@ -60,7 +64,8 @@ class RetryBackend:
         self.connections = inner.connections
         self.fence = Fence(costly=self.ledger is not None)
         self._on_retry = on_retry
-        self._total_seconds = total_seconds
+        self._total_seconds = TOTAL_SECONDS if total_seconds is None else total_seconds
+        self._unreached_seconds = UNREACHED_SECONDS if total_seconds is None else total_seconds
         self._clock = clock
         self._stopped = threading.Event()
         self._sleep = sleep or self._stopped.wait
@@ -228,9 +233,14 @@ class _Attempts:
             raise error
         if self._failures == 0:
             self._first_failure = now
+        unreached = isinstance(error, UnreachedError)
+        left = self._first_failure + (backend._unreached_seconds if unreached else backend._total_seconds) - now
         delay = self._next_delay(error)
+        if unreached and left > 0:
+            # The last attempt is made when that time ends, however long the waits before it came to be.
+            delay = min(delay, left)
         # One more attempt is made even if the time allowed is shorter than the first wait.
-        too_late = now + delay - self._first_failure > backend._total_seconds
+        too_late = delay > left
         if (backend._stopped.is_set() and delay > 0) or (
             too_late and (self._failures > 0 or error.retry_after_seconds is not None)
         ):

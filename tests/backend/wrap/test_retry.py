@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from pyrestic.backend.mem import MemoryBackend
-from pyrestic.backend.wrap.retry import RetryBackend
-from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, TransientError
+from pyrestic.backend.wrap.retry import UNREACHED_SECONDS, RetryBackend
+from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, TransientError, UnreachedError
 from pyrestic.handle import FileType, Handle
 from tests.support.backends import FaultyBackend, RecordingBackend
 
@@ -32,7 +32,7 @@ class Clock:
 class Stage:
     """A retrying backend over one that fails on cue, with its clock and what it said."""
 
-    def __init__(self, chance: float = 0.5, total_seconds: float = 900.0) -> None:
+    def __init__(self, chance: float = 0.5, total_seconds: float | None = None) -> None:
         self.clock = Clock()
         self.notes: list[str] = []
         self.record = RecordingBackend(MemoryBackend())
@@ -91,6 +91,23 @@ def test_after_a_quarter_of_an_hour_the_error_is_raised(method: str) -> None:
         OPERATIONS[method](stage.backend)
     assert stage.clock.sleeps[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert 15 * 60 - 60 <= sum(stage.clock.sleeps) <= 15 * 60
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_server_that_was_never_reached_is_tried_for_a_minute_and_a_half(chance: float) -> None:
+    stage = Stage(chance)
+    stage.faulty.fail("load", lambda: UnreachedError("it refuses connections"), times=10_000)
+    with pytest.raises(UnreachedError):
+        stage.backend.load(HANDLE)
+    assert sum(stage.clock.sleeps) == UNREACHED_SECONDS == 90
+
+
+def test_whoever_says_for_how_long_to_try_means_that_for_any_failure() -> None:
+    stage = Stage(total_seconds=600)
+    stage.faulty.fail("load", lambda: UnreachedError("it refuses connections"), times=10_000)
+    with pytest.raises(UnreachedError):
+        stage.backend.load(HANDLE)
+    assert sum(stage.clock.sleeps) == 600
 
 
 def test_even_without_time_it_is_tried_twice() -> None:
