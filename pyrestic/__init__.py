@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyrestic.errors import PyresticError
     from pyrestic.report import Reporter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Entry",

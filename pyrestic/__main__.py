@@ -1,5 +1,10 @@
 """Entry point of the console script and of `python -m pyrestic`."""
 
+import sys
+
+if sys.platform != "linux":
+    sys.exit(f"Fatal: pyrestic runs on Linux only, not on {sys.platform}")
+
 from pyrestic.cli.isolation import leave_current_folder
 
 # Before anything is imported that is not part of Python's core or of this package.
