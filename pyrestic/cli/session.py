@@ -70,6 +70,8 @@ class Session:
 
     repository: Repository
     lock: Lock | None
+    past: bool
+    """It is one of the past, about which nothing is to be remembered."""
 
     @property
     def interrupted_before(self) -> bool:
@@ -314,7 +316,7 @@ def opened(
             ):
                 if load_index:
                     repository.use_index(index.pop())
-                yield Session(repository, held)
+                yield Session(repository, held, backend.read_only)
     except OSError as error:
         if error.filename is None:
             raise

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from pyrestic.cli.command import App
+from pyrestic.cli.session import Session
 from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.localfs.verification_log import Drill, ProofBook, Proofs
@@ -12,13 +13,16 @@ from pyrestic.operations.check import Check
 
 
 class Proven:
-    """The book of one repository. Where the command needs no book, --quiet hides that it cannot be written."""
+    """The book of one repository, none of one of the past: that says nothing about the files of the present.
 
-    def __init__(self, app: App, repository: str, *, needed: bool = True) -> None:
-        folder = find_state_folder(app.settings.environment)
+    Where the command needs no book, --quiet hides that it cannot be written.
+    """
+
+    def __init__(self, app: App, session: Session, *, needed: bool = True) -> None:
+        folder = "" if session.past else find_state_folder(app.settings.environment)
         self._terminal = app.terminal
         self._told = needed or app.terminal.verbosity > 0
-        self._book = ProofBook(folder, repository) if folder else None
+        self._book = ProofBook(folder, session.repository.config.id) if folder else None
 
     def read(self) -> Proofs:
         """Return what is known; nothing if it cannot be read."""

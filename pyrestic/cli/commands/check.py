@@ -73,7 +73,7 @@ def command(
             ) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
-                proofs = Proven(app, session.repository.config.id, needed=bool(budget_bytes))
+                proofs = Proven(app, session, needed=bool(budget_bytes))
                 with proofs.kept(check):
                     rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None
                     whole = run_steps(

@@ -66,7 +66,7 @@ def command(
         root = posixpath.normpath(os.path.join("/", folder))
         result = drill(repository, picks, terminal, root=os.fsencode(root))
         result.damaged += unread
-        proofs = Proven(app, repository.config.id)
+        proofs = Proven(app, session)
         previous = max((one.seconds for one in proofs.read().drills if one.well), default=None)
         proofs.add_drill(Drill(started, found.id.hex(), result.files, result.length, result.well))
     age = None if previous is None else max(0, started - previous)
