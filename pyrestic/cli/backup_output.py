@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.cli.units import format_bytes, format_duration, plain_number
 from pyrestic.format.gojson import parse_time, quote_name
 from pyrestic.format.printable import is_printable
 from pyrestic.ids import short
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.units import format_bytes, format_duration, plain_number
 
 if TYPE_CHECKING:
     from pyrestic.operations.backup import BackupResult

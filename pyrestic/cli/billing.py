@@ -10,11 +10,11 @@ from pyrestic.backend.metering import Ledger, Sums
 from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import LocalFileError, PyresticError, UntrustedError, UsageError
 from pyrestic.localfs.usage_log import CostBook
 from pyrestic.localfs.user_folders import find_config_folder, find_state_folder
 from pyrestic.operations.cost import Prices, day_price, full_price, make_prices
+from pyrestic.units import format_bytes
 
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:

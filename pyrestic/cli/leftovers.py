@@ -6,8 +6,8 @@ from pyrestic.backend.leftovers import Leftover, list_leftovers, remove_leftover
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App
 from pyrestic.cli.session import find_location
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import BackendError
+from pyrestic.units import format_bytes
 
 
 def tell_leftovers(app: App) -> None:

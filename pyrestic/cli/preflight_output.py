@@ -12,10 +12,10 @@ from pyrestic.cli.billing import format_dollars, price_beyond
 from pyrestic.cli.options import Settings
 from pyrestic.cli.session import find_location
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import DamageError, LocalFileError
 from pyrestic.operations.cost import Prices, full_price
 from pyrestic.operations.preflight import RestorePlan, WrongPack
+from pyrestic.units import format_bytes
 
 _MOST_LINES = 20
 

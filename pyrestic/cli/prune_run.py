@@ -11,10 +11,10 @@ from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import remove_old_leftovers
 from pyrestic.cli.session import Session
-from pyrestic.cli.units import format_bytes, format_percent
 from pyrestic.errors import BackendError, UsageError
 from pyrestic.ids import ID, short
 from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLimit
+from pyrestic.units import format_bytes, format_percent
 
 if TYPE_CHECKING:
     from pyrestic.operations.prune_plan import PrunePlan, PruneStats

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.cli.units import format_bytes, format_duration, plain_number
 from pyrestic.operations.restore import ItemRestored, RestoreProgress
+from pyrestic.units import format_bytes, format_duration, plain_number
 
 
 def attach(terminal: Terminal, progress: RestoreProgress) -> None:

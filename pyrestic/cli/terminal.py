@@ -14,10 +14,10 @@ from typing import Any
 from pyrestic.cli.options import Settings
 from pyrestic.cli.quoting import escape_json, quote
 from pyrestic.cli.streams import OutputLostError
-from pyrestic.cli.units import format_duration
 from pyrestic.cli.waiting import Overlay, Waiting
 from pyrestic.errors import FormatError
 from pyrestic.report import Progress
+from pyrestic.units import format_duration
 
 Fields = dict[str, Any]
 _MAX_FPS = 60.0

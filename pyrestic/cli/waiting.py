@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pyrestic.cli.streams import OutputLostError
-from pyrestic.cli.units import format_duration
+from pyrestic.units import format_duration
 
 
 class Overlay(Protocol):

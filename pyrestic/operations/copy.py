@@ -27,6 +27,7 @@ from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.units import format_bytes
 
 _BATCH_PACKS: Final = 100
 _BATCH_SECONDS: Final = 60.0
@@ -53,14 +54,12 @@ class Copy:
         target: Repository,
         report: Reporter,
         ensure_locked: Callable[[], None],
-        format_bytes: Callable[[int], str] = str,
     ) -> None:
         """`ensure_locked` raises if a lock was lost; it is asked before snapshots are saved."""
         self._source = source
         self._target = target
         self._report = report
         self._ensure_locked = ensure_locked
-        self._format_bytes = format_bytes
         self.result = CopyResult()
 
     def run(self, wanted: Iterable[StoredSnapshot], existing: Iterable[StoredSnapshot]) -> CopyResult:
@@ -118,7 +117,7 @@ class Copy:
     def _copy_blobs(self, number: int, work: "_Work") -> int:
         blobs, size, packs = work.count(number)
         self._report.note(
-            f"  copy {blobs} blobs with disk size {self._format_bytes(size)} in {packs} packfiles",
+            f"  copy {blobs} blobs with disk size {format_bytes(size)} in {packs} packfiles",
             2,
         )
         self.result.blobs += blobs

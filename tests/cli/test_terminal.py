@@ -11,9 +11,9 @@ import pytest
 from pyrestic.cli.options import make_settings
 from pyrestic.cli.table import display_width, format_table
 from pyrestic.cli.terminal import Terminal, encode_json, indent_json
-from pyrestic.cli.units import format_bytes, format_duration, format_mode
 from pyrestic.errors import FormatError
 from pyrestic.report import Progress
+from pyrestic.units import format_bytes, format_duration, format_mode
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.table import format_table
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import BackendError, UntrustedError, UsageError
+from pyrestic.units import format_bytes
 
 _DAY_SECONDS = 24 * 60 * 60
 

@@ -17,7 +17,6 @@ from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields
-from pyrestic.cli.units import format_bytes
 from pyrestic.cli.verification import Proven, format_age
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.ids import ID
@@ -25,6 +24,7 @@ from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFile
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.repository.repository import Repository, import_machinery
 from pyrestic.repository.snapshots import Selection, SnapshotFilter, select_snapshots
+from pyrestic.units import format_bytes
 
 _MOST_GROUPS = 256
 _DAMAGED = "repository contains errors"

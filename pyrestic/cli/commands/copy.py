@@ -10,7 +10,6 @@ from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import LockMode, Session, opened
-from pyrestic.cli.units import format_bytes
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _copy(
         reading.ensure_locked()
         writing.ensure_locked()
 
-    copy = Copy(source, target, terminal, ensure_locked, format_bytes)
+    copy = Copy(source, target, terminal, ensure_locked)
     return copy.run(found, existing.snapshots), selected.failures + existing.failures
 
 

@@ -13,10 +13,10 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.usage_log import Days
 from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
+from pyrestic.units import format_bytes
 
 
 @define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.", prints=True)

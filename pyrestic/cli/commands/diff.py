@@ -10,11 +10,11 @@ from pyrestic.cli.filters import make_filter
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
-from pyrestic.cli.units import format_bytes
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
 from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.tree_walk import find_tree
+from pyrestic.units import format_bytes
 
 if TYPE_CHECKING:
     from pyrestic.operations.diff import Change, DiffStatistics

@@ -13,7 +13,6 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Fields
-from pyrestic.cli.units import format_bytes
 from pyrestic.cli.verification import Proven, format_age
 from pyrestic.errors import DamageError, PyresticError, UsageError
 from pyrestic.ids import ID
@@ -24,6 +23,7 @@ from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick, cho
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, read_snapshots
 from pyrestic.repository.tree_walk import find_tree
+from pyrestic.units import format_bytes
 
 _EARLIER = 10
 """So many snapshots before this one say which files change most."""

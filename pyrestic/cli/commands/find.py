@@ -13,7 +13,6 @@ from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
-from pyrestic.cli.units import format_mode
 from pyrestic.errors import DamageError, FormatError, UsageError
 from pyrestic.format.node import Node
 from pyrestic.format.printable import is_printable
@@ -34,6 +33,7 @@ from pyrestic.operations.find import (
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 from pyrestic.repository.timespec import parse_moment
 from pyrestic.repository.tree_walk import Visit
+from pyrestic.units import format_mode
 
 _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}

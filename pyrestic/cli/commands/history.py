@@ -16,7 +16,6 @@ from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.terminal import Terminal
-from pyrestic.cli.units import format_bytes
 from pyrestic.cli.version_diff import show_difference
 from pyrestic.errors import DamageError, UsageError
 from pyrestic.format.gojson import format_time
@@ -26,6 +25,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.repository.timespec import show_moment
+from pyrestic.units import format_bytes
 from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
 

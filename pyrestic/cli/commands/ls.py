@@ -16,7 +16,6 @@ from pyrestic.cli.flags import Parsed
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
-from pyrestic.cli.units import format_bytes, format_mode
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
@@ -26,6 +25,7 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.repository.trail import check_depth
 from pyrestic.repository.tree_walk import Visit, find_entry, find_tree, walk
+from pyrestic.units import format_bytes, format_mode
 
 _SORT: dict[str, Callable[[Visit], Any]] = {
     "size": lambda visit: visit.node.size,

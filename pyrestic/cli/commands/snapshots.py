@@ -14,12 +14,12 @@ from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import Cell, format_table
-from pyrestic.cli.units import format_bytes
 from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
+from pyrestic.units import format_bytes
 
 GROUP_BY = Parsed("group", parse_group_by)
 
