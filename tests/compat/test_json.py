@@ -366,7 +366,7 @@ def test_each_documented_field_is_printed_by_some_line(restics: list[Heard], own
             missing += [(command, name, one.name) for one in table if name != "status"]
     for name in ("exit_error", "error", "error text", "snapshot", "snapshot summary"):
         keys = {one[2] for one in seen if one[1] == name}
-        assert {one.name for one in REFERENCE.sections["What is common"].tables[name]} <= keys
+        assert {one.name for one in REFERENCE.sections["Common rules"].tables[name]} <= keys
     on_b2 = {"b2 doctor", "cost"}
     assert [one for one in missing if one not in seen and one not in RARE and one[0] not in on_b2] == []
 

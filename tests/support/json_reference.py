@@ -10,7 +10,7 @@ from tests.support.restic import ROOT
 _HEADS = re.compile(r"^(#{2,3}) (.+)$", re.MULTILINE)
 _ID = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
-_COMMON = "What is common"
+_COMMON = "Common rules"
 
 
 class Field(NamedTuple):

@@ -33,7 +33,7 @@ def _lines(several: list[Results], picture: str) -> Iterator[str]:
         yield (
             f"{about['processor']}, {about['threads']} threads, {about['memory_gib']} GiB, {about['system']}; Python"
             f" {about['python']}, {about['pyrestic']}, {about['restic']}; medians of {about['runs']} pairs."
-            f" Of {len(told)} rows {wall} reach their goal of wall time, {cpu} the 0.8 of CPU time and {peak} the 1.0"
-            " of peak memory."
+            f" Of {len(told)} rows, {wall} meet their wall time goal, {cpu} the CPU time goal of 0.8, and {peak} the"
+            " peak memory goal of 1.0."
         )
         yield ""
