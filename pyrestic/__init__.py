@@ -6,35 +6,128 @@ The names below are all that programs need; they are described in docs/python.md
 # Not from typing: nothing may be imported before __main__ has put the search path in order.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrestic.api.entry import Entry
+    from pyrestic.api.backup import BackedUp
+    from pyrestic.api.entry import Entry, EntryType, Location
     from pyrestic.api.history import PathVersion
-    from pyrestic.api.opening import create_repository, open_repository
+    from pyrestic.api.opening import CompressionMode, create_repository, open_repository
+    from pyrestic.api.reporting import Failure
     from pyrestic.api.repository import OpenRepository
-    from pyrestic.api.snapshot import OpenSnapshot
-    from pyrestic.errors import PyresticError
-    from pyrestic.report import Reporter
+    from pyrestic.api.restore import Restored
+    from pyrestic.api.restore_plan import LostFile, RestorePlan, RestoreSpace, WrongPack
+    from pyrestic.api.snapshot import OpenSnapshot, Overwrite
+    from pyrestic.api.summary import BackupSummary
+    from pyrestic.errors import (
+        AccessError,
+        BackendError,
+        DamageError,
+        FormatError,
+        HashMismatchError,
+        LocalFileError,
+        LockedError,
+        MissingBlobError,
+        NoAnswerError,
+        NoRepositoryError,
+        NotFoundError,
+        PyresticError,
+        SilentError,
+        TransientError,
+        UnauthenticError,
+        UnreachedError,
+        UnsupportedError,
+        UntrustedError,
+        UsageError,
+        WrongPasswordError,
+    )
+    from pyrestic.report import Progress, Reporter
+    from pyrestic.vfs.stream import ContentStream
 
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "AccessError",
+    "BackedUp",
+    "BackendError",
+    "BackupSummary",
+    "CompressionMode",
+    "ContentStream",
+    "DamageError",
     "Entry",
+    "EntryType",
+    "Failure",
+    "FormatError",
+    "HashMismatchError",
+    "LocalFileError",
+    "Location",
+    "LockedError",
+    "LostFile",
+    "MissingBlobError",
+    "NoAnswerError",
+    "NoRepositoryError",
+    "NotFoundError",
     "OpenRepository",
     "OpenSnapshot",
+    "Overwrite",
     "PathVersion",
+    "Progress",
     "PyresticError",
     "Reporter",
+    "RestorePlan",
+    "RestoreSpace",
+    "Restored",
+    "SilentError",
+    "TransientError",
+    "UnauthenticError",
+    "UnreachedError",
+    "UnsupportedError",
+    "UntrustedError",
+    "UsageError",
+    "WrongPack",
+    "WrongPasswordError",
     "__version__",
     "create_repository",
     "open_repository",
 ]
 
 _MODULES = {
+    "AccessError": "pyrestic.errors",
+    "BackedUp": "pyrestic.api.backup",
+    "BackendError": "pyrestic.errors",
+    "BackupSummary": "pyrestic.api.summary",
+    "CompressionMode": "pyrestic.api.opening",
+    "ContentStream": "pyrestic.vfs.stream",
+    "DamageError": "pyrestic.errors",
     "Entry": "pyrestic.api.entry",
+    "EntryType": "pyrestic.api.entry",
+    "Failure": "pyrestic.api.reporting",
+    "FormatError": "pyrestic.errors",
+    "HashMismatchError": "pyrestic.errors",
+    "LocalFileError": "pyrestic.errors",
+    "Location": "pyrestic.api.entry",
+    "LockedError": "pyrestic.errors",
+    "LostFile": "pyrestic.api.restore_plan",
+    "MissingBlobError": "pyrestic.errors",
+    "NoAnswerError": "pyrestic.errors",
+    "NoRepositoryError": "pyrestic.errors",
+    "NotFoundError": "pyrestic.errors",
     "OpenRepository": "pyrestic.api.repository",
     "OpenSnapshot": "pyrestic.api.snapshot",
+    "Overwrite": "pyrestic.api.snapshot",
     "PathVersion": "pyrestic.api.history",
+    "Progress": "pyrestic.report",
     "PyresticError": "pyrestic.errors",
     "Reporter": "pyrestic.report",
+    "RestorePlan": "pyrestic.api.restore_plan",
+    "RestoreSpace": "pyrestic.api.restore_plan",
+    "Restored": "pyrestic.api.restore",
+    "SilentError": "pyrestic.errors",
+    "TransientError": "pyrestic.errors",
+    "UnauthenticError": "pyrestic.errors",
+    "UnreachedError": "pyrestic.errors",
+    "UnsupportedError": "pyrestic.errors",
+    "UntrustedError": "pyrestic.errors",
+    "UsageError": "pyrestic.errors",
+    "WrongPack": "pyrestic.api.restore_plan",
+    "WrongPasswordError": "pyrestic.errors",
     "create_repository": "pyrestic.api.opening",
     "open_repository": "pyrestic.api.opening",
 }

@@ -11,8 +11,8 @@ from pyrestic import __version__
 from pyrestic.api.content import Content
 from pyrestic.api.reporting import Failure, FailureReporter
 from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.api.summary import BackupSummary, describe_summary
 from pyrestic.errors import LocalFileError, UsageError
-from pyrestic.format.snapshot import Summary
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.identity import current_identity
@@ -31,7 +31,7 @@ class BackedUp(NamedTuple):
     """A finished backup: the snapshot, None if it was skipped as unchanged; what was counted; what was not readable."""
 
     snapshot: OpenSnapshot | None
-    summary: Summary
+    summary: BackupSummary
     failures: tuple[Failure, ...]
 
 
@@ -147,7 +147,7 @@ class BackupRun:
         if result.id is not None:
             stored = StoredSnapshot(result.id, load_snapshot(self._repository, result.id))
             snapshot = OpenSnapshot(self._content, stored)
-        return BackedUp(snapshot, result.summary, tuple(self._report.failures))
+        return BackedUp(snapshot, describe_summary(result.summary), tuple(self._report.failures))
 
 
 def _read_into(stream: BinaryIO, view: Buffer) -> int:

@@ -207,10 +207,10 @@ def _info(name: str, entry: Entry) -> Info:
         "name": name + entry.path.rstrip("/"),
         "size": entry.size,
         "type": _KINDS.get(entry.type, "other"),
-        "mtime": entry.node.mtime_ns / 1e9,
+        "mtime": entry.mtime_ns / 1e9,
         "mode": entry.mode,
-        "uid": entry.node.uid,
-        "gid": entry.node.gid,
+        "uid": entry.uid,
+        "gid": entry.gid,
         "islink": entry.type == SYMLINK,
     }
     if entry.type == SYMLINK:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from pyrestic.api.reporting import LogReporter
 from pyrestic.api.repository import OpenRepository
@@ -23,6 +23,9 @@ from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.native.code_store import load_blob_code, load_scrypt
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
+
+CompressionMode: TypeAlias = Literal["auto", "off", "fastest", "better", "max"]
+"""How hard to compress what is stored."""
 
 
 class _Opening(NamedTuple):
@@ -45,7 +48,7 @@ def open_repository(
     options: Mapping[str, str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     cacert: Sequence[str] = (),
-    compression: str = "auto",
+    compression: CompressionMode = "auto",
     lock: bool = True,
     retry_lock_seconds: float = 0.0,
     report: Reporter | None = None,
@@ -105,7 +108,7 @@ def create_repository(
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, str] | None = None,
     cacert: Sequence[str] = (),
-    compression: str = "auto",
+    compression: CompressionMode = "auto",
     lock: bool = True,
     report: Reporter | None = None,
 ) -> OpenRepository:

@@ -138,7 +138,7 @@ class OpenRepository:
         `environment` says where the user's cache is. Raises DamageError and BackendError as `snapshots` does.
         """
         found = [
-            snapshot.stored
+            snapshot._stored
             for snapshot in self.snapshots(
                 host=host, tags=tags, paths=paths, after=after, before=before, skip_damaged=skip_damaged
             )

@@ -65,7 +65,7 @@ class RestoreRun:
         elif delete:
             raise UsageError(f"{entry.path} is no folder, in which something could be deleted")
         else:
-            self._root, folder = place_file(entry.node, self._target, load, select)
+            self._root, folder = place_file(entry._node, self._target, load, select)
         metadata = MetadataRestorer(MetadataRules(privileged=privileged), warn=self._failures.note)
         self._writer = TargetWriter(os.fsencode(folder), metadata, replace_folders=delete)
 

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pyrestic.api.content import Content
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
+from pyrestic.api.summary import BackupSummary, describe_summary
 from pyrestic.errors import NotFoundError, UsageError
 from pyrestic.format.node import DIRECTORY, Node
-from pyrestic.format.snapshot import Summary
 from pyrestic.ids import ID, short
 from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import StoredSnapshot
@@ -19,7 +19,10 @@ from pyrestic.vfs.stream import ContentStream
 
 if TYPE_CHECKING:
     from pyrestic.api.restore import Restored, RestoreRun
-    from pyrestic.operations.preflight import RestorePlan
+    from pyrestic.api.restore_plan import RestorePlan
+
+Overwrite: TypeAlias = Literal["always", "if-changed", "if-newer", "never"]
+"""What a restore does with files that are there: compare all, those whose time or length differ, only older, none."""
 
 
 class OpenSnapshot:
@@ -27,52 +30,87 @@ class OpenSnapshot:
 
     def __init__(self, content: Content, stored: StoredSnapshot) -> None:
         self._content = content
-        self.stored = stored
-        """The snapshot as it is stored, with all of its fields."""
+        self._stored = stored
         content.note_found(stored.id)
 
     def __repr__(self) -> str:
-        return f"<OpenSnapshot {self.short_id} of {self.stored.snapshot.time}>"
+        return f"<OpenSnapshot {self.short_id} of {self._stored.snapshot.time}>"
 
     @property
     def id(self) -> str:
         """Its ID, 64 hex digits."""
-        return self.stored.id.hex()
+        return self._stored.id.hex()
 
     @property
     def short_id(self) -> str:
         """The first eight digits of its ID."""
-        return short(self.stored.id)
+        return short(self._stored.id)
 
     @property
     def time(self) -> datetime:
         """When the backup began, in UTC."""
-        return to_datetime(self.stored.snapshot.time_ns)
+        return to_datetime(self._stored.snapshot.time_ns)
 
     @property
     def hostname(self) -> str:
         """The machine it was made on."""
-        return self.stored.snapshot.hostname
+        return self._stored.snapshot.hostname
 
     @property
     def username(self) -> str:
         """Who made it."""
-        return self.stored.snapshot.username
+        return self._stored.snapshot.username
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The files and folders that were backed up."""
-        return tuple(self.stored.snapshot.paths)
+        return tuple(self._stored.snapshot.paths)
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Its tags."""
-        return tuple(self.stored.snapshot.tags)
+        return tuple(self._stored.snapshot.tags)
 
     @property
-    def summary(self) -> Summary | None:
+    def excludes(self) -> tuple[str, ...]:
+        """The patterns that the backup left out."""
+        return tuple(self._stored.snapshot.excludes)
+
+    @property
+    def tree(self) -> str:
+        """The ID of its root tree."""
+        return self._stored.snapshot.tree
+
+    @property
+    def parent(self) -> str:
+        """The ID of the snapshot that the backup was compared with, "" if there was none."""
+        return self._stored.snapshot.parent or ""
+
+    @property
+    def original(self) -> str:
+        """The ID of the snapshot that it was first made from by tag, rewrite or copy, "" if it is the first itself."""
+        return self._stored.snapshot.original or ""
+
+    @property
+    def uid(self) -> int:
+        """The number of who made it."""
+        return self._stored.snapshot.uid
+
+    @property
+    def gid(self) -> int:
+        """The number of the group of who made it."""
+        return self._stored.snapshot.gid
+
+    @property
+    def program_version(self) -> str:
+        """The program that made it, "" in snapshots of restic before 0.14."""
+        return self._stored.snapshot.program_version
+
+    @property
+    def summary(self) -> BackupSummary | None:
         """What the backup counted; None in snapshots of restic before 0.17."""
-        return self.stored.snapshot.summary
+        summary = self._stored.snapshot.summary
+        return None if summary is None else describe_summary(summary)
 
     def entry(self, location: Location) -> Entry:
         """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
@@ -104,7 +142,7 @@ class OpenSnapshot:
         entry = self.entry(location)
         if not entry.is_file:
             raise UsageError(f"{entry.path} in snapshot {self.short_id} is no regular file but of type {entry.type}")
-        return self._content.open(entry.node)
+        return self._content.open(entry._node)
 
     def restore(
         self,
@@ -113,7 +151,7 @@ class OpenSnapshot:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
-        overwrite: str = "always",
+        overwrite: Overwrite = "always",
         delete: bool = False,
         sparse: bool = False,
         verify: bool = False,
@@ -138,13 +176,17 @@ class OpenSnapshot:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
-        overwrite: str = "always",
+        overwrite: Overwrite = "always",
     ) -> "RestorePlan":
         """Return what `restore` with the same arguments is going to do: what it writes and fetches, what is missing.
 
         Nothing is written. Raises as `restore` does.
         """
-        return self._restore(target, location, include, exclude, overwrite, delete=False, report=None).plan()
+        # Who only reads does not need all that a restore brings.
+        from pyrestic.api.restore_plan import describe_plan
+
+        run = self._restore(target, location, include, exclude, overwrite, delete=False, report=None)
+        return describe_plan(run.plan())
 
     def _restore(
         self,
@@ -152,7 +194,7 @@ class OpenSnapshot:
         location: Location,
         include: Sequence[str],
         exclude: Sequence[str],
-        overwrite: str,
+        overwrite: Overwrite,
         *,
         delete: bool,
         privileged: bool = True,
@@ -177,13 +219,13 @@ class OpenSnapshot:
 
     def _find(self, location: Location) -> tuple[Entry, view.Entry]:
         parts = split_location(location)
-        self._content.cover(self.stored.id)
+        self._content.cover(self._stored.id)
         path = join_location(parts).decode("utf-8", "surrogateescape")
         try:
-            found = self._content.view.find_in(self.stored, parts)
+            found = self._content.view.find_in(self._stored, parts)
         except NotFoundError as error:
             raise NotFoundError(f"{path} is not in snapshot {self.short_id}: {error}") from error
-        node = found.node or Node(name="", type=DIRECTORY, subtree=self.stored.snapshot.tree)
+        node = found.node or Node(name="", type=DIRECTORY, subtree=self._stored.snapshot.tree)
         return Entry(path, node), found
 
     def _find_folder(self, location: Location) -> tuple[Entry, view.Entry, ID]:

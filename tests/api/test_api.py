@@ -208,8 +208,7 @@ def test_what_cannot_be_read_is_told_and_what_can_be_given_back_is(
         assert "/proc/self/mem" in caplog.text
         assert made.snapshot is not None
         snapshot = made.snapshot
-        content = snapshot.entry(source / "one").node.content
-        assert content is not None
+        content = snapshot.entry(source / "one").content
         pack = next(place.glob("data/*/*" + _pack_of(repository, content[0])))
         pack.write_bytes(bytes(pack.stat().st_size))
         with pytest.raises(PyresticError, match=r"1 files could not be restored, the first of them .*/one"):
@@ -246,7 +245,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(place: Path, tmp_path: P
         with pytest.raises(UsageError, match="no folder but of type file"):
             snapshot.entries(tmp_path / "source" / "file")
         with pytest.raises(UsageError, match="no way to overwrite"):
-            snapshot.restore(tmp_path / "back", overwrite="perhaps")
+            snapshot.restore(tmp_path / "back", overwrite="perhaps")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="not removed from /"):
             snapshot.restore("/", delete=True)
         stream = snapshot.open(tmp_path / "source" / "file")
@@ -329,8 +328,7 @@ def test_a_restore_is_planned_and_gives_back_single_files(place: Path, tmp_path:
         assert snapshot.plan_restore(tmp_path / "back" / "renamed", source / "file", overwrite="if-changed").files == 0
         with pytest.raises(UsageError, match="no folder, in which something could be deleted"):
             snapshot.restore(tmp_path / "back", source / "file", delete=True)
-        content = snapshot.entry(source / "file").node.content
-        assert content is not None
+        content = snapshot.entry(source / "file").content
         next(place.glob("data/*/" + _pack_of(repository, content[0]))).unlink()
         assert not snapshot.plan_restore(tmp_path / "other", source).whole
 
