@@ -121,11 +121,15 @@ class Check:
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
 
-    def small_files(self) -> None:
-        """Compare key and lock files with their names; the others are verified where they are used."""
+    def small_files(self, *, locks: bool) -> None:
+        """Compare key files, as they were listed when the repository was opened, and lock files with their names.
+
+        Under a lock the latter would be read in vain: whoever takes one reads all others. The files of other types are
+        verified where they are used.
+        """
         repository = self._repository
-        faults = find_damaged_keys(repository.backend)
-        for identifier in list(list_lock_ids(repository)):
+        faults = find_damaged_keys(repository.backend, repository.listed_keys)
+        for identifier in list(list_lock_ids(repository)) if locks else []:
             try:
                 repository.load_unpacked(FileType.LOCK, identifier)
             except NotFoundError:

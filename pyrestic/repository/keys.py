@@ -9,8 +9,8 @@ one budget, and after a few seconds a line says what is going on.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.backend.base import Backend
@@ -45,11 +45,15 @@ PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class OpenedKey:
-    """A key that a password opened: its ID, the master key, and the file as it is stored."""
+    """A key that a password opened: its ID, the master key, and the file as it is stored.
+
+    `listed` are the IDs of all key files that there were when it was looked for.
+    """
 
     id: ID
     master: MasterKey
     keyfile: KeyFile
+    listed: tuple[ID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def find_key(
     """
     search = _Search(backend, password, report or NullReporter(), find_engine, stopped or threading.Event())
     with search.told_if_long():
-        return search.run(hint, max_keys)
+        return replace(search.run(hint, max_keys), listed=search.listed)
 
 
 def add_key(
@@ -134,10 +138,10 @@ def list_keys(backend: Backend, *, current: ID | None = None, report: Reporter |
     return keys
 
 
-def find_damaged_keys(backend: Backend) -> list[PyresticError]:
-    """Return what is wrong with key files that are not what was stored; raise BackendError if they cannot be listed."""
+def find_damaged_keys(backend: Backend, identifiers: Iterable[ID]) -> list[PyresticError]:
+    """Return what is wrong with those of the key files that are not what was stored."""
     faults: list[PyresticError] = []
-    for identifier in sorted(_list_ids(backend)):
+    for identifier in sorted(identifiers):
         try:
             _load(backend, identifier)
         except NotFoundError:
@@ -180,6 +184,7 @@ class _Search:
         self._failure: PyresticError | None = None
         self._tried = self._work_bytes = self._too_costly = 0
         self._current: _Candidate | None = None
+        self.listed: tuple[ID, ...] = ()
 
     @contextlib.contextmanager
     def told_if_long(self) -> Iterator[None]:
@@ -205,6 +210,7 @@ class _Search:
     def run(self, hint: str, max_keys: int) -> OpenedKey:
         """Return the key, or raise what explains best why there is none."""
         names = list(_list_ids(self._backend))
+        self.listed = tuple(names)
         hinted = [identifier for identifier in names if hint and identifier.hex().startswith(hint)]
         candidates = []
         if len(hinted) == 1:
@@ -309,7 +315,7 @@ def _open_again(backend: Backend, identifier: ID, password: str, master: MasterK
     keyfile = key_format.parse(_load(backend, identifier))
     if key_format.unwrap(keyfile, password) != master:
         raise PyresticError(f"the new key {short(identifier)} opens to another master key; it was removed")
-    return OpenedKey(identifier, master, keyfile)
+    return OpenedKey(identifier, master, keyfile, (identifier,))
 
 
 def _remove_quietly(backend: Backend, handle: Handle) -> None:

@@ -105,6 +105,8 @@ class Repository:
         self.config = config
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
+        self.listed_keys: tuple[ID, ...] = key.listed
+        """The key files that there were when this was opened."""
         self.options = options
         self.index_files: list[IndexFileInfo] = []
         self.codec = BlobCodec(self.key, config.version, options.compression, find_blob_code)

@@ -113,7 +113,7 @@ def run_steps(
 ) -> bool:
     """Run the steps with the index that was read; False if it is too damaged to go on."""
     terminal = app.terminal
-    check.small_files()
+    check.small_files(locks=session.lock is None)
     if not check.use_index(index):
         return False
     output.after_index(check)
