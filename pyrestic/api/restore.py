@@ -58,7 +58,7 @@ class RestoreRun:
         self._failures = FailureReporter(report or content.report)
         select = restore_selector(Patterns(include, option="include"), Patterns(exclude))
         if delete and os.path.normpath(self._target) == "/" and select is None:
-            raise UsageError("all that is not in a snapshot is not removed from / without include or exclude")
+            raise UsageError("refusing to delete everything else under /; pass include or exclude")
         load = KeptTrees(content.repository).load
         if tree is not None:
             self._root, folder = RestoreRoot(tree, load, select), self._target

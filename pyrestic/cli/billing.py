@@ -123,5 +123,5 @@ class Bill:
                 # Told once for all that is kept, see session.
                 pass
             except LocalFileError as error:
-                self._terminal.note(f"what was asked of B2 was not noted: {error}", 2)
+                self._terminal.note(f"could not record B2 usage: {error}", 2)
         self._terminal.note(format_sums(usage, self._prices), 2)

@@ -32,7 +32,7 @@ def strict_snapshot_filter(command: Function) -> Function:
 
 def skip_damaged_flag(command: Function) -> Function:
     """Give a command the flag --skip-damaged, as `skip_damaged`."""
-    return click.option("--skip-damaged", is_flag=True, help="leave out snapshots that cannot be read")(command)
+    return click.option("--skip-damaged", is_flag=True, help="ignore snapshots that cannot be read")(command)
 
 
 def long_snapshot_filter(command: Function) -> Function:
@@ -61,9 +61,9 @@ def _filter_flags(command: Function, *host: str) -> Function:
         return command(app=app, wanted=wanted, **others)
 
     for option in (
-        click.option("--after", type=_AFTER, help="only snapshots of this time or later, such as 2026-03-01 or 2w"),
-        click.option("--before", type=_BEFORE, help="only snapshots of this time or earlier; a day means its end"),
-        click.option("--path", multiple=True, help="only snapshots of this path"),
+        click.option("--after", type=_AFTER, help="only snapshots made at or after TIME, such as 2026-03-01 or 2w"),
+        click.option("--before", type=_BEFORE, help="only snapshots made at or before TIME; a day means its end"),
+        click.option("--path", multiple=True, help="only snapshots that include this path"),
         click.option("--tag", multiple=True, help="only snapshots with these tags: tag[,tag…]"),
         click.option(*host, multiple=True, help="only snapshots of this host ($RESTIC_HOST)"),
     ):

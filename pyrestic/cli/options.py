@@ -45,14 +45,14 @@ def _compression(text: str) -> str:
 def _percent(text: str) -> int:
     number = parse_integer(text, signed=False)
     if not 1 <= number <= 100:
-        raise UsageError("it is a number from 1 to 100")
+        raise UsageError("must be a number from 1 to 100")
     return number
 
 
 PERCENT = Parsed("percent", _percent)
 FLAGS = (
-    Flag(("--cacert",), "file with more root certificates to trust", "RESTIC_CACERT", "list"),
-    Flag(("--cache-dir",), "folder of the local cache", "RESTIC_CACHE_DIR"),
+    Flag(("--cacert",), "file with additional trusted root certificates", "RESTIC_CACERT", "list"),
+    Flag(("--cache-dir",), "cache folder", "RESTIC_CACHE_DIR"),
     Flag(("--cleanup-cache",), "remove old cache folders", kind="switch"),
     Flag(
         ("--compression",),
@@ -63,23 +63,23 @@ FLAGS = (
     Flag(("--http-user-agent",), "value of the User-Agent header", "RESTIC_HTTP_USER_AGENT"),
     Flag(("--insecure-no-password",), "use an empty password", kind="switch"),
     Flag(("--insecure-tls",), "do not verify certificates", kind="switch"),
-    Flag(("--json",), "print JSON where the command has it", kind="switch"),
+    Flag(("--json",), "print JSON if the command supports it", kind="switch"),
     Flag(("--key-hint",), "ID of the key to try first", "RESTIC_KEY_HINT"),
-    Flag(("--limit-download",), "most KiB/s to download", type=INTEGER),
-    Flag(("--limit-upload",), "most KiB/s to upload", type=INTEGER),
-    Flag(("--max-cpu",), "percent of one processor to use at most, at the lowest priority", type=PERCENT),
-    Flag(("--no-cache",), "do without a local cache", kind="switch"),
-    Flag(("--no-extra-verify",), "do not read back data before it is stored", kind="switch"),
-    Flag(("--no-lock",), "do not lock the repository, where it is only read", kind="switch"),
+    Flag(("--limit-download",), "limit downloads to KiB/s", type=INTEGER),
+    Flag(("--limit-upload",), "limit uploads to KiB/s", type=INTEGER),
+    Flag(("--max-cpu",), "limit in percent of one processor, at the lowest priority", type=PERCENT),
+    Flag(("--no-cache",), "do not use a cache", kind="switch"),
+    Flag(("--no-extra-verify",), "do not verify data before storing it", kind="switch"),
+    Flag(("--no-lock",), "do not lock the repository, for commands that only read", kind="switch"),
     Flag(("-o", "--option"), "option of a backend, key=value", kind="list"),
     Flag(("--pack-size",), "target length of packs in MiB", "RESTIC_PACK_SIZE", type=NATURAL),
     Flag(("--password-command",), "command that prints the password", "RESTIC_PASSWORD_COMMAND"),
     Flag(("-p", "--password-file"), "file with the password", "RESTIC_PASSWORD_FILE"),
-    Flag(("-q", "--quiet"), "print only what is wrong", kind="switch"),
-    Flag(("-r", "--repo"), "where the repository is", "RESTIC_REPOSITORY"),
-    Flag(("--repository-file",), "file that says where the repository is", "RESTIC_REPOSITORY_FILE"),
-    Flag(("--retry-lock",), "wait so long for a locked repository, such as 5m", type=DURATION),
-    Flag(("--stuck-request-timeout",), "give up a request without progress after this time", type=DURATION),
+    Flag(("-q", "--quiet"), "print only errors", kind="switch"),
+    Flag(("-r", "--repo"), "location of the repository", "RESTIC_REPOSITORY"),
+    Flag(("--repository-file",), "file with the location of the repository", "RESTIC_REPOSITORY_FILE"),
+    Flag(("--retry-lock",), "wait for a locked repository, such as 5m", type=DURATION),
+    Flag(("--stuck-request-timeout",), "abort a request after this time without progress", type=DURATION),
     Flag(("--tls-client-cert",), "file with a client certificate and its key", "RESTIC_TLS_CLIENT_CERT"),
     Flag(("-v", "--verbose"), "print more; may be given twice", kind="count"),
 )

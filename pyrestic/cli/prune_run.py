@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FLAGS: Final = (
-    click.option("--max-unused", default="5%", help="how much may stay unused: bytes (10M), a share (5%) or unlimited"),
-    click.option("--max-repack-size", default="", help="repack no more than this, such as 10G"),
-    click.option("--repack-cacheable-only", is_flag=True, help="repack packs of trees only"),
+    click.option(
+        "--max-unused", default="5%", help="limit of unused data: bytes (10M), a percentage (5%) or unlimited"
+    ),
+    click.option("--max-repack-size", default="", help="repack at most SIZE, such as 10G"),
+    click.option("--repack-cacheable-only", is_flag=True, help="repack only packs of trees"),
     click.option(
         "--repack-small",
         is_flag=True,
         cls=OldOption,
         advice="small files are automatically repacked. Use --repack-smaller-than to specify a minimum size",
     ),
-    click.option("--repack-uncompressed", is_flag=True, help="repack all that is not compressed"),
-    click.option("--repack-smaller-than", default="", help="repack packs below this size, such as 8M"),
+    click.option("--repack-uncompressed", is_flag=True, help="repack all uncompressed data"),
+    click.option("--repack-smaller-than", default="", help="repack packs smaller than SIZE, such as 8M"),
 )
 
 

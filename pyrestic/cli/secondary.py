@@ -37,8 +37,8 @@ _VARIABLES = {
     "key_hint": "KEY_HINT",
 }
 _HELP = {
-    "repo": "the other repository",
-    "repository_file": "file that says where it is",
+    "repo": "the source repository",
+    "repository_file": "file with the location of the source repository",
     "password_file": "file with its password",
     "password_command": "command that prints its password",
     "key_hint": "ID of the key to try first",
@@ -56,7 +56,9 @@ def secondary_flags(command: F) -> F:
             command = click.option(f"--{flag}2", hidden=True)(command)
         variable = _NEW.variable.format(_VARIABLES[name])
         command = click.option(f"--from-{flag}", help=f"{text} (${variable})")(command)
-    return click.option("--from-insecure-no-password", is_flag=True, help="it has an empty password")(command)
+    return click.option(
+        "--from-insecure-no-password", is_flag=True, help="the source repository has an empty password"
+    )(command)
 
 
 def is_named(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:

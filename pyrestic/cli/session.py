@@ -94,7 +94,7 @@ def find_location(settings: Settings) -> Location:
     if not text:
         raise UsageError(
             "Please specify repository location (-r or --repository-file)",
-            hint="RESTIC_REPOSITORY or RESTIC_REPOSITORY_FILE in the environment will do as well.",
+            hint="You can also set RESTIC_REPOSITORY or RESTIC_REPOSITORY_FILE.",
         )
     return parse_location(text)
 

@@ -58,7 +58,7 @@ class Proven:
             pass
         except LocalFileError as error:
             if self._told:
-                self._terminal.note_once(f"what is proven is not remembered: {error}", 0)
+                self._terminal.note_once(f"could not record the verification: {error}", 0)
 
 
 def format_age(seconds: float) -> str:

@@ -158,7 +158,10 @@ def _check_params(params: ScryptParams) -> None:
     if n < 2 or n & (n - 1) or r * p >= 1 << 30:
         raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which does not exist")
     if params.memory_bytes > MAX_MEMORY_BYTES or params.work_bytes > MAX_WORK_BYTES:
-        raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which costs too much to be honest")
+        raise FormatError(
+            f"the key file asks for scrypt with N={n}, r={r}, p={p}, which exceeds the cost limit; the key file may be"
+            " malicious"
+        )
 
 
 def _derive(

@@ -186,7 +186,8 @@ def _plan(source: Repository, target: Repository, chosen: list[StoredSnapshot], 
         shown = " ".join(str(handle) for handle in sorted(missing)[:_SHOWN_BLOBS])
         raise MissingBlobError(
             f"{len(missing)} blobs of the snapshots are not in the index of the source: {shown}",
-            hint="Nothing was copied. repair index finds what only the index lost; repair snapshots does without it.",
+            hint="Nothing was copied. `repair index` recovers blobs that are missing only from the index; `repair"
+            " snapshots` drops files whose data is lost.",
         )
     for blob in np.flatnonzero(first_use >= 0).tolist():
         if target.index.has(table.handle(blob)):

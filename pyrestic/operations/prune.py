@@ -162,7 +162,8 @@ def _refusal(missing: set[BlobHandle], report: Reporter) -> MissingBlobError:
     ):
         report.note(line, 0)
     return MissingBlobError(
-        "index is not complete", hint="Run check to see what is affected; repair index finds what only the index lost."
+        "index is not complete",
+        hint="Run check to see what is affected; repair index recovers blobs that are missing only from the index.",
     )
 
 

@@ -171,7 +171,7 @@ def start_large_file(caller: Caller, auth: Authorization, bucket_id: str, name: 
         doing=f"uploading {name}",
     )
     if version.file_id is None:
-        raise TransientError(f"uploading {name} failed: the answer is not one of B2", attempts=SENSELESS_ATTEMPTS)
+        raise TransientError(f"uploading {name} failed: the response did not come from B2", attempts=SENSELESS_ATTEMPTS)
     return version.file_id
 
 

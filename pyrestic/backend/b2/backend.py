@@ -289,7 +289,7 @@ def check_download(handle: Handle, answer: Answer, offset: int, length: int | No
     body = answer.body
     whole = offset == 0 and length is None
     if "x-bz-file-id" not in answer.headers:
-        raise _senseless(handle, "the answer is not one of B2")
+        raise _senseless(handle, "the response did not come from B2")
     if answer.status != (200 if whole else 206):
         raise _senseless(handle, f"B2 sent {'a part' if whole else 'another part'} of it")
     if length is not None and len(body) < length:

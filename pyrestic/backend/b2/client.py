@@ -147,4 +147,6 @@ def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
         return msgspec.json.decode(answer.body, type=answer_type)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         # Something between here and the service that answers in its place.
-        raise TransientError(f"{doing} failed: the answer is not one of B2", attempts=SENSELESS_ATTEMPTS) from None
+        raise TransientError(
+            f"{doing} failed: the response did not come from B2", attempts=SENSELESS_ATTEMPTS
+        ) from None

@@ -1,4 +1,4 @@
-"""pyrestic b2: what concerns Backblaze B2 alone."""
+"""pyrestic b2: Backblaze B2 tools."""
 
 import click
 
@@ -9,7 +9,7 @@ from pyrestic.cli.session import find_location, opened_place
 from pyrestic.errors import UsageError
 
 
-@define_group("b2", "What concerns Backblaze B2 alone.")
+@define_group("b2", "Backblaze B2 tools.")
 def command() -> None:
     """Group of the commands below."""
 

@@ -23,38 +23,38 @@ Flags = dict[str, Any]
 
 
 @define("backup", "Create a snapshot of files and folders.")
-@click.option("-n", "--dry-run", is_flag=True, help="store nothing, only show what would be done")
-@click.option("-e", "--exclude", multiple=True, help="leave out what matches this pattern")
-@click.option("--exclude-caches", is_flag=True, help="leave out folders marked by CACHEDIR.TAG")
-@click.option("--exclude-file", multiple=True, help="file with patterns to leave out")
-@click.option("--exclude-if-present", multiple=True, help="NAME[:HEADER]: leave out folders that hold such a file")
-@click.option("--exclude-larger-than", default="", help="leave out files above this size, such as 500M")
-@click.option("--files-from", multiple=True, help="file with sources, patterns allowed")
-@click.option("--files-from-raw", multiple=True, help="file with sources, each ended by a zero byte")
-@click.option("--files-from-verbatim", multiple=True, help="file with sources, a line each")
+@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
+@click.option("-e", "--exclude", multiple=True, help="exclude files that match PATTERN")
+@click.option("--exclude-caches", is_flag=True, help="exclude folders marked by CACHEDIR.TAG")
+@click.option("--exclude-file", multiple=True, help="read exclude patterns from FILE")
+@click.option("--exclude-if-present", multiple=True, help="NAME[:HEADER]: exclude folders that contain such a file")
+@click.option("--exclude-larger-than", default="", help="exclude files larger than SIZE, such as 500M")
+@click.option("--files-from", multiple=True, help="read sources from FILE; patterns are allowed")
+@click.option("--files-from-raw", multiple=True, help="read sources from FILE, each terminated by a zero byte")
+@click.option("--files-from-verbatim", multiple=True, help="read sources from FILE, one per line")
 @click.option("-f", "--force", is_flag=True, help="read all files again")
 @click.option(
     "-g",
     "--group-by",
     type=GROUP_BY,
     default="host,paths",
-    help="what a parent snapshot has to share (host,paths,tags)",
+    help="criteria that the parent snapshot must share (host,paths,tags)",
 )
 @click.option("-H", "--host", default=None, help="host name of the snapshot ($RESTIC_HOST)")
 @click.option("--hostname", default=None, hidden=True)
-@click.option("--iexclude", multiple=True, help="like --exclude, upper and lower case alike")
-@click.option("--iexclude-file", multiple=True, help="like --exclude-file, upper and lower case alike")
-@click.option("--ignore-ctime", is_flag=True, help="a changed ctime does not make a file changed")
-@click.option("--ignore-inode", is_flag=True, help="a changed inode or ctime does not make a file changed")
-@click.option("--no-scan", is_flag=True, help="do not count beforehand what there is")
-@click.option("-x", "--one-file-system", is_flag=True, help="stay on the file systems of the sources")
+@click.option("--iexclude", multiple=True, help="like --exclude, but ignores case")
+@click.option("--iexclude-file", multiple=True, help="like --exclude-file, but ignores case")
+@click.option("--ignore-ctime", is_flag=True, help="ignore ctime changes when checking for modified files")
+@click.option("--ignore-inode", is_flag=True, help="ignore inode and ctime changes when checking for modified files")
+@click.option("--no-scan", is_flag=True, help="do not scan the sources for progress estimates")
+@click.option("-x", "--one-file-system", is_flag=True, help="do not cross file system boundaries")
 @click.option("--parent", default="", help="snapshot to compare with")
-@click.option("--read-concurrency", type=NATURAL, default=None, help="files to read at once (2)")
+@click.option("--read-concurrency", type=NATURAL, default=None, help="number of files to read concurrently (2)")
 @skip_damaged_flag
-@click.option("--skip-if-unchanged", is_flag=True, help="make no snapshot if nothing changed")
+@click.option("--skip-if-unchanged", is_flag=True, help="skip the snapshot if nothing changed")
 @click.option("--stdin", is_flag=True, help="store standard input as a file")
 @click.option("--stdin-filename", default="stdin", help="name of that file")
-@click.option("--stdin-from-command", is_flag=True, help="store what the command given as arguments prints")
+@click.option("--stdin-from-command", is_flag=True, help="run the arguments as a command and store its output")
 @click.option("--tag", multiple=True, help="tags of the snapshot: tag[,tag…]")
 @click.option("--time", "when", default="", help="time of the snapshot, such as 2012-11-01 22:08:41")
 @click.option("--with-atime", is_flag=True, help="store access times")

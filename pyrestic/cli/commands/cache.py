@@ -21,9 +21,9 @@ _DAY_SECONDS = 24 * 60 * 60
 
 
 @define("cache", "List or clean the folders of the cache.", prints=True)
-@click.option("--cleanup", is_flag=True, help="remove old folders")
-@click.option("--max-age", type=NATURAL, default=30, help="after how many days a folder is old (default 30)")
-@click.option("--no-size", is_flag=True, help="do not add up the lengths of the files")
+@click.option("--cleanup", is_flag=True, help="remove old cache folders")
+@click.option("--max-age", type=NATURAL, default=30, help="age in days at which a folder is old (default 30)")
+@click.option("--no-size", is_flag=True, help="do not compute sizes")
 def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
     """Print the folders, or remove the old ones."""
     settings = app.settings

@@ -39,10 +39,14 @@ _DAMAGED = "repository contains errors"
     cls=OldOption,
     advice="`--check-unused` is deprecated and will be ignored",
 )
-@click.option("--budget", default="", help="read so much, such as 1G, of the packs that were verified longest ago")
+@click.option("--budget", default="", help="verify up to SIZE (e.g. 1G), least recently verified packs first")
 @click.option("--read-data", is_flag=True, help="read and verify all packs")
-@click.option("--read-data-subset", default="", help="read some: N/M, a share such as 2.5%, or a size such as 10G")
-@click.option("--with-cache", is_flag=True, help="use the cache, instead of an empty one")
+@click.option(
+    "--read-data-subset",
+    default="",
+    help="verify part of the packs: N/M, a percentage such as 2.5%, or a size such as 10G",
+)
+@click.option("--with-cache", is_flag=True, help="use the existing cache instead of an empty one")
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,

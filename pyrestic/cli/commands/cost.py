@@ -20,8 +20,8 @@ from pyrestic.units import format_bytes
 
 
 @define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.", prints=True)
-@click.option("--months", type=NATURAL, default=12, help="how many months to show (default 12)")
-@click.option("--offline", is_flag=True, help="do not ask the service how much is stored")
+@click.option("--months", type=NATURAL, default=12, help="number of months to show (default 12)")
+@click.option("--offline", is_flag=True, help="do not query the service for the stored size")
 def command(app: App, months: int, offline: bool) -> None:
     """Print months, and a forecast if the location is in B2."""
     prices = _load_prices(app)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.", prints=True)
-@click.option("--metadata", is_flag=True, help="also show what changed in nothing but its metadata")
+@click.option("--metadata", is_flag=True, help="also show files of which only the metadata changed")
 @click.argument("snapshots", nargs=-1)
 def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
     """Print the changes and their sums."""

@@ -31,8 +31,8 @@ _EARLIER = 10
 
 @define("drill", "Prove that files can be given back: fetch some, verify them, compare them with those that are here.")
 @snapshot_filter
-@click.option("--budget", default="64M", help="choose files of so many bytes in all (default 64M)")
-@click.option("--seed", type=INTEGER, default=None, help="choose the same files as the drill with this seed")
+@click.option("--budget", default="64M", help="select files of up to SIZE in total (default 64M)")
+@click.option("--seed", type=INTEGER, default=None, help="select the same files as the drill with this seed")
 @click.argument("snapshot_id", nargs=-1)
 def command(
     app: App,

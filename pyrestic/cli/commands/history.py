@@ -44,9 +44,9 @@ def _parse_pair(text: str) -> tuple[int, int]:
     "history", "Show all versions of files or folders: when each changed, and which snapshots hold it.", prints=True
 )
 @snapshot_filter
-@click.option("--diff", is_flag=True, help="show how the newest version differs from the one before it")
-@click.option("--follow", "following", is_flag=True, help="also look for the same content under another name")
-@click.option("--versions", type=Parsed("n,n", _parse_pair), help="with --diff: from which to which version (2,1)")
+@click.option("--diff", is_flag=True, help="show the changes made by the newest version")
+@click.option("--follow", "following", is_flag=True, help="also find the same content under other names")
+@click.option("--versions", type=Parsed("n,n", _parse_pair), help="with --diff: the two versions to compare (2,1)")
 @click.argument("paths", nargs=-1)
 def command(
     app: App,

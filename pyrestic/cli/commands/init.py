@@ -23,7 +23,7 @@ irrecoverably lost."""
 
 @define("init", "Create a repository.")
 @click.option("--repository-version", default="stable", help="1, 2, latest or stable")
-@click.option("--copy-chunker-params", is_flag=True, help="cut files as the repository of --from-repo does")
+@click.option("--copy-chunker-params", is_flag=True, help="use the chunker parameters of the repository in --from-repo")
 @secondary_flags
 def command(app: App, repository_version: str, *, copy_chunker_params: bool, **flags: Any) -> None:  # noqa: ANN401
     """Make a repository at the location the settings name."""

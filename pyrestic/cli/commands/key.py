@@ -92,8 +92,8 @@ def _tell(app: App, text: str) -> None:
 
 
 @define("add", "Add a key (password).")
-@click.option("--host", default="", help="host to note in the key")
-@click.option("--user", default="", help="user to note in the key")
+@click.option("--host", default="", help="host name to store in the key")
+@click.option("--user", default="", help="user name to store in the key")
 @click.option("--new-password-file", default="", help="file with the new password")
 @click.option("--new-insecure-no-password", is_flag=True, help="add an empty password")
 def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:
@@ -119,8 +119,8 @@ def key_remove(app: App, key_id: tuple[str, ...]) -> None:
 
 
 @define("passwd", "Change the password: add a new key and remove the one in use.")
-@click.option("--host", default="", help="host to note in the key")
-@click.option("--user", default="", help="user to note in the key")
+@click.option("--host", default="", help="host name to store in the key")
+@click.option("--user", default="", help="user name to store in the key")
 @click.option("--new-password-file", default="", help="file with the new password")
 @click.option("--new-insecure-no-password", is_flag=True, help="change to an empty password")
 def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:

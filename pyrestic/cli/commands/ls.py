@@ -66,11 +66,11 @@ def _parse_sort(text: str) -> str:
 
 @define("ls", "List the files of a snapshot.", prints=True)
 @snapshot_filter
-@click.option("-l", "--long", is_flag=True, help="with mode, owner, size and time")
-@click.option("--human-readable", is_flag=True, help="sizes in KiB, MiB, …")
-@click.option("--ncdu", is_flag=True, help="for ncdu -f -")
-@click.option("--recursive", is_flag=True, help="also what is in sub-folders of the given folders")
-@click.option("--reverse", is_flag=True, help="last first")
+@click.option("-l", "--long", is_flag=True, help="show mode, owner, size and time")
+@click.option("--human-readable", is_flag=True, help="print sizes in KiB, MiB, …")
+@click.option("--ncdu", is_flag=True, help="print the format of ncdu -f -")
+@click.option("--recursive", is_flag=True, help="also list subfolders of the given folders")
+@click.option("--reverse", is_flag=True, help="reverse the order")
 @click.option(
     "-s",
     "--sort",

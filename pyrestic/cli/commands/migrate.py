@@ -18,7 +18,7 @@ from pyrestic.repository.snapshots import SnapshotFilter
 
 
 @define("migrate", "List the migrations that can be applied, or apply some.")
-@click.option("-f", "--force", is_flag=True, help="apply a migration though it seems to be applied already")
+@click.option("-f", "--force", is_flag=True, help="apply a migration even if it seems to be applied")
 @click.argument("name", nargs=-1)
 def command(app: App, name: tuple[str, ...], *, force: bool) -> None:
     """Apply the named migrations, or list all."""

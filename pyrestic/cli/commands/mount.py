@@ -20,12 +20,12 @@ from pyrestic.vfs.view import View
 
 @define("mount", "Mount the repository.")
 @snapshot_filter
-@click.option("--allow-other", is_flag=True, help="let other users read it")
-@click.option("--no-default-permissions", is_flag=True, help="with --allow-other: let them read everything")
+@click.option("--allow-other", is_flag=True, help="allow other users to access the mount")
+@click.option("--no-default-permissions", is_flag=True, help="with --allow-other: ignore file permissions")
 @click.option("--owner-root", is_flag=True, help="show everything as owned by root")
-@click.option("--path-template", multiple=True, help="where snapshots are shown, such as hosts/%h/%T")
+@click.option("--path-template", multiple=True, help="path template for snapshots, such as hosts/%h/%T")
 @click.option("--snapshot-template", cls=OldOption, advice="use --time-template")
-@click.option("--time-template", help="how times are written, as a sample of Go")
+@click.option("--time-template", help="time format, as a Go layout")
 @click.argument("arguments", nargs=-1)
 def command(
     app: App,

@@ -13,12 +13,12 @@ from pyrestic.repository.repository import import_machinery
 
 
 @define("prune", "Remove data that no snapshot uses.", any_arguments=True)
-@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
+@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
 @prune_flags
 @click.option(
     "--unsafe-recover-no-free-space",
     default="",
-    help="UNSAFE: for a full disk, where even --max-repack-size 0 failed; takes the ID of the repository",
+    help="UNSAFE: for a full disk on which even --max-repack-size 0 failed; takes the repository ID",
 )
 def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **flags: Any) -> None:  # noqa: ANN401
     """Print the plan and execute it."""

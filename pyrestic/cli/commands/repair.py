@@ -29,7 +29,7 @@ def command() -> None:
 
 
 @define("index", "Build a new index.", any_arguments=True)
-@click.option("--read-all-packs", is_flag=True, help="read all packs and build the index from nothing else")
+@click.option("--read-all-packs", is_flag=True, help="rebuild the index only from the packs")
 def index_command(app: App, *, read_all_packs: bool) -> int | None:
     """Make the index say what the packs hold; 3 if packs are missing or damaged."""
     return run_repair_index(app, read_all_packs=read_all_packs)
@@ -108,8 +108,8 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
 
 
 @define("snapshots", "Write damaged snapshots anew without what is lost.")
-@click.option("-n", "--dry-run", is_flag=True, help="only tell what would be done")
-@click.option("--forget", is_flag=True, help="remove the damaged snapshots when the new ones are there")
+@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
+@click.option("--forget", is_flag=True, help="remove the damaged snapshots after saving the new ones")
 @strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def snapshots_command(

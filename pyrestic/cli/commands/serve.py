@@ -18,9 +18,9 @@ _DEFAULT = "127.0.0.1:8421"
 
 @define("serve", "Show the repository in a browser.")
 @snapshot_filter
-@click.option("--listen", default=_DEFAULT, help=f"address and port to answer at (default: {_DEFAULT}; port 0: any)")
-@click.option("--restore-below", help="restore only into this folder (default: anywhere if nobody else can ask)")
-@click.option("--allow-host", multiple=True, help="answer under this host name as well, as behind a proxy")
+@click.option("--listen", default=_DEFAULT, help=f"address and port to listen on (default: {_DEFAULT}; port 0: any)")
+@click.option("--restore-below", help="allow restores only below FOLDER (default: anywhere on a loopback address)")
+@click.option("--allow-host", multiple=True, help="also accept requests for this host name, for a reverse proxy")
 def command(
     app: App,
     wanted: SnapshotFilter,

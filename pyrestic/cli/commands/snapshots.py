@@ -26,9 +26,9 @@ GROUP_BY = Parsed("group", parse_group_by)
 
 @define("snapshots", "List snapshots.", prints=True)
 @snapshot_filter
-@click.option("-c", "--compact", is_flag=True, help="without paths")
+@click.option("-c", "--compact", is_flag=True, help="omit paths")
 @click.option("--last", is_flag=True, cls=OldOption, advice="use --latest 1")
-@click.option("--latest", type=INTEGER, default=0, help="only the last N of each host and paths")
+@click.option("--latest", type=INTEGER, default=0, help="show only the last N snapshots per host and paths")
 @click.option("-g", "--group-by", type=GROUP_BY, default="", help="group by host, paths, tags")
 @click.argument("snapshot_id", nargs=-1)
 def command(

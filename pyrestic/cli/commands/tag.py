@@ -17,7 +17,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 @define("tag", "Change the tags of snapshots: of all, or of those named or chosen by a filter.")
 @click.option("--add", multiple=True, help="add these tags: tag[,tag…]")
 @click.option("--remove", multiple=True, help="remove these tags: tag[,tag…]")
-@click.option("--set", "replacement", multiple=True, help="put these in the place of all tags: tag[,tag…]")
+@click.option("--set", "replacement", multiple=True, help="replace all tags with these: tag[,tag…]")
 @strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def command(

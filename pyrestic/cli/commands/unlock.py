@@ -10,7 +10,7 @@ from pyrestic.repository.lock_files import remove_stale
 
 
 @define("unlock", "Remove locks whose process is gone.", any_arguments=True)
-@click.option("--remove-all", is_flag=True, help="remove all locks, also those in use")
+@click.option("--remove-all", is_flag=True, help="remove all locks, even those in use")
 def command(app: App, *, remove_all: bool) -> None:
     """Remove stale locks, or all."""
     with opened(app.settings, app.terminal, LockMode.NONE) as session:
