@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyrestic.errors import (
         AccessError,
         BackendError,
+        CancelledError,
         DamageError,
         FormatError,
         HashMismatchError,
@@ -48,6 +49,7 @@ __all__ = [
     "BackedUp",
     "BackendError",
     "BackupSummary",
+    "CancelledError",
     "CompressionMode",
     "ContentStream",
     "DamageError",
@@ -93,6 +95,7 @@ _MODULES = {
     "BackedUp": "pyrestic.api.backup",
     "BackendError": "pyrestic.errors",
     "BackupSummary": "pyrestic.api.summary",
+    "CancelledError": "pyrestic.errors",
     "CompressionMode": "pyrestic.api.opening",
     "ContentStream": "pyrestic.vfs.stream",
     "DamageError": "pyrestic.errors",

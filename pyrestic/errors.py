@@ -9,6 +9,7 @@ PyresticError                   exit 1
 ├── BackendError                1    the place that holds the files failed
 │   ├── NotFoundError                the file is not there
 │   ├── AccessError                  credentials, permission, quota
+│   ├── CancelledError          130  the program that called asked for the end
 │   └── TransientError               may succeed when tried again
 │       └── NoAnswerError            the connection failed before the answer was complete
 │           ├── SilentError              the server accepted the connection and did not answer in time
@@ -79,6 +80,16 @@ class NotFoundError(BackendError):
 
 class AccessError(BackendError):
     """Credentials, permissions or a quota forbid the operation; trying again does not help."""
+
+
+class CancelledError(BackendError):
+    """The program that called asked for the end before the work was done.
+
+    It counts as a failure of the backend, since nothing more was asked of that: whoever cannot have a file now must
+    not take it for lost.
+    """
+
+    exit_code = 130
 
 
 class TransientError(BackendError):

@@ -7,6 +7,7 @@ from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
+from pyrestic.repository.anew import begin_anew
 from pyrestic.repository.repository import Repository
 from pyrestic.vfs.blob_cache import BlobCache
 from pyrestic.vfs.namespace import Place
@@ -29,7 +30,7 @@ class Content:
         self._covered: set[ID] = set()
         self._closed = False
         threads = max(2, repository.backend.connections)
-        self._blobs = BlobCache(lambda identifier: repository.load_blob(BlobHandle(BlobType.DATA, identifier)), threads)
+        self._blobs = BlobCache(self._load_blob, threads)
 
     def note_found(self, snapshot: ID) -> None:
         """Take note that a program was given this snapshot."""
@@ -51,6 +52,15 @@ class Content:
             self._refuse_closed()
             self._load_index()
 
+    def renew(self) -> None:
+        """Forget where blobs are, as packs may have been removed; the index is read again when it is needed."""
+        with self._mutex:
+            before = self.repository
+            self.repository = begin_anew(before, before.backend)
+            self.view = View(self.repository, Place)
+            self._covered.clear()
+        before.end_saving()
+
     def open(self, node: Node) -> ContentStream:
         """Return a stream of a file's content; raise DamageError."""
         return ContentStream(FileReader(node, self.repository.index, self._blobs))
@@ -66,6 +76,9 @@ class Content:
             closed, self._closed = self._closed, True
         if not closed:
             self._blobs.close()
+
+    def _load_blob(self, identifier: ID) -> bytes:
+        return self.repository.load_blob(BlobHandle(BlobType.DATA, identifier))
 
     def _load_index(self) -> None:
         if self.repository.index_files:

@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import BinaryIO
 
+from pyrestic.api.access import Need, RepositoryAccess
 from pyrestic.api.backup import BackedUp, BackupRun
-from pyrestic.api.content import Content
 from pyrestic.api.entry import Location, to_ns
 from pyrestic.api.history import PathVersion, find_versions
 from pyrestic.api.snapshot import OpenSnapshot
@@ -16,34 +16,11 @@ from pyrestic.errors import UsageError
 from pyrestic.localfs.tree_facts import index_path
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
-from pyrestic.repository.locks import Lock
-from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 
-class OpenRepository:
+class OpenRepository(RepositoryAccess):
     """Made by open_repository or create_repository; closed at the end of a with block, or by `close`."""
-
-    def __init__(
-        self,
-        repository: Repository,
-        report: Reporter,
-        *,
-        environment: Mapping[str, str],
-        cache_folder: str,
-        lock: bool,
-        retry_lock_seconds: float,
-    ) -> None:
-        self._repository = repository
-        self._report = report
-        self._environment = environment
-        self._cache_folder = cache_folder
-        self._retry_lock_seconds = retry_lock_seconds
-        self._content = Content(repository, report)
-        self._lock: Lock | None = None
-        if lock:
-            self._lock = self._make_lock()
-            self._lock.acquire()
 
     def __enter__(self) -> "OpenRepository":
         return self
@@ -62,16 +39,6 @@ class OpenRepository:
     def version(self) -> int:
         """The version of the repository format, 1 or 2."""
         return self._repository.config.version
-
-    def close(self) -> None:
-        """End all threads and connections and give the lock back; streams of its files can be read no more."""
-        self._content.close()
-        try:
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
-        finally:
-            self._repository.close()
 
     def snapshots(
         self,
@@ -170,7 +137,7 @@ class OpenRepository:
         Files that cannot be read are among the `failures` of what is returned. Raises LocalFileError if a source does
         not exist, UsageError, LockedError, BackendError.
         """
-        with self._writing(report) as run:
+        with self._backing_up(report) as run:
             return run.save_files(
                 sources,
                 tags,
@@ -194,30 +161,34 @@ class OpenRepository:
 
         What reading the stream raises is passed on, and there is no snapshot then.
         """
-        with self._writing(report) as run:
+        with self._backing_up(report) as run:
             return run.save_stream(stream, path, tags, host=host)
 
     def _give(self, stored: StoredSnapshot) -> OpenSnapshot:
         return OpenSnapshot(self._content, stored)
 
-    def _make_lock(self) -> Lock:
-        return Lock(self._repository, self._report, exclusive=False, retry_seconds=self._retry_lock_seconds)
-
     @contextlib.contextmanager
-    def _writing(self, report: Reporter | None) -> Iterator[BackupRun]:
+    def _backing_up(self, report: Reporter | None) -> Iterator[BackupRun]:
         """Hold a lock, the index loaded, for the time of a with block."""
         self._content.check_open()
-        with contextlib.ExitStack() as stack:
-            lock = self._lock or stack.enter_context(self._make_lock())
+        with self._writing, self._locked(Need.APPEND) as lock:
+            assert lock is not None  # noqa: S101 - that is what such a lock is for
+            if self._lock is None:
+                # What is known of packs may be wrong since others could prune: nobody kept them from it.
+                self._content.renew()
             self._content.load_index()
-            yield BackupRun(
-                self._content,
-                lock,
-                report or self._report,
-                environment=self._environment,
-                cache_folder=self._cache_folder,
-            )
-            lock.confirm()
+            try:
+                yield BackupRun(
+                    self._content,
+                    lock,
+                    report or self._report,
+                    environment=self._environment,
+                    cache_folder=self._cache_folder,
+                )
+            except BaseException:
+                # What was being saved is given up, and the next backup begins anew.
+                self._content.renew()
+                raise
 
 
 def _make_filter(

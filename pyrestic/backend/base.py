@@ -105,6 +105,17 @@ class Interruptible(Protocol):
 
 
 @runtime_checkable
+class Stoppable(Protocol):
+    """What a backend offers that waits before it tries again; ask with isinstance."""
+
+    def stop_retrying(self) -> None:
+        """End all waits and transfers that run now, and wait for nothing from now on."""
+
+    def resume_retrying(self) -> None:
+        """Wait and try again from now on as before."""
+
+
+@runtime_checkable
 class NearBackend(Protocol):
     """What a backend offers whose files are at hand; ask with find_near."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from pyrestic.errors import BackendError, NotFoundError
+from pyrestic.errors import BackendError, CancelledError, NotFoundError
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
@@ -33,6 +33,8 @@ def remove_files(
             repository.remove(file_type, identifier)
         except NotFoundError:
             pass
+        except CancelledError:
+            raise
         except BackendError as error:
             report.note(f"unable to remove {file_type.value}/{identifier.hex()} from the repository: {error}", 0)
             failed.append(identifier)

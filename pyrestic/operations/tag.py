@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pyrestic.errors import BackendError, DamageError
+from pyrestic.errors import BackendError, CancelledError, DamageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
@@ -64,6 +64,8 @@ def change_tags(
             return None
         try:
             return _replace(repository, stored, _with_tags(stored, tags), ensure_locked)
+        except CancelledError:
+            raise
         except (BackendError, DamageError) as error:
             identifier = stored.id.hex()
             report.note(f'unable to modify the tags for snapshot ID "{identifier}", ignoring: {error}', 0)

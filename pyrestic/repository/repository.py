@@ -374,9 +374,13 @@ class Repository:
 
     def close(self) -> None:
         """End all threads and connections. What was saved since the last flush is dropped."""
+        self.end_saving()
+        self.backend.close()
+
+    def end_saving(self) -> None:
+        """End the threads that save. What was saved since the last flush is dropped."""
         if self._saver is not None:
             self._saver.close()
-        self.backend.close()
 
     def _load_unpacked(self, file_type: FileType, identifier: ID) -> bytes:
         handle = Handle(file_type, identifier.hex())

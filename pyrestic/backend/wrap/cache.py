@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, as_near, find_near, range_length
+from pyrestic.backend.base import Backend, FileInfo, Stoppable, as_near, find_near, range_length
 from pyrestic.backend.layout import check_name
 from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
 from pyrestic.errors import BackendError, DamageError, NotFoundError
@@ -133,6 +133,16 @@ class CacheBackend:
             self._drop(handle)
             raise
         self._drop(handle)
+
+    def stop_retrying(self) -> None:
+        """End what is waited for; see Stoppable."""
+        if isinstance(self._inner, Stoppable):
+            self._inner.stop_retrying()
+
+    def resume_retrying(self) -> None:
+        """Wait again from now on; see Stoppable."""
+        if isinstance(self._inner, Stoppable):
+            self._inner.resume_retrying()
 
     def close(self) -> None:
         """Release what the backend holds; the cache stays."""

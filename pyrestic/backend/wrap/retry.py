@@ -85,6 +85,10 @@ class RetryBackend:
             time.sleep(_SETTLE_SECONDS)
             self._inner.interrupt()
 
+    def resume_retrying(self) -> None:
+        """Wait and try again from now on as before: what was interrupted has ended."""
+        self._stopped.clear()
+
     @property
     def ledger(self) -> Ledger | None:
         """What was asked of a service that charges, None of others; see Metered."""

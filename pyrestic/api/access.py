@@ -1,0 +1,190 @@
+"""What all verbs of an opened repository stand on: its lock, and the repository as one verb sees it."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from pyrestic.api.content import Content
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.backend.wrap.cancel import make_cancellable
+from pyrestic.errors import CancelledError, PyresticError, UsageError
+from pyrestic.report import Reporter
+from pyrestic.repository.anew import begin_anew
+from pyrestic.repository.locks import Lock
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
+
+SnapshotName: TypeAlias = OpenSnapshot | str
+"""A snapshot, or what `OpenRepository.snapshot` takes: an ID or the beginning of one, `latest`, `latest~3` …"""
+
+
+class Need(Enum):
+    """The lock that a verb needs: to read, to read alone, to add, or to change alone."""
+
+    READ = "read"
+    READ_ALONE = "read alone"
+    APPEND = "append"
+    EXCLUSIVE = "exclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The repository for one verb, with an index and a saver of its own; it ends when the verb is cancelled."""
+
+    repository: Repository
+    report: Reporter
+    ensure_locked: Callable[[], None]
+    """Raises LockedError if the lock was lost; to be asked before something becomes visible or is removed."""
+
+    def select(self, snapshots: Sequence[SnapshotName] | None) -> list[StoredSnapshot]:
+        """Return the named snapshots as they are stored now, or all, the oldest first.
+
+        Raises UsageError for a name that means nothing, DamageError or BackendError if one cannot be read.
+        """
+        if snapshots is None:
+            every = load_all_snapshots(self.repository, self.report, what="which snapshots are meant")
+            return sorted(every, key=lambda stored: (stored.snapshot.time_ns, stored.id))
+        found = {}
+        for name in name_snapshots(snapshots):
+            stored, folder = find_snapshot(self.repository, name, SnapshotFilter(), self.report)
+            if folder:
+                raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
+            found[stored.id] = stored
+        return list(found.values())
+
+
+class RepositoryAccess:
+    """An opened repository that is locked, or not, as its opener said; the base of OpenRepository."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        report: Reporter,
+        *,
+        environment: Mapping[str, str],
+        cache_folder: str,
+        lock: bool,
+        retry_lock_seconds: float,
+    ) -> None:
+        self._report = report
+        self._environment = environment
+        self._cache_folder = cache_folder
+        self._retry_lock_seconds = retry_lock_seconds
+        self._content = Content(repository, report)
+        self._writing = threading.RLock()
+        self._is_past = bool(getattr(repository.backend, "read_only", False))
+        self._lock: Lock | None = None
+        self._has_lock = lock
+        if lock:
+            self._lock = self._make_lock(exclusive=False)
+            self._lock.acquire()
+
+    @property
+    def _repository(self) -> Repository:
+        return self._content.repository
+
+    def close(self) -> None:
+        """End all threads and connections and give the lock back; streams of its files can be read no more."""
+        self._content.close()
+        held, self._lock = self._lock, None
+        try:
+            if held is not None:
+                held.release()
+        finally:
+            self._repository.close()
+
+    def _make_lock(self, *, exclusive: bool) -> Lock:
+        return Lock(self._repository, self._report, exclusive=exclusive, retry_seconds=self._retry_lock_seconds)
+
+    @contextlib.contextmanager
+    def _working(
+        self,
+        need: Need,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+        *,
+        load_index: bool = False,
+    ) -> Iterator[Work]:
+        """Hold the lock that a verb needs for the time of a with block; raise CancelledError if it was cancelled.
+
+        With `load_index` the index is loaded, from its files alone if something may be removed.
+        """
+        self._content.check_open()
+        reporter = report or self._report
+        gate = make_cancellable(self._repository.backend, cancel or threading.Event())
+        try:
+            with contextlib.ExitStack() as stack:
+                if need is not Need.READ:
+                    stack.enter_context(self._writing)
+                if cancel is not None:
+                    stack.enter_context(gate.watched())
+                lock = stack.enter_context(self._locked(need))
+                shared = need is Need.READ and self._lock is not None
+                if load_index and shared:
+                    self._content.load_index()
+                repository = begin_anew(self._repository, gate, keep_index=load_index and shared)
+                stack.callback(repository.end_saving)
+                if load_index and not shared:
+                    repository.load_index(reporter, anew=need is Need.EXCLUSIVE)
+                gate.ensure_wanted()
+                yield Work(repository, reporter, lock.ensure_held if lock is not None else _nothing)
+        except PyresticError as error:
+            if gate.refused and not isinstance(error, CancelledError):
+                raise CancelledError(f"the program asked for the end: {error}") from error
+            raise
+        if gate.refused:
+            # What was refused became part of a result, as a thing that could not be read.
+            gate.ensure_wanted()
+
+    @contextlib.contextmanager
+    def _locked(self, need: Need) -> Iterator[Lock | None]:
+        if self._is_past and need in (Need.APPEND, Need.EXCLUSIVE):
+            raise UsageError("a repository of the past cannot be changed", hint="Open it without b2.as-of for that.")
+        if self._is_past or (need in (Need.READ, Need.READ_ALONE) and not self._has_lock):
+            yield None
+        elif need in (Need.READ, Need.APPEND) and self._lock is not None:
+            yield self._lock
+            self._lock.confirm()
+        elif need in (Need.READ, Need.APPEND):
+            with self._make_lock(exclusive=False) as lock:
+                yield lock
+        else:
+            with self._lock_given_back(), self._make_lock(exclusive=True) as lock:
+                yield lock
+
+    @contextlib.contextmanager
+    def _lock_given_back(self) -> Iterator[None]:
+        """Give our lock back for the time of a with block, as it would exclude the one that is wanted.
+
+        If it cannot be had again, the repository is closed.
+        """
+        held, self._lock = self._lock, None
+        try:
+            if held is not None:
+                held.release()
+            try:
+                yield
+            finally:
+                # Others may have removed packs meanwhile, or we have.
+                self._content.renew()
+                if held is not None:
+                    lock = self._make_lock(exclusive=False)
+                    lock.acquire()
+                    self._lock = lock
+        finally:
+            if held is not None and self._lock is None:
+                self.close()
+
+
+def name_snapshots(snapshots: Sequence[SnapshotName]) -> list[str]:
+    """Return the names of snapshots; raise UsageError for what is no list."""
+    if isinstance(snapshots, str):
+        raise UsageError("snapshots are given as a list")
+    return [each if isinstance(each, str) else each.id for each in snapshots]
+
+
+def _nothing() -> None:
+    """There is no lock that could be lost."""

@@ -1,0 +1,162 @@
+"""Ends what is under way once somebody asks for it: from then on the backend is asked for nothing more.
+
+Only what ends the work in order passes: lock files, and the files of the index. So what was stored until then is
+found again by whoever stores it next, and an index that is being written anew is not left half done.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+
+from typing_extensions import Buffer
+
+from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache, MetadataCache, Stoppable, as_near, find_near
+from pyrestic.errors import CancelledError
+from pyrestic.handle import FileType, Handle
+
+_POLL_SECONDS = 0.1
+
+
+class CancelBackend:
+    """A backend of which nothing is asked any more once `cancel` is set: CancelledError is raised instead."""
+
+    def __init__(self, inner: Backend, cancel: threading.Event) -> None:
+        self._inner = inner
+        self._cancel = cancel
+        self.connections = inner.connections
+        self.refused = False
+        """Whether something was asked for after that; stays so, also if `cancel` is cleared again."""
+
+    def ensure_wanted(self) -> None:
+        """Raise CancelledError if the end was asked for."""
+        if self.refused or self._cancel.is_set():
+            self.refused = True
+            raise CancelledError("the program asked for the end; nothing more was read or written")
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let requests that are waited for end as well, for the time of a with block."""
+        inner = self._inner
+        if not isinstance(inner, Stoppable):
+            yield
+            return
+        done = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(inner, done), name="cancel", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            inner.resume_retrying()
+
+    def _watch(self, inner: Stoppable, done: threading.Event) -> None:
+        while not done.wait(_POLL_SECONDS):
+            if self._cancel.is_set():
+                inner.stop_retrying()
+                return
+
+    def create(self) -> None:
+        """Prepare the place; see Backend."""
+        self.ensure_wanted()
+        self._inner.create()
+
+    def save(self, handle: Handle, data: Buffer) -> None:
+        """Store data under handle; see Backend."""
+        self._check(handle, writes=True)
+        self._inner.save(handle, data)
+
+    def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of the file; see Backend."""
+        self._check(handle)
+        return self._inner.load(handle, offset, length)
+
+    @property
+    def near(self) -> bool:
+        """Whether the files are at hand; see NearBackend."""
+        return find_near(self._inner) is not None
+
+    def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
+        """Fill room with bytes of the file, if it is near; see NearBackend."""
+        self._check(handle)
+        as_near(self._inner).load_into(handle, offset, room)
+
+    def stat(self, handle: Handle) -> FileInfo:
+        """Return name and length; see Backend."""
+        self._check(handle)
+        return self._inner.stat(handle)
+
+    def list(self, file_type: FileType) -> Iterator[FileInfo]:
+        """Iterate the files of a type; see Backend."""
+        for info in self._inner.list(file_type):
+            if file_type is not FileType.LOCK:
+                self.ensure_wanted()
+            yield info
+
+    def remove(self, handle: Handle) -> None:
+        """Remove the file; see Backend."""
+        self._check(handle, writes=True)
+        self._inner.remove(handle)
+
+    def close(self) -> None:
+        """Release what the backend holds."""
+        self._inner.close()
+
+    def _check(self, handle: Handle, *, writes: bool = False) -> None:
+        if handle.type is FileType.LOCK or (writes and handle.type is FileType.INDEX):
+            return
+        self.ensure_wanted()
+
+
+class CancelCache(CancelBackend):
+    """The same for a backend with a cache."""
+
+    def __init__(self, inner: Backend, cancel: threading.Event) -> None:
+        super().__init__(inner, cancel)
+        assert isinstance(inner, MetadataCache)  # noqa: S101 - see make_cancellable
+        self._cache = inner
+
+    def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
+        """Load from a pack of trees; see MetadataCache."""
+        self._check(handle)
+        return self._cache.load_metadata(handle, offset, length)
+
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Save a pack of trees; see MetadataCache."""
+        self._check(handle, writes=True)
+        self._cache.save_metadata(handle, data)
+
+    def forget(self, handle: Handle) -> None:
+        """Drop the cached copy of a damaged file; see MetadataCache."""
+        self._cache.forget(handle)
+
+
+class CancelIndexCache(CancelCache):
+    """The same for a cache that keeps a copy of the index."""
+
+    def __init__(self, inner: Backend, cancel: threading.Event) -> None:
+        super().__init__(inner, cancel)
+        assert isinstance(inner, IndexCopyCache)  # noqa: S101 - see make_cancellable
+        self._copies = inner
+
+    def index_copy_length(self) -> int:
+        """Return the length of the copy; see IndexCopyCache."""
+        self.ensure_wanted()
+        return self._copies.index_copy_length()
+
+    def load_index_copy(self, offset: int, length: int) -> bytes:
+        """Return bytes of the copy; see IndexCopyCache."""
+        self.ensure_wanted()
+        return self._copies.load_index_copy(offset, length)
+
+    def save_index_copy(self, parts: Iterable[Buffer]) -> None:
+        """Make the parts the new copy; see IndexCopyCache."""
+        self._copies.save_index_copy(parts)
+
+
+def make_cancellable(backend: Backend, cancel: threading.Event) -> CancelBackend:
+    """Return a backend around the given one that ends when `cancel` is set, and offers all that it offers."""
+    if isinstance(backend, MetadataCache):
+        kind = CancelIndexCache if isinstance(backend, IndexCopyCache) else CancelCache
+        return kind(backend, cancel)
+    return CancelBackend(backend, cancel)
