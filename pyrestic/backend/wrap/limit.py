@@ -78,7 +78,8 @@ class LimitBackend:
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle once the rate allows; see Backend."""
-        if self._upload is not None:
+        # Behind packs a lock could wait for longer than it may go without being refreshed.
+        if self._upload is not None and handle.type is not FileType.LOCK:
             self._upload.take(memoryview(data).nbytes)
         self._inner.save(handle, data)
 

@@ -72,6 +72,16 @@ def test_uploads_and_downloads_are_limited_on_their_own() -> None:
     assert (up_clock.now, down_clock.now) == pytest.approx((6 - BURST, 13 - BURST))
 
 
+def test_a_lock_is_stored_at_once() -> None:
+    """At 10 KiB/s it would wait behind a pack of 16 MiB for longer than a lock may go without being refreshed."""
+    up, clock = bucket(1000)
+    backend = LimitBackend(MemoryBackend(), upload=up)
+    backend.save(HANDLE, bytes(6000))
+    paid = clock.now
+    backend.save(Handle(FileType.LOCK, "cd" * 32), bytes(300))
+    assert clock.now == paid
+
+
 def test_without_limits_nothing_waits() -> None:
     backend = LimitBackend(MemoryBackend())
     backend.save(HANDLE, bytes(1_000_000))
