@@ -17,7 +17,7 @@ from pyrestic import __version__
 from pyrestic.cli import streams
 from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError, make_plain
-from pyrestic.cli.interrupts import INTERRUPTED, handle_signals, ignore_signals
+from pyrestic.cli.interrupts import INTERRUPTED, find_error, handle_signals, ignore_signals, is_ending
 from pyrestic.cli.isolation import restart_in_utf8
 from pyrestic.cli.options import global_flags
 from pyrestic.cli.quoting import quote
@@ -143,16 +143,23 @@ def main(arguments: Sequence[str] | None = None, state: dict[str, Any] | None = 
 
 
 def _attempt(action: Callable[[], int], state: dict[str, Any]) -> int:
-    """Return the exit code that an action returns, or that what it raises stands for; the latter is told."""
+    """Return the exit code that an action returns, or that what it raises stands for; the latter is told.
+
+    If a signal or an error ended the program, that counts, and not what cleaning up then met.
+    """
     try:
-        return action()
+        code = action()
+        if find_error() is None:
+            return code
     except (KeyboardInterrupt, click.Abort):
-        _tell_interrupted(state)
-        return INTERRUPTED
+        pass
     except streams.OutputLostError as lost:
-        return _tell_lost(lost, as_json=bool(state.get("as_json")))
+        if not is_ending():
+            return _tell_lost(lost, as_json=bool(state.get("as_json")))
     except Exception as error:
-        return _tell_error(error, as_json=bool(state.get("as_json")))
+        if not is_ending():
+            return _tell_error(error, as_json=bool(state.get("as_json")))
+    return _tell_end(state)
 
 
 def _flush_output() -> int:
@@ -184,8 +191,15 @@ def _tell(code: int, *lines: str, as_json: bool) -> None:
     exit_error(code, *lines, as_json=as_json)
 
 
-def _tell_interrupted(state: dict[str, Any]) -> None:
-    _tell(INTERRUPTED, "interrupted", as_json=bool(state.get("as_json")))
+def _tell_end(state: dict[str, Any]) -> int:
+    """Tell once what ended the program before its time, and return the exit code for it."""
+    error, as_json = find_error(), bool(state.get("as_json"))
+    told, state["end_told"] = state.get("end_told", False), True
+    if not told and error is None:
+        _tell(INTERRUPTED, "interrupted", as_json=as_json)
+    elif not told and error is not None:
+        _tell_error(error, as_json=as_json)
+    return INTERRUPTED if error is None else error.exit_code
 
 
 def _tell_lost(lost: streams.OutputLostError, *, as_json: bool) -> int:
@@ -255,7 +269,7 @@ def run() -> NoReturn:
     # often took an eighth of a backup of small files.
     gc.set_threshold(200_000, 20, 100)
     state: dict[str, Any] = {}
-    handle_signals(lambda: _tell_interrupted(state))
+    handle_signals(lambda: _tell_end(state))
     # Who asks for progress while there is none to show must not end the program by it.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
@@ -263,7 +277,7 @@ def run() -> NoReturn:
         ignore_signals()
     except KeyboardInterrupt:
         # It came when nothing was left to be interrupted.
-        code = INTERRUPTED
+        code = INTERRUPTED if find_error() is None else _tell_end(state)
     if code == streams.SIGPIPE_CODE:
         streams.end_by_pipe_signal()
     _leave(code)

@@ -1,6 +1,5 @@
 """From settings to an opened, locked repository and back: the stack of backends, the password, the lock."""
 
-import _thread
 import contextlib
 import functools
 import os
@@ -17,13 +16,12 @@ from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
-from pyrestic.cli.interrupts import when_forced, when_interrupted
+from pyrestic.cli.interrupts import end_for, when_forced, when_interrupted
 from pyrestic.cli.local_folders import code_folder, tell_distrusted, with_cache
 from pyrestic.cli.options import Settings
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
-    LockedError,
     NoRepositoryError,
     NotFoundError,
     PyresticError,
@@ -267,8 +265,7 @@ def opened(
 
     `name` is as in open_repository. `meanwhile` is done, and what works with blobs is imported, while a lock waits, and
     without a lock while the key is derived: that takes memory of its own, which imports should not come on top of.
-    `look` is read after the index, if that is loaded. A lock that is lost interrupts the block, and what is raised then
-    is a LockedError.
+    `look` is read after the index, if that is loaded. A lock that is lost interrupts the block, and ends the program.
     """
     backend = make_backend(settings, terminal)
     if backend.read_only:
@@ -360,16 +357,12 @@ def _locked(
         yield None
         return
 
-    def interrupt(error: LockedError) -> None:
-        terminal.complain(f"Fatal: {error}")
-        _thread.interrupt_main()
-
     lock = Lock(
         repository,
         terminal,
         exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
-        on_lost=interrupt,
+        on_lost=end_for,
         prepare=prepare,
         meanwhile=reading,
     )
@@ -377,11 +370,7 @@ def _locked(
         try:
             with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
                 lock.acquire()
-            try:
-                yield lock
-            except KeyboardInterrupt:
-                lock.ensure_held()
-                raise
+            yield lock
             lock.release()
         finally:
             # Whatever an interrupt kept from being done.

@@ -47,7 +47,7 @@ class LockTiming:
 class HeldLock:
     """The files of one lock of ours, from the first look at others until it is released.
 
-    `describe` makes the lock file for a time. `on_lost` is called once, on the thread that refreshes the lock.
+    `describe` makes the lock file for a time. `on_lost` is called once, on the thread that finds out.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class HeldLock:
         self._wrote = False
         """Whether something was written since the lock was last confirmed."""
         self._mutex = threading.Lock()
+        self._ending = threading.Lock()
+        """So that the lock is either lost, and that is told, or released."""
         self._released = threading.Event()
         self._gone = threading.Event()
         self.thread: threading.Thread | None = None
@@ -125,7 +127,8 @@ class HeldLock:
             return
         wrote = False
         try:
-            self._released.set()
+            with self._ending:
+                self._released.set()
             if self.thread is not None and self.thread.is_alive() and self.thread is not threading.current_thread():
                 # A refresh that hangs must not keep the program; its file is removed by the thread when it comes back.
                 self.thread.join(self._timing.release)
@@ -222,8 +225,6 @@ class HeldLock:
                     break
         except BaseException as error:
             self._lose(f"it is not refreshed any more: {_say(error)}")
-        if self._lost is not None and not self._released.is_set():
-            self._on_lost(self._lost)
 
     def _is_overdue(self) -> bool:
         return self._clock.since(self._refreshed) >= self._timing.give_up
@@ -284,8 +285,12 @@ class HeldLock:
             self._lose("another process has removed it")
 
     def _lose(self, why: str) -> None:
-        if self._lost is None:
+        with self._ending:
+            if self._lost is not None:
+                return
             self._lost = LockedError(f"the lock was lost, {why}", hint=_LOST_HINT)
+            if not self._released.is_set():
+                self._on_lost(self._lost)
 
     def _raise_if_lost(self) -> None:
         if self._lost is not None:

@@ -42,10 +42,10 @@ class Lock:
     """A lock on a repository, held within `with Lock(...)` or between acquire and release.
 
     It waits up to `retry_seconds` for others. While it is held, a thread refreshes it; if it is lost, `on_lost` is
-    called once, on that thread, and the fence of the repository lets nothing be written from then on. `meanwhile` is
-    done between the two looks for others, each time the lock is tried for, or after the second one if that is not safe:
-    it may read, and what it read counts once the lock is taken. `prepare` is done before it, between the two looks in
-    any case: it does not read the repository.
+    called once, on the thread that finds out, and the fence of the repository lets nothing be written from then on.
+    `meanwhile` is done between the two looks for others, each time the lock is tried for, or after the second one if
+    that is not safe: it may read, and what it read counts once the lock is taken. `prepare` is done before it, between
+    the two looks in any case: it does not read the repository.
     """
 
     def __init__(

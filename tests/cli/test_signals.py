@@ -173,8 +173,8 @@ def password_command(call: Caller) -> Run:
     return run
 
 
-def source_command(call: Caller) -> Run:
-    run = start(call, "backup", "--stdin-from-command", "--", script(call))
+def source_command(call: Caller, **environment: str) -> Run:
+    run = start(call, "backup", "--stdin-from-command", "--", script(call), **environment)
     wait_for_file(call.folder / "ready")
     return run
 
@@ -258,6 +258,18 @@ def test_a_signal_ends_the_program_in_every_phase(watched: Caller, number: int, 
     assert len(os.listdir(watched.repository / "locks")) == others
     if not others and phase is not deriving_a_key:
         assert watched("check").code == 0
+
+
+def test_what_fails_while_the_program_cleans_up_after_a_signal_does_not_change_the_exit_code(watched: Caller) -> None:
+    (watched.folder / "sitecustomize.py").write_text(
+        "from pyrestic.errors import BackendError\n"
+        "from pyrestic.repository.repository import Repository\n"
+        "def close(self):\n"
+        "    raise BackendError('nothing can be closed')\n"
+        "Repository.close = close\n"
+    )
+    run = source_command(watched, PYTHONPATH=f"{watched.folder}:{os.environ['PYTHONPATH']}")
+    assert b"nothing can be closed" not in end(run, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

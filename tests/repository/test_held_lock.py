@@ -52,11 +52,12 @@ class Stage:
         self.repository: Repository = make_repository(self.retry)
         self.clocks = Clocks()
 
-    def lock(self, *, exclusive: bool = True) -> Lock:
+    def lock(self, *, exclusive: bool = True, on_lost: Callable[[LockedError], None] = lambda _: None) -> Lock:
         return Lock(
             self.repository,
             NullReporter(),
             exclusive=exclusive,
+            on_lost=on_lost,
             machine=Machine(hostname="here"),
             timing=LockTiming(poll=1000),
             clock=self.clocks.both(),
@@ -234,6 +235,17 @@ def test_work_that_wrote_ends_as_a_failure_if_the_lock_was_gone_by_then(stage: S
         remove_all(stage.repository)
     with pytest.raises(ZeroDivisionError), stage.lock():
         save_and_lose(stage, then=lambda: 1 // 0)
+
+
+def test_a_loss_is_told_once_whoever_finds_out_and_not_once_the_lock_is_being_released(stage: Stage) -> None:
+    told: list[LockedError] = []
+    with pytest.raises(LockedError) as caught, stage.lock(on_lost=told.append):
+        save_and_lose(stage, then=lambda: stage.retry.save(INDEX, b"other content"))
+    assert told == [caught.value]
+    told.clear()
+    with pytest.raises(LockedError), stage.lock(on_lost=told.append):
+        save_and_lose(stage)
+    assert told == []
 
 
 def test_each_repeated_request_is_asked_about_again(stage: Stage) -> None:
