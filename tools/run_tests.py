@@ -73,6 +73,8 @@ def install_packages() -> None:
     wanted = {
         "fuse3": ("tests that mount", not os.path.exists("/dev/fuse") or has_library("fuse3")),
         "chromium": ("tests of the pages", shutil.which("chromium") is not None),
+        "groff-base": ("tests of the man pages", shutil.which("groff") is not None),
+        "mandoc": ("tests of the man pages", shutil.which("mandoc") is not None),
         # The driver of the browser is linked with it.
         "libatomic1": ("tests of the pages", has_library("atomic")),
     }

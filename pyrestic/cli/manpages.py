@@ -1,10 +1,16 @@
-"""Man pages from what click knows of the commands."""
+"""Man pages from what click knows of the commands and what the manual adds."""
 
+import re
 from collections.abc import Iterator
 
 import click
 
 from pyrestic import __version__
+from pyrestic.cli.manual import COMMON, ENVIRONMENT, EXIT_STATUS, REPOSITORY_EXITS, find_manual
+
+_ROFF = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha"}
+_GLOBAL = "global_"
+"""How the names of global flags begin."""
 
 
 def make_pages(program: click.Command, name: str) -> Iterator[tuple[str, str]]:
@@ -20,41 +26,124 @@ def _pages(command: click.Command, context: click.Context, path: list[str]) -> I
             found = command.get_command(context, name)
             if found is not None and not found.hidden:
                 below[name] = found
-    yield f"{'-'.join(path)}.1", _page(command, context, path, below)
+    yield f"{'-'.join(path)}.1", "\n".join(_page(command, context, path, below)) + "\n"
     for name, found in below.items():
         yield from _pages(found, click.Context(found, info_name=name, parent=context), [*path, name])
 
 
-def _page(command: click.Command, context: click.Context, path: list[str], below: dict[str, click.Command]) -> str:
+def _page(
+    command: click.Command, context: click.Context, path: list[str], below: dict[str, click.Command]
+) -> Iterator[str]:
     title = "-".join(path)
-    summary = command.get_short_help_str(200)
-    lines = [
-        f'.TH "{_escape(title.upper())}" "1" "" "pyrestic {__version__}" "User Commands"',
-        ".SH NAME",
-        f"{_escape(title)} \\- {_escape(summary)}",
-        ".SH SYNOPSIS",
-        f".B {_escape(' '.join(path))}",
-        _escape(" ".join(command.collect_usage_pieces(context))),
-        ".SH DESCRIPTION",
-        _escape((command.help or summary).strip()),
-    ]
-    records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
-    if records:
-        lines.append(".SH OPTIONS")
-        for flags, text in records:
-            lines += [".TP", f"\\fB{_escape(flags)}\\fR", _escape(text) or "\\&"]
+    yield f'.TH "{_escape(title.upper())}" "1" "" "pyrestic {__version__}" "User Commands"'
+    yield ".SH NAME"
+    yield f"{_escape(title)} \\- {_escape(_summary(command))}"
+    yield ".SH SYNOPSIS"
+    yield f".B {_escape(' '.join(path))}"
+    yield _escape(" ".join(command.collect_usage_pieces(context)))
+    yield ".SH DESCRIPTION"
+    yield from _description(command, path)
+    yield from _commands(title, below)
+    yield from _options(command, context)
+    yield from _exit_status(path)
+    yield from _environment(command, path)
+    yield from _examples(path)
+    yield from _see_also(path, below)
+
+
+def _summary(command: click.Command) -> str:
+    return command.get_short_help_str(200).rstrip(".")
+
+
+def _description(command: click.Command, path: list[str]) -> Iterator[str]:
+    paragraphs = [*(command.help or _summary(command)).strip().split("\n\n"), *find_manual(path[1:]).details]
+    for number, paragraph in enumerate(paragraphs):
+        if number:
+            yield ".PP"
+        yield _prose(paragraph)
+
+
+def _commands(title: str, below: dict[str, click.Command]) -> Iterator[str]:
     if below:
-        lines.append(".SH COMMANDS")
-        for name, found in below.items():
-            lines += [
-                ".TP",
-                f"\\fB{_escape(f'{title}-{name}')}(1)\\fR",
-                _escape(found.get_short_help_str(200)) or "\\&",
-            ]
-    return "\n".join(lines) + "\n"
+        yield ".SH COMMANDS"
+    for name, found in below.items():
+        yield from (".TP", f"\\fB{_escape(f'{title}-{name}')}\\fR(1)", _prose(_summary(found)))
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    own = _records([one for one in command.params if not _is_global(one)], context)
+    root = context.find_root()
+    shared = _records([one for one in root.command.params if _is_global(one)], root)
+    if context is root:
+        own, shared = [*own, *shared], []
+    for heading, records in (("OPTIONS", own), ("GLOBAL OPTIONS", shared)):
+        if records:
+            yield f".SH {heading}"
+        for flags, text in records:
+            yield from (".TP", f"\\fB{_escape(flags)}\\fR", _prose(text) or "\\&")
+
+
+def _records(parameters: list[click.Parameter], context: click.Context) -> list[tuple[str, str]]:
+    """Return flags and texts; arguments stand in the synopsis, unless there is something to say of them."""
+    records = [(one, record) for one in parameters if (record := one.get_help_record(context))]
+    return [record for one, record in records if isinstance(one, click.Option) or record[1]]
+
+
+def _is_global(parameter: click.Parameter) -> bool:
+    return (parameter.name or "").startswith(_GLOBAL)
+
+
+def _exit_status(path: list[str]) -> Iterator[str]:
+    manual = find_manual(path[1:])
+    general = {
+        code: text for code, text in EXIT_STATUS.items() if manual.opens_repository or code not in REPOSITORY_EXITS
+    }
+    yield ".SH EXIT STATUS"
+    for code, text in sorted((general | manual.exits).items()):
+        yield from (".TP", f"\\fB{code}\\fR", _prose(text))
+
+
+def _environment(command: click.Command, path: list[str]) -> Iterator[str]:
+    manual = find_manual(path[1:])
+    names = list(ENVIRONMENT)
+    if path[1:]:
+        mentioned = re.findall(r"\$([A-Z0-9_]+)", " ".join(getattr(one, "help", None) or "" for one in command.params))
+        known = {*(COMMON if manual.opens_repository else ()), *mentioned, *manual.variables}
+        names = [name for name in ENVIRONMENT if name in known]
+    yield ".SH ENVIRONMENT"
+    for name in names:
+        yield from (".TP", f"\\fB{_escape(name)}\\fR", _prose(ENVIRONMENT[name]))
+    if path[1:]:
+        yield from ((".PP",) if names else ())
+        yield f"\\fB{_escape(path[0])}\\fR(1) lists the variables of all commands."
+
+
+def _examples(path: list[str]) -> Iterator[str]:
+    examples = find_manual(path[1:]).examples
+    if examples:
+        yield ".SH EXAMPLES"
+    for number, (purpose, line) in enumerate(examples):
+        if purpose:
+            yield from ((".PP",) if number else ())
+            yield _prose(purpose)
+        yield from (".RS 4", ".nf", _escape(re.sub(r"\bpyrestic ", f"{path[0]} ", line)), ".fi", ".RE")
+
+
+def _see_also(path: list[str], below: dict[str, click.Command]) -> Iterator[str]:
+    pages = ["-".join([*path, name]) for name in below]
+    pages += ["-".join(path[:end]) for end in range(len(path) - 1, 0, -1)]
+    if pages:
+        yield ".SH SEE ALSO"
+        yield ", ".join(f"\\fB{_escape(page)}\\fR(1)" for page in pages)
+
+
+def _prose(text: str) -> str:
+    """Return a paragraph, with what stands between backquotes in bold."""
+    parts = [_escape(part) for part in " ".join(text.split()).split("`")]
+    return "".join(f"\\fB{part}\\fR" if number % 2 else part for number, part in enumerate(parts))
 
 
 def _escape(text: str) -> str:
     """Return text with what roff would take for its own made plain."""
-    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("\n", " ")
-    return f"\\&{plain}" if plain[:1] in (".", "'") else plain
+    plain = "".join(_ROFF.get(letter, letter) for letter in text.replace("\n", " "))
+    return f"\\&{plain}" if plain[:1] == "." else plain

@@ -1,0 +1,351 @@
+"""What man pages say beyond the help texts: details, examples, exit statuses and environment variables."""
+
+from dataclasses import dataclass, field
+
+EXIT_STATUS = {
+    0: "The command succeeded.",
+    1: "The command failed, was used wrongly, or could do only part of its work.",
+    10: "There is no repository at this location.",
+    11: "The repository could not be locked, or the lock was lost.",
+    12: "No key of the repository accepts the password.",
+    130: "The command was interrupted by SIGINT, SIGTERM or SIGHUP.",
+}
+REPOSITORY_EXITS = (10, 11, 12)
+"""Statuses of commands that open a repository."""
+
+ENVIRONMENT = {
+    "RESTIC_REPOSITORY": "location of the repository; replaces --repo",
+    "RESTIC_REPOSITORY_FILE": "file with the location of the repository; replaces --repository-file",
+    "RESTIC_PASSWORD": "the password itself; prefer a file or a command",
+    "RESTIC_PASSWORD_FILE": "file with the password; replaces --password-file",
+    "RESTIC_PASSWORD_COMMAND": "command that prints the password; replaces --password-command",
+    "RESTIC_KEY_HINT": "ID of the key to try first; replaces --key-hint",
+    "RESTIC_CACHE_DIR": "base directory of the cache; replaces --cache-dir",
+    "RESTIC_CACERT": "files with additional root certificates, separated by commas; replaces --cacert",
+    "RESTIC_TLS_CLIENT_CERT": "file with a client certificate and its key; replaces --tls-client-cert",
+    "RESTIC_HTTP_USER_AGENT": "value of the User-Agent header; replaces --http-user-agent",
+    "RESTIC_COMPRESSION": "auto, off, fastest, better or max; replaces --compression",
+    "RESTIC_PACK_SIZE": "target size of packs in MiB; replaces --pack-size",
+    "RESTIC_HOST": "host name of new snapshots, or the host to filter snapshots by; replaces --host",
+    "RESTIC_READ_CONCURRENCY": "number of files that backup reads at once; replaces --read-concurrency",
+    "RESTIC_FEATURES": "feature flags, such as device-id-for-hardlinks=true, separated by commas",
+    "RESTIC_PROGRESS_FPS": "progress updates per second, also where standard output is no terminal",
+    "RESTIC_FROM_REPOSITORY": "location of the source repository of copy and init; replaces --from-repo",
+    "RESTIC_FROM_REPOSITORY_FILE": "file with the location of the source repository; replaces --from-repository-file",
+    "RESTIC_FROM_PASSWORD": "password of the source repository",
+    "RESTIC_FROM_PASSWORD_FILE": "file with the password of the source repository; replaces --from-password-file",
+    "RESTIC_FROM_PASSWORD_COMMAND": "command that prints that password; replaces --from-password-command",
+    "RESTIC_FROM_KEY_HINT": "ID of the key of the source repository to try first; replaces --from-key-hint",
+    "B2_ACCOUNT_ID": "ID of the application key for Backblaze B2",
+    "B2_ACCOUNT_KEY": "the application key for Backblaze B2",
+    "RESTIC_REST_USERNAME": "user name for a REST server whose URL names none",
+    "RESTIC_REST_PASSWORD": "password for a REST server whose URL names none",
+    "http_proxy": "proxy for HTTP; https_proxy is the one for HTTPS",
+    "no_proxy": "hosts that are reached without a proxy",
+    "XDG_CACHE_HOME": "where the cache and compiled code are kept (~/.cache)",
+    "XDG_CONFIG_HOME": "where prices are configured (~/.config)",
+    "XDG_STATE_HOME": "where restore journals, verification dates and B2 usage are kept (~/.local/state)",
+    "TZ": "time zone of the times that are read and printed",
+    "PYRESTIC_TRACEBACK": "if set, an unexpected error shows its traceback",
+}
+COMMON = ("RESTIC_REPOSITORY", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_PASSWORD")
+"""The variables that nearly every use of a command needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """What is said of one command. Examples are pairs of a purpose and a line."""
+
+    examples: tuple[tuple[str, str], ...] = ()
+    details: tuple[str, ...] = ()
+    """Paragraphs that follow the help text."""
+    exits: dict[int, str] = field(default_factory=dict)
+    """Statuses that this command alone has, or that mean something special here."""
+    variables: tuple[str, ...] = ()
+    opens_repository: bool = True
+
+
+PROGRAM = Manual(
+    details=(
+        "A backup splits files into chunks, stores each chunk once, encrypts everything before it leaves the machine,"
+        " and records a snapshot: the state of the files at that time. Any snapshot can be restored, mounted or"
+        " browsed.",
+        "The repository is in restic's format. pyrestic and restic can use the same repository, in any order.",
+        "A repository is a local directory (`/mnt/disk/backup`), a Backblaze B2 bucket (`b2:BUCKET:PATH`) or a REST"
+        " server (`rest:https://user@host/path/`). Without its password nothing in it can be read.",
+    ),
+    examples=(
+        ("Say where the repository is and where its password is kept:", "export RESTIC_REPOSITORY=/mnt/disk/backup"),
+        ("", "export RESTIC_PASSWORD_FILE=~/.backup-password"),
+        ("Create the repository, once:", "pyrestic init"),
+        ("Back up a directory, list the snapshots, restore the newest one:", "pyrestic backup ~/Documents"),
+        ("", "pyrestic snapshots"),
+        ("", "pyrestic restore latest --target /tmp/restored"),
+    ),
+)
+
+_SOURCE = (
+    "RESTIC_FROM_REPOSITORY",
+    "RESTIC_FROM_REPOSITORY_FILE",
+    "RESTIC_FROM_PASSWORD",
+    "RESTIC_FROM_PASSWORD_FILE",
+    "RESTIC_FROM_PASSWORD_COMMAND",
+    "RESTIC_FROM_KEY_HINT",
+)
+_B2 = ("RESTIC_REPOSITORY", "B2_ACCOUNT_ID", "B2_ACCOUNT_KEY")
+_LOSSES = "Something could not be repaired without loss; standard error names what was lost."
+
+MANUALS: dict[str, Manual] = {
+    "b2": Manual(
+        (("Check the configuration of a bucket:", "pyrestic --repo b2:BUCKET:backup b2 doctor"),), variables=_B2
+    ),
+    "b2 doctor": Manual(
+        (("Check the bucket and the application key:", "pyrestic --repo b2:BUCKET:backup b2 doctor"),),
+        exits={1: "A problem was found, or the check failed."},
+        variables=_B2,
+        opens_repository=False,
+    ),
+    "backup": Manual(
+        (
+            ("Back up the home directory, without caches:", "pyrestic backup ~ --exclude-caches --exclude ~/.cache"),
+            ("Create no snapshot if nothing changed, as from cron:", "pyrestic backup --quiet --skip-if-unchanged ~"),
+            ("Show what a backup would do:", "pyrestic backup --dry-run --verbose ~/Documents"),
+            (
+                "Back up the output of a program; nothing is stored if it fails:",
+                "pyrestic backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop",
+            ),
+        ),
+        details=(
+            "Files are compared with the newest snapshot of the same host and paths. Only files whose size, time or"
+            " inode changed are read, and only chunks that the repository does not have are stored.",
+            "A backup that was killed can be repeated: it reuses the packs that were stored already.",
+        ),
+        exits={
+            1: "The backup failed and no snapshot was made, or a snapshot file could not be read.",
+            3: "Some source files could not be read. The snapshot was made without them.",
+        },
+        variables=("RESTIC_READ_CONCURRENCY",),
+    ),
+    "cache": Manual(
+        (("List the cache directories:", "pyrestic cache"), ("Remove old ones:", "pyrestic cache --cleanup")),
+        variables=("RESTIC_CACHE_DIR", "XDG_CACHE_HOME"),
+        opens_repository=False,
+    ),
+    "cat": Manual(
+        (("Print the configuration:", "pyrestic cat config"), ("Print a snapshot:", "pyrestic cat snapshot 4bba301e")),
+    ),
+    "check": Manual(
+        (
+            ("Check the structure of the repository:", "pyrestic check"),
+            ("Also read and verify every byte:", "pyrestic check --read-data"),
+            ("Verify 1 GiB a run, least recently verified packs first:", "pyrestic check --budget 1G"),
+        ),
+        exits={1: "An error was found, or the check failed."},
+        variables=("XDG_STATE_HOME",),
+    ),
+    "copy": Manual(
+        (
+            (
+                "Copy all snapshots of another repository into this one:",
+                "pyrestic copy --from-repo /mnt/disk/backup --from-password-file ~/.backup-password",
+            ),
+        ),
+        details=(
+            "Snapshots that were copied before are skipped. To let both repositories share chunk boundaries, create the"
+            " destination with `init --copy-chunker-params`.",
+        ),
+        variables=_SOURCE,
+    ),
+    "cost": Manual(
+        (("Show usage, cost and forecast:", "pyrestic cost"), ("Do not contact B2:", "pyrestic cost --offline")),
+        variables=_B2,
+        opens_repository=False,
+    ),
+    "diff": Manual(
+        (
+            ("Compare the two newest snapshots:", "pyrestic diff latest~1 latest"),
+            (
+                "Compare a directory in two snapshots:",
+                "pyrestic diff @yesterday:/home/me/Documents latest:/home/me/Documents",
+            ),
+        ),
+    ),
+    "drill": Manual(
+        (("Test a sample of 200 MiB, as from a timer:", "pyrestic drill --budget 200M"),),
+        details=("Files are restored in memory. Nothing is written except the record of the result.",),
+        exits={1: "A file is damaged or missing, or differs from the original, or the drill failed."},
+        variables=("XDG_STATE_HOME",),
+    ),
+    "dump": Manual(
+        (
+            ("Print a file:", "pyrestic dump latest /home/me/notes.txt"),
+            (
+                "Write a directory as a zip archive:",
+                "pyrestic dump --archive zip --target docs.zip latest /home/me/Documents",
+            ),
+        ),
+    ),
+    "features": Manual(
+        (("List the feature flags:", "pyrestic features"),), variables=("RESTIC_FEATURES",), opens_repository=False
+    ),
+    "find": Manual(
+        (
+            ("Find files by name in all snapshots:", "pyrestic find '*.odt'"),
+            ("Find the files that need a pack:", "pyrestic find --pack 5e9c1d2a"),
+        ),
+    ),
+    "forget": Manual(
+        (
+            (
+                "Keep a snapshot for each of 7 days, 5 weeks and 10 years, and remove unused data:",
+                "pyrestic forget --keep-daily 7 --keep-weekly 5 --keep-yearly 10 --prune",
+            ),
+            ("Show what a policy would remove:", "pyrestic forget --dry-run --keep-last 10"),
+            ("Remove one snapshot:", "pyrestic forget 4bba301e"),
+        ),
+        details=(
+            "A policy is applied to each group of snapshots with the same host and paths, unless --group-by says"
+            " otherwise. The data of removed snapshots stays until `prune` runs.",
+        ),
+        exits={3: "Some snapshots could not be removed."},
+    ),
+    "generate": Manual(
+        (
+            ("Write the man pages into a directory:", "pyrestic generate --man ~/.local/share/man/man1"),
+            ("Load completion into the current bash:", "source <(pyrestic generate --bash-completion -)"),
+        ),
+        details=("A wheel contains the man pages and the completion files already.",),
+        opens_repository=False,
+    ),
+    "history": Manual(
+        (
+            ("Show all versions of a file:", "pyrestic history ~/notes.txt"),
+            ("Show what changed last:", "pyrestic history --diff ~/notes.txt"),
+            ("Follow a file across renames:", "pyrestic history --follow ~/papers/thesis.tex"),
+        ),
+        variables=("XDG_CACHE_HOME",),
+    ),
+    "init": Manual(
+        (
+            ("Create a repository in a local directory:", "pyrestic init --repo /mnt/disk/backup"),
+            (
+                "Create one that cuts files at the same places as another, to copy snapshots into it:",
+                "pyrestic init --copy-chunker-params --from-repo /mnt/disk/backup",
+            ),
+        ),
+        variables=_SOURCE,
+    ),
+    "key": Manual((("Change the password:", "pyrestic key passwd"), ("List the keys:", "pyrestic key list"))),
+    "key add": Manual(
+        (
+            ("Add a password:", "pyrestic key add"),
+            ("Take it from a file:", "pyrestic key add --new-password-file ~/.second-password"),
+        ),
+    ),
+    "key list": Manual((("List the keys:", "pyrestic key list"),)),
+    "key passwd": Manual((("Change the password:", "pyrestic key passwd"),)),
+    "key remove": Manual((("Remove a key:", "pyrestic key remove 7a3f09c1"),)),
+    "list": Manual((("List the IDs of all packs:", "pyrestic list packs"),)),
+    "ls": Manual(
+        (
+            ("List all files of the newest snapshot:", "pyrestic ls latest"),
+            ("List one directory, with details:", "pyrestic ls --long latest /home/me/Documents"),
+            ("Browse sizes:", "pyrestic ls --ncdu latest | ncdu -f -"),
+        ),
+    ),
+    "migrate": Manual(
+        (
+            ("List the migrations that can be applied:", "pyrestic migrate"),
+            ("Upgrade the repository to version 2, which compresses:", "pyrestic migrate upgrade_repo_v2"),
+        ),
+    ),
+    "mount": Manual(
+        (("Mount all snapshots as directories, until Ctrl-C:", "pyrestic mount /tmp/snapshots"),),
+        details=("Mounting needs the extra `mount` and the system's libfuse.",),
+        exits={0: "The mount ended, also by Ctrl-C."},
+    ),
+    "options": Manual((("List the extended options:", "pyrestic options"),), opens_repository=False),
+    "prune": Manual(
+        (
+            ("Remove data that no snapshot uses:", "pyrestic prune"),
+            ("Repack at most 10 GiB in this run:", "pyrestic prune --max-repack-size 10G"),
+            ("Show what would be removed:", "pyrestic prune --dry-run"),
+        ),
+        details=("A prune that was killed leaves an intact repository; the next one finishes the work.",),
+    ),
+    "recover": Manual((("Create a snapshot of all directories that no snapshot refers to:", "pyrestic recover"),)),
+    "repair": Manual((("Rebuild the index:", "pyrestic repair index"),)),
+    "repair index": Manual(
+        (
+            ("Rebuild the index:", "pyrestic repair index"),
+            ("Do not trust the existing index:", "pyrestic repair index --read-all-packs"),
+        ),
+        exits={3: "Packs are missing or damaged; standard error names them."},
+    ),
+    "repair packs": Manual(
+        (("Salvage what is intact in a damaged pack:", "pyrestic repair packs 5e9c1d2a"),), exits={3: _LOSSES}
+    ),
+    "repair snapshots": Manual(
+        (
+            ("Show which snapshots would change:", "pyrestic repair snapshots --dry-run"),
+            ("Replace damaged snapshots by repaired ones:", "pyrestic repair snapshots --forget"),
+        ),
+        exits={3: _LOSSES},
+    ),
+    "restore": Manual(
+        (
+            ("Restore the newest snapshot:", "pyrestic restore latest --target /tmp/restored"),
+            (
+                "Restore one file as it was yesterday:",
+                "pyrestic restore @yesterday:/home/me/notes.txt --target old-notes.txt",
+            ),
+            ("Restore one directory:", "pyrestic restore latest --target /tmp/restored --include /home/me/Documents"),
+            (
+                "Show what it takes, and whether everything is there:",
+                "pyrestic restore latest --target /tmp/restored --dry-run",
+            ),
+        ),
+        details=(
+            "Before it writes anything, a restore checks that every pack it needs exists and that the target has enough"
+            " free space. A restore that was interrupted continues when it is run again.",
+        ),
+        exits={1: "The restore failed, or some files could not be restored."},
+        variables=("XDG_STATE_HOME",),
+    ),
+    "rewrite": Manual(
+        (
+            (
+                "Remove a file from all snapshots, and the old snapshots:",
+                "pyrestic rewrite --forget --exclude secret.txt",
+            ),
+            ("Correct the host name of a snapshot:", "pyrestic rewrite --new-host laptop 4bba301e"),
+        ),
+    ),
+    "serve": Manual(
+        (
+            ("Show the repository in a browser, until Ctrl-C:", "pyrestic serve"),
+            ("Allow restores below a directory:", "pyrestic serve --restore-below /srv/restored"),
+        ),
+        details=("Serving needs the extra `web`. The pages are for this machine only; the link works once.",),
+    ),
+    "snapshots": Manual(
+        (
+            ("List all snapshots:", "pyrestic snapshots"),
+            ("List the newest one of each host:", "pyrestic snapshots --latest 1 --group-by host"),
+        ),
+    ),
+    "stats": Manual(
+        (
+            ("Count what a restore of the newest snapshot needs:", "pyrestic stats latest"),
+            ("Count what the repository stores:", "pyrestic stats --mode raw-data"),
+        ),
+    ),
+    "tag": Manual((("Tag the newest snapshot:", "pyrestic tag --add before-upgrade latest"),)),
+    "unlock": Manual((("Remove locks of dead processes:", "pyrestic unlock"),)),
+    "version": Manual((("Print the version:", "pyrestic version"),), opens_repository=False),
+}
+
+
+def find_manual(path: list[str]) -> Manual:
+    """Return what is said of a command, given the words after the program's name; of a new one there is nothing yet."""
+    return MANUALS.get(" ".join(path), Manual()) if path else PROGRAM
