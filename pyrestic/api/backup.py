@@ -16,12 +16,10 @@ from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.identity import current_identity
-from pyrestic.localfs.user_folders import find_own_folder, find_written_folders
-from pyrestic.native.code_store import chunker_engine, many_reader
+from pyrestic.localfs.user_folders import find_written_folders
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup, backup_stream
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage
-from pyrestic.operations.source_file import ArchiveOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.snapshots import Parent, SnapshotFilter, StoredSnapshot, find_parent, load_snapshot
@@ -119,7 +117,6 @@ class BackupRun:
         self, paths: list[str], tags: Sequence[str], host: str, excludes: list[str], *, skip_if_unchanged: bool
     ) -> BackupOptions:
         who = current_identity()
-        code_folder = find_own_folder(self._environment)
         return BackupOptions(
             time_ns=self._time_ns,
             targets=paths,
@@ -131,10 +128,6 @@ class BackupRun:
             excludes=excludes,
             program_version=f"pyrestic {__version__}",
             skip_if_unchanged=skip_if_unchanged,
-            archive=ArchiveOptions(
-                chunker_engine=chunker_engine(code_folder),
-                find_reader=many_reader(code_folder),
-            ),
         )
 
     def _find_parent(self, options: BackupOptions, paths: tuple[str, ...]) -> Parent:

@@ -20,8 +20,8 @@ from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file, run_command
 from pyrestic.localfs.user_folders import find_own_folder
-from pyrestic.native.code_store import load_blob_code, load_scrypt
 from pyrestic.report import Reporter
+from pyrestic.repository.opening import find_engines
 from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
 
 CompressionMode: TypeAlias = Literal["auto", "off", "fastest", "better", "max"]
@@ -80,7 +80,6 @@ def open_repository(
             return backend
         return CacheBackend(backend, folder, on_note=lambda message: opening.report.note(message, 0))
 
-    folder = find_own_folder(opening.environment)
     try:
         repository = Repository.open(
             place.retry,
@@ -89,8 +88,7 @@ def open_repository(
             report=opening.report,
             wrap=with_cache,
             meanwhile=import_machinery,
-            find_engine=lambda: load_scrypt(folder, keep=True),
-            find_blob_code=lambda: load_blob_code(folder, keep=True),
+            engines=find_engines(find_own_folder(opening.environment), keep=True),
         )
     except BaseException:
         place.retry.close()

@@ -67,7 +67,9 @@ class RestoreRun:
         else:
             self._root, folder = place_file(entry._node, self._target, load, select)
         metadata = MetadataRestorer(MetadataRules(privileged=privileged), warn=self._failures.note)
-        self._writer = TargetWriter(os.fsencode(folder), metadata, replace_folders=delete)
+        self._writer = TargetWriter(
+            os.fsencode(folder), metadata, replace_folders=delete, engines=content.repository.engines
+        )
 
     def plan(self) -> RestorePlan:
         """Return what it is going to do, without doing it; raise PyresticError."""

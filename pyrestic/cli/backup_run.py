@@ -11,7 +11,7 @@ from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_size, parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
-from pyrestic.cli.local_folders import cache_base, code_folder
+from pyrestic.cli.local_folders import cache_base
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.source_stream import opened_stream
@@ -22,7 +22,6 @@ from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.localfs.user_folders import find_written_folders
-from pyrestic.native.code_store import chunker_engine, many_reader
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.repository import Repository
@@ -132,7 +131,6 @@ class Backup:
 
         flags = self._flags
         who = current_identity()
-        folder, keep = code_folder(self._app.settings), not self._app.settings.no_cache
         return BackupOptions(
             time_ns=self._time_ns,
             targets=self._paths,
@@ -150,8 +148,6 @@ class Backup:
                 ignore_inode=flags["ignore_inode"],
                 device_ids_for_links_alone=DEVICE_ID_FOR_HARDLINKS in self._app.settings.features,
                 read_concurrency=flags["read_concurrency"],
-                chunker_engine=chunker_engine(folder, keep=keep),
-                find_reader=many_reader(folder, keep=keep),
             ),
         )
 

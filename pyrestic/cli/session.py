@@ -1,7 +1,6 @@
 """From settings to an opened, locked repository and back: the stack of backends, the password, the lock."""
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,8 +30,8 @@ from pyrestic.errors import (
 from pyrestic.format.compress import Compression
 from pyrestic.format.config import Config
 from pyrestic.localfs.password import read_file
-from pyrestic.native.code_store import load_blob_code, load_scrypt
 from pyrestic.repository.locks import Lock
+from pyrestic.repository.opening import find_engines
 from pyrestic.repository.repository import (
     CONFIG,
     DEFAULT_PACK_LENGTH,
@@ -186,8 +185,7 @@ def open_repository(
         return DryRunBackend(wrapped) if dry_run else wrapped
 
     options = repository_options(settings)
-    folder, keep = code_folder(settings), not settings.no_cache
-    find_engine = functools.cache(functools.partial(load_scrypt, folder, keep=keep))
+    engines = find_engines(code_folder(settings), keep=not settings.no_cache)
     given = passwords.find_password(settings)
     passwords.warn_of_other_writers(settings, terminal)
     if given is None:
@@ -207,8 +205,7 @@ def open_repository(
                     report=terminal,
                     wrap=wrap,
                     meanwhile=meanwhile,
-                    find_engine=find_engine,
-                    find_blob_code=functools.partial(load_blob_code, folder, keep=keep),
+                    engines=engines,
                 )
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -16,9 +16,8 @@ from pyrestic.errors import FormatError, UnauthenticError, UnsupportedError, Wro
 from pyrestic.format import document
 from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD, MasterKey, Sealer
 
-if TYPE_CHECKING:
-    # With it comes what calls compiled code, which only dear keys need.
-    from pyrestic.native.scrypt import Scrypt
+Scrypt = Callable[[bytes, bytes, int, int, int, int], bytes]
+"""(password, salt, n, r, p, length) -> a key of that many bytes; the parameters have been looked at."""
 
 SALT_LENGTH: Final = 64
 MAX_MEMORY_BYTES: Final = 1 << 30
@@ -30,6 +29,8 @@ _KDF: Final = "scrypt"
 _DERIVED_LENGTH: Final = ENCRYPT_KEY_LENGTH + 2 * MAC_KEY_LENGTH
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 
+_ENGINE_FROM_N: Final = 1 << 12
+_ENGINE_R: Final = 32
 _PBKDF2_FILLS: Final = 8
 """What PBKDF2 does before and after takes as long as filling its bytes so many times."""
 
@@ -51,10 +52,13 @@ class ScryptParams(NamedTuple):
         """Bytes it fills, which its time goes with."""
         return 128 * (self.n + _PBKDF2_FILLS) * self.r * self.p
 
+    @property
+    def suits_engine(self) -> bool:
+        """An engine that mixes several lanes at a time is worth while; it needs memory for each."""
+        return self.n >= _ENGINE_FROM_N and self.r <= _ENGINE_R and self.p > 1
+
 
 _LEAST: Final = ScryptParams(1 << 14)
-_FAST_FROM_N: Final = 1 << 12
-_FAST_R: Final = 32
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -124,15 +128,15 @@ def parse(data: bytes) -> KeyFile:
     return keyfile
 
 
-def unwrap(keyfile: KeyFile, password: str, find_engine: "Callable[[], Scrypt | None]" = lambda: None) -> MasterKey:
+def unwrap(keyfile: KeyFile, password: str, engine: Scrypt | None = None) -> MasterKey:
     """Return the master key; takes half a second, without holding the interpreter's lock.
 
-    `find_engine` is asked for a faster scrypt than hashlib's where that is worth while.
+    `engine` is a faster scrypt than hashlib's, for parameters that suit it.
 
     Raises WrongPasswordError if the password does not open it and FormatError if it opens, but holds no key.
     """
     try:
-        plain = Sealer(_derive(password, keyfile.salt, keyfile.params, find_engine)).open(keyfile.data)
+        plain = Sealer(_derive(password, keyfile.salt, keyfile.params, engine)).open(keyfile.data)
     except UnauthenticError:
         raise WrongPasswordError("the password does not open this key") from None
     return MasterKey.from_json(plain)
@@ -164,15 +168,11 @@ def _check_params(params: ScryptParams) -> None:
         )
 
 
-def _derive(
-    password: str, salt: bytes, params: ScryptParams, find_engine: "Callable[[], Scrypt | None]" = lambda: None
-) -> MasterKey:
+def _derive(password: str, salt: bytes, params: ScryptParams, engine: Scrypt | None = None) -> MasterKey:
     n, r, p = params
     # A password that came as bytes which are not UTF-8 counts as those bytes, as it does for restic.
     raw_password = password.encode("utf-8", "surrogateescape")
-    engine = find_engine() if n >= _FAST_FROM_N else None
-    # It mixes several lanes at a time and needs some room for each.
-    if engine is not None and r <= _FAST_R and p > 1:
+    if engine is not None:
         return MasterKey.from_bytes(engine(raw_password, salt, n, r, p, _DERIVED_LENGTH))
     # OpenSSL counts some scratch space besides what the parameters ask for.
     limit = params.memory_bytes + 256 * r + 65536

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from pyrestic.engine_types import FileRecords
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import FILE, Node, mode_to_go
 from pyrestic.localfs.metadata import format_local_second, group_name, user_name
-from pyrestic.native.file_reader import FileRecords
 
 
 def make_nodes(

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from pyrestic.engine_types import BatchWriter, NewFile, Stamp
 from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
 from pyrestic.localfs.restore_metadata import MetadataRestorer
-from pyrestic.native.file_writer import ManyWriter, NewFile, Stamp
 
 _MOST_FOLDERS = 4
 """Folders that are open for one call: the limit of open files may be low, and there are several threads."""
@@ -37,7 +37,7 @@ class _Placed(NamedTuple):
 def make_new(
     files: Iterable[SmallFile],
     data: memoryview,
-    many: ManyWriter,
+    many: BatchWriter,
     metadata: MetadataRestorer,
     folders: DescriptorCache[bytes],
     open_folder: Callable[[bytes], int],
@@ -62,7 +62,7 @@ def make_new(
 def _make_part(
     part: list[_Placed],
     data: memoryview,
-    many: ManyWriter,
+    many: BatchWriter,
     metadata: MetadataRestorer,
     opened: dict[bytes, OpenDescriptor],
 ) -> list[Stamp | None]:

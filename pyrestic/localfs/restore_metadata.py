@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
+from pyrestic.engine_types import PlainMetadata
 from pyrestic.errors import FormatError
 from pyrestic.format.gojson import SECOND, parse_time
 from pyrestic.format.node import CHARACTER_DEVICE, DEVICE, DIRECTORY, FILE, SYMLINK, Node
@@ -64,18 +64,6 @@ class MetadataRules:
     ownership_by_name: bool = False
     attributes: Callable[[str], bool] | None = None
     privileged: bool = True
-
-
-class PlainMetadata(NamedTuple):
-    """All that most files have: owner, permissions, times in seconds and nanoseconds since 1970. -1 leaves an owner."""
-
-    uid: int
-    gid: int
-    permissions: int
-    atime: int
-    atime_ns: int
-    mtime: int
-    mtime_ns: int
 
 
 class MetadataRestorer:

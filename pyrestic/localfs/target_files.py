@@ -4,11 +4,10 @@ import errno
 import os
 import stat
 
+from pyrestic.engines import WRITE_FLAGS
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 
-WRITE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-CREATE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
 PRIVATE_FILE = 0o600
 _BLOCK = 4096
 _NO_BLOCK = bytes(_BLOCK)

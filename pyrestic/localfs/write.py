@@ -11,6 +11,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from pyrestic.engine_types import BatchWriter
+from pyrestic.engines import CREATE_FLAGS, WRITE_FLAGS, Engines
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
@@ -19,16 +21,13 @@ from pyrestic.localfs.new_files import Outcome, SmallFile, make_new
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.target_files import (
-    CREATE_FLAGS,
     PRIVATE_FILE,
-    WRITE_FLAGS,
     make_node,
     set_length,
     take_over,
     write_all,
     write_sparse,
 )
-from pyrestic.native.file_writer import ManyWriter
 
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -44,7 +43,7 @@ class TargetWriter:
 
     All methods may be called by any thread; they raise LocalFileError with the path of the file. New files and folders
     are private until their metadata is restored. `replace_folders` allows to remove a folder with its content where
-    the snapshot has something else. `find_many` gives what writes many new files at a time, if there is such a thing.
+    the snapshot has something else. `engines` may have what writes many new files at a time.
     `open_root` opens the target instead of its path, and is told whether to make it.
     """
 
@@ -56,7 +55,7 @@ class TargetWriter:
         replace_folders: bool = False,
         open_files: int = 16,
         open_folders: int = 12,
-        find_many: Callable[[], ManyWriter | None] | None = None,
+        engines: Engines | None = None,
         open_root: Callable[[bool], int] | None = None,
     ) -> None:
         self.root = os.path.abspath(root)
@@ -64,9 +63,9 @@ class TargetWriter:
         self._replace_folders = replace_folders
         self._files: DescriptorCache[bytes] = DescriptorCache(open_files)
         self._folders: DescriptorCache[bytes] = DescriptorCache(open_folders)
-        self._find_many = find_many
+        self._engines = engines or Engines.none()
         self._open_root = open_root
-        self._many: ManyWriter | None = None
+        self._many: BatchWriter | None = None
         self._root_descriptor = -1
 
     def open(self, *, create: bool = True) -> None:
@@ -218,9 +217,8 @@ class TargetWriter:
 
     def expect_small_files(self, count: int) -> None:
         """Get ready for so many small files; not while others write."""
-        if count >= _WORTH_COMPILING and self._find_many is not None:
-            self._many = self._find_many()
-            self._find_many = None
+        if count >= _WORTH_COMPILING and self._many is None:
+            self._many = self._engines.writer
 
     def write_small_files(self, files: Sequence[SmallFile], data: memoryview) -> list[Outcome]:
         """Write whole files with their metadata; return what became of each, which is what would be raised."""

@@ -180,6 +180,11 @@ class BlobEngine:
         made = self._call(work, data, numbers, given, out, compress=compress)
         return numbers[3].tolist() if made >= 0 else None
 
+    @staticmethod
+    def room_for(lengths: Sequence[int]) -> int:
+        """Return how many bytes `encode_all` may need for blobs of these lengths."""
+        return sum(length + (length >> 8) + 64 + OVERHEAD for length in lengths)
+
     def _open(self, work: int, data: Buffer, numbers: _Table, ids: Buffer, out: Buffer) -> list[int]:
         _check_ids(ids, numbers.shape[1])
         self._call(work, data, numbers, ids, out)
@@ -228,11 +233,6 @@ class BlobEngine:
 
     def _set(self, slot: int, value: int) -> None:
         self._table[slot // 8] = value
-
-
-def room_for(lengths: Sequence[int]) -> int:
-    """Return how many bytes `encode_all` may need for blobs of these lengths."""
-    return sum(length + (length >> 8) + 64 + OVERHEAD for length in lengths)
 
 
 def _room(work: int, numbers: _Table) -> int:
@@ -301,7 +301,7 @@ def _agrees_on(
 ) -> bool:
     lengths = list(map(len, plains))
     plain_lengths = lengths if compress else [0] * len(plains)
-    out = bytearray(room_for(lengths))
+    out = bytearray(engine.room_for(lengths))
     made = engine.encode_all(b"".join(plains), starts, lengths, ids, out, compress=compress, verify=True)
     if made is None:
         return False

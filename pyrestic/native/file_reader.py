@@ -15,10 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrestic.engine_types import FileRecords
+from pyrestic.engines import READ_FLAGS
 from pyrestic.native.machinecode import function_at, map_code
-
-OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-"""How a source file is opened: what turned into a link, pipe or device meanwhile does no harm."""
 
 _FUNCTIONS = ("syscall", "statx", "flistxattr", "read", "close", "__errno_location")
 _STATUS_BYTES = 264
@@ -26,29 +25,6 @@ _STATUS_BYTES = 264
 _OPENAT2 = 437
 _NO_MAGIC_LINKS, _NO_LINKS = 2, 4
 _PARAMETERS = 7
-
-
-class FileRecords(NamedTuple):
-    """What was found of each file: columns in the order of the paths. Times are seconds and nanoseconds since 1970."""
-
-    lengths: list[int]
-    """Bytes read, -1 for a file that has to be read in the usual way; only with others the rest means something."""
-    starts: list[int]
-    """Where the bytes begin in the buffer."""
-    modes: list[int]
-    links: list[int]
-    uids: list[int]
-    gids: list[int]
-    inodes: list[int]
-    devices: list[int]
-    mtimes: list[int]
-    mtime_ns: list[int]
-    ctimes: list[int]
-    ctime_ns: list[int]
-    atimes: list[int]
-    atime_ns: list[int]
-    attributes: list[int]
-    """0 for a file without extended attributes."""
 
 
 _SIGNED = [number for number, name in enumerate(FileRecords._fields) if name not in ("inodes", "devices")]
@@ -62,7 +38,7 @@ class ManyReader:
         self.buffer = memoryview(bytearray(room))
         self._read = read
         self._table = table.copy()
-        ways = [(flags, 0, _NO_MAGIC_LINKS | _NO_LINKS) for flags in (OPEN_FLAGS | os.O_NOATIME, OPEN_FLAGS)]
+        ways = [(flags, 0, _NO_MAGIC_LINKS | _NO_LINKS) for flags in (READ_FLAGS | os.O_NOATIME, READ_FLAGS)]
         self._scratch = np.concatenate((np.zeros(_STATUS_BYTES // 8, np.uint64), np.array(ways, np.uint64).ravel()))
         self._table[-1] = self._scratch.ctypes.data
         self._records = np.zeros((count, _COLUMNS), np.uint64)

@@ -10,13 +10,11 @@ import os
 import tempfile
 from array import array
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from pyrestic.localfs.restore_metadata import PlainMetadata
-from pyrestic.localfs.target_files import CREATE_FLAGS
-from pyrestic.native.code_store import find_code
+from pyrestic.engine_types import NewFile, PlainMetadata, Stamp, Written
+from pyrestic.engines import CREATE_FLAGS
 from pyrestic.native.machinecode import function_at, map_code
 
 _FUNCTIONS = ("openat", "write", "fchown", "flistxattr", "futimens", "fchmod", "statx", "close", "__errno_location")
@@ -28,33 +26,6 @@ _SECOND = 1_000_000_000
 _TEST_TIMES = (987_654_321, 600_000_000, 1_234_567_890, 123_456_789)
 _OTHER_OWNER, _UNUSUAL = 1, 2
 """Answers: a file is finished but for its owner, or to be written in the usual way; 0 says that it is finished."""
-
-
-class NewFile(NamedTuple):
-    """A file to make: in an open folder, under a name; its content is that part of the data, in bytes."""
-
-    folder: int
-    name: bytes
-    start: int
-    length: int
-    metadata: PlainMetadata
-
-
-class Stamp(NamedTuple):
-    """What tells later whether a finished file was touched since: its inode and its time of change in nanoseconds."""
-
-    inode: int
-    ctime_ns: int
-
-
-class Written(NamedTuple):
-    """What became of files: a stamp for each that is finished, None for one that is to be written in the usual way.
-
-    `denied` counts those among the finished ones that could not be given to their owners.
-    """
-
-    stamps: list[Stamp | None]
-    denied: int
 
 
 class ManyWriter:
@@ -100,12 +71,6 @@ class ManyWriter:
             [Stamp(inode, ctime_ns) if result < bad else None for result, inode, ctime_ns in moments],
             0 if need_owner else int((results == _OTHER_OWNER).sum()),
         )
-
-
-def find_writer(folder: str, *, keep: bool) -> ManyWriter | None:
-    """Return what writes many files, None if there is no such thing here; `folder` and `keep` are as in find_code."""
-    code = find_code(folder, "file_writer", keep=keep)
-    return load_code(code) if code is not None else None
 
 
 def load_code(code: bytes) -> ManyWriter | None:

@@ -12,10 +12,9 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from pyrestic.format.keyfile import Scrypt
 from pyrestic.native.machinecode import map_code
 
-Scrypt = Callable[[bytes, bytes, int, int, int, int], bytes]
-"""(password, salt, n, r, p, length) -> a key of that many bytes; the parameters have been looked at."""
 Romix = Callable[[int, int, int, int, int, int], int]
 
 _LANE_COUNTS: Final = (4, 8)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pyrestic.engines import Engines
 from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
 from pyrestic.handle import BlobType
 from pyrestic.repository.saver import SavedBlob, Saver
@@ -58,9 +59,10 @@ class _Buffer:
 class ContentSaver:
     """Saves contents, one at a time; every thread has its own."""
 
-    def __init__(self, saver: Saver, chunker: Chunker, count_bytes: Callable[[int], None]) -> None:
+    def __init__(self, saver: Saver, chunker: Chunker, engines: Engines, count_bytes: Callable[[int], None]) -> None:
         self._saver = saver
         self._chunker = chunker
+        self._engines = engines
         self._count_bytes = count_bytes
         self._small = memoryview(bytearray(MIN_LENGTH + 1))
         self._large: list[_Buffer] = []
@@ -100,7 +102,7 @@ class ContentSaver:
     def _submit(self, buffer: _Buffer, length: int, content: Content, *, final: bool) -> int:
         """Hand over the chunks that are decided and return where the undecided rest starts."""
         start = 0
-        for end in self._chunker.cuts(buffer.view, length, final=final):
+        for end in self._chunker.cuts(buffer.view, length, final=final, engine=self._engines.chunker):
             future = self._saver.submit(BlobType.DATA, buffer.view[start:end])
             buffer.pending.append(future)
             content.blobs.append(future)
@@ -114,8 +116,8 @@ class ContentSaver:
 class ContentSavers(threading.local):
     """A ContentSaver for each thread that asks."""
 
-    def __init__(self, saver: Saver, chunker: Chunker, count_bytes: Callable[[int], None]) -> None:
-        self.own = ContentSaver(saver, chunker, count_bytes)
+    def __init__(self, saver: Saver, chunker: Chunker, engines: Engines, count_bytes: Callable[[int], None]) -> None:
+        self.own = ContentSaver(saver, chunker, engines, count_bytes)
 
 
 def _fill(read_into: ReadInto, view: memoryview) -> int:

@@ -58,8 +58,9 @@ class TreeArchiver:
         self._source = SourceReader(repository, options, report, progress)
         self._walk = SourceWalk(self._source, select, self._open_directory, self._take_file)
         self._small = None
-        if options.find_reader is not None:
-            self._small = SmallFiles(self._source, self._saver, options.find_reader, self._take_small, self._read_one)
+        engines = repository.engines
+        if engines.may_read_batches:
+            self._small = SmallFiles(self._source, self._saver, engines, self._take_small, self._read_one)
         self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
         self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
         self._finished: deque[Directory] = deque()

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrestic.engine_types import BatchCodec
 from pyrestic.errors import BackendError, DamageError
 from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import TRAILER_LENGTH, header_length
 from pyrestic.format.pack_columns import encode_header
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.repository.direct_read import PIECE_BYTES
 from pyrestic.repository.repository import Repository
 
 
-def is_whole(repository: Repository, engine: BlobEngine, pack: ID, blobs: Columns, length: int) -> bool:
+def is_whole(repository: Repository, engine: BatchCodec, pack: ID, blobs: Columns, length: int) -> bool:
     """Tell whether a pack is just as the index says: of `length` bytes, with these blobs, which are sorted by offset.
 
     False as well if the pack cannot be read.

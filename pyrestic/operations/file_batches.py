@@ -12,11 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from pyrestic.engine_types import BatchReader, FileRecords
+from pyrestic.engines import Engines
 from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobType
 from pyrestic.localfs.source_folders import SourceFolder, SourcePath
-from pyrestic.native.file_reader import FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.operations.archive_directory import Directory
 from pyrestic.operations.source_file import INLINE_BYTES, SourceReader
 from pyrestic.repository.saver import SavedBlobs, Saver
@@ -65,14 +66,13 @@ class SmallFiles:
         self,
         source: SourceReader,
         saver: Saver,
-        find_reader: Callable[[], ManyReaderMaker | None],
+        engines: Engines,
         take: Callable[[list[SmallFile], list[Node | None], list[int]], None],
         read_one: Callable[[SmallFile], None],
     ) -> None:
         self._source = source
         self._saver = saver
-        self._find_reader = find_reader
-        self._finding = threading.Lock()
+        self._engines = engines
         self._own = threading.local()
         self._take = take
         self._read_one = read_one
@@ -138,12 +138,11 @@ class SmallFiles:
         self._useless = True
         return None
 
-    def _find_own_reader(self) -> ManyReader | None:
+    def _find_own_reader(self) -> BatchReader | None:
         """Return what reads files in this thread."""
-        reader: ManyReader | None = getattr(self._own, "reader", None)
+        reader: BatchReader | None = getattr(self._own, "reader", None)
         if reader is None:
-            with self._finding:
-                maker = self._find_reader()
+            maker = self._engines.reader
             if maker is not None:
                 reader = self._own.reader = maker.make(_FILES, INLINE_BYTES, _BUFFER_BYTES)
         return reader

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pyrestic.engine_types import Stamp
 from pyrestic.errors import FormatError, LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
@@ -17,7 +18,6 @@ from pyrestic.localfs.new_files import SmallFile
 from pyrestic.localfs.restore_journal import RestoreNote
 from pyrestic.localfs.select import Select
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.native.file_writer import Stamp
 from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from pyrestic.engine_types import Stamp
 from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.new_files import SmallFile
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.native.file_writer import Stamp
 from pyrestic.repository.batch_decoder import plain_length_of
 from pyrestic.repository.bulk_lookup import find_places
 from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan_places

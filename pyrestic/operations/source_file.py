@@ -7,19 +7,18 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pyrestic.engine_types import BatchReader, FileRecords
+from pyrestic.engines import READ_FLAGS
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format.chunker import Chunker
 from pyrestic.format.node import Node
-from pyrestic.format.rabin import FirstCut
 from pyrestic.handle import BlobType
 from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
 from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
-from pyrestic.native.file_reader import OPEN_FLAGS, FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.operations.archive_file import Content, ContentSavers
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
@@ -39,10 +38,6 @@ class ArchiveOptions:
     device_ids_for_links_alone: bool = False
     """Leave out the number of the device but for files with several hard links, which it takes to tell them apart."""
     read_concurrency: int = 2
-    chunker_engine: Callable[[], FirstCut] | None = None
-    """What gives the engine that cuts files, None for the usual one."""
-    find_reader: Callable[[], ManyReaderMaker | None] | None = None
-    """What gives what reads many small files at once, None for reading them one by one."""
 
 
 class FileRead(NamedTuple):
@@ -58,8 +53,8 @@ class SourceReader:
     def __init__(
         self, repository: Repository, options: ArchiveOptions, report: Reporter, progress: BackupProgress
     ) -> None:
-        chunker = Chunker(repository.config.chunker_polynomial, engine=options.chunker_engine)
-        self.savers = ContentSavers(repository.saver, chunker, progress.add_bytes)
+        chunker = Chunker(repository.config.chunker_polynomial)
+        self.savers = ContentSavers(repository.saver, chunker, repository.engines, progress.add_bytes)
         self.folders = SourceFolders()
         self.stopped = False
         self._saver = repository.saver
@@ -137,7 +132,7 @@ class SourceReader:
             self._progress.current_files.pop(me, None)
         return None
 
-    def read_many(self, reader: ManyReader, sources: list[SourcePath]) -> FileRecords:
+    def read_many(self, reader: BatchReader, sources: list[SourcePath]) -> FileRecords:
         """Read many small files at once, each as `read` does; those that are not usual are to be read by it."""
         me = threading.get_ident()
         self._progress.current_files[me] = sources[0].path
@@ -193,6 +188,6 @@ class SourceReader:
 def _open(folder: int, name: bytes) -> int:
     """Open a file for reading, without touching its access time where that is allowed."""
     try:
-        return os.open(name, OPEN_FLAGS | os.O_NOATIME, dir_fd=folder)
+        return os.open(name, READ_FLAGS | os.O_NOATIME, dir_fd=folder)
     except PermissionError:
-        return os.open(name, OPEN_FLAGS, dir_fd=folder)
+        return os.open(name, READ_FLAGS, dir_fd=folder)

@@ -14,8 +14,8 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.direct_read import Room
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
-    from pyrestic.native.blob_batch import BlobEngine
+    # The index brings numpy, which is imported while a lock waits.
+    from pyrestic.engine_types import BatchCodec
     from pyrestic.repository.index import PackedBlob
 
 PART_BLOBS = 1000
@@ -64,7 +64,7 @@ class ManyDecoder:
                 deliver_many(joined, list(zip((blob for blob, _ in found), [0, *ends], ends, strict=False)))
 
     def _decode_with(
-        self, engine: "BlobEngine", part: "list[PackedBlob]", data: memoryview, start: int, deliver_many: DeliverMany
+        self, engine: "BatchCodec", part: "list[PackedBlob]", data: memoryview, start: int, deliver_many: DeliverMany
     ) -> "list[PackedBlob]":
         """Decode and deliver blobs; return those that were not found whole."""
         lengths = [plain_length_of(blob) for blob in part]

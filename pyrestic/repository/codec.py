@@ -5,11 +5,11 @@ One by one in any installation; many at once where there is compiled code for it
 
 import hashlib
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from typing_extensions import Buffer
 
+from pyrestic.engines import Engines
 from pyrestic.errors import DamageError, HashMismatchError
 from pyrestic.format.compress import Compression, Compressor, decompress, decompress_pieces
 from pyrestic.format.crypto import MasterKey, Sealer
@@ -17,8 +17,8 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 
 if TYPE_CHECKING:
-    # It brings numpy, and few need it.
-    from pyrestic.native.blob_batch import BlobCode, BlobEngine
+    # Few need it.
+    from pyrestic.engine_types import BatchCodec
 
 _READ_WHOLE = 256 << 10
 
@@ -29,7 +29,7 @@ class _Contexts(threading.local):
     def __init__(self, key: MasterKey, compression: Compression) -> None:
         self.sealer = Sealer(key)
         self.compressor = Compressor(compression)
-        self.engine: BlobEngine | None = None
+        self.engine: BatchCodec | None = None
         self.has_no_engine = False
 
 
@@ -41,38 +41,29 @@ class BlobCodec:
         key: MasterKey,
         version: int,
         compression: Compression,
-        find_code: "Callable[[], BlobCode | None]" = lambda: None,
+        engines: Engines | None = None,
     ) -> None:
-        """`find_code` gives the code of an engine for many blobs; it is asked again as long as that is None."""
         self._contexts = _Contexts(key, compression)
         self._key = key
         self._compression = compression
-        self._find_code = find_code
-        self._code: BlobCode | None = None
-        self._looking = threading.Lock()
+        self._engines = engines or Engines.none()
         self._compress_trees = version >= 2
         self._compress_data = version >= 2 and compression is not Compression.OFF
 
     @property
-    def engine(self) -> "BlobEngine | None":
+    def engine(self) -> "BatchCodec | None":
         """What works through many blobs in one call, made for the calling thread; None where there is none.
 
         It may be there later where it is not there yet: to be asked again by those who have many blobs.
         """
         contexts = self._contexts
         if contexts.engine is None and not contexts.has_no_engine:
-            code = self._look_for_code()
+            maker = self._engines.blobs
             try:
-                contexts.engine = code.make_engine(self._key, self._compression) if code is not None else None
+                contexts.engine = maker.make_engine(self._key, self._compression) if maker is not None else None
             except OSError:
                 contexts.has_no_engine = True
         return contexts.engine
-
-    def _look_for_code(self) -> "BlobCode | None":
-        with self._looking:
-            if self._code is None:
-                self._code = self._find_code()
-            return self._code
 
     def compresses(self, blob_type: BlobType) -> bool:
         """Tell whether blobs of this type are compressed."""

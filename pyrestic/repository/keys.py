@@ -9,11 +9,12 @@ one budget, and after a few seconds a line says what is going on.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pyrestic.backend.base import Backend
+from pyrestic.engines import Engines
 from pyrestic.errors import (
     BackendError,
     DamageError,
@@ -31,9 +32,6 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id, short
 from pyrestic.report import NullReporter, Reporter
 from pyrestic.repository.rereading import read_again
-
-if TYPE_CHECKING:
-    from pyrestic.native.scrypt import Scrypt
 
 MAX_KEYS = 100
 """How many key files are read at most."""
@@ -72,20 +70,28 @@ def find_key(
     hint: str = "",
     max_keys: int = MAX_KEYS,
     report: Reporter | None = None,
-    find_engine: "Callable[[], Scrypt | None]" = lambda: None,
+    engines: Engines | None = None,
+    begun: threading.Event | None = None,
     stopped: threading.Event | None = None,
 ) -> OpenedKey:
     """Return the first key that the password opens, among at most max_keys.
 
     The key whose ID starts with `hint` is tried first, others in the order of their cost as far as BUDGET_WORK_BYTES
     goes. Key files that cannot be used are skipped and noted; one whose content has another hash than its name is tried
-    when all else failed, as what it seals may still be intact. `find_engine` is as in keyfile.unwrap. No other key is
-    begun with once `stopped` is set.
+    when all else failed, as what it seals may still be intact. `begun` is set when the first derivation begins. No
+    other key is begun with once `stopped` is set.
 
     Raises WrongPasswordError if there is no such key; DamageError, UnsupportedError or BackendError if no key file
     could be tried at all.
     """
-    search = _Search(backend, password, report or NullReporter(), find_engine, stopped or threading.Event())
+    search = _Search(
+        backend,
+        password,
+        report or NullReporter(),
+        engines or Engines.none(),
+        begun or threading.Event(),
+        stopped or threading.Event(),
+    )
     with search.told_if_long():
         return replace(search.run(hint, max_keys), listed=search.listed)
 
@@ -173,13 +179,15 @@ class _Search:
         backend: Backend,
         password: str,
         report: Reporter,
-        find_engine: "Callable[[], Scrypt | None]",
+        engines: Engines,
+        begun: threading.Event,
         stopped: threading.Event,
     ) -> None:
         self._backend = backend
         self._password = password
         self._report = report
-        self._find_engine = find_engine
+        self._engines = engines
+        self._begun = begun
         self._stopped = stopped
         self._failure: PyresticError | None = None
         self._tried = self._work_bytes = self._too_costly = 0
@@ -253,8 +261,10 @@ class _Search:
     def _try(self, candidate: _Candidate) -> OpenedKey | None:
         self._current = candidate
         self._work_bytes += candidate.keyfile.params.work_bytes
+        engine = self._engines.scrypt if candidate.keyfile.params.suits_engine else None
+        self._begun.set()
         try:
-            master = key_format.unwrap(candidate.keyfile, self._password, self._find_engine)
+            master = key_format.unwrap(candidate.keyfile, self._password, engine)
         except WrongPasswordError:
             self._tried += 1
             return None

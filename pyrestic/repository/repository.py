@@ -17,6 +17,7 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache
 from pyrestic.backend.fence import Fence, find_fence
+from pyrestic.engines import Engines
 from pyrestic.errors import (
     DamageError,
     FormatError,
@@ -45,8 +46,6 @@ from pyrestic.repository.unfinished import find_unfinished_key
 
 if TYPE_CHECKING:
     from pyrestic.format.index_file import Columns, PackRows
-    from pyrestic.native.blob_batch import BlobCode
-    from pyrestic.native.scrypt import Scrypt
     from pyrestic.repository.index import Index
     from pyrestic.repository.index_columns import Segment
     from pyrestic.repository.index_copy import IndexCopy, ReadIndex
@@ -97,7 +96,7 @@ class Repository:
         key: OpenedKey,
         config: Config,
         options: RepositoryOptions,
-        find_blob_code: "Callable[[], BlobCode | None]" = lambda: None,
+        engines: Engines | None = None,
         fence: Fence | None = None,
     ) -> None:
         self.backend = backend
@@ -109,7 +108,8 @@ class Repository:
         """The key files that there were when this was opened."""
         self.options = options
         self.index_files: list[IndexFileInfo] = []
-        self.codec = BlobCodec(self.key, config.version, options.compression, find_blob_code)
+        self.engines = engines or Engines.none()
+        self.codec = BlobCodec(self.key, config.version, options.compression, self.engines)
         self.near = find_near_reader(backend)
         self._saver: Saver | None = None
         self.snapshot_watches: list[Callable[[SnapshotList], None]] = []
@@ -159,14 +159,12 @@ class Repository:
         report: Reporter | None = None,
         wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
         meanwhile: Callable[[], None] = lambda: None,
-        find_engine: "Callable[[], Scrypt | None]" = lambda: None,
-        find_blob_code: "Callable[[], BlobCode | None]" = lambda: None,
+        engines: Engines | None = None,
     ) -> "Repository":
         """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
 
         `wrap` may put a backend around the given one once the repository is known, such as its cache. `meanwhile` is
-        done while the key is derived: a good time to import what comes next. `find_engine` is as in keyfile.unwrap,
-        `find_blob_code` as in BlobCodec.
+        done while the key is derived: a good time to import what comes next.
         """
         try:
             sealed = backend.load(CONFIG)
@@ -174,35 +172,27 @@ class Repository:
             raise NoRepositoryError(
                 f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
             ) from error
-        deriving, stopped = threading.Event(), threading.Event()
-
-        def find_and_tell() -> "Scrypt | None":
-            try:
-                return find_engine()
-            finally:
-                deriving.set()
+        begun, stopped = threading.Event(), threading.Event()
 
         def search() -> OpenedKey:
             try:
                 return find_key(
-                    backend, password, hint=key_hint, report=report, find_engine=find_and_tell, stopped=stopped
+                    backend, password, hint=key_hint, report=report, engines=engines, begun=begun, stopped=stopped
                 )
             finally:
-                deriving.set()
+                begun.set()
 
         found = Background(search, "key")
         try:
             # What is imported holds Python's lock, and the sooner the key is begun with the better.
-            deriving.wait(_HEAD_START_SECONDS)
+            begun.wait(_HEAD_START_SECONDS)
             import_ciphers()
             meanwhile()
             key = found.result()
         finally:
             stopped.set()
         config = open_config(backend, key, sealed)
-        return cls(
-            wrap(backend, config), key, config, options or RepositoryOptions(), find_blob_code, find_fence(backend)
-        )
+        return cls(wrap(backend, config), key, config, options or RepositoryOptions(), engines, find_fence(backend))
 
     @cached_property
     def index(self) -> "Index":

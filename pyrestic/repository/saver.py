@@ -33,7 +33,7 @@ from pyrestic.repository.index import Index
 from pyrestic.repository.packer import LONGEST_TOGETHER, MOST_TOGETHER, OPEN_PACKS, BufferPool, OpenPack, Packer
 
 if TYPE_CHECKING:
-    from pyrestic.native.blob_batch import BlobEngine
+    from pyrestic.engine_types import BatchCodec
 
 INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
@@ -264,7 +264,7 @@ class Saver:
         return length
 
     def _store_all(
-        self, engine: "BlobEngine", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+        self, engine: "BatchCodec", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
         """Store blobs given by ID, start and length; return their stored lengths."""
         stored: list[int] = []
@@ -277,17 +277,14 @@ class Saver:
         return stored + self._store_part(engine, blob_type, data, blobs[begin:])
 
     def _store_part(
-        self, engine: "BlobEngine", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+        self, engine: "BatchCodec", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
         """Store blobs as _store_all does, next to each other; a pack takes them together."""
-        # It brings libraries that a backup without many small files does not need.
-        from pyrestic.native.blob_batch import room_for
-
         if not blobs:
             return []
         ids, starts, lengths = map(list, zip(*blobs, strict=True))
         compress = self._codec.compresses(blob_type)
-        output = self._output.of_length(room_for(lengths))
+        output = self._output.of_length(engine.room_for(lengths))
         joined = b"".join(ids)
         sealed = engine.encode_all(data, starts, lengths, joined, output, compress=compress, verify=self._verify)
         if sealed is None or sum(sealed) > LONGEST_TOGETHER:

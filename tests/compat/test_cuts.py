@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker, has_numba
+from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
 from pyrestic.ids import hash_id
+from pyrestic.native.code_files import can_compile
+from tests.support.engines import CHUNKERS
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 
-ENGINES = ("numba", "numpy")
 POLYNOMIALS = 2
 
 
@@ -51,12 +52,12 @@ def test_contents_are_cut_as_each_release_cuts_them(restic: Program, tmp_path: P
         tree = restic.run("cat", "blob", restic.snapshots(repository)[0]["tree"], repository=repository).json
         contents = {node["name"]: node["content"] for node in tree["nodes"]}
         assert contents.keys() == files.keys()
-        for engine in ENGINES:
-            if engine == "numba" and not has_numba():
+        chunker = Chunker(polynomial)
+        for engine, find in CHUNKERS.items():
+            if engine == "compiled" and not can_compile("chunker"):
                 continue
-            chunker = Chunker(polynomial, engine=engine)
             for name, data in files.items():
-                ends = chunker.cuts(data, len(data), final=True)
+                ends = chunker.cuts(data, len(data), final=True, engine=find())
                 starts = [0, *ends][:-1]
                 chunks = [data[start:end] for start, end in zip(starts, ends, strict=True)]
                 assert [hash_id(chunk).hex() for chunk in chunks] == contents[name], (hex(polynomial), engine, name)

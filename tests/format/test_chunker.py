@@ -14,10 +14,10 @@ from pyrestic.format.rabin import FirstCut, make_tables
 from pyrestic.native.chunker import agrees, load_code
 from pyrestic.native.machinecode import extract
 from tests.support.chunker_reference import Reference
+from tests.support.engines import CHUNKERS
 from tests.support.restic import Program
 
 KNOWN_POLYNOMIAL = 0x3DA3358B4DC173
-ENGINES = ("numba", "numpy")
 SMALL_MIN, SMALL_MAX = 4096, 65_536
 
 
@@ -32,21 +32,18 @@ def data_with_cuts(length: int, seed: int) -> bytes:
     return bytes(data)
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    if name == "numba":
-        pytest.importorskip("numba")
-    return name
+@pytest.fixture(params=CHUNKERS)
+def engine(request: pytest.FixtureRequest) -> FirstCut:
+    return CHUNKERS[request.param]()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: str, seed: int) -> None:
+def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: FirstCut, seed: int) -> None:
     polynomial = KNOWN_POLYNOMIAL if seed == 0 else random_polynomial()
     data = data_with_cuts(300_000, seed)
     expected = Reference(polynomial, SMALL_MIN, SMALL_MAX).cuts(data)
-    chunker = Chunker(polynomial, engine=engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
-    assert chunker.cuts(data, len(data), final=True) == expected
+    chunker = Chunker(polynomial, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    assert chunker.cuts(data, len(data), final=True, engine=engine) == expected
     assert len(expected) > 5
 
 
@@ -54,29 +51,35 @@ def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: str, se
 def test_both_engines_agree_on_any_data(length: int, seed: int, period: int) -> None:
     source = random.Random(seed)
     data = (source.randbytes(period) * (length // period + 1))[:length] if period else data_with_cuts(length, seed)
-    numpy, numba = (Chunker(KNOWN_POLYNOMIAL, engine=name, min_length=256, max_length=4096) for name in ENGINES)
-    assert numpy.cuts(data, length, final=True) == numba.cuts(data, length, final=True)
+    chunker = Chunker(KNOWN_POLYNOMIAL, min_length=256, max_length=4096)
+    found = [chunker.cuts(data, length, final=True, engine=find()) for find in CHUNKERS.values()]
+    assert found == [chunker.cuts(data, length, final=True)] * len(CHUNKERS)
 
 
-def test_zeros_are_cut_at_the_minimum_and_constant_bytes_at_the_maximum(engine: str) -> None:
-    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine)
+def test_zeros_are_cut_at_the_minimum_and_constant_bytes_at_the_maximum(engine: FirstCut) -> None:
+    chunker = Chunker(KNOWN_POLYNOMIAL)
     zeros = bytes(3 * MIN_LENGTH + 7)
-    assert chunker.cuts(zeros, len(zeros), final=True) == [MIN_LENGTH, 2 * MIN_LENGTH, 3 * MIN_LENGTH, len(zeros)]
+    assert chunker.cuts(zeros, len(zeros), final=True, engine=engine) == [
+        MIN_LENGTH,
+        2 * MIN_LENGTH,
+        3 * MIN_LENGTH,
+        len(zeros),
+    ]
     ones = b"\1" * (MAX_LENGTH + 5)
-    assert chunker.cuts(ones, len(ones), final=True) == [MAX_LENGTH, MAX_LENGTH + 5]
+    assert chunker.cuts(ones, len(ones), final=True, engine=engine) == [MAX_LENGTH, MAX_LENGTH + 5]
 
 
 @pytest.mark.parametrize("length", [0, 1, MIN_LENGTH - 1, MIN_LENGTH])
-def test_what_is_not_longer_than_the_minimum_is_one_chunk(engine: str, length: int) -> None:
-    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine)
-    assert chunker.cuts(b"x" * length, length, final=True) == ([length] if length else [])
-    assert chunker.cuts(b"x" * length, length, final=False) == []
+def test_what_is_not_longer_than_the_minimum_is_one_chunk(engine: FirstCut, length: int) -> None:
+    chunker = Chunker(KNOWN_POLYNOMIAL)
+    assert chunker.cuts(b"x" * length, length, final=True, engine=engine) == ([length] if length else [])
+    assert chunker.cuts(b"x" * length, length, final=False, engine=engine) == []
 
 
 @pytest.mark.parametrize("buffer_length", [131_072, 131_073, 200_000])
-def test_cutting_buffer_by_buffer_gives_the_cuts_of_the_whole(engine: str, buffer_length: int) -> None:
+def test_cutting_buffer_by_buffer_gives_the_cuts_of_the_whole(engine: FirstCut, buffer_length: int) -> None:
     data = data_with_cuts(700_000, 5)
-    chunker = Chunker(KNOWN_POLYNOMIAL, engine=engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    chunker = Chunker(KNOWN_POLYNOMIAL, min_length=SMALL_MIN, max_length=SMALL_MAX)
     ends, start, position = [], 0, 0
     buffer = b""
     while position < len(data) or buffer:
@@ -84,13 +87,13 @@ def test_cutting_buffer_by_buffer_gives_the_cuts_of_the_whole(engine: str, buffe
         buffer += data[position : position + taken]
         position += taken
         final = position >= len(data)
-        decided = chunker.cuts(buffer, len(buffer), final=final)
+        decided = chunker.cuts(buffer, len(buffer), final=final, engine=engine)
         ends += [start + end for end in decided]
         if final:
             break
         start += decided[-1]
         buffer = buffer[decided[-1] :]
-    assert ends == chunker.cuts(data, len(data), final=True)
+    assert ends == chunker.cuts(data, len(data), final=True, engine=engine)
 
 
 def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refused() -> None:
@@ -98,8 +101,6 @@ def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refus
         make_tables(0b1011)
     with pytest.raises(UsageError):
         Chunker(KNOWN_POLYNOMIAL, min_length=10)
-    with pytest.raises(UsageError):
-        Chunker(KNOWN_POLYNOMIAL, engine="abacus").cuts(bytes(MIN_LENGTH), MIN_LENGTH, final=True)
 
 
 def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
@@ -112,9 +113,8 @@ def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
     engine = load_code(compiled.code)
     assert engine is not None
     data = data_with_cuts(400_000, 9)
-    kept = Chunker(KNOWN_POLYNOMIAL, engine=lambda: engine, min_length=SMALL_MIN, max_length=SMALL_MAX)
-    fresh = Chunker(KNOWN_POLYNOMIAL, engine="numpy", min_length=SMALL_MIN, max_length=SMALL_MAX)
-    assert kept.cuts(data, len(data), final=True) == fresh.cuts(data, len(data), final=True)
+    chunker = Chunker(KNOWN_POLYNOMIAL, min_length=SMALL_MIN, max_length=SMALL_MAX)
+    assert chunker.cuts(data, len(data), final=True, engine=engine) == chunker.cuts(data, len(data), final=True)
 
 
 def test_an_engine_with_other_answers_is_not_believed() -> None:
@@ -155,11 +155,11 @@ def test_the_real_restic_cuts_at_the_same_places(newest: Program, tmp_path: Path
     lengths = {}
     import hashlib
 
-    for engine in ENGINES:
-        chunker = Chunker(polynomial, engine=engine)
+    chunker = Chunker(polynomial)
+    for find in CHUNKERS.values():
         for node in tree["nodes"]:
             data = files[node["name"]]
-            ends = chunker.cuts(data, len(data), final=True)
+            ends = chunker.cuts(data, len(data), final=True, engine=find())
             chunks = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
             assert [hashlib.sha256(chunk).hexdigest() for chunk in chunks] == node["content"], node["name"]
             lengths[node["name"]] = len(chunks)

@@ -45,7 +45,7 @@ def test_imports_point_down_and_every_package_has_a_layer() -> None:
     done = subprocess.run([checker, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     settings = (ROOT / "pyproject.toml").read_text()
-    layers = set(re.findall(r"[a-z]+", settings[settings.index("layers = [") :]))
+    layers = set(re.findall(r"[a-z_]+", settings[settings.index("layers = [") :]))
     for _, name, _ in pkgutil.iter_modules(pyrestic.__path__):
         assert name.startswith("__") or name in layers, f"{name} stands in no layer"
 

@@ -15,7 +15,7 @@ from pyrestic.format.compress import Compression, Compressor, decompress
 from pyrestic.format.crypto import OVERHEAD, MasterKey, Sealer
 from pyrestic.ids import hash_id
 from pyrestic.native import blob_batch, libzstd
-from pyrestic.native.blob_batch import BlobCode, BlobEngine, load_code, room_for
+from pyrestic.native.blob_batch import BlobCode, BlobEngine, load_code
 from tests.support.engines import blob_code, machine_code
 
 KEY = MasterKey(bytes(range(1, 33)), bytes(range(100, 116)), bytes(range(200, 216)))
@@ -51,7 +51,7 @@ def ids_of(blobs: Sequence[bytes]) -> bytes:
 def encode(engine: BlobEngine, blobs: Sequence[bytes], *, compress: bool, verify: bool = True) -> list[bytes]:
     """The sealed blobs, and nothing was written behind the room they need."""
     lengths = list(map(len, blobs))
-    room = room_for(lengths)
+    room = BlobEngine.room_for(lengths)
     out = bytearray(b"." * (room + 100))
     made = engine.encode_all(
         b"".join(blobs),
@@ -149,7 +149,7 @@ def test_each_blob_has_a_nonce_of_its_own(engine: BlobEngine) -> None:
 def test_a_blob_with_another_hash_is_not_sealed_when_it_is_read_back(engine: BlobEngine, lengths: list[int]) -> None:
     blobs = [hashlib.shake_128(b"%d" % number).digest(length) for number, length in enumerate(lengths)]
     data, starts, ids = b"".join(blobs), starts_of(lengths), ids_of(blobs)
-    out = bytearray(room_for(lengths))
+    out = bytearray(BlobEngine.room_for(lengths))
     for compress in (True, False):
         assert engine.encode_all(data, starts, lengths, ids, out, compress=compress, verify=True) is not None
         for bit in range(0, 8 * len(ids), 31):
@@ -252,7 +252,7 @@ def test_a_nonce_of_zeros_is_refused(engine: BlobEngine) -> None:
 @pytest.mark.parametrize("start", [-1, 1, 10**9, 2**62, -(2**62)])
 def test_places_outside_of_the_data_are_not_touched(engine: BlobEngine, start: int) -> None:
     sealed = Sealer(KEY).seal(TEXT)
-    out = bytearray(room_for([len(TEXT)]))
+    out = bytearray(BlobEngine.room_for([len(TEXT)]))
     assert verify(engine, sealed, [start], [len(sealed)], [0], hash_id(TEXT)) == [0]
     assert engine.hash_all(TEXT, [start], [len(TEXT)]) is None
     assert engine.encode_all(TEXT, [start], [len(TEXT)], hash_id(TEXT), out, compress=True, verify=False) is None

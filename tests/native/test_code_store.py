@@ -14,24 +14,17 @@ import numpy as np
 import pytest
 
 from pyrestic.backend.private_folder import open_private
-from pyrestic.format import chunker_numpy
 from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
 from pyrestic.format.rabin import WINDOW, make_tables
 from pyrestic.native import code_files, code_store
 from pyrestic.native.background_compiler import Compiler, compiler_for
 from pyrestic.native.code_files import Kind, compile_kind, file_name, read_code, write_code
-from pyrestic.native.code_store import (
-    chunker_engine,
-    find_code,
-    load_blob_code,
-    load_pair_code,
-    load_scrypt,
-    many_reader,
-)
+from pyrestic.native.code_store import find_code
+from pyrestic.native.engines import CompiledEngines
 from pyrestic.native.sha256 import hash_two
 from pyrestic.repository.codec import BlobCodec
-from tests.support.engines import keep_code, machine_code
+from tests.support.engines import GivenEngines, keep_code, machine_code
 
 if TYPE_CHECKING:
     from pyrestic.native.blob_batch import BlobCode
@@ -52,32 +45,35 @@ def folder_with(folder: Path, content: bytes, kind: str = "scrypt") -> Path:
 
 def test_code_is_kept_and_used_again(tmp_path: Path) -> None:
     folder = keep_code(tmp_path / "code", "scrypt")
-    engine = load_scrypt(str(folder), keep=False)
+    engine = CompiledEngines(str(folder), keep=False).scrypt
     assert engine is not None
     assert engine(b"x", b"y", 16, 8, 5, 64) == hashlib.scrypt(b"x", salt=b"y", n=16, r=8, p=5, dklen=64)
 
 
 def test_nothing_is_made_that_cannot_be_kept(tmp_path: Path) -> None:
-    assert load_scrypt("", keep=True) is None
-    assert load_scrypt(str(tmp_path / "code"), keep=False) is None
-    reader = many_reader(str(tmp_path / "code"), keep=False)
-    assert reader is not None
-    assert reader() is None
+    nowhere, unkept = CompiledEngines("", keep=True), CompiledEngines(str(tmp_path / "code"), keep=False)
+    for engines in (nowhere, unkept):
+        assert (engines.scrypt, engines.blobs, engines.reader, engines.writer) == (None,) * 4
+    assert not nowhere.may_read_batches
+    assert unkept.may_read_batches
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    assert load_scrypt(str(tmp_path / "open" / "code"), keep=True) is None
+    assert CompiledEngines(str(tmp_path / "open" / "code"), keep=True).scrypt is None
     assert not (tmp_path / "code").exists()
     assert not list((tmp_path / "open").iterdir())
 
 
 def test_what_is_missing_is_made_beside_this_process_and_then_kept(tmp_path: Path) -> None:
     folder = str(tmp_path / "code")
-    assert load_scrypt(folder, keep=True) is None
-    assert load_pair_code(folder, keep=True) is None
+    engines = CompiledEngines(folder, keep=True)
+    before = engines.scrypt
+    assert before is None
+    assert find_code(folder, "sha256", keep=True) is None
     compiler_for(folder).wait()
     # In this run, without a look into the folder, and in the next ones.
     assert find_code(folder, "scrypt", keep=True) == machine_code("scrypt")
-    assert load_scrypt(folder, keep=True) is not None
+    assert engines.scrypt is not None
+    assert CompiledEngines(folder, keep=True).scrypt is engines.scrypt
     with open_private(folder) as private:
         assert read_code(private, "scrypt") == machine_code("scrypt")
         assert read_code(private, "sha256") == machine_code("sha256")
@@ -87,7 +83,7 @@ def test_what_is_missing_is_made_beside_this_process_and_then_kept(tmp_path: Pat
 def test_a_file_that_others_may_write_to_is_not_believed_but_replaced(tmp_path: Path) -> None:
     path = folder_with(tmp_path / "code", OTHER_CODE)
     path.chmod(0o666)
-    assert load_scrypt(str(path.parent), keep=True) is None
+    assert CompiledEngines(str(path.parent), keep=True).scrypt is None
     compiler_for(str(path.parent)).wait()
     assert path.read_bytes()[32:] == machine_code("scrypt")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -105,7 +101,7 @@ def test_a_file_that_is_not_whole_is_made_again(tmp_path: Path, length: int) -> 
 
 def test_code_that_does_something_else_is_not_used(tmp_path: Path) -> None:
     path = folder_with(tmp_path / "code", OTHER_CODE)
-    assert load_scrypt(str(path.parent), keep=True) is None
+    assert CompiledEngines(str(path.parent), keep=True).scrypt is None
 
 
 def test_a_compiler_that_fails_in_its_own_way_is_not_asked_again_for_a_day(
@@ -142,30 +138,31 @@ def test_without_a_compiler_nothing_is_looked_for(tmp_path: Path, monkeypatch: p
 
 def test_code_for_many_blobs_reaches_each_thread_of_a_codec_also_when_it_comes_later(tmp_path: Path) -> None:
     folder = str(keep_code(tmp_path / "code", "blobs", "sha256"))
+    compiled = CompiledEngines(folder, keep=False)
     asked = []
 
     def find() -> "BlobCode | None":
         asked.append(1)
-        return load_blob_code(folder, keep=False) if len(asked) > 1 else None
+        return compiled.blobs if len(asked) > 1 else None
 
-    codec = BlobCodec(MasterKey.random(), 2, Compression.AUTO, find)
+    codec = BlobCodec(MasterKey.random(), 2, Compression.AUTO, GivenEngines(blobs=find))
     assert not asked
     assert codec.engine is None
     with ThreadPoolExecutor(1) as pool:
         engines = [codec.engine, codec.engine, pool.submit(lambda: codec.engine).result()]
     assert None not in engines
     assert engines[0] is engines[1] is not engines[2]
-    assert len(asked) == 2
+    assert len(asked) == 3
     assert BlobCodec(MasterKey.random(), 2, Compression.AUTO).engine is None
 
 
 def test_code_for_hashes_of_pairs_is_used(tmp_path: Path) -> None:
-    assert load_pair_code("", keep=True) is None
     if not machine_code("sha256"):
         pytest.skip("this processor has no instructions for SHA-256")
-    found = load_pair_code(str(keep_code(tmp_path / "code", "sha256")), keep=False)
+    found = CompiledEngines(str(keep_code(tmp_path / "code", "blobs", "sha256")), keep=False).blobs
     assert found is not None
-    assert hash_two(found, b"one", b"two") == tuple(hashlib.sha256(each).digest() for each in (b"one", b"two"))
+    assert found.pair is not None
+    assert hash_two(found.pair, b"one", b"two") == tuple(hashlib.sha256(each).digest() for each in (b"one", b"two"))
 
 
 def test_the_name_of_a_file_says_which_compiler_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,17 +194,15 @@ def test_old_code_of_other_versions_goes_when_new_code_comes(tmp_path: Path) -> 
     assert names == {"scrypt-young", "other-old", file_name("scrypt")}
 
 
-def test_the_chunker_begins_without_code_and_changes_to_it_when_it_is_there(tmp_path: Path) -> None:
+def test_the_chunkers_code_is_there_when_it_is_compiled(tmp_path: Path) -> None:
     folder = str(tmp_path / "code")
-    tables = make_tables(0x3DA3358B4DC173)
-    data = np.zeros(1 << 20, np.uint8)
-    find = chunker_engine(folder)
-    engine = find()
-    assert engine(data, WINDOW, len(data), tables) == WINDOW
+    engines = CompiledEngines(folder, keep=True)
+    before = engines.chunker
+    assert before is None
     compiler_for(folder).wait()
-    assert engine(data, WINDOW, len(data), tables) == WINDOW
-    owner = engine.__self__  # type: ignore[attr-defined]
-    assert owner._fast not in (None, chunker_numpy.first_cut)
+    data = np.zeros(1 << 20, np.uint8)
+    assert engines.chunker is not None
+    assert engines.chunker(data, WINDOW, len(data), make_tables(0x3DA3358B4DC173)) == WINDOW
 
 
 def test_without_a_folder_the_chunker_is_made_and_kept_nowhere(tmp_path: Path) -> None:
@@ -219,9 +214,9 @@ def test_without_a_folder_the_chunker_is_made_and_kept_nowhere(tmp_path: Path) -
 
 def test_neither_the_compiler_nor_its_memory_is_in_this_process(tmp_path: Path) -> None:
     look = (
-        "import sys; from pyrestic.native.code_store import *; "
-        "assert not load_blob_code(sys.argv[1], keep=True); "
-        "chunker_engine(sys.argv[1])(); many_reader(sys.argv[1])(); "
+        "import sys; from pyrestic.native.engines import *; "
+        "engines = CompiledEngines(sys.argv[1], keep=True); "
+        "assert not (engines.blobs or engines.chunker or engines.reader); "
         "print([name for name in ('numba', 'llvmlite', 'subprocess') if name in sys.modules])"
     )
     # It is also waited for by nobody: the output ends with the process that asked.
@@ -245,7 +240,8 @@ def compilers(folder: Path) -> list[int]:
 
 def test_what_compiles_outlives_who_asked_but_not_for_long_and_holds_nothing_of_it(tmp_path: Path) -> None:
     ask = (
-        "import sys, os, time; from pyrestic.native.code_store import *; load_scrypt(sys.argv[1], keep=True); "
+        "import sys, os, time; from pyrestic.native.engines import *; "
+        "CompiledEngines(sys.argv[1], keep=True).scrypt; "
         "print('asked', flush=True); time.sleep(600)"
     )
     folder = tmp_path / "code"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyrestic.engine_types import FileRecords
 from pyrestic.format.node import Node
 from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, set_attributes
-from pyrestic.native.code_store import many_reader
-from pyrestic.native.file_reader import _FUNCTIONS, FileRecords, ManyReader, ManyReaderMaker, load_code
-from tests.support.engines import keep_code
+from pyrestic.native.file_reader import _FUNCTIONS, ManyReader, ManyReaderMaker, load_code
+from tests.support.engines import reader_code
 from tests.support.nodes import node_of
 from tests.support.users import ordinary_user
 
@@ -29,12 +29,8 @@ SECOND = 1_000_000_000
 
 
 @pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> ManyReaderMaker:
-    find = many_reader(str(keep_code(tmp_path_factory.mktemp("code"), "file_reader")))
-    assert find is not None
-    maker = find()
-    assert maker is not None
-    return maker
+def maker() -> ManyReaderMaker:
+    return reader_code()
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +214,6 @@ def test_access_times_stay_where_that_is_allowed_and_files_of_others_are_read(re
 @pytest.mark.parametrize("code", [b"", b"\x31\xc0\xc3"])
 def test_code_that_does_something_else_is_not_used(code: bytes) -> None:
     assert load_code(code) is None
-
-
-def test_where_no_code_is_kept_there_is_no_reader() -> None:
-    assert many_reader("") is None
 
 
 def test_a_file_that_comes_in_parts_is_left_to_the_usual_way(maker: ManyReaderMaker, tmp_path: Path) -> None:

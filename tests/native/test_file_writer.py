@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyrestic.engine_types import Stamp
 from pyrestic.errors import FormatError, LocalFileError
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import ExtendedAttribute, Node, mode_to_go
@@ -18,8 +19,8 @@ from pyrestic.localfs.new_files import Outcome, SmallFile
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.native import file_writer
-from pyrestic.native.file_writer import ManyWriter, Stamp, find_writer
-from tests.support.engines import keep_code
+from pyrestic.native.file_writer import ManyWriter
+from tests.support.engines import GivenEngines, writer_code
 from tests.support.users import ordinary_user
 
 pytest.importorskip("numba")
@@ -29,14 +30,12 @@ MANY = 10_000
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> ManyWriter:
-    found = find_writer(str(keep_code(tmp_path_factory.mktemp("code"), "file_writer")), keep=False)
-    assert found is not None
-    return found
+def many() -> ManyWriter:
+    return writer_code()
 
 
 def opened(target: Path, many: ManyWriter | None, metadata: MetadataRestorer | None = None) -> TargetWriter:
-    writer = TargetWriter(bytes(target), metadata, find_many=lambda: many)
+    writer = TargetWriter(bytes(target), metadata, engines=GivenEngines(writer=lambda: many))
     writer.open()
     writer.expect_small_files(MANY)
     return writer
@@ -290,9 +289,8 @@ def test_few_files_are_not_worth_looking_for_code(target: Path) -> None:
     def find() -> None:
         asked.append(True)
 
-    writer = TargetWriter(bytes(target), find_many=find)
+    writer = TargetWriter(bytes(target), engines=GivenEngines(writer=find))
     writer.expect_small_files(10)
     assert asked == []
-    writer.expect_small_files(MANY)
     writer.expect_small_files(MANY)
     assert asked == [True]

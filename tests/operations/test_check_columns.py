@@ -9,13 +9,13 @@ import pytest
 from pyrestic.backend.base import Backend
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.engine_types import BatchCodec
 from pyrestic.errors import NotFoundError
 from pyrestic.format import pack_columns
 from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import encode_header, parse_header
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.operations.check import Check, Finding
 from pyrestic.operations.check_columns import is_whole
 from pyrestic.operations.check_pack import check_pack
@@ -23,7 +23,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.index_columns import entries_of
 from pyrestic.repository.repository import Repository
 from tests.operations.test_check_pack import DAMAGES, flip
-from tests.support.engines import blob_code
+from tests.support.engines import GivenEngines, blob_code
 from tests.support.repositories import PASSWORD, make_repository
 
 BLOBS = 2100
@@ -37,7 +37,7 @@ def fill(backend: Backend, *, version: int = 2) -> Repository:
         made.saver.save(BlobType.DATA, b"%d " % number * source.randint(1, 500))
     made.flush()
     made.close()
-    repository = Repository.open(backend, PASSWORD, find_blob_code=blob_code)
+    repository = Repository.open(backend, PASSWORD, engines=GivenEngines(blobs=blob_code))
     repository.load_index(NullReporter())
     return repository
 
@@ -50,7 +50,7 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return repository
 
 
-def engine_of(repository: Repository) -> BlobEngine:
+def engine_of(repository: Repository) -> BatchCodec:
     engine = repository.codec.engine
     assert engine is not None
     return engine

@@ -12,6 +12,8 @@ import pytest
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.engine_types import BatchReader, BatchReaderMaker, FileRecords
+from pyrestic.engines import Engines
 from pyrestic.errors import AccessError, PyresticError
 from pyrestic.format.compress import Compression
 from pyrestic.format.node import Node
@@ -22,8 +24,6 @@ from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector
 from pyrestic.localfs.source_folders import SourcePath
 from pyrestic.native.blob_batch import BlobCode
-from pyrestic.native.code_store import many_reader
-from pyrestic.native.file_reader import FileRecords, ManyReader, ManyReaderMaker
 from pyrestic.operations import file_batches
 from pyrestic.operations.backup import BackupOptions, BackupResult, backup
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
@@ -33,20 +33,12 @@ from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import Repository, RepositoryOptions
 from pyrestic.repository.snapshots import StoredSnapshot
 from tests.support.backends import FaultyBackend
-from tests.support.engines import blob_code, keep_code
+from tests.support.engines import GivenEngines, blob_code, reader_code
 from tests.support.repositories import PASSWORD, make_repository, open_again
 
 pytest.importorskip("numba")
 
 FOLDERS, FILES = 12, 110
-
-
-@dataclass(frozen=True)
-class Engines:
-    """Compiled code: of the repository, and for reading."""
-
-    blobs: BlobCode
-    reader: Callable[[], ManyReaderMaker | None]
 
 
 @dataclass
@@ -69,10 +61,9 @@ class Reporter(NullReporter):
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Engines:
-    reader = many_reader(str(keep_code(tmp_path_factory.mktemp("code"), "file_reader")))
-    assert reader is not None
-    return Engines(blob_code(), reader)
+def engines() -> Engines:
+    """Compiled code: of the repository, and for reading."""
+    return GivenEngines(blobs=blob_code, reader=reader_code)
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +87,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(engines: Engines | None, backend: Backend, compression: Compression) -> Repository:
-    options = RepositoryOptions(compression)
-    if engines is None:
-        return Repository.open(backend, PASSWORD, options=options)
-    return Repository.open(backend, PASSWORD, options=options, find_blob_code=lambda: engines.blobs)
+    return Repository.open(backend, PASSWORD, options=RepositoryOptions(compression), engines=engines)
 
 
 def run(
     source: Path,
-    reader: Callable[[], ManyReaderMaker | None] | None,
     repository: Repository,
     *,
     select: BackupSelector | None = None,
@@ -112,7 +99,7 @@ def run(
     with_atime: bool = False,
 ) -> Run:
     report, progress, items = Reporter(), BackupProgress("backup", "B"), list[ItemDone]()
-    options = BackupOptions(0, [str(source)], "host", archive=ArchiveOptions(with_atime=with_atime, find_reader=reader))
+    options = BackupOptions(0, [str(source)], "host", archive=ArchiveOptions(with_atime=with_atime))
     stored = (
         None if parent is None else StoredSnapshot(parent, Snapshot(time="2024-01-01T00:00:00Z", tree=parent.hex()))
     )
@@ -130,31 +117,30 @@ def run(
     return Run(result, items, report.messages, progress.done)
 
 
-def test_code_that_comes_during_a_run_is_used_from_then_on(
-    engines: Engines, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_that_comes_during_a_run_is_used_from_then_on(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_batches, "_LOOK_AGAIN_FILES", 100)
     asked, batches = Counter[str](), list[int]()
     read_many = SourceReader.read_many
 
     def find_blobs() -> BlobCode | None:
         asked["blobs"] += 1
-        return engines.blobs if asked["blobs"] > 1 else None
+        return blob_code() if asked["blobs"] > 1 else None
 
-    def find_reader() -> ManyReaderMaker | None:
+    def find_reader() -> BatchReaderMaker | None:
         asked["reader"] += 1
-        return engines.reader() if asked["reader"] > 1 else None
+        return reader_code() if asked["reader"] > 1 else None
 
-    def read(source: SourceReader, reader: ManyReader, paths: list[SourcePath]) -> FileRecords:
+    def read(source: SourceReader, reader: BatchReader, paths: list[SourcePath]) -> FileRecords:
         batches.append(len(paths))
         return read_many(source, reader, paths)
 
     monkeypatch.setattr(SourceReader, "read_many", read)
     backend = MemoryBackend()
     make_repository(backend)
-    repository = Repository.open(backend, PASSWORD, find_blob_code=find_blobs)
-    late = run(source, find_reader, repository)
-    assert asked == {"blobs": 2, "reader": 2}
+    repository = opened(GivenEngines(blobs=find_blobs, reader=find_reader), backend, Compression.AUTO)
+    late = run(source, repository)
+    # Once in vain, and later by each thread for itself.
+    assert min(asked["blobs"], asked["reader"]) >= 2
     assert 0 < sum(batches) < FOLDERS * FILES
     usual, _ = new(source, None)
     assert late.result.tree == usual.result.tree
@@ -168,7 +154,7 @@ def new(
     backend = MemoryBackend()
     make_repository(backend, version=version)
     repository = opened(engines, backend, compression)
-    return run(source, engines.reader if engines is not None else None, repository), repository
+    return run(source, repository), repository
 
 
 def verify(repository: Repository) -> None:
@@ -226,10 +212,10 @@ def test_a_second_run_takes_everything_over_and_a_changed_file_is_told_of(engine
         path.write_text(f"other content of {path.name}")
     for path in (place / "file 5", place / "file 6"):
         os.utime(path)
-    again = run(source, engines.reader, open_again(repository), parent=first.result.tree)
+    again = run(source, open_again(repository, engines=engines), parent=first.result.tree)
     assert (again.result.summary.files_changed, again.result.summary.files_new) == (7, 0)
     assert again.result.summary.data_blobs == len(changed)
-    forced = run(source, engines.reader, opened(engines, repository.backend, Compression.AUTO))
+    forced = run(source, opened(engines, repository.backend, Compression.AUTO))
     assert forced.result.tree == again.result.tree
 
 
@@ -238,13 +224,11 @@ def test_access_times_are_kept_on_request(engines: Engines, source: Path) -> Non
     for path in (source, *source.rglob("*")):
         # Listing a folder or reading a link moves its access time only if that is no later than its other times.
         os.utime(path, ns=(later, path.lstat().st_mtime_ns), follow_symlinks=False)
-    trees = {
-        run(source, reader, make_and_open(engines), with_atime=True).result.tree for reader in (engines.reader, None)
-    }
+    trees = {run(source, make_and_open(each), with_atime=True).result.tree for each in (engines, None)}
     assert len(trees) == 1
 
 
-def make_and_open(engines: Engines) -> Repository:
+def make_and_open(engines: Engines | None) -> Repository:
     backend = MemoryBackend()
     make_repository(backend)
     return opened(engines, backend, Compression.AUTO)
@@ -252,11 +236,15 @@ def make_and_open(engines: Engines) -> Repository:
 
 def test_without_code_all_is_saved_one_by_one(engines: Engines, source: Path) -> None:
     expected, _ = new(source, None)
-    for blobs, reader in ((engines, lambda: None), (None, engines.reader)):
+    for without in (
+        GivenEngines(blobs=blob_code),
+        GivenEngines(blobs=blob_code, reader=lambda: None),
+        GivenEngines(reader=reader_code),
+    ):
         backend = MemoryBackend()
         make_repository(backend)
-        repository = opened(blobs, backend, Compression.AUTO)
-        outcome = run(source, reader, repository)
+        repository = opened(without, backend, Compression.AUTO)
+        outcome = run(source, repository)
         assert outcome.result.tree == expected.result.tree
         assert outcome.bytes_done == expected.bytes_done
         assert told(outcome.items) == told(expected.items)
@@ -298,7 +286,7 @@ def test_what_happens_to_files_before_they_are_read_is_told_of_them_alone(engine
     }
     meddler = Meddler({tmp_path / name: change for name, change in changes.items()})
     repository = make_and_open(engines)
-    outcome = run(tmp_path, engines.reader, repository, select=BackupSelector(by_status=[meddler]))
+    outcome = run(tmp_path, repository, select=BackupSelector(by_status=[meddler]))
     lost = ["0001", "0101", "0201", "0301"]
     assert sorted(map(os.path.basename, outcome.errors)) == lost
     assert "no such file" in outcome.errors[str(tmp_path / "0001")]
@@ -330,7 +318,7 @@ def test_a_failing_place_ends_the_run_and_nothing_hangs(engines: Engines, tmp_pa
     make_repository(backend)
     backend.fail("save", lambda: AccessError("the disk is full"), times=1000, file_type=FileType.PACK)
     options = RepositoryOptions(pack_length=4 << 20)
-    repository = Repository.open(backend, PASSWORD, options=options, find_blob_code=lambda: engines.blobs)
+    repository = Repository.open(backend, PASSWORD, options=options, engines=engines)
     with pytest.raises(PyresticError, match="the disk is full"):
-        run(tmp_path, engines.reader, repository)
+        run(tmp_path, repository)
     repository.close()

@@ -12,7 +12,7 @@ from pyrestic.operations.resave import Resaver
 from pyrestic.report import NullReporter
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.repository import Repository
-from tests.support.engines import blob_code
+from tests.support.engines import GivenEngines, blob_code
 from tests.support.repositories import PASSWORD, make_repository, open_again
 
 BLOBS = [(BlobType.TREE if number % 5 == 0 else BlobType.DATA, b"%d " % number * 400) for number in range(2500)]
@@ -39,7 +39,7 @@ def test_blobs_are_stored_once_or_again(find_code: Callable[[], BlobCode | None]
     make_repository(backend).close()
     count = len(BLOBS) + 2
     for duplicate, copies in ((False, 1), (False, 1), (True, 2)):
-        repository = Repository.open(backend, PASSWORD, find_blob_code=find_code)
+        repository = Repository.open(backend, PASSWORD, engines=GivenEngines(blobs=find_code))
         assert (repository.codec.engine is None) is (find_code is not blob_code)
         repository.load_index(NullReporter())
         assert resave(repository, duplicate=duplicate) == count

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from pyrestic.engine_types import Stamp
 from pyrestic.localfs import new_files, write
 from pyrestic.native import file_writer
 from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.native.code_files import KINDS
-from pyrestic.native.file_writer import Stamp
 from pyrestic.repository.codec import BlobCodec
 from tests.operations.test_preflight import open_recorded
 from tests.support.cli import Caller, Outcome

@@ -22,15 +22,13 @@ from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import PyresticError
 from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector, reject_if_present
-from pyrestic.native.code_store import many_reader
 from pyrestic.native.file_reader import _FUNCTIONS, ManyReaderMaker
 from pyrestic.operations import file_batches
 from pyrestic.operations.backup import BackupOptions, backup
 from pyrestic.operations.backup_progress import BackupProgress
-from pyrestic.operations.source_file import ArchiveOptions
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
-from tests.support.engines import blob_code
+from tests.support.engines import GivenEngines, blob_code, reader_code
 from tests.support.repositories import PASSWORD, make_repository
 
 SECRET = b"this is for root alone"
@@ -108,15 +106,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> ManyReaderMaker:
-    find = many_reader(str(tmp_path_factory.mktemp("code")))
-    maker = find() if find is not None else None
-    if maker is None:
-        pytest.skip("there is no compiler here")
-    return maker
-
-
 class Meddler:
     """Swaps before a call of the system, counted from 0, and, if told so, back after it."""
 
@@ -171,14 +160,15 @@ def backend() -> MemoryBackend:
 def run(root: Path, backend: MemoryBackend, reader: Reader | None) -> Repository:
     """Back the source up, and return the repository."""
     code = blob_code() if reader is not None else None
-    repository = Repository.open(backend, PASSWORD, find_blob_code=lambda: code)
+    engines = GivenEngines(blobs=lambda: code, reader=reader)
+    repository = Repository.open(backend, PASSWORD, engines=engines)
     rules = [reject_if_present("NO_BACKUP:x", lambda _: None)]
     try:
         backup(
             repository,
             scan.resolve([bytes(root / "source" / "top")]),
             BackupSelector(by_status=rules),
-            BackupOptions(0, ["source"], "host", archive=ArchiveOptions(find_reader=reader)),
+            BackupOptions(0, ["source"], "host"),
             NullReporter(),
             BackupProgress("backup", "B"),
         )
@@ -220,12 +210,11 @@ def test_what_is_swapped_at_any_call_tells_nothing_from_outside(
     root: Path,
     backend: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
     swap: Swap,
     reads: str,
     step: int,
 ) -> None:
-    maker = request.getfixturevalue("compiled") if reads == "in batches" else None
+    maker = reader_code() if reads == "in batches" else None
     for back in (False, True) if swap.make is link else (False,):
         # Each kind of swap begins at another call.
         at, calls = SWAPS.index(swap) % step, 0

@@ -18,7 +18,7 @@ from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
 from pyrestic.repository.repository import Repository
 from tests.support.backends import RecordingBackend
-from tests.support.engines import blob_code
+from tests.support.engines import GivenEngines, blob_code
 from tests.support.repositories import make_repository, open_again
 
 
@@ -166,7 +166,7 @@ def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_a
     for handle in copied:
         repository.saver.save(BlobType.DATA, blobs[handle], duplicate=True)
     lost = fill(repository, 3, 900)
-    again = open_again(repository, find_blob_code=blob_code if engine else lambda: None)
+    again = open_again(repository, engines=GivenEngines(blobs=blob_code if engine else None))
     assert (again.codec.engine is not None) is engine
     for victim in [*copied[::2], *lost]:
         flip(again, again.index.find_all(victim)[0])
@@ -204,7 +204,7 @@ def test_long_blobs_are_delivered_together_where_that_is_faster(
     damaged = next(iter(blobs))
     repository.saver.save(BlobType.DATA, blobs[damaged], duplicate=True)
     repository.flush()
-    again = open_again(repository, find_blob_code=lambda: code)
+    again = open_again(repository, engines=GivenEngines(blobs=lambda: code))
     flip(again, again.index.find_all(damaged)[0])
     delivered: dict[BlobHandle, bytes] = {}
     together: list[int] = []

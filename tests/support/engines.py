@@ -2,16 +2,25 @@
 
 import fcntl
 import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from pyrestic.backend.private_folder import open_private
-from pyrestic.native import sha256
+from pyrestic.engine_types import BatchCodecMaker, BatchReaderMaker, BatchWriter
+from pyrestic.engines import Engines
+from pyrestic.format import chunker_numpy
+from pyrestic.format.keyfile import Scrypt
+from pyrestic.format.rabin import FirstCut
+from pyrestic.native import chunker, file_reader, file_writer, sha256
 from pyrestic.native.blob_batch import BlobCode, load_code
 from pyrestic.native.code_files import KINDS, can_compile, compile_kind, file_name, write_code
 from pyrestic.native.sha256 import PairCode
 
+T = TypeVar("T")
+Find = Callable[[], T | None]
 _KEPT = Path(__file__).resolve().parent.parent.parent / ".tools" / "compiled"
 
 
@@ -58,3 +67,68 @@ def pair_code() -> PairCode | None:
     """What hashes two messages at a time, None if this processor has no instructions for it."""
     code = machine_code("sha256")
     return sha256.load_code(code) if code else None
+
+
+@functools.cache
+def reader_code() -> file_reader.ManyReaderMaker:
+    """What reads files."""
+    found = file_reader.load_code(machine_code("file_reader"))
+    assert found is not None
+    return found
+
+
+@functools.cache
+def writer_code() -> file_writer.ManyWriter:
+    """What writes files."""
+    found = file_writer.load_code(machine_code("file_writer"))
+    assert found is not None
+    return found
+
+
+@functools.cache
+def chunker_code() -> FirstCut:
+    """The chunker's inner loop."""
+    found = chunker.load_code(machine_code("chunker"))
+    assert found is not None
+    return found
+
+
+CHUNKERS: dict[str, Callable[[], FirstCut]] = {"compiled": chunker_code, "numpy": lambda: chunker_numpy.first_cut}
+"""All engines of the chunker; one that cannot be compiled here skips the test."""
+
+
+class GivenEngines(Engines):
+    """Engines whose parts come from these functions, which are asked each time."""
+
+    def __init__(
+        self,
+        *,
+        scrypt: "Find[Scrypt] | None" = None,
+        blobs: "Find[BatchCodecMaker] | None" = None,
+        reader: "Find[BatchReaderMaker] | None" = None,
+        writer: "Find[BatchWriter] | None" = None,
+    ) -> None:
+        self._scrypt = scrypt
+        self._blobs = blobs
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def scrypt(self) -> Scrypt | None:
+        return self._scrypt() if self._scrypt is not None else None
+
+    @property
+    def blobs(self) -> BatchCodecMaker | None:
+        return self._blobs() if self._blobs is not None else None
+
+    @property
+    def reader(self) -> BatchReaderMaker | None:
+        return self._reader() if self._reader is not None else None
+
+    @property
+    def may_read_batches(self) -> bool:
+        return self._reader is not None
+
+    @property
+    def writer(self) -> BatchWriter | None:
+        return self._writer() if self._writer is not None else None

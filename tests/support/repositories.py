@@ -1,11 +1,9 @@
 """Repositories in memory, with keys that are derived in no time."""
 
-from collections.abc import Callable
-
 from pyrestic.backend.base import Backend
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.engines import Engines
 from pyrestic.format.keyfile import ScryptParams
-from pyrestic.native.blob_batch import BlobCode
 from pyrestic.repository.repository import Repository, RepositoryOptions
 
 PASSWORD = "a test password"
@@ -32,11 +30,11 @@ def open_again(
     repository: Repository,
     backend: Backend | None = None,
     *,
-    find_blob_code: Callable[[], BlobCode | None] = lambda: None,
+    engines: Engines | None = None,
 ) -> Repository:
     """Return the same repository opened anew, its index loaded."""
     from pyrestic.report import NullReporter
 
-    again = Repository.open(backend or repository.backend, PASSWORD, find_blob_code=find_blob_code)
+    again = Repository.open(backend or repository.backend, PASSWORD, engines=engines)
     again.load_index(NullReporter())
     return again

@@ -3,7 +3,7 @@
 from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.command import App, define
 from pyrestic.cli.local_folders import code_folder
-from pyrestic.native.code_store import compile_all
+from pyrestic.repository.opening import find_engines
 
 
 @define("compile-code", "Compile what makes later runs faster, and keep it (takes some seconds).", hidden=True)
@@ -14,4 +14,4 @@ def command(app: App) -> None:
     if error is not None:
         app.terminal.note(str(error), 2)
     elif folder and not app.settings.no_cache:
-        compile_all(folder)
+        find_engines(folder, keep=True).compile_all()

@@ -14,7 +14,6 @@ from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
-from pyrestic.cli.local_folders import code_folder
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.preflight_output import check_space, check_whole, show_plan
 from pyrestic.cli.session import LockMode, Session, opened
@@ -26,7 +25,6 @@ from pyrestic.localfs.select import Patterns, Select, attribute_selector, restor
 from pyrestic.localfs.text_file import read_patterns
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.native.file_writer import find_writer
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
@@ -97,7 +95,7 @@ def command(
             root, folder = _find_root(repository, found.snapshot.tree_id, location, target, flags, select)
             tree = found.snapshot.tree
             terminal.note(f"restoring {describe_snapshot(found)} to {target}")
-        writer = _writer(app, folder, flags)
+        writer = _writer(app, repository, folder, flags)
         what = (repository.config.id, tree, location, str(flags["strip_components"]), folder)
         with _note(app, options, what, flags, progress) as note:
             plan = _preflight(app, repository, root, writer, options, flags)
@@ -264,17 +262,11 @@ def _check_versions(paths: tuple[str, ...], flags: Flags, *, filtered: bool) -> 
         raise UsageError("--all-versions cannot be combined with --include, --exclude, --delete and --strip-components")
 
 
-def _writer(app: App, target: str, flags: Flags) -> TargetWriter:
+def _writer(app: App, repository: Repository, target: str, flags: Flags) -> TargetWriter:
     rules = MetadataRules(
         ownership_by_name=flags["ownership_by_name"],
         attributes=attribute_selector(flags["include_xattr"], flags["exclude_xattr"]),
         privileged=not flags["no_privileged"],
     )
     metadata = MetadataRestorer(rules, lambda message: app.terminal.complain(f"Warning: {message}"))
-    settings = app.settings
-    return TargetWriter(
-        os.fsencode(target),
-        metadata,
-        replace_folders=flags["delete"],
-        find_many=lambda: find_writer(code_folder(settings), keep=not settings.no_cache),
-    )
+    return TargetWriter(os.fsencode(target), metadata, replace_folders=flags["delete"], engines=repository.engines)
