@@ -15,6 +15,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.golang import parse_integer
+from pyrestic.nearest import suggest
 
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
@@ -86,7 +87,8 @@ class _Settings:
     def refuse_rest(self) -> None:
         """Raise UsageError if an option is left that nobody asked for."""
         if self._values:
-            raise UsageError(f"option {self._scheme}.{min(self._values)} is not known")
+            name = f"{self._scheme}.{min(self._values)}"
+            raise UsageError(f"option {name} is not known", hint=_suggest_option(name))
 
 
 def parse_location(text: str) -> Location:
@@ -118,6 +120,23 @@ def strip_password(text: str) -> str:
     if ":" not in user_info:
         return text
     return f"{before}://{user_info.partition(':')[0]}:***@{host}{slash}{path}"
+
+
+def _suggest_option(name: str) -> str:
+    scheme = name.partition(".")[0]
+    of_scheme = [known for known in EXTENDED_OPTIONS if known.startswith(f"{scheme}.")]
+    return suggest(name, of_scheme or EXTENDED_OPTIONS, "options")
+
+
+def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each extended option that no backend has.
+
+    As in restic, that is an error only for options of the backend in use. Nothing is said of backends that restic has
+    and this program has not.
+    """
+    elsewhere = set(SCHEMES) - _OPENERS.keys()
+    unknown = [name for name in options if name not in EXTENDED_OPTIONS and name.partition(".")[0] not in elsewhere]
+    return [f"option {name} is not known. {_suggest_option(name)}".rstrip() for name in unknown]
 
 
 def deadline_seconds(location: Location, options: Mapping[str, str]) -> float | None:

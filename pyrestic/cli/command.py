@@ -9,9 +9,11 @@ import click
 from pyrestic.cli.command_name import split_command
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
+from pyrestic.cli.quoting import quote
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
+from pyrestic.nearest import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,17 @@ class Group(click.Group):
         name, rest = split_command(args, self, ctx)
         if not self.names_command(ctx, name):
             make_plain(args, self, ctx)
+            self._tell_unknown(ctx, name)
             return super().parse_args(ctx, ["--help"])
         return super().parse_args(ctx, [name, *rest])
+
+    def _tell_unknown(self, ctx: click.Context, name: str) -> None:
+        """Say beside the help that there is no such command, and which may be meant."""
+        if not name or name == "help":
+            return
+        hint = suggest(name, self.list_commands(ctx), "commands")
+        lines = [f'unknown command "{quote(name)}" for "{ctx.command_path}"', *([hint] if hint else [])]
+        click.echo("\n".join(lines), err=True)
 
     def names_command(self, ctx: click.Context, name: str) -> bool:
         """Tell whether a word has to be a command."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
-from pyrestic.backend.location import Access, Location, parse_location
+from pyrestic.backend.location import Access, Location, describe_unknown_options, parse_location
 from pyrestic.backend.place import Place, reach
 from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.backend.wrap.limit import TokenBucket
@@ -109,7 +109,10 @@ def repository_options(settings: Settings) -> RepositoryOptions:
 def open_place(settings: Settings, terminal: Terminal) -> Place:
     """Return the backend of the location, limited and with retries; nothing is connected yet."""
     location = find_location(settings)
-    return reach(location, settings.options, make_access(settings), lambda text: terminal.note(text, 0))
+    place = reach(location, settings.options, make_access(settings), lambda text: terminal.note(text, 0))
+    for sentence in describe_unknown_options(settings.options):
+        terminal.note_once(sentence, 0)
+    return place
 
 
 def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:

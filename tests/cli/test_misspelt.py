@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Caller, Outcome
+from tests.support.cli import PASSWORD, Caller, Outcome
 
 
 @pytest.fixture
@@ -105,6 +105,61 @@ def test_a_source_that_does_not_exist(filled: Caller) -> None:
     outcome = filled("backup", "-q", "phtos", "letter.txt")
     assert outcome.code == 3
     assert lines(outcome)[:2] == ["phtos does not exist, skipping", "Did you mean photos?"]
+
+
+@pytest.mark.parametrize(
+    ("words", "group", "hint"),
+    [
+        (["key", "lsit"], "key", "Did you mean list?"),
+        (["key", "--json", "lsit"], "key", "Did you mean list?"),
+        (["repair", "idnex"], "repair", "Did you mean index?"),
+        (["repair", "x"], "repair", "The commands there are: index, packs, snapshots."),
+        (["b2", "docotr", "-q"], "b2", "Did you mean doctor?"),
+    ],
+)
+def test_a_command_of_a_group(filled: Caller, words: list[str], group: str, hint: str) -> None:
+    outcome = filled(*words)
+    name = next(word for word in words[1:] if not word.startswith("-"))
+    assert lines(outcome) == [f'unknown command "{name}" for "pyrestic {group}"', hint]
+    shown = filled(group)
+    assert (outcome.code, outcome.out) == (shown.code, shown.out) == (0, filled(group, "help").out)
+    assert (shown.err, filled(group, "help").err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("b2.conections", "Did you mean b2.connections?"),
+        ("B2.asof", "Did you mean b2.as-of?"),
+        ("rest.x", "The options there are: rest.connections, rest.deadline."),
+        ("lcoal.connections", "Did you mean local.connections, b2.connections or rest.connections?"),
+        ("zz", ""),
+    ],
+)
+def test_an_option_of_a_backend_that_is_not_in_use(filled: Caller, name: str, hint: str) -> None:
+    outcome = filled("snapshots", "-q", "-o", f"{name}=5")
+    assert (outcome.code, lines(outcome)) == (0, [f"option {name.lower()} is not known. {hint}".rstrip()])
+    assert outcome.out == filled("snapshots", "-q").out
+
+
+def test_an_option_of_the_backend_in_use(filled: Caller) -> None:
+    outcome = filled("snapshots", "-o", "local.conections=5")
+    assert (outcome.code, lines(outcome)) == (
+        1,
+        ["Fatal: option local.conections is not known", "Did you mean local.connections?"],
+    )
+
+
+def test_options_of_other_backends_that_exist_are_passed_over_in_silence(filled: Caller) -> None:
+    for name in ("b2.connections", "rest.deadline", "sftp.comand", "s3.storage-class"):
+        outcome = filled("snapshots", "-o", f"{name}=5")
+        assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_an_unknown_option_is_told_of_once_for_two_repositories(filled: Caller) -> None:
+    other = filled.create(name="other")
+    outcome = filled("copy", "-q", "--from-repo", other, "-o", "b2.conections=5", RESTIC_FROM_PASSWORD=PASSWORD)
+    assert (outcome.code, lines(outcome)) == (0, ["option b2.conections is not known. Did you mean b2.connections?"])
 
 
 def test_flags_commands_and_migrations(filled: Caller) -> None:
