@@ -86,7 +86,8 @@ def _text(plan: RestorePlan, price: _Price | None, *, privileged: bool) -> str:
     )
     if price is not None:
         text += f" for {format_dollars(price.full)} ({format_dollars(price.beyond)} beyond the free allowance)"
-    text += _privileged_text(plan, privileged=privileged)
+    if plan.rights:
+        text += f"; {'among them' if privileged else 'without what gives rights of'} {', '.join(plan.rights)}"
     if plan.free_bytes is not None:
         text += f"; free on the target: {format_bytes(plan.free_bytes)}"
     for space in plan.spaces[1:]:
@@ -94,21 +95,6 @@ def _text(plan: RestorePlan, price: _Price | None, *, privileged: bool) -> str:
             free, needed = format_bytes(space.free_bytes), format_bytes(space.needed_bytes)
             text += f"; free on {os.fsdecode(space.path)}: {free} for {needed}"
     return text
-
-
-def _privileged_text(plan: RestorePlan, *, privileged: bool) -> str:
-    counts = [
-        f"{count} {word}"
-        for count, word in (
-            (plan.devices, "devices"),
-            (plan.set_id_files, "files with set-user-ID or set-group-ID bits"),
-            (plan.capability_files, "files with capabilities"),
-        )
-        if count
-    ]
-    if not counts:
-        return ""
-    return f"; {'among them' if privileged else 'without what gives rights of'} {', '.join(counts)}"
 
 
 def _text_of(wrong: WrongPack) -> str:

@@ -79,6 +79,16 @@ class RestorePlan:
         return not (self.wrong_packs or self.lost_count)
 
     @property
+    def rights(self) -> list[str]:
+        """What there is that gives rights, each kind with its count."""
+        kinds = (
+            (self.devices, "devices"),
+            (self.set_id_files, "files with set-user-ID or set-group-ID bits"),
+            (self.capability_files, "files with capabilities"),
+        )
+        return [f"{count} {kind}" for count, kind in kinds if count]
+
+    @property
     def space_bytes(self) -> int:
         """By how much the files that are written will grow."""
         return sum(space.needed_bytes for space in self.spaces)

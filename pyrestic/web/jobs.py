@@ -9,7 +9,7 @@ from enum import Enum
 
 from pyrestic.errors import NotFoundError, PyresticError, TransientError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
-from pyrestic.localfs.restore_metadata import MetadataRestorer
+from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.target_root import TargetRoot
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.existing import Overwrite, looks_the_same
@@ -80,6 +80,8 @@ class RestoreJob:
     """What the file or folder is called there; empty for all of a snapshot."""
     overwrite: Overwrite
     verify: bool
+    privileged: bool
+    """Devices, set-user-ID and set-group-ID bits of files, and file capabilities are restored as well."""
     state: State = State.LOOKING
     plan: RestorePlan | None = None
     progress: RestoreProgress = field(default_factory=lambda: RestoreProgress("restore", "B", total=0))
@@ -154,13 +156,16 @@ class Restores:
             raise NotFoundError("There is no such restore; those of an earlier run are not remembered.")
         return job
 
-    def prepare(self, spot: Spot, target: str, overwrite: Overwrite, *, verify: bool) -> RestoreJob:
+    def prepare(
+        self, spot: Spot, target: str, overwrite: Overwrite, *, verify: bool, privileged: bool = True
+    ) -> RestoreJob:
         """Begin to look at what a restore takes; raise UsageError for a target that may not be."""
         target = self.rules.check(target)
         with self._lock:
             self._check_idle()
             self._count += 1
-            job = RestoreJob(self._count, spot, target, _free_name(spot, target, overwrite), overwrite, verify)
+            name = _free_name(spot, target, overwrite)
+            job = RestoreJob(self._count, spot, target, name, overwrite, verify, privileged)
             self._jobs[job.number] = job
             while len(self._jobs) > _KEPT:
                 del self._jobs[next(iter(self._jobs))]
@@ -237,7 +242,7 @@ class Restores:
             raise UsageError("this server does not restore")
         return TargetWriter(
             os.fsencode(job.target),
-            MetadataRestorer(warn=job.warn),
+            MetadataRestorer(MetadataRules(privileged=job.privileged), warn=job.warn),
             open_root=lambda create: root.open(job.target, create=create),
         )
 

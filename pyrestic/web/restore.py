@@ -48,7 +48,13 @@ def _answer_form(request: Request, fields: dict[str, str]) -> Response:
     if request.method == "POST":
         try:
             overwrite = next((each for each in _CHOICES if each.value == fields.get("overwrite")), Overwrite.NEVER)
-            job = restores.prepare(spot, fields.get("target", "").strip(), overwrite, verify="verify" in fields)
+            job = restores.prepare(
+                spot,
+                fields.get("target", "").strip(),
+                overwrite,
+                verify="verify" in fields,
+                privileged="no_privileged" not in fields,
+            )
             return RedirectResponse(f"/restores/{job.number}", 303)
         except PyresticError as error:
             message, hint = str(error), error.hint
@@ -62,6 +68,7 @@ def _answer_form(request: Request, fields: dict[str, str]) -> Response:
         hint=hint,
         target=fields.get("target", restores.rules.suggestion),
         verify="verify" in fields or not fields,
+        no_privileged="no_privileged" in fields,
         overwrite=fields.get("overwrite", Overwrite.NEVER.value),
         choices=_CHOICES,
         rules=restores.rules,
