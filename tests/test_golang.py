@@ -1,9 +1,6 @@
 """Numbers and local times as Go reads them."""
 
-import os
-import time
 from calendar import timegm
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,25 +10,12 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
 from pyrestic.golang import local_offset, parse_integer
+from tests.support.zone import use_zone
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Europe/London", "Asia/Kathmandu")
 
 
-@pytest.fixture(autouse=True)
-def zone_again() -> Iterator[None]:
-    """Let the zone of the tests hold again afterwards."""
-    before = os.environ.get("TZ")
-    yield
-    if before is None:
-        os.environ.pop("TZ", None)
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
-
-
-def _use(zone: str) -> None:
-    os.environ["TZ"] = zone
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("zone_again")
 
 
 @given(st.sampled_from(ZONES), st.integers(0, 2**31 - 1))
@@ -39,7 +23,7 @@ def _use(zone: str) -> None:
 @example("America/New_York", timegm((2024, 11, 3, 1, 30, 0)))
 @example("Pacific/Apia", timegm((2011, 12, 30, 12, 0, 0)))
 def test_the_offset_is_that_of_a_side_and_right_where_there_is_one(zone: str, wall: int) -> None:
-    _use(zone)
+    use_zone(zone)
     place = ZoneInfo(zone)
     naive = datetime.fromtimestamp(wall, UTC).replace(tzinfo=None)
     sides = [naive.replace(tzinfo=place, fold=fold).utcoffset() for fold in (0, 1)]
@@ -65,7 +49,7 @@ def test_the_offset_is_that_of_a_side_and_right_where_there_is_one(zone: str, wa
 def test_an_hour_that_comes_twice_or_never_is_read_as_in_go(
     zone: str, wall: tuple[int, int, int, int, int, int], hours: int
 ) -> None:
-    _use(zone)
+    use_zone(zone)
     assert local_offset(timegm(wall)) == hours * 3600
 
 

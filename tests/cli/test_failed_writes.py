@@ -12,8 +12,8 @@ from typing_extensions import Buffer
 from pyrestic.backend.local import LocalBackend
 from pyrestic.errors import AccessError
 from pyrestic.handle import FileType, Handle
-from tests.support.cli import PASSWORD, Caller
 from tests.support.damage import find_file
+from tests.support.stage import Stage
 
 LINES = (
     "init --repo {folder}/new",
@@ -77,41 +77,30 @@ def faults() -> Iterator[Faults]:
         yield faults
 
 
-class Stage:
-    """A repository with two snapshots, something to prune, a second key, and a pack with a flipped bit."""
+class Pruneable(Stage):
+    """A repository with two snapshots, something to prune, and a second key."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.call = Caller(folder)
-        self.call.create(version=1)
-        self.call.create(name="other")
-        source = folder / "source"
-        source.mkdir()
+        super().__init__(folder, version=1)
         (folder / "new-password").write_text("another")
-        (folder / "password").write_text(PASSWORD)
         for number in range(3):
-            (source / "file").write_bytes(bytes([number]) * 5000)
-            (source / f"more{number}").write_bytes(bytes([100 + number]) * 5000)
-            assert self.call("backup", source).code == 0
+            (self.source / "file").write_bytes(bytes([number]) * 5000)
+            (self.source / f"more{number}").write_bytes(bytes([100 + number]) * 5000)
+            assert self.call("backup", self.source).code == 0
         newest = next(path for path in (self.call.repository / "snapshots").iterdir())
         assert self.call("forget", newest.name).code == 0
         assert self.call("key", "add", "--new-password-file", folder / "new-password").code == 0
         used = self.call("--json", "key", "list").json
         self.key = next(key["id"] for key in used if not key["current"])
 
-    def arguments(self, line: str) -> list[str]:
-        """Return the words of a command line."""
-        pack = find_file(self.call.repository, "data pack").name
-        words = line.format(folder=self.folder, pack=pack, key=self.key).split()
-        if words[0] == "copy":
-            words += ["--from-repo", str(self.call.repository), "--from-password-file", str(self.folder / "password")]
-            words += ["--repo", str(self.folder / "other")]
-        return words
+    def names(self) -> dict[str, str | Path]:
+        """Return what stands in braces in a command line."""
+        return {**super().names(), "pack": find_file(self.call.repository, "data pack").name, "key": self.key}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    return Stage(tmp_path_factory.mktemp("stage"))
+    return Pruneable(tmp_path_factory.mktemp("stage"))
 
 
 @pytest.fixture

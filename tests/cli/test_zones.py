@@ -1,25 +1,13 @@
 """Which zone TZ names."""
 
 import os
-import time
-from collections.abc import Iterator
 
 import pytest
 
 from pyrestic.cli.zones import use_zone, zone_file
 from pyrestic.golang import local_offset
 
-
-@pytest.fixture(autouse=True)
-def zone_again() -> Iterator[None]:
-    """Let the zone of the tests hold again afterwards."""
-    before = os.environ.get("TZ")
-    yield
-    if before is None:
-        os.environ.pop("TZ", None)
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("zone_again")
 
 
 @pytest.mark.parametrize("variable", ["UTC+3", "CET-1CEST", "Europe/Nowhere", "", ":", "UTC", "/nowhere", "<+03>-3"])

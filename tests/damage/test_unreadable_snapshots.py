@@ -9,8 +9,9 @@ import pytest
 from pyrestic.api.opening import open_repository
 from pyrestic.errors import DamageError, UsageError
 from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT
-from tests.support.cli import PASSWORD, Caller
+from tests.support.cli import PASSWORD
 from tests.support.damage import flip
+from tests.support.stage import Stage
 
 CHOOSING = (
     "restore latest --target {target}",
@@ -76,22 +77,17 @@ LISTING = (
 """Commands that show what can be read, and name what cannot."""
 
 
-class Stage:
+class Damaged(Stage):
     """Two snapshots, the newest of which is damaged."""
 
     def __init__(self, folder: Path) -> None:
-        self.call = Caller(folder)
-        self.folder = folder
-        source = folder / "source"
-        self.call.create()
-        self.call.create(name="other")
-        source.mkdir()
+        super().__init__(folder)
         (folder / "empty").mkdir()
         self.ids: list[str] = []
         for text in ("old", "new"):
-            (source / "file").write_text(text)
+            (self.source / "file").write_text(text)
             before = self.stored()
-            self.call.cwd = source
+            self.call.cwd = self.source
             assert self.call("backup", "file").code == 0
             self.ids += self.stored() - before
         self.good, self.damaged = self.ids
@@ -102,24 +98,19 @@ class Stage:
         """Return the names of the snapshot files."""
         return {path.name for path in (self.call.repository / "snapshots").iterdir()}
 
-    def arguments(self, line: str) -> list[str]:
-        """Return the words of a command line."""
-        values = {"good": self.good, "damaged": self.damaged, "folder": self.folder, "target": self.folder / "target"}
-        words = line.format(**values).split()
-        if words[0] == "copy":
-            (self.folder / "password").write_text(PASSWORD)
-            words += ["--from-repo", str(self.call.repository), "--from-password-file", str(self.folder / "password")]
-            words += ["--repo", str(self.folder / "other")]
-        return words
+    def names(self) -> dict[str, str | Path]:
+        """Return what stands in braces in a command line."""
+        ids = {"good": self.good, "damaged": self.damaged}
+        return {**super().names(), **ids, "target": self.folder / "target"}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    return Stage(tmp_path_factory.mktemp("stage"))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    return Damaged(tmp_path_factory.mktemp("stage"))
 
 
 @pytest.fixture
-def stage(made: Stage) -> Iterator[Stage]:
+def stage(made: Damaged) -> Iterator[Damaged]:
     kept = made.folder / "kept"
     shutil.copytree(made.call.repository, kept)
     yield made
@@ -130,7 +121,7 @@ def stage(made: Stage) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("line", CHOOSING)
-def test_a_name_that_may_mean_it_is_an_error_that_names_the_file(stage: Stage, line: str) -> None:
+def test_a_name_that_may_mean_it_is_an_error_that_names_the_file(stage: Damaged, line: str) -> None:
     outcome = stage.call(*stage.arguments(line))
     assert outcome.code == 1
     assert stage.damaged[:8] in outcome.err
@@ -140,7 +131,7 @@ def test_a_name_that_may_mean_it_is_an_error_that_names_the_file(stage: Stage, l
 
 
 @pytest.mark.parametrize("line", CHANGING)
-def test_nothing_is_decided_on_an_incomplete_list(stage: Stage, line: str) -> None:
+def test_nothing_is_decided_on_an_incomplete_list(stage: Damaged, line: str) -> None:
     before = stage.stored()
     outcome = stage.call(*stage.arguments(line))
     assert outcome.code == 1
@@ -163,7 +154,7 @@ def test_nothing_is_decided_on_an_incomplete_list(stage: Stage, line: str) -> No
         "drill {damaged}",
     ],
 )
-def test_who_names_it_learns_how_to_get_rid_of_it(stage: Stage, line: str) -> None:
+def test_who_names_it_learns_how_to_get_rid_of_it(stage: Damaged, line: str) -> None:
     outcome = stage.call(*stage.arguments(line))
     first, *more = outcome.err.splitlines()
     assert outcome.code == 1
@@ -174,14 +165,14 @@ def test_who_names_it_learns_how_to_get_rid_of_it(stage: Stage, line: str) -> No
 @pytest.mark.parametrize(
     "line", ["forget latest", "prune", "tag --add x", "rewrite --exclude x", "repair snapshots", "check"]
 )
-def test_no_consent_is_taken_for_what_changes_something(stage: Stage, line: str) -> None:
+def test_no_consent_is_taken_for_what_changes_something(stage: Damaged, line: str) -> None:
     outcome = stage.call(*stage.arguments(line), "--skip-damaged")
     assert outcome.code == 1
     assert "unknown flag: --skip-damaged" in outcome.err
 
 
 @pytest.mark.parametrize("line", LISTING)
-def test_lists_name_what_is_missing_from_them_and_end_with_1(stage: Stage, line: str) -> None:
+def test_lists_name_what_is_missing_from_them_and_end_with_1(stage: Damaged, line: str) -> None:
     outcome = stage.call(*stage.arguments(line))
     assert outcome.code == 1
     assert stage.damaged[:8] in outcome.err
@@ -206,7 +197,7 @@ def test_lists_name_what_is_missing_from_them_and_end_with_1(stage: Stage, line:
         "copy",
     ],
 )
-def test_consent_leaves_it_out_with_a_note(stage: Stage, line: str) -> None:
+def test_consent_leaves_it_out_with_a_note(stage: Damaged, line: str) -> None:
     outcome = stage.call(*stage.arguments(line), "--skip-damaged")
     assert outcome.code == 0, outcome.err
     assert stage.damaged[:8] in outcome.err
@@ -214,7 +205,7 @@ def test_consent_leaves_it_out_with_a_note(stage: Stage, line: str) -> None:
         assert outcome.out == "old"
 
 
-def test_mount_and_serve_take_consent_and_fail_for_other_reasons_alone(stage: Stage) -> None:
+def test_mount_and_serve_take_consent_and_fail_for_other_reasons_alone(stage: Damaged) -> None:
     missing = stage.folder / "missing"
     for words, reason in (
         (("mount", missing), str(missing)),
@@ -226,13 +217,13 @@ def test_mount_and_serve_take_consent_and_fail_for_other_reasons_alone(stage: St
         assert stage.damaged not in outcome.err
 
 
-def test_other_snapshots_can_be_used_by_their_ids(stage: Stage) -> None:
+def test_other_snapshots_can_be_used_by_their_ids(stage: Damaged) -> None:
     for line in ("ls {good}", "dump {good} /file", "restore {good} --target {target}", "check {good}", "stats {good}"):
         assert stage.call(*stage.arguments(line)).code == 0
     assert (stage.folder / "target" / "file").read_text() == "old"
 
 
-def test_a_backup_is_stored_all_the_same_and_says_why_it_does_not_end_with_0(stage: Stage) -> None:
+def test_a_backup_is_stored_all_the_same_and_says_why_it_does_not_end_with_0(stage: Damaged) -> None:
     before = stage.stored()
     outcome = stage.call("backup", "file")
     assert outcome.code == 1
@@ -245,7 +236,7 @@ def test_a_backup_is_stored_all_the_same_and_says_why_it_does_not_end_with_0(sta
     assert stage.damaged[:8] in outcome.err
 
 
-def test_the_file_can_be_removed_by_name_after_its_content_was_recovered(stage: Stage) -> None:
+def test_the_file_can_be_removed_by_name_after_its_content_was_recovered(stage: Damaged) -> None:
     recovered = stage.call("recover")
     assert recovered.code == 0
     assert "saved new snapshot" in recovered.out
@@ -258,11 +249,11 @@ def test_the_file_can_be_removed_by_name_after_its_content_was_recovered(stage: 
     assert "new" in [stage.call("dump", "latest", f"/{folder}/file").out for folder in _folders(stage)]
 
 
-def _folders(stage: Stage) -> list[str]:
+def _folders(stage: Damaged) -> list[str]:
     return [line.strip("/") for line in stage.call("ls", "latest").out.splitlines()[1:] if line.count("/") == 1]
 
 
-def test_the_python_api_raises_as_well(stage: Stage) -> None:
+def test_the_python_api_raises_as_well(stage: Damaged) -> None:
     with open_repository(str(stage.call.repository), password=PASSWORD, cache_dir="") as repository:
         for name in ("latest", "latest~1", "@now"):
             with pytest.raises(DamageError, match=stage.damaged[:8]):
