@@ -63,7 +63,8 @@ class Command(click.Command):
         if not settings.max_cpu:
             return super().invoke(ctx)
         # Wanted by few: nobody else pays for the import.
-        from pyrestic.localfs.cpu_limit import limited_cpu, lower_priority
+        from pyrestic.localfs.cpu_limit import limited_cpu
+        from pyrestic.priority import lower_priority
 
         lower_priority()
         with limited_cpu(settings.max_cpu):

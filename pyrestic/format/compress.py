@@ -16,10 +16,9 @@ better. With 1 MiB blobs of source text and of a program, ratio and nanoseconds 
 | max | 15 | 4.95 | 3.35 | 62 | 3.82 | 3.03 |
 """
 
-import threading
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import zstandard
 from typing_extensions import Buffer
@@ -102,44 +101,42 @@ class Compressor:
         return (self._small if view.nbytes <= SMALL_BYTES else self._large).compress(view)
 
 
-class _Contexts(threading.local):
-    """A decompression context per thread: making one takes longer than decompressing a small blob."""
-
-    def __init__(self) -> None:
-        self.decompressor = zstandard.ZstdDecompressor()
-
-
-_contexts = _Contexts()
+Decompressor: TypeAlias = zstandard.ZstdDecompressor
+"""Reads frames. Not for two threads at once. Making one takes longer than decompressing a small blob, so every thread
+that has many makes its own and keeps it.
+"""
 
 
-def decompress(data: Buffer, plain_length: int) -> bytes:
+def decompress(data: Buffer, plain_length: int, decompressor: Decompressor | None = None) -> bytes:
     """Return the content of the frames in data, which has to have `plain_length` bytes; raise FormatError otherwise.
 
     Takes memory for plain_length at most, and refuses a plain_length no honest blob has: above 64 MiB and above 1000
     times its stored length.
     """
-    view = memoryview(data)
+    view, decompressor = memoryview(data), decompressor or Decompressor()
     if plain_length > _plausible_bytes(len(view)):
         raise FormatError(f"{len(view)} compressed bytes are said to hold {plain_length}, which is not plausible")
     try:
         if plain_length > 0 and zstandard.frame_content_size(view) in (plain_length, -1):
-            plain = _contexts.decompressor.decompress(view, max_output_size=plain_length, allow_extra_data=False)
+            plain = decompressor.decompress(view, max_output_size=plain_length, allow_extra_data=False)
             if len(plain) == plain_length:
                 return plain
     except zstandard.ZstdError:
         pass  # It may still be several frames, or one of the kind that is skipped.
-    plain = _decompress_frames(view, plain_length)
+    plain = _decompress_frames(view, plain_length, decompressor)
     if len(plain) != plain_length:
         raise FormatError(f"compressed bytes hold {len(plain)} bytes instead of {plain_length}")
     return plain
 
 
-def decompress_pieces(pieces: Iterable[bytes], plain_length: int) -> Iterator[bytes]:
+def decompress_pieces(
+    pieces: Iterable[bytes], plain_length: int, decompressor: Decompressor | None = None
+) -> Iterator[bytes]:
     """Iterate the content of the one frame that lies in pieces; raise FormatError at the end unless it is plain_length.
 
     For reading back what was compressed here: nothing guards against what a hostile frame would take of memory.
     """
-    frame = _contexts.decompressor.decompressobj()
+    frame = (decompressor or Decompressor()).decompressobj()
     total = 0
     try:
         for piece in pieces:
@@ -177,7 +174,12 @@ def is_encoded(plain: bytes, data: bytes, version: int) -> bool:
     return True
 
 
-def decode_unpacked(data: bytes, version: int | None = None, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> bytes:
+def decode_unpacked(
+    data: bytes,
+    version: int | None = None,
+    limit_bytes: int = UNPACKED_LIMIT_BYTES,
+    decompressor: Decompressor | None = None,
+) -> bytes:
     """Return the JSON of an opened unpacked file.
 
     Version 1 never compresses; otherwise the first byte tells, and files that version 1 wrote stay readable. Raises
@@ -188,14 +190,15 @@ def decode_unpacked(data: bytes, version: int | None = None, limit_bytes: int = 
     if data[0] != _ZSTD_VERSION_BYTE:
         raise FormatError(f"unpacked files that begin with byte {data[0]} are not known")
     frames = memoryview(data)[1:]
-    return _decompress_frames(frames, min(limit_bytes, _plausible_bytes(len(frames))))
+    limit_bytes = min(limit_bytes, _plausible_bytes(len(frames)))
+    return _decompress_frames(frames, limit_bytes, decompressor or Decompressor())
 
 
 def _plausible_bytes(stored_length: int) -> int:
     return max(_PLAUSIBLE_BYTES, _PLAUSIBLE_RATIO * stored_length)
 
 
-def _decompress_frames(data: memoryview, limit_bytes: int) -> bytes:
+def _decompress_frames(data: memoryview, limit_bytes: int, decompressor: Decompressor) -> bytes:
     """Return the content of all frames; raise FormatError if they are broken or hold more than limit_bytes."""
     parts: list[bytes] = []
     total = 0
@@ -203,7 +206,7 @@ def _decompress_frames(data: memoryview, limit_bytes: int) -> bytes:
     for start in range(0, len(data), _PIECE_BYTES):
         piece = data[start : start + _PIECE_BYTES]
         while piece:
-            frame = frame or _contexts.decompressor.decompressobj()
+            frame = frame or decompressor.decompressobj()
             try:
                 parts.append(frame.decompress(piece))
             except zstandard.ZstdError as error:

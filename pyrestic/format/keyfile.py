@@ -6,7 +6,6 @@ Nothing vouches for what it says, so the cost it asks for is bounded before scry
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from typing import Annotated, Final, NamedTuple
 
@@ -58,9 +57,6 @@ class ScryptParams(NamedTuple):
         return self.n >= _ENGINE_FROM_N and self.r <= _ENGINE_R and self.p > 1
 
 
-_LEAST: Final = ScryptParams(1 << 14)
-
-
 class KeyFile(msgspec.Struct, frozen=True):
     """The content of a key file, in the order restic writes it."""
 
@@ -85,17 +81,14 @@ class KeyFile(msgspec.Struct, frozen=True):
 _decoder: Final = msgspec.json.Decoder(KeyFile)
 
 
-def create(
-    password: str, key: MasterKey, *, hostname: str, username: str, created: str, params: ScryptParams | None = None
-) -> bytes:
+def create(password: str, key: MasterKey, *, hostname: str, username: str, created: str, params: ScryptParams) -> bytes:
     """Return the bytes of a new key file that opens `key` with this password.
 
-    `created` is a time as gojson.format_time writes it. Without params they are calibrated, which takes 0.1 seconds;
-    making the key takes as long as opening it will.
+    `created` is a time as gojson.format_time writes it. Making the key takes as long as opening it
+    will.
     """
-    params = params or calibrate()
     salt = os.urandom(SALT_LENGTH)
-    sealed = Sealer(_derive(password, salt, params)).seal(key.to_json())
+    sealed = Sealer(derive(password, salt, params)).seal(key.to_json())
     return document.encode(
         {
             "created": created,
@@ -136,39 +129,14 @@ def unwrap(keyfile: KeyFile, password: str, engine: Scrypt | None = None) -> Mas
     Raises WrongPasswordError if the password does not open it and FormatError if it opens, but holds no key.
     """
     try:
-        plain = Sealer(_derive(password, keyfile.salt, keyfile.params, engine)).open(keyfile.data)
+        plain = Sealer(derive(password, keyfile.salt, keyfile.params, engine)).open(keyfile.data)
     except UnauthenticError:
         raise WrongPasswordError("the password does not open this key") from None
     return MasterKey.from_json(plain)
 
 
-def calibrate(target_ms: int = 500, memory_mb: int = 60) -> ScryptParams:
-    """Return the parameters that fill at most memory_mb and take about target_ms on this machine, never less than the
-    16 MiB that restic takes as its least. Measures for 0.1 seconds.
-    """
-    n = _LEAST.n
-    while ScryptParams(2 * n).memory_bytes <= memory_mb * 1_000_000:
-        n *= 2
-    started = time.perf_counter()
-    _derive("measured", bytes(SALT_LENGTH), ScryptParams(n))
-    taken_ms = max(1.0, 1000 * (time.perf_counter() - started))
-    while taken_ms > target_ms and n > _LEAST.n:
-        n, taken_ms = n // 2, taken_ms / 2
-    return ScryptParams(n, p=max(1, int(target_ms / taken_ms)))
-
-
-def _check_params(params: ScryptParams) -> None:
-    n, r, p = params
-    if n < 2 or n & (n - 1) or r * p >= 1 << 30:
-        raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which does not exist")
-    if params.memory_bytes > MAX_MEMORY_BYTES or params.work_bytes > MAX_WORK_BYTES:
-        raise FormatError(
-            f"the key file asks for scrypt with N={n}, r={r}, p={p}, which exceeds the cost limit; the key file may be"
-            " malicious"
-        )
-
-
-def _derive(password: str, salt: bytes, params: ScryptParams, engine: Scrypt | None = None) -> MasterKey:
+def derive(password: str, salt: bytes, params: ScryptParams, engine: Scrypt | None = None) -> MasterKey:
+    """Return the key that seals a master key; raise FormatError for parameters that scrypt does not take."""
     n, r, p = params
     # A password that came as bytes which are not UTF-8 counts as those bytes, as it does for restic.
     raw_password = password.encode("utf-8", "surrogateescape")
@@ -181,3 +149,14 @@ def _derive(password: str, salt: bytes, params: ScryptParams, engine: Scrypt | N
     except ValueError as error:
         raise FormatError(f"scrypt does not take N={n}, r={r}, p={p}") from error
     return MasterKey.from_bytes(raw)
+
+
+def _check_params(params: ScryptParams) -> None:
+    n, r, p = params
+    if n < 2 or n & (n - 1) or r * p >= 1 << 30:
+        raise FormatError(f"the key file asks for scrypt with N={n}, r={r}, p={p}, which does not exist")
+    if params.memory_bytes > MAX_MEMORY_BYTES or params.work_bytes > MAX_WORK_BYTES:
+        raise FormatError(
+            f"the key file asks for scrypt with N={n}, r={r}, p={p}, which exceeds the cost limit; the key file may be"
+            " malicious"
+        )

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from pyrestic.backend.private_folder import PrivateFolder, open_private
 from pyrestic.errors import UntrustedError
-from pyrestic.localfs.cpu_limit import lower_priority
 from pyrestic.native.background_compiler import KEEP_NOTHING, MESSAGE
 from pyrestic.native.code_files import KINDS, compile_kind, read_code, write_code
+from pyrestic.priority import lower_priority
 
 _REQUESTS, _ANSWERS = 0, 1
 _IDLE_SECONDS = 5.0

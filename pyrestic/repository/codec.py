@@ -11,7 +11,7 @@ from typing_extensions import Buffer
 
 from pyrestic.engines import Engines
 from pyrestic.errors import DamageError, HashMismatchError
-from pyrestic.format.compress import Compression, Compressor, decompress, decompress_pieces
+from pyrestic.format.compress import Compression, Compressor, Decompressor, decompress, decompress_pieces
 from pyrestic.format.crypto import MasterKey, Sealer
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
@@ -24,11 +24,12 @@ _READ_WHOLE = 256 << 10
 
 
 class _Contexts(threading.local):
-    """Cipher and compressor of one thread; neither may be shared."""
+    """Cipher, compressor and decompressor of one thread; none may be shared."""
 
     def __init__(self, key: MasterKey, compression: Compression) -> None:
         self.sealer = Sealer(key)
         self.compressor = Compressor(compression)
+        self.decompressor = Decompressor()
         self.engine: BatchCodec | None = None
         self.has_no_engine = False
 
@@ -65,6 +66,11 @@ class BlobCodec:
                 contexts.has_no_engine = True
         return contexts.engine
 
+    @property
+    def decompressor(self) -> Decompressor:
+        """The calling thread's decompressor, for what is no blob."""
+        return self._contexts.decompressor
+
     def compresses(self, blob_type: BlobType) -> bool:
         """Tell whether blobs of this type are compressed."""
         return self._compress_data if blob_type is BlobType.DATA else self._compress_trees
@@ -92,7 +98,7 @@ class BlobCodec:
         try:
             data = self._contexts.sealer.open(sealed)
             if plain_length is not None:
-                data = decompress(data, plain_length)
+                data = decompress(data, plain_length, self._contexts.decompressor)
         except DamageError as error:
             raise _in_blob(blob_type, identifier, error) from error
         if hash_id(data) != identifier:
@@ -110,7 +116,9 @@ class BlobCodec:
         digest = hashlib.sha256()
         try:
             pieces = self._contexts.sealer.open_pieces(sealed)
-            for piece in pieces if plain_length is None else decompress_pieces(pieces, plain_length):
+            if plain_length is not None:
+                pieces = decompress_pieces(pieces, plain_length, self._contexts.decompressor)
+            for piece in pieces:
                 digest.update(piece)
         except DamageError as error:
             raise _in_blob(blob_type, identifier, error) from error

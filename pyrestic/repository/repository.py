@@ -378,7 +378,8 @@ class Repository:
         if hash_id(sealed) != identifier:
             raise HashMismatchError(f"file {handle} is damaged: its content has another hash than its name")
         try:
-            return decode_unpacked(self.codec.open(sealed), self.config.version)
+            plain = self.codec.open(sealed)
+            return decode_unpacked(plain, self.config.version, decompressor=self.codec.decompressor)
         except DamageError as error:
             raise type(error)(f"file {handle} is damaged: {error}") from error
 

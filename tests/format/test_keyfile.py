@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyrestic.errors import DamageError, FormatError, UnsupportedError, WrongPasswordError
 from pyrestic.format.crypto import MasterKey, Sealer
-from pyrestic.format.keyfile import KeyFile, ScryptParams, calibrate, create, parse, unwrap
+from pyrestic.format.keyfile import KeyFile, ScryptParams, create, parse, unwrap
 
 KEY = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))
 CHEAP = ScryptParams(2, 1, 1)
@@ -185,20 +185,6 @@ def test_a_changed_byte_gives_a_key_file_or_an_error_of_ours(place: int, byte: i
     except (DamageError, UnsupportedError):
         return
     assert keyfile.params.memory_bytes <= 1 << 30
-
-
-def test_calibration_stays_within_memory_and_above_the_least() -> None:
-    params = calibrate(target_ms=20)
-    assert params.n in (1 << 14, 1 << 15)
-    assert params.r == 8
-    assert params.p >= 1
-    assert params.memory_bytes <= 60_000_000
-    parse(changed(N=params.n, r=params.r, p=params.p))
-
-
-def test_calibration_takes_as_much_memory_as_it_may() -> None:
-    assert calibrate(target_ms=60_000, memory_mb=60).n == 1 << 15
-    assert calibrate(target_ms=60_000, memory_mb=20).n == 1 << 14
 
 
 def test_errors_never_show_the_password() -> None:

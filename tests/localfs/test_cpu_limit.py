@@ -33,7 +33,7 @@ print(json.dumps([time.monotonic() - wall, time.process_time() - cpu]))
 """
 PRIORITIES = """
 import ctypes, json, os, threading
-from pyrestic.localfs.cpu_limit import lower_priority
+from pyrestic.priority import lower_priority
 
 lower_priority()
 told = []

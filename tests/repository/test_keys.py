@@ -24,7 +24,7 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, hash_id
 from pyrestic.report import NullReporter
 from pyrestic.repository import keys
-from pyrestic.repository.keys import OpenedKey, add_key, find_key, list_keys, remove_key
+from pyrestic.repository.keys import OpenedKey, add_key, calibrate, find_key, list_keys, remove_key
 from tests.support.backends import FaultyBackend, RecordingBackend
 
 CHEAP = ScryptParams(16, 1, 1)
@@ -326,3 +326,18 @@ def test_a_search_that_was_stopped_begins_with_no_key(backend: RecordingBackend)
     stopped.set()
     with pytest.raises(WrongPasswordError):
         find_key(backend, "password", stopped=stopped)
+
+
+def test_calibration_stays_within_memory_and_above_the_least() -> None:
+    params = calibrate(target_ms=20)
+    assert params.n in (1 << 14, 1 << 15)
+    assert params.r == 8
+    assert params.p >= 1
+    assert params.memory_bytes <= 60_000_000
+    data = keyfile.create("x", MASTER, hostname="h", username="u", created=TIME, params=params)
+    assert keyfile.parse(data).params == params
+
+
+def test_calibration_takes_as_much_memory_as_it_may() -> None:
+    assert calibrate(target_ms=60_000, memory_mb=60).n == 1 << 15
+    assert calibrate(target_ms=60_000, memory_mb=20).n == 1 << 14
