@@ -61,7 +61,7 @@ class LockedError(PyresticError):
     """Another process holds a lock that excludes this one."""
 
     exit_code = 11
-    hint = "Wait for it, use --retry-lock, or remove a lock nobody holds any more with the unlock command."
+    hint = "Wait for it, use --retry-lock, or remove a stale lock with the unlock command."
 
 
 class WrongPasswordError(PyresticError):
@@ -118,7 +118,7 @@ class SilentError(NoAnswerError):
 class UnreachedError(NoAnswerError):
     """The server cannot be reached, and has not been before in this run: its name may be misspelt, the network down."""
 
-    hint = "Is the place in --repo written as it should be, and is this machine connected?"
+    hint = "Check the location in --repo and the network connection."
 
 
 class DamageError(PyresticError):

@@ -65,7 +65,7 @@ class BackupRun:
     ) -> BackedUp:
         """Save files and folders; raise as OpenRepository.backup does."""
         if isinstance(sources, str | bytes) or not sources:
-            raise UsageError("the sources of a backup are given as a list of paths")
+            raise UsageError("pass the sources of a backup as a list of paths")
         targets = [os.fsencode(source) for source in sources]
         for target in targets:
             if not os.path.lexists(target):
@@ -98,7 +98,7 @@ class BackupRun:
         """Save a stream as a file; raise as OpenRepository.backup_stream does."""
         clean = os.path.normpath("/" + path.lstrip("/"))
         if clean == "/":
-            raise UsageError(f"{path!r} is no path of a file")
+            raise UsageError(f"{path!r} is not a file path")
         options = self._options([clean], tags, host, [], skip_if_unchanged=False)
         names = os.fsencode(clean).strip(b"/").split(b"/")
         with self._report.show(self._progress):

@@ -176,7 +176,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with self._mutex:
             if self._opened is None:
                 if not self._location:
-                    raise UsageError("storage_options do not say where the repository is")
+                    raise UsageError("storage_options lack the location of the repository")
                 self._opened = open_repository(self._location, **self._access)
             return self._opened
 

@@ -145,7 +145,7 @@ def _prepare(
     variables = environment or {}
     reporter = report or LogReporter()
     if compression not in {mode.value for mode in Compression}:
-        raise UsageError(f"{compression!r} is no kind of compression")
+        raise UsageError(f"{compression!r} is not a compression mode")
     access = Access(variables, HttpSettings(ca_files=tuple(cacert), proxies=read_proxies(variables)))
     place = reach(parse_location(os.fspath(location)), options or {}, access, lambda message: reporter.note(message, 0))
     return _Opening(place, password, RepositoryOptions(Compression(compression)), reporter, variables)
@@ -155,7 +155,7 @@ def _find_password(
     password: str | None, password_file: str | os.PathLike[str] | None, password_command: str | None
 ) -> str:
     if sum(each is not None for each in (password, password_file, password_command)) != 1:
-        raise UsageError("one of password, password_file and password_command has to be given")
+        raise UsageError("pass one of password, password_file and password_command")
     if password_file is not None:
         return read_file(os.fspath(password_file))
     return run_command(password_command) if password_command is not None else password or ""

@@ -59,7 +59,7 @@ class OpenRepository(RepositoryAccess):
         self._content.check_open()
         wanted = _make_filter(host, tags, paths, after, before, skip_damaged=skip_damaged)
         loaded = load_all_snapshots(
-            self._repository, self._report, what="which snapshots there are", skip_damaged=skip_damaged
+            self._repository, self._report, what="which snapshots exist", skip_damaged=skip_damaged
         )
         found = [each for each in loaded if wanted.matches(each.snapshot)]
         return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
@@ -201,7 +201,7 @@ def _make_filter(
     skip_damaged: bool,
 ) -> SnapshotFilter:
     if isinstance(tags, str) or isinstance(paths, str):
-        raise UsageError("tags and paths are given as lists")
+        raise UsageError("pass tags and paths as lists")
     return SnapshotFilter(
         hosts=(host,) if host else (),
         tags=(tuple(tags),) if tags else (),

@@ -50,7 +50,7 @@ class RestoreRun:
         report: Reporter | None,
     ) -> None:
         if overwrite not in {mode.value for mode in Overwrite}:
-            raise UsageError(f"{overwrite!r} is no way to overwrite")
+            raise UsageError(f"{overwrite!r} is not an overwrite mode")
         self._content = content
         self._overwrite = Overwrite(overwrite)
         self._delete = delete
@@ -63,7 +63,7 @@ class RestoreRun:
         if tree is not None:
             self._root, folder = RestoreRoot(tree, load, select), self._target
         elif delete:
-            raise UsageError(f"{entry.path} is no folder, in which something could be deleted")
+            raise UsageError(f"{entry.path} is not a folder, so nothing can be deleted in it")
         else:
             self._root, folder = place_file(entry._node, self._target, load, select)
         metadata = MetadataRestorer(MetadataRules(privileged=privileged), warn=self._failures.note)

@@ -141,7 +141,7 @@ class OpenSnapshot:
         """
         entry = self.entry(location)
         if not entry.is_file:
-            raise UsageError(f"{entry.path} in snapshot {self.short_id} is no regular file but of type {entry.type}")
+            raise UsageError(f"{entry.path} in snapshot {self.short_id} is not a regular file but of type {entry.type}")
         return self._content.open(entry._node)
 
     def restore(
@@ -231,5 +231,5 @@ class OpenSnapshot:
     def _find_folder(self, location: Location) -> tuple[Entry, view.Entry, ID]:
         entry, found = self._find(location)
         if found.tree is None:
-            raise UsageError(f"{entry.path} in snapshot {self.short_id} is no folder but of type {entry.type}")
+            raise UsageError(f"{entry.path} in snapshot {self.short_id} is not a folder but of type {entry.type}")
         return entry, found, found.tree

@@ -54,7 +54,7 @@ def translate(error: OSError, doing: str) -> BackendError:
     if error.errno in _MISSING:
         return NotFoundError(message)
     if error.errno in _SPACE:
-        return AccessError(message, hint="Free some space where the repository lies, then try again.")
+        return AccessError(message, hint="Free some space on the disk of the repository, then try again.")
     if error.errno in _PERMISSION:
         return AccessError(message, hint="Check who owns the files of the repository and which user runs this.")
     if error.errno in _PASSING:
@@ -165,7 +165,7 @@ def sync_folder(path: str) -> None:
 
 def _refuse_other_types(status: os.stat_result, handle: Handle) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise BackendError(f"in place of {handle} there is something that is not a file")
+        raise BackendError(f"at the path of {handle} is something other than a file")
 
 
 def _read_all(descriptor: int, offset: int, length: int, handle: Handle) -> bytes:

@@ -156,7 +156,7 @@ class HttpClient:
             return _read_at_most(response, MAX_ERROR_BYTES)
         if length is not None and length > max_length:
             raise TransientError(
-                f"the answer of {host} is longer than it may be: {length} bytes instead of {max_length}",
+                f"the response of {host} is too long: {length} bytes instead of {max_length}",
                 attempts=SENSELESS_ATTEMPTS,
             )
         if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
@@ -245,7 +245,7 @@ def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> 
     if "certificate verify failed" in text.lower() or "CERTIFICATE" in text:
         return AccessError(
             f"the certificate of {host} is not trusted",
-            hint="If it is the right server, give the certificate it was signed with by --cacert.",
+            hint="If it is the right server, pass the certificate of its issuer with --cacert.",
         )
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | UnicodeError):
         return AccessError(f"{host} is not the address of a server")

@@ -22,13 +22,13 @@ SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 """Every scheme restic knows."""
 
 EXTENDED_OPTIONS = {
-    "b2.as-of": "open the repository as it stood at this time, for reading only",
-    "b2.connections": "how many connections at once (default: 5)",
-    "b2.deadline": "for how many seconds one operation is tried in all (default: 900, or 90 if B2 was never reached)",
+    "b2.as-of": "open the repository as of this time, read-only",
+    "b2.connections": "number of concurrent connections (default: 5)",
+    "b2.deadline": "seconds to retry one operation before failing (default: 900, or 90 if B2 was never reached)",
     "b2.endpoint": "another host for the API, as a URL",
-    "local.connections": "how many operations at once (default: 2)",
-    "rest.connections": "how many connections at once (default: 5)",
-    "rest.deadline": "for how many seconds one operation is tried in all (default: 900, or 90 if never reached)",
+    "local.connections": "number of concurrent operations (default: 2)",
+    "rest.connections": "number of concurrent connections (default: 5)",
+    "rest.deadline": "seconds to retry one operation before failing (default: 900, or 90 if never reached)",
 }
 """What `-o name=value` may set, and what it means."""
 
@@ -97,8 +97,8 @@ def parse_location(text: str) -> Location:
     if not colon or scheme not in SCHEMES:
         if colon and not _is_path(text):
             raise UsageError(
-                f"{strip_password(text)!r} names no kind of backend that is known",
-                hint="For a folder of this machine whose name holds a colon, put local: before it.",
+                f"{strip_password(text)!r} names no known type of backend",
+                hint="For a local folder whose name contains a colon, put local: in front.",
             )
         scheme, address = LOCAL, text
     if not address:

@@ -51,7 +51,7 @@ def _allowed(address: str, location: str) -> str:
     if not (same and port):
         raise AccessError(
             f"the server redirects to {_shown(target)}, which is another host; nothing is sent there",
-            hint="If that is where the repository is, name it in --repo.",
+            hint="If that is the location of the repository, use it in --repo.",
         )
     if after.scheme not in ("https", before.scheme):
         raise AccessError(f"the server redirects to {_shown(target)}, which is not encrypted; nothing is sent there")

@@ -104,7 +104,7 @@ class RestBackend:
             raise _error_of(answer, f"looking for {handle}")
         text = answer.headers.get("content-length", "")
         if not text.isdigit() or len(text) > 18:
-            raise BackendError(f"looking for {handle} failed: the server does not tell its length")
+            raise BackendError(f"looking for {handle} failed: the server does not report its length")
         return FileInfo(handle.name, int(text))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
@@ -131,16 +131,14 @@ class RestBackend:
                 return
             names = msgspec.json.decode(answer.body, type=list[str])
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise BackendError(f"{doing} failed: the answer is not that of a REST server for restic") from None
+            raise BackendError(f"{doing} failed: the response is not from a REST server for restic") from None
         yield from self._stat_all(file_type, [name for name in names if is_file_name(name)])
 
     def remove(self, handle: Handle) -> None:
         """Remove the file; raise BackendError, or NotFoundError if the server tells (rest-server does not)."""
         answer = self._send("DELETE", REST_LAYOUT.path(handle), max_length=_MAX_LIST_BYTES)
         if answer.status == 403:
-            raise AccessError(
-                f"removing {handle} failed: the server refuses it", hint="It may be one that only lets add files."
-            )
+            raise AccessError(f"removing {handle} failed: the server refuses it", hint="The server may be append-only.")
         if answer.status not in (200, 204):
             raise _error_of(answer, f"removing {handle}")
 
@@ -202,16 +200,16 @@ def _error_of(answer: Answer, doing: str) -> PyresticError:
     """Return the error for an answer that is not a success."""
     status = answer.status
     if status == 404:
-        return NotFoundError(f"{doing} failed: it is not there")
+        return NotFoundError(f"{doing} failed: it does not exist")
     if status == 401:
         return AccessError(
-            f"{doing} failed: the server does not accept user and password",
+            f"{doing} failed: the server rejects the user name or password",
             hint="Put them into the URL, or into RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD.",
         )
     if status == 403:
         return AccessError(f"{doing} failed: the server forbids it")
     if status in (413, 507):
-        return AccessError(f"{doing} failed: the server has no more space for it")
+        return AccessError(f"{doing} failed: the server has no space left")
     if status == 511:
         return AccessError(f"{doing} failed: the network wants a sign-in before it lets anything through")
     if status in _BUSY:

@@ -31,7 +31,7 @@ def parse_rest(text: str, environment: Mapping[str, str]) -> RestUrl:
         parts = urlsplit(text)
         user, password, host, port = parts.username, parts.password, parts.hostname, parts.port
     except ValueError:
-        raise UsageError("the URL of the REST server makes no sense") from None
+        raise UsageError("the URL of the REST server is invalid") from None
     if parts.scheme not in ("http", "https", _UNIX) or parts.query or parts.fragment:
         raise UsageError("the URL of a REST server has to start with http://, https:// or http+unix://")
     if parts.scheme == _UNIX:

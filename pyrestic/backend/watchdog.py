@@ -88,7 +88,7 @@ class Guard:
             self.end(f"it did not end within {self._deadline - self._started:.3g} s")
         elif now - self._moved_at > self._stall_seconds:
             self.stalled = True
-            self.end(f"next to nothing moved for {self._stall_seconds:g} s")
+            self.end(f"almost no data was transferred for {self._stall_seconds:g} s")
 
 
 class Watchdog:

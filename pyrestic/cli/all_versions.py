@@ -20,9 +20,9 @@ def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFil
     with opened_index(app.settings, session) as index:
         history = find_path(repository, snapshots, path, index, terminal)
     if not history.versions:
-        raise UsageError(f"no snapshot holds {path}", hint=suggest_path(repository, snapshots, [path]))
+        raise UsageError(f"no snapshot contains {path}", hint=suggest_path(repository, snapshots, [path]))
     if history.unreadable:
-        terminal.complain(f"{history.unreadable} snapshots cannot be read and are passed over")
+        terminal.complain(f"{history.unreadable} snapshots cannot be read and are skipped")
     named = [(name, version.node) for name, version in name_versions(history)]
     shown = history.location.decode("utf-8", "replace")
     count = len(named)

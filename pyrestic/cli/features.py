@@ -23,13 +23,13 @@ class Feature(NamedTuple):
 
 
 FEATURES = (
-    Feature("backend-error-redesign", "beta", "requests that stand still are ended, and errors are told apart"),
+    Feature("backend-error-redesign", "beta", "stalled requests are aborted, and errors are classified"),
     Feature("deprecate-legacy-index", "stable", "index files of restic 0.1 are not read, see `repair index`"),
     Feature("deprecate-s3-legacy-layout", "stable", "the layout of S3 repositories up to restic 0.7 is not read"),
-    Feature(DEVICE_ID_FOR_HARDLINKS, "alpha", "device numbers are stored for files with several hard links alone"),
-    Feature("explicit-s3-anonymous-auth", "stable", "S3 without a key has to be asked for"),
+    Feature(DEVICE_ID_FOR_HARDLINKS, "alpha", "device numbers are stored only for files with several hard links"),
+    Feature("explicit-s3-anonymous-auth", "stable", "S3 without a key must be requested explicitly"),
     Feature("s3-restore", "alpha", "files of S3 are fetched from cold storage"),
-    Feature("safe-forget-keep-tags", "stable", "a tag to keep that no snapshot has does not let all be forgotten"),
+    Feature("safe-forget-keep-tags", "stable", "an unknown tag to keep does not remove all snapshots"),
 )
 _SWITCHABLE = {feature.name: feature.default for feature in FEATURES if feature.state != "stable"}
 _ALWAYS_ON = frozenset(feature.name for feature in FEATURES if feature.state == "stable")

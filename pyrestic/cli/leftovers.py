@@ -13,7 +13,7 @@ from pyrestic.units import format_bytes
 def tell_leftovers(app: App) -> None:
     """Name the files that were left half written, where the repository is in a local folder."""
     for leftover in _find(app):
-        _tell(app, f"{_describe(leftover)}; prune removes it when it is a day old")
+        _tell(app, f"{_describe(leftover)}; prune removes it once it is a day old")
 
 
 def remove_old_leftovers(app: App, *, dry_run: bool) -> None:

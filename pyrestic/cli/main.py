@@ -235,8 +235,8 @@ def _tell_bug(error: Exception, *, as_json: bool) -> int:
     kind = type(error).__name__
     _tell(
         1,
-        f"Fatal: pyrestic {__version__} met something it does not handle, please report it: {kind}: {error}",
-        "PYRESTIC_TRACEBACK=1 in the environment shows where.",
+        f"Fatal: pyrestic {__version__} failed with an unexpected error, please report it: {kind}: {error}",
+        "Set PYRESTIC_TRACEBACK=1 to print a traceback.",
         as_json=as_json,
     )
     return 1

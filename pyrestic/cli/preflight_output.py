@@ -63,7 +63,7 @@ def check_space(plan: RestorePlan) -> None:
             raise LocalFileError(
                 f"{os.fsdecode(space.path)} has room for {format_bytes(space.free_bytes or 0)}, and"
                 f" {format_bytes(space.needed_bytes)} are needed: nothing was restored",
-                hint="Choose another target or fewer files, or go on in spite of it with --ignore-free-space.",
+                hint="Choose another target or fewer files, or continue anyway with --ignore-free-space.",
             )
 
 
@@ -72,8 +72,8 @@ def check_whole(plan: RestorePlan) -> None:
     if not plan.whole:
         raise DamageError(
             f"{plan.lost_count} files or folders cannot be restored, {len(plan.wrong_packs)} packs are missing or have"
-            " another length than the index says",
-            hint="Everything else can be restored. The check command says what mends the repository.",
+            " the wrong length",
+            hint="Everything else can be restored. Run `check` for repair instructions.",
         )
 
 

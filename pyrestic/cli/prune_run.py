@@ -145,7 +145,7 @@ def ensure_all_removed(kept: list[ID]) -> None:
     """Raise BackendError if packs could not be removed, which a prune tells in the end."""
     if kept:
         raise BackendError(
-            f"{len(kept)} packs could not be removed", hint="They cost space only; the next prune tries again."
+            f"{len(kept)} packs could not be removed", hint="They only waste space; the next prune tries again."
         )
 
 

@@ -271,7 +271,7 @@ def opened(
     if backend.read_only:
         if lock in (LockMode.APPEND, LockMode.EXCLUSIVE):
             raise UsageError(
-                "a repository of the past cannot be changed", hint="Leave out -o b2.as-of for this command."
+                "a past state of a repository cannot be changed", hint="Run this command without -o b2.as-of."
             )
         # Nothing can be written there, and the cache is that of the present.
         lock, cache_base = LockMode.NONE, ""

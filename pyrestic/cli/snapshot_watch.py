@@ -63,17 +63,17 @@ class SnapshotWatch:
 
     def _give_up(self, error: LocalFileError) -> None:
         self._book = None
-        self._terminal.note(f"which snapshots were seen is not remembered: {error}", 2)
+        self._terminal.note(f"could not record the snapshots seen: {error}", 2)
 
     def _tell(self, gone: Mapping[ID, Seen]) -> None:
         newest = sorted(gone, key=lambda each: -gone[each].time_ns)
         shown = ", ".join(f"{short(each)} of {_show_time(gone[each])}" for each in newest[:_SHOWN])
         more = f" and {len(newest) - _SHOWN} more" if len(newest) > _SHOWN else ""
-        text = f"Warning: snapshots that were seen here before are gone: {shown}{more}."
+        text = f"Warning: snapshots seen earlier from this machine are gone: {shown}{more}."
         if self._is_older_state(gone[newest[0]]):
-            text += " Nothing as new is left, so this may be an older state of the repository."
+            text += " No snapshot as new is left, so this may be an older state of the repository."
         self._terminal.complain(
-            f"{text} If no other machine, user or program ran forget, somebody hides or deletes them."
+            f"{text} If no other machine, user or program ran forget, someone is hiding or deleting them."
         )
 
     def _is_older_state(self, newest: Seen) -> bool:

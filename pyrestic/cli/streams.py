@@ -132,4 +132,4 @@ class _GuardedOutput(io.RawIOBase):
         _point_nowhere(self._number)
         # A reader or a terminal that is gone knows that it is.
         if self._number == 1 and error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
-            sys.stderr.write(f"standard output was lost, the command goes on without it: {error.strerror}\n")
+            sys.stderr.write(f"standard output was lost, continuing without it: {error.strerror}\n")

@@ -39,7 +39,7 @@ def indent_json(document: bytes) -> str:
         value = json.loads(gojson.replace_invalid_text(document))
         return _escape(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"what is stored is not JSON: {error}") from error
+        raise FormatError(f"stored data is not JSON: {error}") from error
 
 
 def _escape(text: str) -> str:

@@ -59,8 +59,8 @@ def _content(repository: Repository, node: Node) -> bytes:
         return node.raw_linktarget + b"\n"
     if node.size > _MOST_BYTES:
         raise UsageError(
-            f"the file has {node.size} bytes, which is too much to compare line by line",
-            hint="Write both versions to files by `pyrestic dump` and compare these.",
+            f"the file has {node.size} bytes, too many to compare line by line",
+            hint="Write both versions to files with `pyrestic dump` and compare them.",
         )
     content = io.BytesIO()
     dump_file(repository, node, content)

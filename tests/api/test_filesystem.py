@@ -229,12 +229,12 @@ def test_nothing_can_be_written_and_what_is_not_there_is_told_as_python_tells_it
     for folder in ("", "latest", base):
         with pytest.raises(IsADirectoryError):
             files.cat_file(folder)
-    with pytest.raises(UsageError, match="no regular file but of type fifo"):
+    with pytest.raises(UsageError, match="not a regular file but of type fifo"):
         files.cat_file(f"{base}/pipe")
 
 
 def test_who_says_too_little_or_the_wrong_thing_is_told(files: ResticFileSystem) -> None:
-    with pytest.raises(UsageError, match="where the repository is"):
+    with pytest.raises(UsageError, match="location of the repository"):
         ResticFileSystem(password="x").ls("")
     with pytest.raises(WrongPasswordError):
         ResticFileSystem(files.storage_args[0], password="x").ls("")

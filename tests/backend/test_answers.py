@@ -111,8 +111,8 @@ def check(outcome: Outcome, row: Row) -> None:
 
 
 FORBIDS = Row(AccessError, AT_ONCE, "forbids it")
-ABSENT = Row(NotFoundError, AT_ONCE, "it is not there")
-FULL = Row(AccessError, AT_ONCE, "no more space")
+ABSENT = Row(NotFoundError, AT_ONCE, "does not exist")
+FULL = Row(AccessError, AT_ONCE, "no space left")
 BUSY = Row(TransientError, LONG, "the server says")
 REFUSED = Row(BackendError, AT_ONCE, "the server says")
 REST: dict[int, Row] = {
@@ -120,7 +120,7 @@ REST: dict[int, Row] = {
     300: REFUSED,
     304: REFUSED,
     400: REFUSED,
-    401: Row(AccessError, AT_ONCE, "does not accept user and password"),
+    401: Row(AccessError, AT_ONCE, "rejects the user name or password"),
     402: REFUSED,
     403: FORBIDS,
     404: ABSENT,
@@ -169,8 +169,8 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 NOT_AS_HTTP = Row(NoAnswerError, SOON, "breaks off, or is not as HTTP has it")
 STRANGE: dict[str, tuple[bytes, Row]] = {
     "closed": (b"", Row(NoAnswerError, SOON, "closed without an answer")),
-    "no length": (b"HTTP/1.1 200 OK\r\n\r\n", Row(NoAnswerError, SOON, "does not tell its length")),
-    "no length, a body": (b"HTTP/1.0 200 OK\r\n\r\nabc", Row(NoAnswerError, SOON, "does not tell its length")),
+    "no length": (b"HTTP/1.1 200 OK\r\n\r\n", Row(NoAnswerError, SOON, "does not report its length")),
+    "no length, a body": (b"HTTP/1.0 200 OK\r\n\r\nabc", Row(NoAnswerError, SOON, "does not report its length")),
     "cut headers": (b"HTTP/1.1 200 OK\r\nContent-", Row(NoAnswerError, SOON, "broke off in its headers")),
     "mail": (
         b"220 mail.example ESMTP\r\n",
@@ -185,7 +185,7 @@ STRANGE: dict[str, tuple[bytes, Row]] = {
     "short body": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Row(NoAnswerError, SOON, "broke")),
     "endless": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n",
-        Row(TransientError, SOON, "longer than it may be"),
+        Row(TransientError, SOON, "too long"),
     ),
 }
 
@@ -257,16 +257,16 @@ def test_two_requests_that_are_not_answered_end_an_operation_and_the_next_one_at
         settings = dataclasses.replace(http_settings(), stall_seconds=0.5)
         place = open_backend(parse_location(f"rest:http://{server.address}/"), {}, Access({}, settings))
         backend = RetryBackend(place, sleep=lambda _: None)
-        with pytest.raises(SilentError, match="next to nothing moved"):
+        with pytest.raises(SilentError, match="almost no data was transferred"):
             backend.load(PACK)
         assert len(server.requests) == 2
-        with pytest.raises(BackendError, match="not asked again for a minute"):
+        with pytest.raises(BackendError, match="no request is sent for a minute"):
             backend.stat(PACK)
-        with pytest.raises(BackendError, match="not asked again for a minute"):
+        with pytest.raises(BackendError, match="no request is sent for a minute"):
             backend.remove(PACK)
         assert len(server.requests) == 2
         # The release of a lock is tried, once.
-        with pytest.raises(SilentError, match="next to nothing moved"):
+        with pytest.raises(SilentError, match="almost no data was transferred"):
             backend.remove(Handle(FileType.LOCK, PACK.name))
         assert len(server.requests) == 3
         ended.set()
@@ -440,11 +440,11 @@ def said(status: int, code: str) -> bytes:
 
 SAYS = "B2 says"
 LACKS = Row(AccessError, AT_ONCE, "or is limited to another bucket or name prefix")
-NEW_TOKEN = Row(AccessError, AT_ONCE, "of a token that it has just given out")
+NEW_TOKEN = Row(AccessError, AT_ONCE, "of a token that it has just issued")
 WRONG_KEY = Row(AccessError, AT_ONCE, "does not accept the application key")
 B2_BUSY = Row(TransientError, LONG, SAYS)
 B2_REFUSED = Row(BackendError, AT_ONCE, SAYS)
-B2_ABSENT = Row(NotFoundError, AT_ONCE, "not there")
+B2_ABSENT = Row(NotFoundError, AT_ONCE, "does not exist")
 B2_FORBIDS = Row(AccessError, AT_ONCE, SAYS)
 OTHER = Row(TransientError, SOON, SAYS)
 B2: dict[tuple[int, str], Row] = {
@@ -488,7 +488,7 @@ def b2_row(call: str, status: int, code: str) -> Row:
         return B2.get((status, ""), B2[status, code])
     if call == "b2_delete_file_version" and status == 404:
         # HEAD has just named it.
-        return Row(TransientError, SOON, "names a version of it that it does not have")
+        return Row(TransientError, SOON, "lists a version that does not exist")
     return B2[status, code]
 
 
@@ -573,4 +573,4 @@ def test_a_file_that_is_too_short_for_a_range_is_damage(b2_script: B2Script) -> 
     check(outcome, Row(FormatError, AT_ONCE, "too short"))
     # Where the file is long enough for it, B2 contradicts itself.
     outcome = attempt(open_b2(b2_script.server), CALLS["load a range"])
-    check(outcome, Row(TransientError, SOON, "refuses a range that is within the file"))
+    check(outcome, Row(TransientError, SOON, "refuses a range inside the file"))

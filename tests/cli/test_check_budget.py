@@ -78,7 +78,7 @@ def test_what_read_data_verified_counts_and_the_oldest_comes_first(made: Caller)
     outcome = made("check", "--budget", "1K")
     assert outcome.code == 0
     assert f"read 1 of {len(known)} packs" in outcome.out
-    assert f"verified from here by now: {len(known)} of {len(known)} packs, the oldest " in outcome.out
+    assert f"verified from this machine so far: {len(known)} of {len(known)} packs, the oldest " in outcome.out
     assert book.read().packs[oldest] > 1_000_000_000
 
 

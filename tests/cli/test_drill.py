@@ -87,7 +87,7 @@ def test_a_drill_is_remembered_and_the_next_one_says_how_long_ago_it_was(made: C
     assert 0 <= summary(made)["previous_age"] < 600
     outcome = made("drill", "-v")
     assert outcome.code == 0
-    assert "the last drill that went well: now; the one before was" in outcome.out
+    assert "last successful drill: now; the previous one was" in outcome.out
     assert "largest: " in outcome.out
     # A drill that went wrong does not count.
     later = drill.seconds + 1_000_000
@@ -104,8 +104,8 @@ def test_a_missing_pack_is_told_with_the_files_that_need_it(made: Caller, origin
     assert found["files"] + len(damaged) == len(found["picked"])
     text = made("drill", "--budget", "100M")
     assert text.code == 1
-    assert f"{original.folder}/source/too large cannot be given back as it was" in text.err
-    assert "the last drill that went well: not this one; there was none before" in text.out
+    assert f"{original.folder}/source/too large cannot be restored intact" in text.err
+    assert "last successful drill: not this one; no previous one" in text.out
 
 
 def test_a_damaged_blob_is_told_with_its_file(made: Caller, original: Caller) -> None:
@@ -146,7 +146,7 @@ def test_a_file_here_that_differs_though_it_looks_the_same_is_named(
         shutil.copytree(kept, source, dirs_exist_ok=True)
     assert found["differing"] == [str(victim)]
     assert found["compared"] == len(found["picked"]) - 1
-    assert f"{victim} has another content than the backup" in text.err
+    assert f"{victim} differs from the backup" in text.err
 
 
 def test_snapshots_are_chosen_as_elsewhere(made: Caller, original: Caller) -> None:

@@ -96,7 +96,7 @@ def test_a_filter_that_matches_nothing(filled: Caller, flags: tuple[str, ...], h
 
 def test_a_path_that_was_never_backed_up(filled: Caller, tmp_path: Path) -> None:
     outcome = filled("history", "/leter.txt")
-    assert lines(outcome) == ["Fatal: no snapshot holds /leter.txt", "Did you mean /letter.txt?"]
+    assert lines(outcome) == ["Fatal: no snapshot contains /leter.txt", "Did you mean /letter.txt?"]
     outcome = filled("restore", "--all-versions", "/leter.txt", "--target", str(tmp_path / "target"))
     assert lines(outcome)[1:] == ["Did you mean /letter.txt?"]
 

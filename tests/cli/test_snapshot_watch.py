@@ -9,7 +9,7 @@ import pytest
 from pyrestic.localfs.snapshot_log import MAX_SNAPSHOTS, Seen, SeenBook
 from tests.support.cli import Caller
 
-GONE = "snapshots that were seen here before are gone"
+GONE = "snapshots seen earlier from this machine are gone"
 OLDER = "this may be an older state"
 
 

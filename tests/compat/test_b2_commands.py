@@ -133,7 +133,7 @@ def test_the_doctor_is_content_or_says_what_to_do(pyrestic: Program, b2: B2Serve
         B2_ACCOUNT_ID=key_id,
         B2_ACCOUNT_KEY=key,
     )
-    assert content.text == "Nothing is amiss.\n"
+    assert content.text == "No problems found.\n"
     elsewhere = pyrestic.run("-r", "/nowhere", "b2", "doctor", code=1)
     assert b"/nowhere is not in B2" in elsewhere.stderr
 

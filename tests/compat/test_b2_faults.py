@@ -79,8 +79,8 @@ def test_everything_finishes_while_a_tenth_of_all_calls_fails(
 
 PERMANENT: dict[str, tuple[str, dict[str, object], str]] = {
     "503": ("status", {"status": 503}, "503"),
-    "silence": ("silence", {}, "next to nothing moved"),
-    "drip": ("drip", {"seconds": 0.2}, "next to nothing moved"),
+    "silence": ("silence", {}, "almost no data was transferred"),
+    "drip": ("drip", {"seconds": 0.2}, "almost no data was transferred"),
     "resets": ("lose answer", {}, "broke"),
     "a page": ("html", {"status": 200}, "not one of B2"),
 }

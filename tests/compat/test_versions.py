@@ -157,7 +157,7 @@ def test_filters_choose_the_snapshots(beside: Beside) -> None:
     for flags in (("--host", "other"), ("--tag", "none")):
         outcome = beside.pyrestic("history", "--json", notes, *flags)
         assert (outcome.code, outcome.json[0]["versions"]) == (1, [])
-        assert f"no snapshot holds {notes}" in outcome.err
+        assert f"no snapshot contains {notes}" in outcome.err
 
 
 def test_a_path_is_that_of_this_folder_or_as_it_is_stored(beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_path_is_that_of_this_folder_or_as_it_is_stored(beside: Beside, monkey
         assert beside.pyrestic("history", path).out == expected, path
     outcome = beside.pyrestic("history", "no-such", "notes.txt")
     assert outcome.code == 1
-    assert "no snapshot holds no-such\n" in outcome.err
+    assert "no snapshot contains no-such\n" in outcome.err
     assert outcome.out.endswith(expected)
 
 
@@ -202,8 +202,8 @@ def test_diff_of_folders_shows_what_restics_diff_shows(beside: Beside) -> None:
         (["--diff", "{notes}", "{home}"], "--diff takes one path"),
         (["--diff", "--json", "{notes}"], "--diff and --json are mutually exclusive"),
         (["--diff", "--versions", "5,1", "{notes}"], "there are only 4 versions"),
-        (["--diff", "{home}/docs/same"], "there is but one version"),
-        (["--diff", "{home}/nothing"], "no snapshot holds"),
+        (["--diff", "{home}/docs/same"], "there is only one version"),
+        (["--diff", "{home}/nothing"], "no snapshot contains"),
         (["--diff", "--versions", "0,1", "{notes}"], "expected two numbers"),
         (["--diff", "--versions", "1", "{notes}"], "expected two numbers"),
     ],
@@ -303,7 +303,7 @@ def test_links_stay_within_a_version(tmp_path: Path) -> None:
         (["{notes}", "--include", "x"], "--all-versions cannot be combined"),
         (["{notes}", "--delete"], "--all-versions cannot be combined"),
         (["{notes}", "--strip-components", "1"], "--all-versions cannot be combined"),
-        (["{home}/nothing"], "no snapshot holds"),
+        (["{home}/nothing"], "no snapshot contains"),
     ],
 )
 def test_what_makes_no_sense_with_all_versions_is_refused(beside: Beside, words: list[str], message: str) -> None:

@@ -105,7 +105,7 @@ def _problems_of_failure(scenario: Scenario, state: State, done: Supervised) -> 
     problems = []
     if done.code in (0, scenario.code) and not scenario.done(state):
         problems.append(f"it ended with {done.code} and has not done its work: {done.out}{done.err}")
-    if "Traceback" in done.err or "does not handle" in done.err:
+    if "Traceback" in done.err or "unexpected error" in done.err:
         problems.append(f"it ended with a traceback: {done.err}")
     if done.code < 0:
         problems.append(f"a signal ended it: {done.code}")

@@ -453,5 +453,5 @@ def test_what_gives_rights_is_counted_and_left_out_on_request(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "target0" / "suid").stat().st_mode) == 0o755
     assert "security.capability" not in os.listxattr(tmp_path / "target0" / "capable")
     shown = call("restore", f"latest:{source}", "--target", tmp_path / "target2", "--no-privileged", "--dry-run", "-v")
-    assert "without what gives rights of" in shown.err
+    assert "without the privileges of" in shown.err
     assert "2 files with set-user-ID or set-group-ID bits" in shown.err

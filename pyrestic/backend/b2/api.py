@@ -57,14 +57,14 @@ def authorize_account(caller: Caller, endpoint: str, key_id: str, key: str) -> A
     if answer.status == 401:
         raise AccessError(
             "B2 does not accept the application key: wrong, deleted or expired",
-            hint="Look at B2_ACCOUNT_ID (the ID of the key) and B2_ACCOUNT_KEY.",
+            hint="Check B2_ACCOUNT_ID (the ID of the key) and B2_ACCOUNT_KEY.",
         )
     if answer.status != 200:
         raise error_of(answer, doing)
     account = decode(answer, Account, doing)
     storage = account.api_info.storage_api
     if not 0 < storage.absolute_minimum_part_size <= storage.recommended_part_size:
-        raise BackendError(f"{doing} failed: the part sizes in the answer make no sense")
+        raise BackendError(f"{doing} failed: the part sizes in the response are invalid")
     allowed = storage.allowed
     return Authorization(
         endpoint,
@@ -115,7 +115,7 @@ def get_upload_url(caller: Caller, auth: Authorization, bucket_id: str) -> Uploa
         UploadUrl,
         call_class=CallClass.A,
         capability="writeFiles",
-        doing="asking for a place to upload to",
+        doing="requesting an upload URL",
     )
     check_url(url.upload_url, auth.endpoint, "uploads")
     return url
@@ -184,7 +184,7 @@ def get_upload_part_url(caller: Caller, auth: Authorization, file_id: str) -> Up
         UploadUrl,
         call_class=CallClass.A,
         capability="writeFiles",
-        doing="asking for a place to upload to",
+        doing="requesting an upload URL",
     )
     check_url(url.upload_url, auth.endpoint, "uploads")
     return url
@@ -211,7 +211,7 @@ def finish_large_file(caller: Caller, auth: Authorization, file_id: str, sha1s: 
         FileVersion,
         call_class=CallClass.A,
         capability="writeFiles",
-        doing="putting the parts of a file together",
+        doing="assembling the parts of a file",
     )
 
 
@@ -250,7 +250,7 @@ def get_file_info(caller: Caller, auth: Authorization, file_id: str) -> FileVers
         FileVersion,
         call_class=CallClass.B,
         capability="readFiles",
-        doing="asking for a file",
+        doing="looking up a file",
     )
 
 

@@ -121,7 +121,7 @@ class AsOfBackend:
 
     def _refuse(self) -> None:
         raise AccessError(
-            "a repository of the past cannot be changed", hint="Leave out -o b2.as-of, or copy from it elsewhere."
+            "a past state of a repository cannot be changed", hint="Leave out -o b2.as-of, or copy from it elsewhere."
         )
 
     def _find(self, handle: Handle) -> FileVersion:
@@ -165,5 +165,5 @@ class AsOfBackend:
                 return files
             following = (page.next_file_name, page.next_file_id)
             if following == place:
-                raise TransientError("listing versions failed: the pages of B2 go round in a circle")
+                raise TransientError("listing versions failed: B2's pages repeat in a loop")
             place = following

@@ -135,7 +135,7 @@ class B2Backend:
             if page.next_file_name is None:
                 return
             if start is not None and page.next_file_name <= start:
-                raise BackendError(f"listing {prefix} failed: the pages of B2 go round in a circle")
+                raise BackendError(f"listing {prefix} failed: B2's pages repeat in a loop")
             start = page.next_file_name
 
     def remove(self, handle: Handle) -> None:
@@ -158,7 +158,7 @@ class B2Backend:
                 break
             if known.file_id == absent:
                 raise TransientError(
-                    f"removing {handle} failed: B2 names a version of it that it does not have",
+                    f"removing {handle} failed: B2 lists a version that does not exist",
                     attempts=SENSELESS_ATTEMPTS,
                 )
             try:
@@ -228,7 +228,7 @@ class B2Backend:
         """Return no bytes where none are wanted, after a look at the length of the file."""
         if range_length(handle, self.stat(handle).length, offset, length) != 0:
             raise TransientError(
-                f"loading {handle} failed: B2 refuses a range that is within the file", attempts=SENSELESS_ATTEMPTS
+                f"loading {handle} failed: B2 refuses a range inside the file", attempts=SENSELESS_ATTEMPTS
             )
         return b""
 
@@ -239,7 +239,7 @@ class B2Backend:
             return None
         file_id = answer.headers.get("x-bz-file-id", "")
         if not file_id:
-            raise BackendError(f"looking for {name} failed: B2 gives no ID for it")
+            raise BackendError(f"looking for {name} failed: B2 returned no ID")
         return _Known(file_id, _length_of(answer), alone=False)
 
     def _delete(self, name: str, known: "_Known") -> bool:
@@ -319,5 +319,5 @@ def _sha1_of(answer: Answer) -> str:
 def _length_of(answer: Answer) -> int:
     text = answer.headers.get("content-length", "")
     if not text.isdigit() or len(text) > 18:
-        raise TransientError("B2 does not tell the length of a file", attempts=SENSELESS_ATTEMPTS)
+        raise TransientError("B2 did not report the length of a file", attempts=SENSELESS_ATTEMPTS)
     return int(text)

@@ -47,8 +47,8 @@ def examine(backend: B2Backend) -> list[Finding]:
         findings.append(
             Finding(
                 "bucket-unseen",
-                "the settings of the bucket cannot be seen: the key lacks the capability listBuckets",
-                "Run this with a key that has it, such as the master key, to have them checked.",
+                "cannot read the bucket settings: the key lacks the capability listBuckets",
+                "To check them, run this command with a key that has it, such as the master key.",
                 problem=False,
             )
         )
@@ -101,7 +101,7 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
         Finding(
             f"missing-{capability}",
             f"the key lacks the capability {capability}, which {what} needs",
-            f"Make a key that has it: b2 key create --bucket {bucket} NAME "
+            f"Create a key that has it: b2 key create --bucket {bucket} NAME "
             "listBuckets,listFiles,readFiles,writeFiles,deleteFiles",
             problem=True,
         )
@@ -121,7 +121,7 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
         findings.append(
             Finding(
                 "append-only",
-                "the key may not delete: forget and prune only hide files, which stay and are billed",
+                "the key may not delete: forget and prune only hide files, which are kept and billed",
                 "That protects the backups from whoever has this machine. Prune now and then from another one with a "
                 "key that may delete, or let a lifecycle rule delete hidden files after some time.",
                 problem=False,
@@ -131,8 +131,8 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
         findings.append(
             Finding(
                 "master-key",
-                "this is the master key or one as powerful: whoever gets it from this machine has the whole account",
-                f"Make a key for this bucket alone: b2 key create --bucket {bucket} NAME "
+                "this is the master key or an equally powerful one: whoever steals it controls the entire account",
+                f"Create a key for this bucket only: b2 key create --bucket {bucket} NAME "
                 "listBuckets,listFiles,readFiles,writeFiles,deleteFiles",
                 problem=False,
             )
@@ -147,7 +147,7 @@ def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
         findings.append(
             Finding(
                 "public",
-                "the bucket is public: anyone who knows a name can download it at your cost, though not decrypt it",
+                "the bucket is public: anyone who knows a file name can download it at your cost, but not decrypt it",
                 f"b2 bucket update {name} allPrivate, or Bucket Settings in the console: Files in Bucket are Private.",
                 problem=True,
             )
@@ -170,11 +170,11 @@ def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
         findings.append(
             Finding(
                 "rule-missing",
-                f"hidden and replaced files are kept for ever and billed; there are {held.hidden} of them here, "
+                f"hidden and replaced files are kept and billed forever; there are {held.hidden} of them here, "
                 f"{held.hidden_bytes} bytes",
                 f"b2 bucket update {name} --lifecycle-rule "
                 '\'{"daysFromHidingToDeleting": 30, "daysFromUploadingToHiding": null, "fileNamePrefix": ""}\': '
-                "for 30 days they can then still be had by -o b2.as-of.",
+                "they then remain available with -o b2.as-of for 30 days.",
                 problem=held.hidden > 0,
             )
         )
@@ -196,7 +196,7 @@ def _check_unfinished(backend: B2Backend) -> list[Finding]:
     return [
         Finding(
             "unfinished",
-            f"uploads of large files were begun and never finished; the parts of {count} files are billed",
+            f"uploads of large files were started and never finished; the parts of {count} files are billed",
             f"If no upload is running: b2 file large unfinished cancel b2://{session.bucket_name}/{backend.base}",
             problem=True,
         )

@@ -29,7 +29,7 @@ class _Report(msgspec.Struct):
     message: str = ""
 
 
-_CAPS = "Raise the cap on the page Caps & Alerts of the account, or wait until it starts anew (at midnight UTC)."
+_CAPS = "Raise the cap on the page Caps & Alerts of the account, or wait until it resets (at midnight UTC)."
 
 _CAP_NAMES = {
     "storage_cap_exceeded": "the account's storage cap is reached",
@@ -60,7 +60,7 @@ def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: boo
         return ExpiredTokenError(said, _lacking(doing, capability))
     if key in _EXPIRED:
         refusal = AccessError(
-            f"{said} of a token that it has just given out",
+            f"{said} of a token that it has just issued",
             hint="Is the clock of this machine right, and the key still valid?",
         )
         return ExpiredTokenError(said, refusal)
@@ -71,7 +71,7 @@ def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: boo
     if answer.status == 403:
         return AccessError(said, hint="Is the key limited to another bucket, or the account suspended?")
     if key in _ABSENT or answer.status == 404:
-        return NotFoundError(f"{doing} failed: it is not there")
+        return NotFoundError(f"{doing} failed: it does not exist")
     if answer.status == 416:
         return FormatError(f"{doing} failed: the file is too short for the range")
     if answer.status < 400:
@@ -91,7 +91,7 @@ def _lacking(doing: str, capability: str) -> AccessError:
     return AccessError(
         f"{doing} failed: the application key lacks the capability {capability or 'for it'}, "
         "or is limited to another bucket or name prefix",
-        hint=f"Make a key with {capability}." if capability else "",
+        hint=f"Create a key with {capability}." if capability else "",
     )
 
 

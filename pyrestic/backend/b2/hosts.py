@@ -17,12 +17,12 @@ def check_url(url: str, endpoint: str, what: str) -> str:
     """
     named = _split(url)
     if named is None:
-        raise AccessError(f"B2 names an address for {what} that makes no sense; nothing is sent there")
+        raise AccessError(f"B2 names an address for {what} that is invalid; nothing is sent there")
     host, own = named.hostname or "", urlsplit(endpoint).hostname or ""
     if is_loopback(host):
         return url.rstrip("/")
     if not _is_related(host, own):
-        raise AccessError(f"B2 names {host} for {what}, which is none of its own hosts; nothing is sent there")
+        raise AccessError(f"B2 names {host} for {what}, which is not one of its own hosts; nothing is sent there")
     if named.scheme != "https" and urlsplit(endpoint).scheme == "https":
         raise AccessError(f"B2 names an address for {what} that is not encrypted; nothing is sent there")
     return url.rstrip("/")

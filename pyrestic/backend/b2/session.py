@@ -141,8 +141,8 @@ class B2Session:
             if bucket.name == self.bucket_name:
                 return bucket.id
         raise AccessError(
-            f"the application key is limited to other buckets than {self.bucket_name}",
-            hint="Give the bucket the key is for, or make a key for this one.",
+            f"the application key is restricted to buckets other than {self.bucket_name}",
+            hint="Use the bucket of the key, or create a key for this bucket.",
         )
 
     def _look_up(self) -> str:

@@ -147,7 +147,7 @@ def find_default_base(environment: Mapping[str, str]) -> str:
         return named
     if user_cache := environment.get("XDG_CACHE_HOME"):
         if not os.path.isabs(user_cache):
-            raise UsageError("there is no place for a cache: XDG_CACHE_HOME is a relative path")
+            raise UsageError("no location for a cache: XDG_CACHE_HOME is a relative path")
         return os.path.join(user_cache, "restic")
     if home := environment.get("HOME"):
         return os.path.join(home, ".cache", "restic")

@@ -202,14 +202,14 @@ class RetryBackend:
 
     def _refuse_silent(self) -> None:
         if self._silent_since is not None and self._clock() - self._silent_since < SILENT_SECONDS:
-            raise BackendError("the server did not answer just now; it is not asked again for a minute")
+            raise BackendError("the server did not respond; no request is sent for a minute")
 
     def _refuse_failed(self, handle: Handle) -> None:
         failed_at = self._failed_loads.get(handle)
         if failed_at is None:
             return
         if self._clock() - failed_at < FAILED_LOAD_SECONDS:
-            raise BackendError(f"loading {handle} failed again and again within the last hour; it is not tried again")
+            raise BackendError(f"loading {handle} failed repeatedly within the last hour; not retrying")
         self._failed_loads.pop(handle, None)
 
 

@@ -14,15 +14,15 @@ def command() -> None:
     """Group of the commands below."""
 
 
-@define("doctor", "Say what is amiss with the bucket, and what mends it.", prints=True)
+@define("doctor", "Check the bucket settings and suggest fixes.", prints=True)
 def doctor(app: App) -> None:
     """Print findings; the exit code is 1 if one of them is a problem."""
     with opened_place(app.settings, app.terminal) as place:
         backend = place.backend
         if not isinstance(backend, B2Backend):
             raise UsageError(
-                f"{find_location(app.settings)} is not in B2, or is one of the past",
-                hint="Give a repository such as b2:BUCKET:PATH.",
+                f"{find_location(app.settings)} is not in B2, or is a past state",
+                hint="Use a repository such as b2:BUCKET:PATH.",
             )
         findings = place.retry.run("examining the bucket", lambda: examine(backend))
     if app.settings.json:
@@ -45,7 +45,7 @@ def doctor(app: App) -> None:
             app.terminal.print(f"{'Problem' if finding.problem else 'Advice'}: {finding.text}.")
             app.terminal.print(f"  {finding.remedy}")
         if not findings:
-            app.terminal.print("Nothing is amiss.")
+            app.terminal.print("No problems found.")
     if any(finding.problem for finding in findings):
         raise click.exceptions.Exit(1)
 

@@ -20,7 +20,7 @@ from pyrestic.units import format_bytes
 _DAY_SECONDS = 24 * 60 * 60
 
 
-@define("cache", "List or clean the folders of the cache.", prints=True)
+@define("cache", "List or clean cache folders.", prints=True)
 @click.option("--cleanup", is_flag=True, help="remove old cache folders")
 @click.option("--max-age", type=NATURAL, default=30, help="age in days at which a folder is old (default 30)")
 @click.option("--no-size", is_flag=True, help="do not compute sizes")

@@ -157,7 +157,7 @@ def parse_subset(text: str) -> PackChoice | None:
     flag = "check flag --read-data-subset"
     bad = UsageError(
         f"{flag} has invalid value, please see documentation",
-        hint="It is N/M with 1 <= N <= M <= 256, a share such as 2.5%, or a size such as 10G.",
+        hint="Use N/M with 1 <= N <= M <= 256, a percentage such as 2.5%, or a size such as 10G.",
     )
     number, slash, total = text.partition("/")
     if slash:
@@ -189,7 +189,7 @@ def _describe(choice: PackChoice | Rotation, packs: dict[ID, int], chosen: dict[
     if isinstance(choice, Rotation):
         read, total = sum(chosen.values()), sum(packs.values())
         share = f"{len(chosen)} of {len(packs)} {filtered}packs ({format_bytes(read)} of {format_bytes(total)})"
-        return f"read {share}, those that were verified longest ago"
+        return f"read {share}, least recently verified first"
     if choice.buckets:
         group = f"read group #{choice.bucket} of {len(chosen)} {filtered}data packs"
         return f"{group} (out of total {len(packs)} packs in {choice.buckets} groups"
@@ -215,11 +215,11 @@ def _coverage_fields(coverage: Coverage | None) -> Fields:
 
 
 def _describe_coverage(coverage: Coverage) -> str:
-    text = f"verified from here by now: {coverage.packs - coverage.never} of {coverage.packs} packs"
+    text = f"verified from this machine so far: {coverage.packs - coverage.never} of {coverage.packs} packs"
     if coverage.oldest_seconds is not None:
         text += f", the oldest {format_age(time.time() - coverage.oldest_seconds)} ago"
     if coverage.never:
-        text += f"; {format_bytes(coverage.never_bytes)} never were"
+        text += f"; {format_bytes(coverage.never_bytes)} never verified"
     return text
 
 

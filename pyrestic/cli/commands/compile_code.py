@@ -6,7 +6,7 @@ from pyrestic.cli.local_folders import code_folder
 from pyrestic.repository.opening import find_engines
 
 
-@define("compile-code", "Compile what makes later runs faster, and keep it (takes some seconds).", hidden=True)
+@define("compile-code", "Compile the accelerated code and cache it (takes some seconds).", hidden=True)
 def command(app: App) -> None:
     """Compile and keep what is not kept yet; without a folder for it, or a compiler, nothing is done."""
     folder = code_folder(app.settings)

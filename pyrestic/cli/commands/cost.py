@@ -19,7 +19,7 @@ from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast,
 from pyrestic.units import format_bytes
 
 
-@define("cost", "Show what B2 was asked for each month, what it costs, and a forecast.", prints=True)
+@define("cost", "Show B2 API calls per month, their cost, and a forecast.", prints=True)
 @click.option("--months", type=NATURAL, default=12, help="number of months to show (default 12)")
 @click.option("--offline", is_flag=True, help="do not query the service for the stored size")
 def command(app: App, months: int, offline: bool) -> None:
@@ -137,7 +137,7 @@ def _print(
         for line in format_table(heads, rows):
             app.terminal.print(line)
     else:
-        app.terminal.print("Nothing was asked of B2 from here yet.")
+        app.terminal.print("This machine has not used B2 yet.")
     if held is not None and forecast is not None:
         app.terminal.print(
             f"stored now: {format_bytes(held.file_bytes)} in {held.files} files, and "

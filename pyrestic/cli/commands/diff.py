@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrestic.operations.diff import Change, DiffStatistics
 
 
-@define("diff", "Show what changed from one snapshot, or a folder of it (ID:FOLDER), to another.", prints=True)
+@define("diff", "Show the changes between two snapshots, or folders in them (ID:FOLDER).", prints=True)
 @click.option("--metadata", is_flag=True, help="also show files of which only the metadata changed")
 @click.argument("snapshots", nargs=-1)
 def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:

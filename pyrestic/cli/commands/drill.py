@@ -29,7 +29,7 @@ _EARLIER = 10
 """So many snapshots before this one say which files change most."""
 
 
-@define("drill", "Prove that files can be given back: fetch some, verify them, compare them with those that are here.")
+@define("drill", "Restore a sample of files in memory, verify them, and compare them with the originals.")
 @snapshot_filter
 @click.option("--budget", default="64M", help="select files of up to SIZE in total (default 64M)")
 @click.option("--seed", type=INTEGER, default=None, help="select the same files as the drill with this seed")
@@ -111,7 +111,7 @@ class _Output:
             self._print(picks, result, age)
         if not result.well:
             raise DamageError(
-                f"{len(result.damaged)} files or folders cannot be given back as they were, "
+                f"{len(result.damaged)} files or folders cannot be restored intact, "
                 f"{len(result.differing)} files here differ from the backup"
             )
 
@@ -137,15 +137,16 @@ class _Output:
         for pick in picks:
             terminal.note(f"{pick.why}: {self._shown(pick.location)} ({format_bytes(pick.node.size)})", 2)
         for location, error in result.damaged:
-            terminal.complain(f"{self._shown(location)} cannot be given back as it was: {error}")
+            terminal.complain(f"{self._shown(location)} cannot be restored intact: {error}")
         for location in result.differing:
             terminal.complain(
-                f"{self._shown(location)} has another content than the backup, though length and time are the same"
+                f"{self._shown(location)} differs from the backup, although length and modification time match"
             )
         kinds = ", ".join(f"{sum(pick.why == why for pick in picks)} {why}" for why in (LARGEST, CHANGED, RANDOM))
         terminal.note(
-            f"{result.files} of {len(picks)} files ({kinds}) are whole: {format_bytes(result.length)} in {result.blobs}"
-            f" blobs; {result.compared} of them are here unchanged, {result.compared - len(result.differing)} equal"
+            f"{result.files} of {len(picks)} files ({kinds}) are intact: {format_bytes(result.length)} in"
+            f" {result.blobs} blobs; {result.compared} of them are here unchanged,"
+            f" {result.compared - len(result.differing)} equal"
         )
-        before = "there was none before" if age is None else f"the one before was {format_age(age)} ago"
-        terminal.note(f"the last drill that went well: {'now' if result.well else 'not this one'}; {before}")
+        before = "no previous one" if age is None else f"the previous one was {format_age(age)} ago"
+        terminal.note(f"last successful drill: {'now' if result.well else 'not this one'}; {before}")

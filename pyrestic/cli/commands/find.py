@@ -39,7 +39,7 @@ _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 
 
-@define("find", "Find files by patterns, and what blobs, trees or packs belong to, in all snapshots.", prints=True)
+@define("find", "Find files by patterns, or the uses of blobs, trees or packs, in all snapshots.", prints=True)
 @snapshot_filter
 @click.option("--blob", is_flag=True, help="the patterns are IDs of blobs")
 @click.option("--human-readable", is_flag=True, help="print sizes in KiB, MiB, …")
@@ -79,7 +79,7 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
         if flags["show_pack_id"] and isinstance(search, BlobSearch):
             _show_packs(app, session, search)
     if unread:
-        raise DamageError(f"{unread} trees could not be read, so something may not have been found")
+        raise DamageError(f"{unread} trees could not be read, so the results may be incomplete")
     return end_incomplete(app, look.found.failures)
 
 

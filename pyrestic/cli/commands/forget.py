@@ -44,7 +44,7 @@ COUNT = Parsed("n", parse_count)
 PERIOD = Parsed("duration", parse_period)
 
 
-@define("forget", "Remove snapshots: those named, or those that a policy does not keep.")
+@define("forget", "Remove snapshots by ID or by a policy.")
 @click.option("-l", "--keep-last", type=COUNT, default=0, help="keep the last N snapshots (or: unlimited)")
 @click.option("-H", "--keep-hourly", type=COUNT, default=0, help="keep the last snapshot of each of N hours")
 @click.option("-d", "--keep-daily", type=COUNT, default=0, help="keep the last snapshot of each of N days")

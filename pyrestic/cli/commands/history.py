@@ -40,9 +40,7 @@ def _parse_pair(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-@define(
-    "history", "Show all versions of files or folders: when each changed, and which snapshots hold it.", prints=True
-)
+@define("history", "Show all versions of files or folders, with their dates and snapshots.", prints=True)
 @snapshot_filter
 @click.option("--diff", is_flag=True, help="show the changes made by the newest version")
 @click.option("--follow", "following", is_flag=True, help="also find the same content under other names")
@@ -79,7 +77,7 @@ def command(
         missing = [path for path, (history, *_) in zip(paths, found, strict=True) if not history.versions]
         hint = suggest_path(session.repository, selection.snapshots, missing)
     if missing:
-        raise UsageError(f"no snapshot holds {', '.join(missing)}", hint=hint)
+        raise UsageError(f"no snapshot contains {', '.join(missing)}", hint=hint)
     unread = max(history.unreadable for histories in found for history in histories)
     if unread:
         raise DamageError(f"{unread} snapshots could not be read there, so versions may be missing")
@@ -131,7 +129,7 @@ def _show_difference(session: Session, terminal: Terminal, histories: list[Histo
     numbered = [(history, version) for history in _in_order(histories) for version in history.versions]
     if max(numbers) > len(numbered):
         if len(numbered) == 1:
-            raise UsageError("there is but one version")
+            raise UsageError("there is only one version")
         if numbered:
             raise UsageError(f"there are only {len(numbered)} versions")
         return

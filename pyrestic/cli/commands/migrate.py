@@ -17,7 +17,7 @@ from pyrestic.operations.migrate import MIGRATIONS, Migration
 from pyrestic.repository.snapshots import SnapshotFilter
 
 
-@define("migrate", "List the migrations that can be applied, or apply some.")
+@define("migrate", "List or apply repository migrations.")
 @click.option("-f", "--force", is_flag=True, help="apply a migration even if it seems to be applied")
 @click.argument("name", nargs=-1)
 def command(app: App, name: tuple[str, ...], *, force: bool) -> None:

@@ -6,7 +6,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.repair import run_repair_index
 
 
-@define("rebuild-index", "Build a new index (deprecated: use repair index).", any_arguments=True, hidden=True)
+@define("rebuild-index", "Rebuild the index (deprecated: use repair index).", any_arguments=True, hidden=True)
 @click.option("--read-all-packs", is_flag=True, help="rebuild the index only from the packs")
 def command(app: App, *, read_all_packs: bool) -> int | None:
     """Do what repair index does."""

@@ -9,7 +9,7 @@ from pyrestic.localfs.identity import current_identity
 from pyrestic.operations.recover import Maker, find_roots, save_recovered
 
 
-@define("recover", "Make a snapshot of the folders that no snapshot refers to.", any_arguments=True)
+@define("recover", "Make a snapshot of unreferenced folders.", any_arguments=True)
 def command(app: App) -> None:
     """Find them, and save the snapshot if there are any."""
     terminal = app.terminal

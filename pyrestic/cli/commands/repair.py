@@ -28,7 +28,7 @@ def command() -> None:
     """Group of the commands below."""
 
 
-@define("index", "Build a new index.", any_arguments=True)
+@define("index", "Rebuild the index.", any_arguments=True)
 @click.option("--read-all-packs", is_flag=True, help="rebuild the index only from the packs")
 def index_command(app: App, *, read_all_packs: bool) -> int | None:
     """Make the index say what the packs hold; 3 if packs are missing or damaged."""
@@ -56,7 +56,7 @@ def run_repair_index(app: App, *, read_all_packs: bool) -> int | None:
     if dropped:
         return _end_with_losses(app, f"{_packs(dropped)} missing or damaged and no longer in the index")
     if found.kept:
-        return _end_with_losses(app, f"{_packs(len(found.kept))} damaged; `check --read-data` tells how far")
+        return _end_with_losses(app, f"{_packs(len(found.kept))} damaged; `check --read-data` shows how badly")
     return None
 
 
@@ -107,7 +107,7 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
     return _end_with_losses(app, f"{len(result.lost)} blobs are lost") if result.lost else None
 
 
-@define("snapshots", "Write damaged snapshots anew without what is lost.")
+@define("snapshots", "Rewrite damaged snapshots without the lost data.")
 @click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
 @click.option("--forget", is_flag=True, help="remove the damaged snapshots after saving the new ones")
 @strict_snapshot_filter
@@ -149,7 +149,7 @@ def _keep_copy(app: App, repository: Repository, pack: ID) -> None:
         if pack not in repository.index.packs():
             raise NotFoundError(
                 f"pack {pack.hex()} is neither stored nor named in the index",
-                hint="An interrupted repair may be done with it already; leave it out.",
+                hint="An interrupted repair may have handled it; leave it out.",
             ) from error
         app.terminal.complain(f"pack {pack.hex()} is gone and will be removed from the index")
         return

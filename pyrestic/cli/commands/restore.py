@@ -37,7 +37,7 @@ from pyrestic.repository.tree_walk import KeptTrees, find_entry
 Flags = dict[str, Any]
 
 
-@define("restore", "Give back the files of a snapshot.")
+@define("restore", "Restore files from a snapshot.")
 @snapshot_filter
 @click.option("--all-versions", is_flag=True, help="restore every version of a path, with dates in the names")
 @click.option("--delete", is_flag=True, help="delete files in the target that are not in the snapshot")
@@ -140,7 +140,7 @@ def _find_root(
     count = flags["strip_components"]
     if node is not None:
         if flags["delete"] or count:
-            raise UsageError("--delete and --strip-components are for folders, and this is a single file")
+            raise UsageError("--delete and --strip-components work only for folders, and this is a single file")
         return place_file(node, target, load, select)
     if count:
         return stripped_root(repository, tree, count, load, select), target
@@ -209,7 +209,7 @@ def _note(
             try:
                 note.close(done=done)
             except LocalFileError as error:
-                app.terminal.note(f"the note of this restore was not kept: {error}", 2)
+                app.terminal.note(f"could not keep the restore journal: {error}", 2)
 
 
 def _raise_errors(progress: RestoreProgress) -> None:

@@ -22,7 +22,7 @@ from pyrestic.repository.timespec import parse_snapshot_time
 Flags = dict[str, Any]
 
 
-@define("rewrite", "Write snapshots anew without some files or with other metadata.")
+@define("rewrite", "Rewrite snapshots without some files or with other metadata.")
 @click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
 @click.option("-e", "--exclude", multiple=True, help="exclude files that match PATTERN")
 @click.option("--exclude-file", multiple=True, help="read exclude patterns from FILE")

@@ -80,7 +80,7 @@ def _announce(app: App, address: str, port: int, token: str, password: str) -> N
     _say(app, f"  {password}")
     if not _is_loopback(address):
         app.terminal.complain(
-            "Warning: others on the network can see what is sent, the link included. An SSH tunnel to this machine "
+            "Warning: others on the network can read the traffic, including the link. An SSH tunnel to this machine "
             "(ssh -L) is safer."
         )
     _say(app, "Quit with Ctrl-C here.")
@@ -91,7 +91,7 @@ def _restore_folder(given: str | None, address: str) -> str:
     if given is None:
         return "/" if _is_loopback(address) else ""
     if not os.path.isdir(given):
-        raise UsageError(f"--restore-below {given}: this is no folder")
+        raise UsageError(f"--restore-below {given}: not a folder")
     return os.path.realpath(given)
 
 

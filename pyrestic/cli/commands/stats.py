@@ -23,7 +23,7 @@ from pyrestic.units import format_bytes, format_duration, format_percent, plain_
 _DEBUG = "debug"
 
 
-@define("stats", "Count what snapshots hold: all of them, or those named or chosen by a filter.", prints=True)
+@define("stats", "Show statistics of all snapshots, or of those selected by ID or filter.", prints=True)
 @click.option(
     "--mode",
     default=Mode.RESTORE_SIZE.value,

@@ -14,7 +14,7 @@ from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 
-@define("tag", "Change the tags of snapshots: of all, or of those named or chosen by a filter.")
+@define("tag", "Change the tags of all snapshots, or of those selected by ID or filter.")
 @click.option("--add", multiple=True, help="add these tags: tag[,tag…]")
 @click.option("--remove", multiple=True, help="remove these tags: tag[,tag…]")
 @click.option("--set", "replacement", multiple=True, help="replace all tags with these: tag[,tag…]")

@@ -197,7 +197,7 @@ def test_silence_is_a_stall_like_any_other(b2: B2Server) -> None:
     backend = open_b2(b2, stall_seconds=0.3)
     backend.create()
     b2.faults.add("silence", "b2_list_file_names", times=1)
-    with pytest.raises(NoAnswerError, match="next to nothing moved"):
+    with pytest.raises(NoAnswerError, match="almost no data was transferred"):
         list(backend.list(FileType.PACK))
 
 
@@ -259,7 +259,7 @@ def test_a_place_for_parts_whose_token_expires_is_changed_and_refused_twice_is_a
     assert parted.load(handle) == data
     calls(b2)
     b2.faults.add("status", "b2_upload_part", status=401, code="expired_auth_token")
-    with pytest.raises(AccessError, match="of a token that it has just given out"):
+    with pytest.raises(AccessError, match="of a token that it has just issued"):
         parted.save(*pack(1_050_000, seed=2))
     assert calls(b2)["b2_upload_part"] <= 12
 

@@ -57,7 +57,7 @@ def test_a_key_for_another_bucket_or_prefix_is_told_so(b2: B2Server) -> None:
     stored(b2)
     open_b2(b2, "another-bucket:x").create()
     other = b2.add_key(["listFiles", "readFiles", "writeFiles"], bucket="another-bucket")
-    with pytest.raises(AccessError, match="limited to other buckets than a-bucket"):
+    with pytest.raises(AccessError, match="restricted to buckets other than a-bucket"):
         list(open_b2(b2, key=other).list(FileType.PACK))
     with pytest.raises(AccessError, match="limited to another bucket or name prefix"):
         open_b2(b2, key=other).load(PACK)
