@@ -162,7 +162,7 @@ class HttpClient:
         if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
             # Its end could not be told from a broken connection.
             raise NoAnswerError(
-                f"the answer of {host} broke off in its headers, or does not tell its length",
+                f"the answer of {host} broke off in its headers, or does not report its length",
                 attempts=SENSELESS_ATTEMPTS,
             )
         if length is None:

@@ -87,7 +87,7 @@ def _text(plan: RestorePlan, price: _Price | None, *, privileged: bool) -> str:
     if price is not None:
         text += f" for {format_dollars(price.full)} ({format_dollars(price.beyond)} beyond the free allowance)"
     if plan.rights:
-        text += f"; {'among them' if privileged else 'without what gives rights of'} {', '.join(plan.rights)}"
+        text += f"; {'among them' if privileged else 'without the privileges of'} {', '.join(plan.rights)}"
     if plan.free_bytes is not None:
         text += f"; free on the target: {format_bytes(plan.free_bytes)}"
     for space in plan.spaces[1:]:

@@ -522,7 +522,7 @@ def test_a_token_that_was_just_given_out_is_renewed_once(b2_script: B2Script, ca
         assert len(asked) <= 6, asked
 
 
-SENSELESS = Row(TransientError, SOON, "not one of B2")
+SENSELESS = Row(TransientError, SOON, "did not come from B2")
 
 
 @pytest.mark.parametrize("call", [call for call in B2_CALLS if call not in ("HEAD file", "b2_delete_file_version")])

@@ -82,7 +82,7 @@ PERMANENT: dict[str, tuple[str, dict[str, object], str]] = {
     "silence": ("silence", {}, "almost no data was transferred"),
     "drip": ("drip", {"seconds": 0.2}, "almost no data was transferred"),
     "resets": ("lose answer", {}, "broke"),
-    "a page": ("html", {"status": 200}, "not one of B2"),
+    "a page": ("html", {"status": 200}, "did not come from B2"),
 }
 
 
