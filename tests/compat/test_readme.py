@@ -1,8 +1,8 @@
 """README.md to the letter: every line of its blocks, in order, in a home that is new.
 
 The commands are read from README.md. Only places that a test must not touch are replaced (`/mnt/disk`, `/home/me`,
-`/tmp`), as are the words that a reader replaces (`FOLDER`, `BUCKET`, `…`). The packages come from the running
-environment; the nightly test installs them as README.md says.
+`/tmp`), as are the words that a reader replaces (`FOLDER`, `VERSION`, `BUCKET`, `…`). Packages come from the running
+environment; the nightly tests install them as README.md says.
 """
 
 import os
@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,14 @@ import pytest
 
 from tests.mount.test_mount import why_not as why_no_mount
 from tests.support.b2 import BUCKET
+from tests.support.checkout import Checkout
 from tests.support.restic import ROOT
 from tests.support.webserver import why_no_server
 from tools.b2_server import B2Server
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(sh|crontab)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-TRY, INSTALL, DISK, B2 = (block for kind, block in BLOCKS if kind == "sh")
+TRY, PACKAGE, INSTALL, DISK, B2 = (block for kind, block in BLOCKS if kind == "sh")
 (CRON,) = (block for kind, block in BLOCKS if kind == "crontab")
 FROM_PIP = re.compile(r"\S*/pip install .*")
 UNTIL_CTRL_C = {"pyrestic mount": why_no_mount, "pyrestic serve": why_no_server}
@@ -104,9 +106,10 @@ class Reader:
         printed = ""
         try:
             for text in process.stdout:
-                printed += text
-                if re.search("(?i)quit with", text):
+                # Once: a signal during the flush lets Python write the line again.
+                if re.search("(?i)quit with", text) and not re.search("(?i)quit with", printed):
                     process.send_signal(signal.SIGINT)
+                printed += text
             assert process.wait(60) in (0, 130), printed
         finally:
             process.kill()
@@ -224,6 +227,17 @@ def test_the_commands_to_try_it_are_those_that_are_tried_on_fresh_machines() -> 
     assert all((ROOT / line.split()[1]).is_file() for line in found)
 
 
+def test_the_commands_to_install_a_package_differ_in_the_installer_alone() -> None:
+    wheel = "'./pyrestic-VERSION-py3-none-any.whl[fast]'"
+    assert commands(PACKAGE) == [f"pipx install {wheel}", f"uv tool install {wheel}"]
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    assert set(named) == extras.keys() - {"bench", "test"}
+
+
 @pytest.mark.nightly
 def test_every_line_runs_in_a_new_home_with_what_pip_installs(reader: Reader, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
@@ -232,3 +246,25 @@ def test_every_line_runs_in_a_new_home_with_what_pip_installs(reader: Reader, tm
         reader.type(line, checkout)
     go_through_disk(reader)
     reader.type(commands(TRY)[0].replace("FOLDER", "docs"), checkout)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("installer", ["pipx", "uv"])
+def test_the_package_that_is_built_is_installed_by_the_line(reader: Reader, tmp_path: Path, installer: str) -> None:
+    done = Checkout(tmp_path / "checkout").release("--unreleased", "--output", str(tmp_path / "made"))
+    assert done.returncode == 0, done.stderr
+    wheel = Path(done.stdout.splitlines()[-1])
+    (line,) = (line for line in commands(PACKAGE) if line.startswith(installer))
+    line = line.replace("VERSION", wheel.name.split("-")[1])
+    if shutil.which(installer, path=reader.environment()["PATH"]) is None:
+        # pip takes the same name of a package; its folder is put where the installers put their links.
+        reader.type("python3 -m venv tools && mkdir -p .local && ln -s ../tools/bin .local/bin")
+        line = "~/tools/bin/pip install " + shlex.quote(shlex.split(line)[-1])
+    reader.type(line, wheel.parent)
+    reader.type("export PATH=~/.local/bin:/usr/bin:/bin")
+    assert reader.type("pyrestic version").startswith(f"pyrestic {wheel.name.split('-')[1]} ")
+    for command in commands(DISK):
+        if not any(start in command for start in UNTIL_CTRL_C):
+            reader.type(command)
+    assert (reader.home / "old.txt").read_text() == (reader.home / "notes.txt").read_text()
