@@ -118,7 +118,3 @@ def test_nothing_committed_names_a_place_on_a_machine_or_where_packages_come_fro
         data = path.read_bytes()
         for word in forbidden:
             assert word not in data, f"{name.decode()} names {word.decode()}"
-
-
-def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
-    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
