@@ -1,4 +1,4 @@
-"""Numbers and local times as the library of Go reads them, with which restic reads its flags."""
+"""Numbers, sizes and local times as the library of Go reads them, with which restic reads its flags."""
 
 import re
 import time
@@ -7,6 +7,7 @@ from pyrestic.errors import UsageError
 
 _FIRST_RULES, _LAST_RULES = -(1 << 31), 1 << 31
 """Seconds since 1970 between which zones have changed their rules: 1901 and 2038."""
+_SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _FORTNIGHT = 14 * 86_400
 
 
@@ -23,6 +24,20 @@ def parse_integer(text: str, *, signed: bool, bits: int = 64) -> int:
     if not (-(1 << bits - 1) <= number < 1 << bits - 1 if signed else number < 1 << bits):
         raise UsageError(f'strconv.{function}: parsing "{text}": value out of range')
     return number
+
+
+def parse_size(text: str) -> int:
+    """Return bytes for a size such as 500, 10M or 2g (1024-based); raise UsageError."""
+    unit = _SIZES.get(text[-1:].lower())
+    digits = text if unit is None else text[:-1]
+    if not re.fullmatch(r"[+-]?[0-9]+", digits):
+        raise UsageError(
+            f'strconv.ParseInt: parsing "{digits}": invalid syntax' if text else "expected size, got empty string"
+        )
+    size = int(digits) * (unit or 1)
+    if not 0 <= size < 1 << 63:
+        raise UsageError(f'ParseSize: "{digits}": value out of range')
+    return size
 
 
 def local_offset(wall_seconds: int) -> int:

@@ -1,7 +1,7 @@
 """Names of things: files of a backend (FileType, Handle) and blobs in packs (BlobType, BlobHandle)."""
 
 from enum import Enum, IntEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pyrestic.ids import ID, short
 
@@ -34,7 +34,7 @@ class BlobType(IntEnum):
     TREE = 1
 
     @property
-    def word(self) -> str:
+    def word(self) -> Literal["data", "tree"]:
         """The word restic's JSON uses: "data" or "tree"."""
         return "data" if self is BlobType.DATA else "tree"
 

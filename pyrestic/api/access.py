@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pyrestic.api.content import Content
 from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cancel import make_cancellable
 from pyrestic.errors import CancelledError, PyresticError, UsageError
 from pyrestic.report import Reporter
@@ -36,8 +37,19 @@ class Work:
 
     repository: Repository
     report: Reporter
-    ensure_locked: Callable[[], None]
-    """Raises LockedError if the lock was lost; to be asked before something becomes visible or is removed."""
+    lock: Lock | None
+    ensure_wanted: Callable[[], None]
+    """Raises CancelledError if the end was asked for."""
+
+    @property
+    def locked(self) -> bool:
+        """A lock is held."""
+        return self.lock is not None
+
+    def ensure_locked(self) -> None:
+        """Raise LockedError if the lock was lost; to be asked before something becomes visible or is removed."""
+        if self.lock is not None:
+            self.lock.ensure_held()
 
     def select(self, snapshots: Sequence[SnapshotName] | None) -> list[StoredSnapshot]:
         """Return the named snapshots as they are stored now, or all, the oldest first.
@@ -47,13 +59,24 @@ class Work:
         if snapshots is None:
             every = load_all_snapshots(self.repository, self.report, what="which snapshots are meant")
             return sorted(every, key=lambda stored: (stored.snapshot.time_ns, stored.id))
-        found = {}
-        for name in name_snapshots(snapshots):
-            stored, folder = find_snapshot(self.repository, name, SnapshotFilter(), self.report)
-            if folder:
-                raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
-            found[stored.id] = stored
-        return list(found.values())
+        if isinstance(snapshots, str):
+            raise UsageError("snapshots are given as a list")
+        found = [find_whole(self, each) for each in snapshots]
+        return list({stored.id: stored for stored in found}.values())
+
+
+def find_named(work: Work, snapshot: SnapshotName) -> tuple[StoredSnapshot, str]:
+    """Return a snapshot as it is stored now, and the folder that its name goes on with, or ""; raise PyresticError."""
+    name = snapshot if isinstance(snapshot, str) else snapshot.id
+    return find_snapshot(work.repository, name, SnapshotFilter(), work.report)
+
+
+def find_whole(work: Work, snapshot: SnapshotName) -> StoredSnapshot:
+    """Do the same for a name without a folder; raise UsageError for one with a folder."""
+    stored, folder = find_named(work, snapshot)
+    if folder:
+        raise UsageError(f"{snapshot!r} names a folder in a snapshot, not a snapshot")
+    return stored
 
 
 class RepositoryAccess:
@@ -83,6 +106,16 @@ class RepositoryAccess:
             self._lock.acquire()
 
     @property
+    def id(self) -> str:
+        """The ID of the repository, 64 hex digits."""
+        return self._repository.config.id
+
+    @property
+    def version(self) -> int:
+        """The version of the repository format, 1 or 2."""
+        return self._repository.config.version
+
+    @property
     def _repository(self) -> Repository:
         return self._content.repository
 
@@ -107,14 +140,19 @@ class RepositoryAccess:
         cancel: threading.Event | None = None,
         *,
         load_index: bool = False,
+        past_cache: bool = False,
     ) -> Iterator[Work]:
         """Hold the lock that a verb needs for the time of a with block; raise CancelledError if it was cancelled.
 
-        With `load_index` the index is loaded, from its files alone if something may be removed.
+        With `load_index` the index is loaded, from its files alone if something may be removed. `past_cache` does
+        without the cache.
         """
         self._content.check_open()
         reporter = report or self._report
-        gate = make_cancellable(self._repository.backend, cancel or threading.Event())
+        backend = self._repository.backend
+        if past_cache and isinstance(backend, CacheBackend):
+            backend = backend.place
+        gate = make_cancellable(backend, cancel or threading.Event())
         try:
             with contextlib.ExitStack() as stack:
                 if need is not Need.READ:
@@ -130,7 +168,7 @@ class RepositoryAccess:
                 if load_index and not shared:
                     repository.load_index(reporter, anew=need is Need.EXCLUSIVE)
                 gate.ensure_wanted()
-                yield Work(repository, reporter, lock.ensure_held if lock is not None else _nothing)
+                yield Work(repository, reporter, lock, gate.ensure_wanted)
         except PyresticError as error:
             if gate.refused and not isinstance(error, CancelledError):
                 raise CancelledError(f"the program asked for the end: {error}") from error
@@ -177,14 +215,3 @@ class RepositoryAccess:
         finally:
             if held is not None and self._lock is None:
                 self.close()
-
-
-def name_snapshots(snapshots: Sequence[SnapshotName]) -> list[str]:
-    """Return the names of snapshots; raise UsageError for what is no list."""
-    if isinstance(snapshots, str):
-        raise UsageError("snapshots are given as a list")
-    return [each if isinstance(each, str) else each.id for each in snapshots]
-
-
-def _nothing() -> None:
-    """There is no lock that could be lost."""

@@ -7,10 +7,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import BinaryIO
 
-from pyrestic.api.access import Need, RepositoryAccess
+from pyrestic.api.access import Need
 from pyrestic.api.backup import BackedUp, BackupRun
 from pyrestic.api.entry import Location, to_ns
 from pyrestic.api.history import PathVersion, find_versions
+from pyrestic.api.inspecting import InspectingVerbs
+from pyrestic.api.proving import ProvingVerbs
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
 from pyrestic.localfs.tree_facts import index_path
@@ -19,7 +21,7 @@ from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 
-class OpenRepository(RepositoryAccess):
+class OpenRepository(InspectingVerbs, ProvingVerbs):
     """Made by open_repository or create_repository; closed at the end of a with block, or by `close`."""
 
     def __enter__(self) -> "OpenRepository":
@@ -29,16 +31,6 @@ class OpenRepository(RepositoryAccess):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def id(self) -> str:
-        """The ID of the repository, 64 hex digits."""
-        return self._repository.config.id
-
-    @property
-    def version(self) -> int:
-        """The version of the repository format, 1 or 2."""
-        return self._repository.config.version
 
     def snapshots(
         self,

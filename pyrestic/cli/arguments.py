@@ -12,7 +12,6 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_SECONDS = (1 << 63) / 1e9
 """Go counts nanoseconds in 64 bits."""
-_SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def parse_bool(text: str) -> bool:
@@ -50,20 +49,6 @@ def parse_duration(text: str) -> float:
     if seconds >= _MOST_SECONDS:
         raise UsageError(f'time: invalid duration "{text}"')
     return sign * seconds
-
-
-def parse_size(text: str) -> int:
-    """Return bytes for a size such as 500, 10M or 2g (1024-based); raise UsageError."""
-    unit = _SIZES.get(text[-1:].lower())
-    digits = text if unit is None else text[:-1]
-    if not re.fullmatch(r"[+-]?[0-9]+", digits):
-        raise UsageError(
-            f'strconv.ParseInt: parsing "{digits}": invalid syntax' if text else "expected size, got empty string"
-        )
-    size = int(digits) * (unit or 1)
-    if not 0 <= size < 1 << 63:
-        raise UsageError(f'ParseSize: "{digits}": value out of range')
-    return size
 
 
 def split_list(values: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrestic import __version__
 from pyrestic.cli import backup_output as output
-from pyrestic.cli.arguments import parse_size, parse_tags
+from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base
@@ -16,6 +16,7 @@ from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.source_stream import opened_stream
 from pyrestic.errors import UsageError
+from pyrestic.golang import parse_size
 from pyrestic.ids import short
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.identity import current_identity

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from pyrestic.backend.base import MetadataCache
-from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import remove_old_leftovers
 from pyrestic.cli.session import Session
 from pyrestic.errors import BackendError, UsageError
+from pyrestic.golang import parse_size
 from pyrestic.ids import ID, short
 from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLimit
 from pyrestic.units import format_bytes, format_percent

@@ -5,7 +5,7 @@ index would tidy up (restic's documentation, "Checking integrity and consistency
 """
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -117,7 +117,9 @@ class Check:
         self.result = CheckResult()
         self._repository = repository
         self._report = report
-        self._found = found
+        self._pass_on = found
+        self.kinds: Counter[Kind] = Counter()
+        """How many findings there were of each kind."""
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
 
@@ -282,6 +284,10 @@ class Check:
             self._error(f"pack {pack.hex()} contains {len(faults)} errors: [{' '.join(faults)}]")
         else:
             self.result.verified_packs.append(pack)
+
+    def _found(self, finding: Finding) -> None:
+        self.kinds[finding.kind] += 1
+        self._pass_on(finding)
 
     def _error(self, message: str, kind: Kind = Kind.ERROR, *, count: int = 1, details: tuple[str, ...] = ()) -> None:
         self.result.error_count += count

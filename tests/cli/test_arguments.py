@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 from pyrestic.cli.arguments import (
     parse_bool,
     parse_duration,
-    parse_size,
     parse_tags,
     split_list,
 )
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS, parse_features
 from pyrestic.errors import UsageError
-from pyrestic.golang import parse_integer
+from pyrestic.golang import parse_integer, parse_size
 from pyrestic.localfs.password import split_command
 
 

@@ -42,6 +42,11 @@ class CacheBackend:
         self._damaged: set[Handle] = set()
         """Files whose cached copies are worth nothing: they are read where they are stored."""
 
+    @property
+    def place(self) -> Backend:
+        """The backend whose files are kept, for those who want to see the files themselves."""
+        return self._inner
+
     def create(self) -> None:
         """Prepare the place; see Backend."""
         self._inner.create()

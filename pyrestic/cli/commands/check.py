@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import click
 
 from pyrestic.backend.private_folder import open_private
-from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
@@ -17,16 +16,16 @@ from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields
-from pyrestic.cli.verification import Proven, format_age
+from pyrestic.cli.verification import format_age, open_proven
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
-from pyrestic.ids import ID
+from pyrestic.golang import parse_size
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
+from pyrestic.operations.check_run import parse_subset, run_check
 from pyrestic.repository.repository import Repository, import_machinery
-from pyrestic.repository.snapshots import Selection, SnapshotFilter, select_snapshots
+from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes
 
-_MOST_GROUPS = 256
 _DAMAGED = "repository contains errors"
 
 
@@ -77,19 +76,10 @@ def command(
             ) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
-                proofs = Proven(app, session, needed=bool(budget_bytes))
+                proofs = open_proven(app, session, needed=bool(budget_bytes))
                 with proofs.kept(check):
                     rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None
-                    whole = run_steps(
-                        app,
-                        session,
-                        check,
-                        index.found,
-                        wanted,
-                        names,
-                        rotation or choice,
-                        output,
-                    )
+                    whole = run_steps(app, session, check, index.found, wanted, names, rotation or choice, output)
                 if budget_bytes and whole:
                     output.coverage = measure_coverage(check.all_packs(), proofs.read().packs)
     except PyresticError:
@@ -116,25 +106,14 @@ def run_steps(
     output: "Output",
 ) -> bool:
     """Run the steps with the index that was read; False if it is too damaged to go on."""
-    terminal = app.terminal
-    check.small_files(locks=session.lock is None)
-    if not check.use_index(index):
-        return False
-    output.after_index(check)
-    terminal.note("check all packs")
-    check.packs()
-    output.after_packs(check)
-    terminal.note("check snapshots, trees and blobs")
+
+    def select() -> list[StoredSnapshot]:
+        selection = select_snapshots(session.repository, names, wanted, output)
+        output.after_selection(selection)
+        return selection.snapshots
+
     filtered = bool(names) or not wanted.empty
-    selection = select_snapshots(session.repository, names, wanted, output)
-    output.after_selection(selection)
-    check.structure([found.snapshot.tree_id for found in selection.snapshots], track=filtered)
-    if choice is not None:
-        packs = check.data_packs()
-        chosen = choice.choose(packs)
-        terminal.note(_describe(choice, packs, chosen, "filtered " if filtered else ""))
-        check.read(chosen)
-    return True
+    return run_check(check, index, select, choice, app.terminal, filtered=filtered, locked=session.lock is not None)
 
 
 def _parse_budget(text: str) -> int:
@@ -148,58 +127,6 @@ def _parse_budget(text: str) -> int:
     if count <= 0:
         raise UsageError(f"check flag --budget has to be a size above 0 such as 500M or 1G, not {text!r}")
     return count
-
-
-def parse_subset(text: str) -> PackChoice | None:
-    """Return what --read-data-subset asks for, None for nothing; raise UsageError."""
-    if not text:
-        return None
-    flag = "check flag --read-data-subset"
-    bad = UsageError(
-        f"{flag} has invalid value, please see documentation",
-        hint="Use N/M with 1 <= N <= M <= 256, a percentage such as 2.5%, or a size such as 10G.",
-    )
-    number, slash, total = text.partition("/")
-    if slash:
-        if not (number.isdigit() and total.isdigit()):
-            raise bad
-        if not 1 <= int(number) <= int(total):
-            raise UsageError(f"{flag}=n/t values must be positive integers, and n <= t, e.g. --read-data-subset=1/2")
-        if int(total) > _MOST_GROUPS:
-            raise UsageError(f"{flag}=n/t t must be at most {_MOST_GROUPS}")
-        return PackChoice(bucket=int(number), buckets=int(total))
-    if text.endswith("%"):
-        try:
-            percent = float(text[:-1])
-        except ValueError:
-            raise bad from None
-        if not 0 < percent <= 100:
-            raise UsageError(f"{flag}=x% x must be above 0.0% and at most 100.0%")
-        return PackChoice(percent=percent)
-    try:
-        limit = parse_size(text)
-    except UsageError:
-        raise bad from None
-    if limit <= 0:
-        raise UsageError(f"{flag}=n n must be above 0")
-    return PackChoice(limit_bytes=limit)
-
-
-def _describe(choice: PackChoice | Rotation, packs: dict[ID, int], chosen: dict[ID, int], filtered: str) -> str:
-    if isinstance(choice, Rotation):
-        read, total = sum(chosen.values()), sum(packs.values())
-        share = f"{len(chosen)} of {len(packs)} {filtered}packs ({format_bytes(read)} of {format_bytes(total)})"
-        return f"read {share}, least recently verified first"
-    if choice.buckets:
-        group = f"read group #{choice.bucket} of {len(chosen)} {filtered}data packs"
-        return f"{group} (out of total {len(packs)} packs in {choice.buckets} groups"
-    if choice.limit_bytes is not None:
-        total = sum(packs.values())
-        limit = min(choice.limit_bytes, total)
-        return f"read {limit} bytes ({limit / total if total else 1:.1%}) of {filtered}data packs"
-    if choice.percent is not None:
-        return f"read {choice.percent:.1f}% of {filtered}packfiles"
-    return f"read all {filtered}data"
 
 
 def _coverage_fields(coverage: Coverage | None) -> Fields:
@@ -255,8 +182,6 @@ class Output:
     def __init__(self, app: App) -> None:
         self._app = app
         self._terminal = app.terminal
-        self._orphaned = 0
-        self._duplicates = self._mixed = False
         self._snapshot_errors = 0
         self.coverage: Coverage | None = None
         """How much of the repository was verified by now, if that is to be told."""
@@ -264,11 +189,8 @@ class Output:
     def found(self, finding: Finding) -> None:
         """Print a finding."""
         if finding.kind is Kind.ORPHANED_PACK:
-            self._orphaned += 1
             self._terminal.note(finding.message, 2)
         elif finding.kind in (Kind.DUPLICATE_PACK, Kind.MIXED_PACK):
-            self._duplicates |= finding.kind is Kind.DUPLICATE_PACK
-            self._mixed |= finding.kind is Kind.MIXED_PACK
             self._terminal.note(finding.message)
         else:
             self._complain(finding.message, *finding.details)
@@ -296,24 +218,6 @@ class Output:
     def after_selection(self, selection: Selection) -> None:
         """Count what was asked for and is not checked as it was asked for, as restic does."""
         self._snapshot_errors = selection.failures + selection.filter_unused
-
-    def after_index(self, check: Check) -> None:
-        """Say what to do about what the index showed."""
-        del check
-        if self._duplicates:
-            self._terminal.note("Duplicate packs are non-critical, you can run `restic repair index' to correct this.")
-        if self._mixed:
-            self._terminal.note(
-                "Mixed packs with tree and data blobs are non-critical, you can run `restic prune` to correct this."
-            )
-
-    def after_packs(self, check: Check) -> None:
-        """Say what to do about packs that no index names."""
-        if self._orphaned and not check.result.error_count:
-            self._terminal.note(
-                f"{self._orphaned} additional files were found in the repo, which likely contain duplicate data."
-            )
-            self._terminal.note("This is non-critical, you can run `restic prune` to correct this.")
 
     def fail(self) -> None:
         """Print what comes last in JSON, also where a check cannot begin or end."""

@@ -7,26 +7,21 @@ import time
 
 import click
 
-from pyrestic.cli.arguments import parse_size
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Fields
-from pyrestic.cli.verification import Proven, format_age
-from pyrestic.errors import DamageError, PyresticError, UsageError
-from pyrestic.ids import ID
+from pyrestic.cli.verification import format_age, open_proven
+from pyrestic.errors import DamageError, UsageError
+from pyrestic.golang import parse_size
 from pyrestic.localfs.verification_log import Drill
 from pyrestic.operations.describe import describe_snapshot
-from pyrestic.operations.drill import DrillResult, drill
-from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick, choose_files
-from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, read_snapshots
-from pyrestic.repository.tree_walk import find_tree
+from pyrestic.operations.drill import DrillResult
+from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick
+from pyrestic.operations.drill_run import find_root, run_drill
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.units import format_bytes
-
-_EARLIER = 10
-"""So many snapshots before this one say which files change most."""
 
 
 @define("drill", "Restore a sample of files in memory, verify them, and compare them with the originals.")
@@ -54,43 +49,12 @@ def command(
         repository = session.repository
         found, folder = find_snapshot(repository, (snapshot_id or ("latest",))[0], wanted, terminal)
         terminal.note(f"drill with {describe_snapshot(found)}, seed {seed}")
-        unread: list[tuple[bytes, PyresticError]] = []
-        picks = choose_files(
-            repository,
-            find_tree(repository, found.snapshot.tree_id, folder),
-            _trees_before(repository, found, folder),
-            seed=seed,
-            budget_bytes=budget_bytes,
-            on_error=lambda location, error: unread.append((location, error)),
-        )
-        root = posixpath.normpath(os.path.join("/", folder))
-        result = drill(repository, picks, terminal, root=os.fsencode(root))
-        result.damaged += unread
-        proofs = Proven(app, session)
+        picks, result = run_drill(repository, found, folder, terminal, seed=seed, budget_bytes=budget_bytes)
+        proofs = open_proven(app, session)
         previous = max((one.seconds for one in proofs.read().drills if one.well), default=None)
         proofs.add_drill(Drill(started, found.id.hex(), result.files, result.length, result.well))
     age = None if previous is None else max(0, started - previous)
-    _Output(app, root).tell(found, seed, picks, result, age)
-
-
-def _trees_before(repository: Repository, found: StoredSnapshot, folder: str) -> list[ID]:
-    """Return the trees of the snapshots of the same host and paths before this one, newest first."""
-    snapshot = found.snapshot
-    before = [
-        other.snapshot
-        for other in read_snapshots(repository).found
-        if (other.snapshot.hostname, other.snapshot.paths) == (snapshot.hostname, snapshot.paths)
-        and other.snapshot.time_ns < snapshot.time_ns
-    ]
-    before.sort(key=lambda other: other.time_ns, reverse=True)
-    trees = []
-    for other in before[:_EARLIER]:
-        try:
-            trees.append(find_tree(repository, other.tree_id, folder))
-        except PyresticError:
-            # The folder was not there yet, or cannot be read: nothing is known of changes then.
-            break
-    return trees
+    _Output(app, find_root(folder)).tell(found, seed, picks, result, age)
 
 
 class _Output:

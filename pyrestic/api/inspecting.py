@@ -1,0 +1,271 @@
+"""Verbs of an opened repository that tell what is in it: diff, find and stats."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+from pyrestic.api.access import Need, RepositoryAccess, SnapshotName, Work, find_named
+from pyrestic.api.entry import Entry, to_ns
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.errors import UsageError
+from pyrestic.operations.find import BlobSearch, Match, PatternSearch, Period, Search, Unreadable, Use, find_pack_blobs
+from pyrestic.operations.find import find as find_all
+from pyrestic.operations.stats import Mode, StatsProgress, count
+from pyrestic.report import Reporter
+from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.tree_walk import find_tree
+
+StatsMode: TypeAlias = Literal["restore-size", "files-by-contents", "blobs-per-file", "raw-data"]
+"""What is counted: all files as restored, files of different content, the blobs of these, blobs as they are stored."""
+
+BlobKind: TypeAlias = Literal["data", "tree"]
+"""What a blob holds: a part of a file, or a folder."""
+
+
+class Change(NamedTuple):
+    """A path that differs; that of a folder ends with a slash.
+
+    The modifier is + or -, or made of T (another type), M (another content), ? (with nothing else that would explain
+    it) and U (other metadata).
+    """
+
+    path: str
+    modifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceSide:
+    """What only one of two snapshots has; `bytes` are those of its blobs before compression."""
+
+    files: int
+    dirs: int
+    others: int
+    data_blobs: int
+    tree_blobs: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed from one snapshot to another, in order of paths."""
+
+    changes: tuple[Change, ...] = field(repr=False)
+    changed_files: int
+    added: DifferenceSide
+    removed: DifferenceSide
+
+
+class FoundEntry(NamedTuple):
+    """Something that fits a pattern, and the snapshot that it is in."""
+
+    snapshot: OpenSnapshot
+    entry: Entry
+
+
+class UnreadableTree(NamedTuple):
+    """A folder that cannot be read, by the ID of its tree or of the tree in which it stands."""
+
+    snapshot: OpenSnapshot
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEntries:
+    """What fits the patterns, the newest snapshot first and in order of paths, and the folders that were not read."""
+
+    entries: tuple[FoundEntry, ...]
+    unreadable: tuple[UnreadableTree, ...]
+
+
+class BlobUse(NamedTuple):
+    """A place where a blob is used: the file that it is a part of, or the folder that it describes."""
+
+    snapshot: OpenSnapshot
+    path: str
+    kind: BlobKind
+    blob: str
+    parent_tree: str
+    """The tree in which the file stands, "" for a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUses:
+    """Where blobs are used, the newest snapshot first, and the folders that were not read."""
+
+    uses: tuple[BlobUse, ...]
+    unreadable: tuple[UnreadableTree, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStats:
+    """How much some snapshots hold. The three figures on compression are 0 unless raw data were counted."""
+
+    snapshots: int
+    bytes: int
+    files: int
+    blobs: int
+    uncompressed_bytes: int
+    """Bytes that the blobs would take without compression."""
+    compression_ratio: float
+    """How many times longer the compressed blobs were."""
+    compression_progress: float
+    """The percentage of all bytes that is compressed."""
+    compression_space_saving: float
+    """The percentage of all bytes that compression saves."""
+
+
+class InspectingVerbs(RepositoryAccess):
+    """Diff, find and stats, for OpenRepository."""
+
+    def diff(
+        self,
+        before: SnapshotName,
+        after: SnapshotName,
+        *,
+        metadata: bool = False,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Difference:
+        """Return what changed from one snapshot to another, with `metadata` also what changed in nothing else.
+
+        A name may go on with a folder, as in `latest~1:/home`. Folders that cannot be read go to `report.error`. Raises
+        UsageError, NotFoundError, DamageError, BackendError, CancelledError.
+        """
+        # It brings numpy, which is of no use to those who only look at files.
+        from pyrestic.operations.diff import Diff, Side
+
+        def describe(side: Side) -> DifferenceSide:
+            return DifferenceSide(side.files, side.dirs, side.others, side.data_blobs, side.tree_blobs, side.bytes)
+
+        with self._working(Need.READ, report, cancel, load_index=True) as work:
+            trees = []
+            for name in (before, after):
+                stored, folder = find_named(work, name)
+                trees.append(find_tree(work.repository, stored.snapshot.tree_id, folder))
+            comparison = Diff(work.repository, trees[0], trees[1], work.report, metadata=metadata)
+            changes = tuple(Change(_text(one.location), one.modifier) for one in comparison.changes())
+            found = comparison.statistics()
+        return Difference(changes, found.changed_files, describe(found.added), describe(found.removed))
+
+    def find(
+        self,
+        patterns: Sequence[str],
+        *,
+        snapshots: Sequence[SnapshotName] | None = None,
+        ignore_case: bool = False,
+        oldest: datetime | None = None,
+        newest: datetime | None = None,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FoundEntries:
+        """Return what fits one of the patterns in all or some snapshots, the newest first.
+
+        `oldest` and `newest` are the first and the last time of modification that counts. Raises UsageError,
+        DamageError, BackendError, CancelledError; folders that cannot be read are named in what is returned.
+        """
+        if isinstance(patterns, str):
+            raise UsageError("patterns are given as a list")
+        period = Period(None if oldest is None else to_ns(oldest), None if newest is None else to_ns(newest))
+        search = PatternSearch(patterns, period, ignore_case=ignore_case)
+        matches: list[Match] = []
+        with self._working(Need.READ, report, cancel, load_index=True) as work:
+            unreadable = _search(work, snapshots, search, matches, [])
+        return FoundEntries(
+            tuple(FoundEntry(self._show(one.stored), Entry(_text(one.location), one.node)) for one in matches),
+            self._show_unreadable(unreadable),
+        )
+
+    def find_uses(
+        self,
+        *,
+        blobs: Sequence[str] = (),
+        trees: Sequence[str] = (),
+        packs: Sequence[str] = (),
+        snapshots: Sequence[SnapshotName] | None = None,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FoundUses:
+        """Return the files and folders that data blobs, trees, or all blobs of packs belong to.
+
+        One of the three is given: IDs, or the first eight digits of each. Raises as `find` does.
+        """
+        if bool(blobs) + bool(trees) + bool(packs) != 1:
+            raise UsageError("one of blobs, trees and packs has to be given")
+        uses: list[Use] = []
+        with self._working(Need.READ, report, cancel, load_index=True) as work:
+            if packs:
+                search = find_pack_blobs(work.repository, packs, work.report)
+            else:
+                search = BlobSearch(blobs or None, trees or None)
+            unreadable = _search(work, snapshots, search, [], uses)
+        return FoundUses(
+            tuple(
+                BlobUse(
+                    self._show(one.stored),
+                    _text(one.location),
+                    one.type.word,
+                    one.id.hex(),
+                    "" if one.parent is None else one.parent.hex(),
+                )
+                for one in uses
+            ),
+            self._show_unreadable(unreadable),
+        )
+
+    def stats(
+        self,
+        snapshots: Sequence[SnapshotName] | None = None,
+        *,
+        mode: StatsMode = "restore-size",
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> RepositoryStats:
+        """Return how much all snapshots hold together, or some; `mode` says what is counted.
+
+        Raises UsageError, DamageError, BackendError, CancelledError.
+        """
+        if mode not in {known.value for known in Mode}:
+            raise UsageError(f"{mode!r} is nothing that can be counted")
+        with self._working(Need.READ, report, cancel, load_index=True) as work:
+            chosen = work.select(snapshots)
+            progress = StatsProgress("snapshots", "snapshots", len(chosen))
+            with work.report.show(progress):
+                found = count(work.repository, chosen, Mode(mode), progress)
+        return RepositoryStats(
+            found.snapshots,
+            found.bytes,
+            found.files,
+            found.blobs,
+            found.plain_bytes,
+            found.compression_ratio,
+            found.compression_progress,
+            found.compression_space_saving,
+        )
+
+    def _show(self, stored: StoredSnapshot) -> OpenSnapshot:
+        return OpenSnapshot(self._content, stored)
+
+    def _show_unreadable(self, found: Sequence[Unreadable]) -> tuple[UnreadableTree, ...]:
+        return tuple(UnreadableTree(self._show(one.stored), one.tree.hex()) for one in found)
+
+
+def _search(
+    work: Work, names: Sequence[SnapshotName] | None, search: Search, matches: list[Match], uses: list[Use]
+) -> list[Unreadable]:
+    """Add what is found to the lists and return what could not be read."""
+    chosen = sorted(work.select(names), key=lambda stored: -stored.snapshot.time_ns)
+    unreadable = []
+    for found in find_all(work.repository, chosen, search):
+        if isinstance(found, Match):
+            matches.append(found)
+        elif isinstance(found, Use):
+            uses.append(found)
+        else:
+            unreadable.append(found)
+    return unreadable
+
+
+def _text(location: bytes) -> str:
+    return location.decode("utf-8", "surrogateescape")

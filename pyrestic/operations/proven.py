@@ -1,0 +1,52 @@
+"""What was proven of a repository, as this user's state folder remembers it; trouble with that is noted, no more."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from pyrestic.errors import LocalFileError, UntrustedError
+from pyrestic.localfs.verification_log import Drill, ProofBook, Proofs
+from pyrestic.operations.check import Check
+
+
+class Proven:
+    """The book of one repository in a state folder, none where that is ""; `note` takes why it cannot be written."""
+
+    def __init__(self, folder: str, repository: str, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._book = ProofBook(folder, repository) if folder else None
+
+    def read(self) -> Proofs:
+        """Return what is known; nothing if it cannot be read."""
+        if self._book is not None:
+            with self._noted():
+                return self._book.read()
+        return Proofs()
+
+    @contextlib.contextmanager
+    def kept(self, check: Check) -> Iterator[None]:
+        """Enter in the end which packs a check has verified, also where it was interrupted."""
+        try:
+            yield
+        finally:
+            result = check.result
+            if self._book is not None and (result.verified_packs or result.broken_packs):
+                whole = check.all_packs().keys() - set(result.broken_packs)
+                with self._noted():
+                    self._book.add_packs(result.verified_packs, int(time.time()), whole)
+
+    def add_drill(self, drill: Drill) -> None:
+        """Enter a drill."""
+        if self._book is not None:
+            with self._noted():
+                self._book.add_drill(drill)
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except UntrustedError:
+            # Whoever opened the repository has told once for all that is kept.
+            pass
+        except LocalFileError as error:
+            self._note(f"could not record the verification: {error}")
