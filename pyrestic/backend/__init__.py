@@ -1,1 +1,1 @@
-"""Places that hold named files; knows handles and bytes, not what they mean."""
+"""Storage of named files. Backends know handles and bytes, not the meaning of the files."""

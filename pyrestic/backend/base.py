@@ -1,4 +1,4 @@
-"""The contract every backend keeps; `tests/backend/test_contract.py` holds all of them to it."""
+"""The contract of every backend; `tests/backend/test_contract.py` checks all of them."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -10,26 +10,26 @@ from pyrestic.handle import FileType, Handle
 
 
 class FileInfo(NamedTuple):
-    """A file as a listing shows it: its name (hex) and length in bytes."""
+    """A file in a listing: its name (hex) and length in bytes."""
 
     name: str
     length: int
 
 
 class Backend(Protocol):
-    """Named files somewhere. All methods are safe to call from several threads at once."""
+    """Storage of named files. All methods are thread-safe."""
 
     connections: int
-    """How many operations at once make sense here."""
+    """Recommended number of concurrent operations."""
 
     def create(self) -> None:
-        """Prepare an empty place for a repository (folders, bucket); fine if it exists. Raises BackendError."""
+        """Prepare an empty repository (folders, bucket); no error if it exists. Raises BackendError."""
 
     def save(self, handle: Handle, data: Buffer) -> None:
-        """Store data under handle: whole and durable when this returns, never visible in part. Raises BackendError.
+        """Store data under handle: complete and durable on return, never partly visible. Raises BackendError.
 
-        An existing file of that name is replaced at once, or stays if this raises. `data` must not change until this
-        returns and is not kept.
+        An existing file of that name is replaced atomically, or stays if this raises. `data` must not change until this
+        returns; no reference to it is kept.
         """
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
@@ -42,17 +42,17 @@ class Backend(Protocol):
         """Return name and length in bytes. Raises NotFoundError or BackendError."""
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate all files of a type in no order; names that are not 64 hex digits are left out."""
+        """Iterate all files of a type in any order; names that are not 64 hex digits are skipped."""
 
     def remove(self, handle: Handle) -> None:
-        """Remove the file. Raises BackendError, or NotFoundError if it is not there and the place tells so."""
+        """Remove the file. Raises BackendError, or NotFoundError if it is missing and the backend reports that."""
 
     def close(self) -> None:
-        """Release connections; the backend is not used afterwards."""
+        """Release connections; the backend must not be used afterward."""
 
 
 def range_length(handle: Handle, file_length: int, offset: int, length: int | None) -> int:
-    """Return how many bytes a load yields; raise FormatError if the file ends before the range does."""
+    """Return the number of bytes of a load; raise FormatError if the file ends before the range."""
     wanted = file_length - offset if length is None else length
     if offset < 0 or wanted < 0 or offset + wanted > file_length:
         raise FormatError(
@@ -63,27 +63,27 @@ def range_length(handle: Handle, file_length: int, offset: int, length: int | No
 
 @runtime_checkable
 class MetadataCache(Protocol):
-    """What a backend with a cache offers beyond Backend; ask with isinstance or getattr.
+    """Optional operations of a backend with a cache; check with isinstance or getattr.
 
-    Index and snapshot files are cached without being asked for. Packs are only if their caller says that they hold
-    trees ("metadata"): packs of file content would fill the disk, and are rarely wanted twice.
+    Index and snapshot files are cached automatically. Packs are cached only if the caller says that they hold trees
+    ("metadata"): packs of file content would fill the disk and are rarely read twice.
     """
 
     def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
-        """Load from a pack of trees like Backend.load; the pack is kept whole in the cache."""
+        """Load from a pack of trees like Backend.load; the complete pack is cached."""
 
     def save_metadata(self, handle: Handle, data: Buffer) -> None:
-        """Save a pack of trees like Backend.save, and keep it in the cache."""
+        """Save a pack of trees like Backend.save, and cache it."""
 
     def forget(self, handle: Handle) -> None:
-        """Drop the cached copy of a file whose content turned out to be damaged; the next load reads the backend."""
+        """Drop the cached copy of a corrupt file; the next load reads the backend."""
 
 
 @runtime_checkable
 class IndexCopyCache(Protocol):
-    """What a backend with a cache offers for a copy of the whole index; ask with isinstance.
+    """Optional operations for a cached copy of the entire index; check with isinstance.
 
-    The copy is one file, in whatever form the caller gives it. Losing it costs time alone.
+    The copy is one file in any form that the caller chooses. Losing it only costs time.
     """
 
     def index_copy_length(self) -> int:
@@ -93,47 +93,47 @@ class IndexCopyCache(Protocol):
         """Return bytes of the copy like Backend.load; raise NotFoundError, FormatError or BackendError."""
 
     def save_index_copy(self, parts: Iterable[Buffer]) -> None:
-        """Make all parts, one after the other, the new copy; without effect if the cache cannot be written."""
+        """Replace the copy with the concatenated parts; no effect if the cache cannot be written."""
 
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """What a backend offers whose operations may take long; ask with isinstance."""
+    """Optional operations of a backend with long-running requests; check with isinstance."""
 
     def interrupt(self) -> None:
-        """End all operations that run now, by a TransientError; later ones are possible."""
+        """Abort all running operations with a TransientError; later ones are possible."""
 
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """What a backend offers that waits before it tries again; ask with isinstance."""
+    """Optional operations of a backend that waits before retries; check with isinstance."""
 
     def stop_retrying(self) -> None:
-        """End all waits and transfers that run now, and wait for nothing from now on."""
+        """Abort all running waits and transfers, and never wait again."""
 
     def resume_retrying(self) -> None:
-        """Wait and try again from now on as before."""
+        """Wait and retry again as before."""
 
 
 @runtime_checkable
 class NearBackend(Protocol):
-    """What a backend offers whose files are at hand; ask with find_near."""
+    """Optional operations of a backend with files on a local path; check with find_near."""
 
     @property
     def near(self) -> bool:
-        """Whether they really are: a wrapper is as near as what it wraps."""
+        """Whether the files are local: a wrapper is local if the wrapped backend is."""
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
-        """Fill room with the bytes of the file from offset on; raises what Backend.load raises."""
+        """Fill the buffer with the bytes of the file from offset on; raises the errors of Backend.load."""
 
 
 def find_near(backend: Backend) -> NearBackend | None:
-    """Return the backend if its files are at hand, so that many small requests cost as little as a long one."""
+    """Return the backend if its files are local, so that many small requests are as cheap as a long one."""
     return backend if isinstance(backend, NearBackend) and backend.near else None
 
 
 def as_near(backend: Backend) -> NearBackend:
-    """Return a backend that find_near is known to find."""
+    """Return a backend for which find_near is known to succeed."""
     near = find_near(backend)
     assert near is not None  # noqa: S101 - those who ask have looked
     return near

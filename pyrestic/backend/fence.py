@@ -1,7 +1,7 @@
-"""A fence around a place: while a lock is held on it, the lock is asked before each attempt to save or remove a file.
+"""A fence around a backend: while a lock is held, the lock is checked before each attempt to save or remove a file.
 
-It stands where requests are repeated (wrap/retry.py), below caches and everything else that writes, so that no command
-can forget it, and a request that is repeated after hours of sleep is asked about again. Lock files pass.
+The fence is below caches and everything else that writes, at the point where requests are retried (wrap/retry.py). So
+no command can forget it, and a request that is retried after hours of sleep is checked again. Lock files pass.
 """
 
 from typing import Protocol, runtime_checkable
@@ -11,14 +11,14 @@ from pyrestic.handle import FileType, Handle
 
 
 class Keeper(Protocol):
-    """Who knows whether the lock is still held."""
+    """Knows whether the lock is still held."""
 
     def permit(self, handle: Handle, *, removes: bool) -> None:
-        """Raise LockedError if the file must not be saved, or removed, as the lock is lost."""
+        """Raise LockedError if the file must not be saved or removed because the lock is lost."""
 
 
 class Fence:
-    """Open until a lock is first held, closed when it is not held any more. `costly`: each request is charged."""
+    """Open until a lock is first held, closed after it is released. `costly`: each request is billed."""
 
     def __init__(self, *, costly: bool = False) -> None:
         self.costly = costly
@@ -26,11 +26,11 @@ class Fence:
         self._closed = False
 
     def guard(self, keeper: Keeper) -> None:
-        """Let this lock decide from now on."""
+        """Use this lock for all checks from now on."""
         self._keeper, self._closed = keeper, False
 
     def close(self) -> None:
-        """Let nothing pass until a lock is held again: this one was released."""
+        """Block everything until a lock is held again: this one was released."""
         self._keeper, self._closed = None, True
 
     def check(self, handle: Handle, *, removes: bool) -> None:
@@ -46,11 +46,11 @@ class Fence:
 
 @runtime_checkable
 class Fenced(Protocol):
-    """What a backend offers that asks a fence; ask with find_fence."""
+    """Optional attribute of a backend that checks a fence; check with find_fence."""
 
     fence: Fence
 
 
 def find_fence(backend: object) -> Fence:
-    """Return the fence of a backend; a backend in memory, as tests have it, may have none that it asks."""
+    """Return the fence of a backend; an in-memory backend, as in tests, may have none that it checks."""
     return backend.fence if isinstance(backend, Fenced) else Fence()

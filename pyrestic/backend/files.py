@@ -1,6 +1,6 @@
-"""Single files of this machine: read a range of one, write one whole or not at all.
+"""Single local files: read a range, or write a file atomically.
 
-What the local backend and the cache have in common. Every OSError becomes a BackendError here.
+Shared by the local backend and the cache. Every OSError becomes a BackendError here.
 """
 
 import errno
@@ -16,16 +16,16 @@ from pyrestic.errors import AccessError, BackendError, NotFoundError, TransientE
 from pyrestic.handle import Handle
 
 WRITE_LENGTH = 8 << 20
-"""Bytes per write call: big enough to cost nothing, small enough to let an interrupt through."""
+"""Bytes per write call: large enough to cost nothing, small enough to let an interrupt through."""
 
 TEMPORARY_MARK = "-tmp-"
-"""What stands in the names of files that are being written; restic uses the same."""
+"""Part of the names of files that are being written; restic uses the same."""
 
 _SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT}
-# A network file system or a busy machine may recover from these. Not EIO: it is how a dying disk answers, for each
-# bad file, and waiting does not mend it.
+# A network file system or a busy machine may recover from these. EIO is missing: a failing disk reports it for each bad
+# file, and waiting does not help.
 _PASSING = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -44,11 +44,11 @@ _PASSING = {
     errno.ETIMEDOUT,
 }
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
-"""How file systems say that they do not know fsync."""
+"""Errors of file systems without fsync."""
 
 
 def translate(error: OSError, doing: str) -> BackendError:
-    """Return the error of ours for an OSError that happened while `doing`, such as "reading <index/0123456789>"."""
+    """Return our error for an OSError that happened while `doing`, such as "reading <index/0123456789>"."""
     reason = error.strerror or str(error)
     message = f"{doing} failed: {reason[:1].lower()}{reason[1:]}"
     if error.errno in _MISSING:
@@ -64,7 +64,7 @@ def translate(error: OSError, doing: str) -> BackendError:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn an OSError of the block into the BackendError for it."""
+    """Turn an OSError of the block into a BackendError."""
     try:
         yield
     except OSError as error:
@@ -74,8 +74,8 @@ def translated(doing: str) -> Iterator[None]:
 def read_range(path: str, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
     """Return `length` bytes of the file from offset, or all to the end.
 
-    Raises NotFoundError, FormatError if the file ends earlier, BackendError (also if something else than a file is
-    there; symbolic links to files are followed).
+    Raises NotFoundError, FormatError if the file ends earlier, BackendError (also if the path is not a file; symbolic
+    links to files are followed).
     """
     with _opened(path, handle) as (descriptor, file_length):
         return _read_all(descriptor, offset, range_length(handle, file_length, offset, length), handle)
@@ -88,23 +88,23 @@ def read_open(descriptor: int, handle: Handle, offset: int, length: int | None) 
 
 
 def read_into(path: str, handle: Handle, offset: int, room: memoryview) -> None:
-    """Fill room with the bytes of the file from offset on; raises what read_range raises."""
+    """Fill the buffer with the bytes of the file from offset on; raises the errors of read_range."""
     with _opened(path, handle) as (descriptor, file_length):
         range_length(handle, file_length, offset, len(room))
         done = 0
         while done < len(room):
             count = os.preadv(descriptor, [room[done:]], offset + done)
             if not count:
-                # Cut while being read: the same answer as if it had been short from the start.
+                # Truncated during the read: handle it as if the file had been short from the start.
                 range_length(handle, offset + done, offset, len(room))
             done += count
 
 
 @contextmanager
 def _opened(path: str, handle: Handle) -> Iterator[tuple[int, int]]:
-    """Give a descriptor of the file and its length in bytes; what goes wrong is a BackendError."""
+    """Yield a descriptor of the file and its length in bytes; errors become BackendErrors."""
     with translated(f"reading {handle}"):
-        # Without O_NONBLOCK a pipe of that name would block for ever.
+        # Without O_NONBLOCK, opening a pipe of that name would block forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
@@ -123,20 +123,20 @@ def file_length(path: str, handle: Handle) -> int:
 
 
 def write_whole(path: str, data: Buffer, handle: Handle, *, mode: int, durable: bool) -> None:
-    """Make data the content of the file: all of it or, when this raises BackendError, nothing.
+    """Replace the content of the file with data: all of it or, if this raises BackendError, nothing.
 
-    The content goes to a temporary file in the same folder, which then takes the name. `mode` is that of the finished
-    file. With `durable`, content and name survive a loss of power once this returns. The folder has to exist.
+    The content goes to a temporary file in the same folder, which is then renamed. `mode` is the mode of the finished
+    file. With `durable`, content and name survive a power loss once this returns. The folder must exist.
     """
     write_parts(path, (data,), f"writing {handle}", mode=mode, durable=durable)
 
 
 def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, durable: bool) -> None:
-    """Make all parts, one after the other, the content of the file; otherwise like write_whole."""
+    """Replace the content of the file with the concatenated parts; otherwise like write_whole."""
     with translated(doing):
         temporary = f"{path}{TEMPORARY_MARK}{int.from_bytes(os.urandom(5))}"
         try:
-            # An interrupt may come as soon as the file is there.
+            # An interrupt may come as soon as the file exists.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 for part in parts:
@@ -155,7 +155,7 @@ def write_parts(path: str, parts: Iterable[Buffer], doing: str, *, mode: int, du
 
 
 def sync_folder(path: str) -> None:
-    """Make the names in a folder survive a loss of power; raise OSError."""
+    """Make the names in a folder survive a power loss; raise OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _sync(descriptor)
@@ -174,13 +174,13 @@ def _read_all(descriptor: int, offset: int, length: int, handle: Handle) -> byte
     data = os.pread(descriptor, length, offset)
     if len(data) == length:
         return data
-    # Some file systems, and Linux beyond 2 GiB, return less than was asked for.
+    # Some file systems, and Linux beyond 2 GiB, return fewer bytes than requested.
     parts = [data]
     done = len(data)
     while done < length:
         data = os.pread(descriptor, length - done, offset + done)
         if not data:
-            # Cut while being read: the same answer as if it had been short from the start.
+            # Truncated during the read: handle it as if the file had been short from the start.
             range_length(handle, offset + done, offset, length)
         parts.append(data)
         done += len(data)
@@ -199,7 +199,7 @@ def _set_mode(descriptor: int, mode: int) -> None:
     try:
         os.fchmod(descriptor, mode)
     except OSError as error:
-        # exFAT and some network file systems have no modes; the file is as good without.
+        # exFAT and some network file systems have no modes; the file works without one.
         if error.errno not in _PERMISSION | _NO_SYNC | {errno.ENOSYS}:
             raise
 
@@ -216,5 +216,5 @@ def _remove_quietly(path: str) -> None:
     try:
         os.unlink(path)
     except OSError:
-        # The first error is the one that matters, and a temporary file left behind harms nobody.
+        # The first error is the one that matters, and a leftover temporary file is harmless.
         pass

@@ -1,8 +1,8 @@
-"""The one HTTP client: requests that always end, and failures as our errors.
+"""The HTTP client: requests always end, and failures become our errors.
 
-What a status means is up to the caller; here a request ends with an answer (any status, the body read whole), or with
-a TransientError for all that may go better next time, or with an AccessError for a certificate that is not trusted.
-Until the first answer most failures are taken for a wrong address or another kind of server, and not retried for long.
+The caller interprets the status. Here, a request ends with a response (any status, the complete body), with a
+TransientError for everything that may succeed later, or with an AccessError for an untrusted certificate. Until the
+first response, most failures count as a wrong address or another kind of server, and are not retried for long.
 """
 
 import contextlib
@@ -22,18 +22,19 @@ from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError, UnreachedError
 
 MAX_ERROR_BYTES = 64 * 1024
-"""Most that is read of an answer that is no success."""
+"""Maximum length of an error response that is read."""
 
 SENSELESS_ATTEMPTS = 4
-"""How many answers in a row that make no sense end an operation: waiting seldom turns another server into ours."""
+"""Number of invalid responses in a row that end an operation: waiting seldom turns another server into ours."""
 CLOSED_ATTEMPTS = 6
-"""The same for connections that are closed without an answer; half a minute, enough for a server that starts anew."""
+"""The same for connections that are closed without a response; half a minute, enough for a server restart."""
 UNKNOWN_ATTEMPTS = 5
-"""The same for connections that break before the first answer of a run: some seconds, as the second one is at once."""
+"""The same for connections that break before the first response of a run: some seconds, as the first retry is
+immediate."""
 SILENT_ATTEMPTS = 2
-"""The same for connections on which nothing came in the time allowed."""
+"""The same for connections on which nothing arrived within the stall limit."""
 SILENCED_STALL_SECONDS = 20.0
-"""The time without progress once that many requests in a row were not answered."""
+"""The stall limit after that number of unanswered requests in a row."""
 
 _WITH_CONTENT = (200, 206)
 _PIECE_BYTES = 256 * 1024
@@ -43,7 +44,7 @@ _DROPPED = (urllib3.exceptions.HTTPError, requests.RequestException, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: status, headers with lower-case names, the body whole."""
+    """The response to a request: status, headers with lower-case names, the complete body."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,13 +52,13 @@ class Answer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """What Retry-After says, None if it says nothing or gives a date."""
+        """Return the seconds in Retry-After, None if it is missing or a date."""
         text = self.headers.get("retry-after", "")
         return float(text) if text.isdigit() and len(text) < 7 else None
 
 
 class HttpClient:
-    """Sends requests from any thread over kept connections. `upload` and `download` limit the bodies' rates."""
+    """Sends requests from any thread over persistent connections. `upload` and `download` limit the rates."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class HttpClient:
         self._reached = False
         self._upload = upload
         self._download = download
-        # All but connecting is left to the watchdog: a time-out of the socket would cut off slow but steady uploads,
+        # The watchdog handles everything except connecting: a socket timeout would cut off slow but steady uploads,
         # whose last megabytes wait in the system's buffers.
         self._timeout = (min(CONNECT_SECONDS, settings.stall_seconds), None)
 
@@ -89,10 +90,10 @@ class HttpClient:
         body: Buffer | None = None,
         max_length: int,
     ) -> Answer:
-        """Send a request and return its answer, of any status.
+        """Send a request and return its response, whatever its status.
 
-        Raises TransientError if the connection fails, stalls, or the body of a good answer is cut or longer than
-        max_length bytes; AccessError if the server's certificate is not trusted.
+        Raises TransientError if the connection fails or stalls, or if the body of a successful response is truncated or
+        longer than max_length bytes; AccessError if the server's certificate is not trusted.
         """
         host = show_host(url)
         data = None if body is None else memoryview(body).cast("B")
@@ -111,7 +112,7 @@ class HttpClient:
         return answer
 
     def interrupt(self) -> None:
-        """End all requests that run now; later ones are possible."""
+        """Abort all running requests; later ones are possible."""
         self._watchdog.interrupt()
 
     def close(self) -> None:
@@ -134,7 +135,7 @@ class HttpClient:
                 method,
                 url,
                 headers=full,
-                # requests sends pieces of any buffer; its types know only bytes.
+                # requests sends pieces of any buffer; its types only know bytes.
                 data=None if data is None else cast("Iterable[bytes]", _Body(data, guard, self._upload)),
                 stream=True,
                 allow_redirects=False,
@@ -160,7 +161,7 @@ class HttpClient:
                 attempts=SENSELESS_ATTEMPTS,
             )
         if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
-            # Its end could not be told from a broken connection.
+            # Its end cannot be distinguished from a broken connection.
             raise NoAnswerError(
                 f"the answer of {host} broke off in its headers, or does not report its length",
                 attempts=SENSELESS_ATTEMPTS,
@@ -199,7 +200,7 @@ class HttpClient:
 
 
 class _Body:
-    """The body of a request, handed out in pieces as fast as the limit allows."""
+    """The body of a request, read in pieces at the rate that the limit allows."""
 
     def __init__(self, data: memoryview, guard: Guard, limit: TokenBucket | None) -> None:
         self._data = data
@@ -232,9 +233,9 @@ def _read_at_most(response: requests.Response, length: int) -> bytes:
 
 
 def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> BackendError:
-    """Return our error for one of requests, urllib3 or the system; `reached` says that the server has answered before.
+    """Return our error for one of requests, urllib3 or the system; `reached`: the server has responded before.
 
-    If so, the server is the right one and the network may come back: that is worth a long wait.
+    If so, the server is the right one and the network may come back, which is worth a long wait.
     """
     if guard.stalled:
         return SilentError(f"a request to {host} was given up: {guard.verdict}", attempts=SILENT_ATTEMPTS)
@@ -252,7 +253,7 @@ def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> 
     if any(word in text for word in _NO_HTTP):
         return NoAnswerError(f"what answers at {host} does not speak HTTP{_shown(causes)}", attempts=SENSELESS_ATTEMPTS)
     if guard.attached and "TimeoutError" in text:
-        # It was connected: nobody has answered to the offer of encryption.
+        # It was connected: nobody responded to the TLS handshake.
         return SilentError(f"{host}: the server does not answer in time", attempts=SILENT_ATTEMPTS)
     if "PermissionError" in text:
         return AccessError(f"{host}: this user may not connect to it")
@@ -261,7 +262,7 @@ def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> 
             kind = UnreachedError if attempts is None and not reached else NoAnswerError
             return kind(f"{host}: {plain}", attempts=attempts)
     if "RemoteDisconnected" in text:
-        # Mostly a kept connection that the server has closed meanwhile: a new one works.
+        # Usually a persistent connection that the server has closed meanwhile: a new one works.
         return NoAnswerError(
             f"the connection to {host} broke: it was closed without an answer",
             retry_after_seconds=_AT_ONCE,
@@ -284,8 +285,8 @@ _PLAIN: tuple[tuple[tuple[str, ...], str, int | None], ...] = (
     (("NewConnectionError",), "the server cannot be reached", None),
     (("SSLError", "SSLEOFError"), "the encrypted connection could not be set up", CLOSED_ATTEMPTS),
 )
-"""Words of the cause, what it means, and how often in a row it may come before waiting is given up; None for no limit
-but time: a network comes back."""
+"""Words of the cause, our message, and how often in a row it may occur before the operation fails; None limits it only
+by time, because a network comes back."""
 _NO_HTTP = ("BadStatusLine", "HTTPException", "LineTooLong", "UnknownProtocol")
 _MALFORMED = (requests.exceptions.InvalidHeader, ValueError)
 """Two lengths that differ; chunks without a length. A connection cut between two chunks looks like the latter."""
@@ -294,7 +295,7 @@ _SHOWN_CHARACTERS = 40
 
 
 def _shown(causes: list[BaseException]) -> str:
-    """Return what was answered instead of HTTP, for a person, "" if that is no single line."""
+    """Return the peer's reply that was not HTTP, for a person, "" if it is not a single line."""
     lines = [str(cause) for cause in causes if isinstance(cause, http.client.BadStatusLine)]
     line = lines[0].strip() if lines else ""
     return f": it answered {line[:_SHOWN_CHARACTERS]!a}" if line else ""
@@ -308,7 +309,7 @@ def _words(causes: list[BaseException]) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and all that caused it."""
+    """Return an error and its chain of causes."""
     causes: list[BaseException] = []
     todo: list[object] = [error]
     while todo:

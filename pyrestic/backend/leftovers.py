@@ -1,6 +1,6 @@
-"""Files that killed programs left half written in a repository on a local path: ours, restic's, rest-server's.
+"""Partly written files that killed programs left in a local repository: pyrestic, restic or rest-server.
 
-Each of them writes under a temporary name and renames. Nothing ever reads such a file, and no listing shows it.
+Each of them writes under a temporary name and renames. No program reads such a file, and no listing shows it.
 """
 
 import os
@@ -14,7 +14,7 @@ from pyrestic.backend.layout import CONFIG_NAME, FOLDERS
 from pyrestic.handle import FileType
 
 OLD_SECONDS: Final = 24 * 60 * 60
-"""From this age on nobody can be writing it any more."""
+"""Beyond this age, no process can still be writing it."""
 
 _NAME: Final = re.compile(
     rf"(?:[0-9a-f]{{64}}|{CONFIG_NAME})(?:-tmp-[0-9]+|-restic-temp-[0-9a-z]+|\.rest-server-temp[0-9]*)"
@@ -22,19 +22,19 @@ _NAME: Final = re.compile(
 
 
 class Leftover(NamedTuple):
-    """A half written file: its path, length in bytes, and when it was last written in seconds since 1970."""
+    """A partly written file: its path, length in bytes, and last write in seconds since 1970."""
 
     path: str
     length: int
     modified_seconds: float
 
     def is_old(self, now_seconds: float) -> bool:
-        """Tell whether it is so old that it may be removed."""
+        """Tell whether it is old enough to be removed."""
         return self.modified_seconds < now_seconds - OLD_SECONDS
 
 
 def list_leftovers(repository: str) -> list[Leftover]:
-    """Return what was left in the repository at a path, sorted; raise BackendError if its folders cannot be read."""
+    """Return the leftovers in the repository at a path, sorted; raise BackendError if its folders cannot be read."""
     with translated(f"listing {repository}"):
         return sorted(leftover for folder in _folders(repository) for leftover in _list_folder(folder))
 

@@ -1,7 +1,7 @@
-"""A repository in a folder of this machine, laid out as restic lays it out (also on network and removable disks).
+"""A repository in a local folder in restic's layout (also on network and removable disks).
 
-Files are written under a temporary name, synced, renamed, and their folder synced, so that after a kill or a loss of
-power each file is there whole or not at all. Finished files are read-only, since nothing ever changes them.
+Files are written under a temporary name, synced and renamed, and their folder is synced. So after a kill or a power
+loss each file is complete or absent. Finished files are read-only, because they never change.
 """
 
 import os
@@ -29,7 +29,7 @@ class _Modes(NamedTuple):
 
 
 class LocalBackend:
-    """The Backend protocol on a folder. `path` is where config lies; nothing is touched until the first call."""
+    """The Backend protocol on a folder. `path` is the folder of the config; nothing is touched until the first call."""
 
     near = True
 
@@ -39,7 +39,7 @@ class LocalBackend:
         self._known_modes: _Modes | None = None
 
     def create(self) -> None:
-        """Make the folder and its sub-folders, as far as they are missing."""
+        """Create the missing folders of the repository."""
         with translated(f"creating folders in {self.path}"):
             self._make_base()
             for folder in DEFAULT_LAYOUT.folders():
@@ -48,13 +48,13 @@ class LocalBackend:
                 sync_folder(os.path.join(self.path, folder))
 
     def save(self, handle: Handle, data: Buffer) -> None:
-        """Store data under handle, whole and durable; raise BackendError."""
+        """Store data under handle, complete and durable; raise BackendError."""
         path = self._path(handle)
         mode = self._modes().file
         try:
             write_whole(path, data, handle, mode=mode, durable=True)
         except NotFoundError:
-            # Other tools make the 256 folders of packs only when they are needed.
+            # Other tools create the 256 folders of packs on demand.
             self._make_missing_folder(handle)
             write_whole(path, data, handle, mode=mode, durable=True)
 
@@ -63,7 +63,7 @@ class LocalBackend:
         return read_range(self._path(handle), handle, offset, length)
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
-        """Fill room with bytes of the file; see NearBackend."""
+        """Fill the buffer with bytes of the file; see NearBackend."""
         read_into(self._path(handle), handle, offset, room)
 
     def stat(self, handle: Handle) -> FileInfo:
@@ -71,7 +71,7 @@ class LocalBackend:
         return FileInfo(handle.name, file_length(self._path(handle), handle))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type; temporary and foreign files, and folders that are missing, are left out."""
+        """Iterate the files of a type; skips temporary and foreign files and missing folders."""
         if file_type is FileType.CONFIG:
             yield from self._list_config()
             return
@@ -88,19 +88,19 @@ class LocalBackend:
             os.unlink(self._path(handle))
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Nothing stays open between calls."""
 
     def _path(self, handle: Handle) -> str:
         return f"{self.path}/{DEFAULT_LAYOUT.path(handle)}"
 
     def _modes(self) -> _Modes:
-        """The modes of a repository follow its config: if the group may read that, it may use everything."""
+        """The modes of a repository follow its config: a group that may read the config may use everything."""
         if self._known_modes is None:
             shared = False
             try:
                 shared = bool(os.stat(os.path.join(self.path, CONFIG_NAME)).st_mode & stat.S_IRGRP)
             except OSError:
-                # No config yet, or no way to see it: private is the safe choice.
+                # No config yet, or no access to it: private is the safe choice.
                 pass
             self._known_modes = _Modes(0o660 & ~_WRITE_BITS, 0o770) if shared else _Modes(0o600 & ~_WRITE_BITS, 0o700)
         return self._known_modes
@@ -128,7 +128,7 @@ class LocalBackend:
 
     def _make_missing_folder(self, handle: Handle) -> None:
         if not os.path.isdir(self.path):
-            # Not made anew: a disk that is no longer mounted must not be filled in at its mount point.
+            # Do not create it: the mount point of an unmounted disk must not be filled.
             raise BackendError(
                 f"writing {handle} failed: the folder {self.path} is not there", hint="Is the disk mounted?"
             )
@@ -149,7 +149,7 @@ def _make_one(path: str, mode: int) -> None:
 
 
 def _list_prefixes(folder: str) -> list[str]:
-    """Return the names of the folders that packs lie in."""
+    """Return the names of the folders that contain packs."""
     with translated(f"listing {folder}"):
         try:
             with os.scandir(folder) as entries:
@@ -159,7 +159,7 @@ def _list_prefixes(folder: str) -> list[str]:
 
 
 def _list_folder(folder: str, prefix: str) -> list[FileInfo]:
-    """Return the repository files of one folder, read at once so that files may be removed while going through them."""
+    """Return the repository files of one folder as a list, so that files may be removed during the iteration."""
     found = []
     with translated(f"listing {folder}"):
         try:
@@ -176,6 +176,6 @@ def _find_info(entry: "os.DirEntry[str]") -> FileInfo | None:
     try:
         status = entry.stat()
     except FileNotFoundError:
-        # Removed since the folder was read, or a symbolic link to nothing.
+        # Removed since the folder was read, or a dangling symbolic link.
         return None
     return FileInfo(entry.name, status.st_size) if stat.S_ISREG(status.st_mode) else None

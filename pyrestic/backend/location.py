@@ -1,7 +1,7 @@
-"""Where a repository is: `--repo` as text, as a Location, and as the backend for it.
+"""The location of a repository: the text of `--repo`, a Location, and its backend.
 
-The only module that knows all backends. A new one adds its scheme to _OPENERS, with a function from address, settings
-and access to a backend. Those that speak HTTP are imported when they are wanted: requests takes its time.
+Only this module knows all backends. A new one adds its scheme to _OPENERS, with a function from address, settings and
+access to a backend. Backends that use HTTP are imported on demand, because importing requests is slow.
 """
 
 import re
@@ -19,7 +19,7 @@ from pyrestic.nearest import suggest
 
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
-"""Every scheme restic knows."""
+"""Every scheme of restic."""
 
 EXTENDED_OPTIONS = {
     "b2.as-of": "open the repository as of this time, read-only",
@@ -30,14 +30,14 @@ EXTENDED_OPTIONS = {
     "rest.connections": "number of concurrent connections (default: 5)",
     "rest.deadline": "seconds to retry one operation before failing (default: 900, or 90 if never reached)",
 }
-"""What `-o name=value` may set, and what it means."""
+"""The options for `-o name=value`, with help texts."""
 
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Location:
-    """A scheme of SCHEMES and what follows it. `address` may hold a password: show `str(location)` instead."""
+    """A scheme of SCHEMES and the rest. `address` may contain a password: show `str(location)` instead."""
 
     scheme: str
     address: str
@@ -51,7 +51,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What else a backend may need: credentials by the names of their variables, HTTP settings, limits to keep."""
+    """Further settings of a backend: credentials by variable name, HTTP settings, rate limits."""
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     http: HttpSettings = field(default_factory=HttpSettings)
@@ -60,7 +60,7 @@ class Access:
 
 
 class _Settings:
-    """The extended options of one scheme, `-o scheme.name=value`; each is to be asked for once."""
+    """The extended options of one scheme, `-o scheme.name=value`; each is taken once."""
 
     def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
         self._scheme = scheme
@@ -81,18 +81,18 @@ class _Settings:
         return count
 
     def take_text(self, name: str) -> str:
-        """Return a text, "" if it is not given."""
+        """Return a text, "" if it is missing."""
         return self._values.pop(name, "")
 
     def refuse_rest(self) -> None:
-        """Raise UsageError if an option is left that nobody asked for."""
+        """Raise UsageError if an option was not taken."""
         if self._values:
             name = f"{self._scheme}.{min(self._values)}"
             raise UsageError(f"option {name} is not known", hint=_suggest_option(name))
 
 
 def parse_location(text: str) -> Location:
-    """Return the location written as `path`, `local:path` or `scheme:address`; raise UsageError."""
+    """Return the location from `path`, `local:path` or `scheme:address`; raise UsageError."""
     scheme, colon, address = text.partition(":")
     if not colon or scheme not in SCHEMES:
         if colon and not _is_path(text):
@@ -107,14 +107,14 @@ def parse_location(text: str) -> Location:
 
 
 def strip_password(text: str) -> str:
-    """Return a location as it may be shown: the password in a URL is replaced by ***."""
+    """Return a location for display: the password in a URL is replaced by ***."""
     before, mark, url = text.partition("://")
     if not mark:
         return text
     authority, slash, path = url.partition("/")
     user_info, at, host = authority.rpartition("@")
     if not at and "@" in path and not re.fullmatch(r"[^:]*|.*:[0-9]*", authority):
-        # A password with a slash in it, not escaped as it should be.
+        # A password with a slash that is not escaped.
         user_info, at, host = url.rpartition("@")
         slash = path = ""
     if ":" not in user_info:
@@ -129,10 +129,10 @@ def _suggest_option(name: str) -> str:
 
 
 def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each extended option that no backend has.
+    """Return a message for each extended option that no backend has.
 
-    As in restic, that is an error only for options of the backend in use. Nothing is said of backends that restic has
-    and this program has not.
+    As in restic, that is an error only for options of the backend in use. There is no message for backends that restic
+    has and this program lacks.
     """
     elsewhere = set(SCHEMES) - _OPENERS.keys()
     unknown = [name for name in options if name not in EXTENDED_OPTIONS and name.partition(".")[0] not in elsewhere]
@@ -140,15 +140,15 @@ def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
 
 
 def deadline_seconds(location: Location, options: Mapping[str, str]) -> float | None:
-    """Return for how many seconds one operation is tried in all, option `deadline`, None without; raise UsageError."""
+    """Return the seconds to retry one operation, option `deadline`, None if it is not set; raise UsageError."""
     return _Settings(location.scheme, options).take_count("deadline", 0) or None
 
 
 def open_backend(location: Location, options: Mapping[str, str], access: Access | None = None) -> Backend:
-    """Return the backend for a location, kept below the limits; nothing is connected or created yet.
+    """Return the rate-limited backend for a location; nothing is connected or created yet.
 
-    `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an option that makes
-    no sense, UnsupportedError for a scheme that is not implemented.
+    `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an invalid option,
+    UnsupportedError for a scheme that is not implemented.
     """
     opener = _OPENERS.get(location.scheme)
     if opener is None:

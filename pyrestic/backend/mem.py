@@ -1,4 +1,4 @@
-"""A repository in memory, for tests and for trying things out."""
+"""A repository in memory, for tests and experiments."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class MemoryBackend:
         self._lock = threading.Lock()
 
     def create(self) -> None:
-        """Nothing needs to be prepared."""
+        """Nothing to prepare."""
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Keep a copy of data."""
@@ -41,7 +41,7 @@ class MemoryBackend:
         return FileInfo(handle.name, len(self._file(handle)))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type that are there now."""
+        """Iterate the current files of a type."""
         with self._lock:
             found = [FileInfo(h.name, len(data)) for h, data in self._files.items() if h.type is file_type]
         return iter(found)
@@ -54,7 +54,7 @@ class MemoryBackend:
                 raise NotFoundError(f"removing {handle} failed: no such file")
 
     def close(self) -> None:
-        """Nothing is held; the content stays, so that tests may open it again."""
+        """Nothing to release; the content stays, so that tests can open it again."""
 
     def _file(self, handle: Handle) -> bytes:
         check_name(handle)

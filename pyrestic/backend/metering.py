@@ -1,4 +1,4 @@
-"""What was asked of a service that charges: calls by class, bytes both ways, bytes stored and removed."""
+"""Usage of a billed service: calls by class, bytes in both directions, bytes stored and removed."""
 
 import dataclasses
 import threading
@@ -18,7 +18,7 @@ class CallClass(Enum):
 
 @dataclass(slots=True)
 class Sums:
-    """Calls by class, and bytes of files, without headers and answers in JSON."""
+    """Calls by class, and bytes of files, without headers and JSON responses."""
 
     class_a: int = 0
     class_b: int = 0
@@ -26,40 +26,40 @@ class Sums:
     uploaded_bytes: int = 0
     downloaded_bytes: int = 0
     stored_bytes: int = 0
-    """Bytes of files stored minus bytes of files removed, as far as their lengths were known."""
+    """Bytes of files stored minus bytes of files removed, if their lengths were known."""
 
     def add(self, other: "Sums") -> None:
-        """Add what was asked for at another time or place."""
+        """Add usage of another time or location."""
         for field in fields(Sums):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 @dataclass(slots=True)
 class Usage(Sums):
-    """What was asked for since the start."""
+    """Return the usage since the start."""
 
     calls: Counter[str] = dataclasses.field(default_factory=Counter)
-    """How often each API call was made, by its name."""
+    """Number of calls by API name."""
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """What a backend of a service that charges offers beyond Backend; ask with isinstance."""
+    """Optional attribute of a backend of a billed service; check with isinstance."""
 
     @property
     def ledger(self) -> "Ledger | None":
-        """What was asked of the service so far, None if it does not charge."""
+        """Usage of the service so far, None if it is free."""
 
 
 class Ledger:
-    """Takes down what is asked of a service; any thread may write."""
+    """Records the usage of a service; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._usage = Usage()
 
     def call(self, name: str, call_class: CallClass, count: int = 1) -> None:
-        """Take down a call that is billed as `count` calls of a class."""
+        """Record a call that is billed as `count` calls of a class."""
         with self._lock:
             usage = self._usage
             usage.calls[name] += 1
@@ -71,14 +71,14 @@ class Ledger:
                 usage.class_c += count
 
     def moved(self, *, uploaded: int = 0, downloaded: int = 0, stored: int = 0) -> None:
-        """Take down bytes."""
+        """Record bytes."""
         with self._lock:
             self._usage.uploaded_bytes += uploaded
             self._usage.downloaded_bytes += downloaded
             self._usage.stored_bytes += stored
 
     def read(self) -> Usage:
-        """Return the sums so far, as a copy."""
+        """Return a copy of the totals so far."""
         with self._lock:
             copy = Usage(calls=Counter(self._usage.calls))
             copy.add(self._usage)

@@ -1,4 +1,4 @@
-"""The backend of a location with the one around it that tries again: what every program begins with."""
+"""The backend of a location and the wrapper that retries: the start of every program."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from pyrestic.backend.wrap.retry import RetryBackend
 
 
 class Place(NamedTuple):
-    """The backend of a location, and the one around it that tries again."""
+    """The backend of a location, and the wrapper that retries."""
 
     backend: Backend
     retry: RetryBackend
 
 
 def reach(location: Location, options: Mapping[str, str], access: Access, on_retry: Callable[[str], None]) -> Place:
-    """Return the backend of the location, limited and with retries; nothing is connected yet.
+    """Return the backend of the location, with limits and retries; nothing is connected yet.
 
-    `on_retry` is told why something is tried again. Raises UsageError for an option that makes no sense,
-    UnsupportedError for a scheme that is not implemented.
+    `on_retry` receives the reason of each retry. Raises UsageError for an invalid option, UnsupportedError for a scheme
+    that is not implemented.
     """
     backend = open_backend(location, options, access)
     return Place(backend, RetryBackend(backend, on_retry=on_retry, total_seconds=deadline_seconds(location, options)))

@@ -1,12 +1,12 @@
-"""Folders in which only this user and root can write: caches, compiled code, notes of what was done.
+"""Folders that only this user and root can write to: caches, compiled code, journals and logs.
 
-What lies in such a folder is believed, and as root it is written to without a second look. So each folder on the way to
-it has to belong to this user or to root, and nobody else may write there; a folder such as /tmp, where everybody may
-write but nobody may touch the entries of others, is fine on the way. Links are followed one by one, under the same
-rules. A folder in the home of another user, as after `sudo` without `-H`, is refused.
+pyrestic trusts the content of such a folder, and as root writes to it without further checks. So each folder on the
+path must belong to this user or to root, and nobody else may write there. A sticky folder such as /tmp, where everybody
+may write but nobody may touch the entries of others, is accepted on the path. Links are followed one by one, under the
+same rules. A folder in another user's home directory, as after `sudo` without `-H`, is rejected.
 
-Files are opened by descriptor of their folder, never through links, and read only if they are ordinary files of this
-user or of root which nobody else may write to and which have no other name. New ones get a random name first.
+Files are opened relative to the descriptor of their folder, never through links. A file is read only if it is a regular
+file of this user or of root with a single name that nobody else may write to. New files get a random name first.
 """
 
 import errno
@@ -25,7 +25,7 @@ from pyrestic.errors import UntrustedError
 
 _WALK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a pipe of that name would block for ever.
+# Without O_NONBLOCK, opening a pipe of that name would block forever.
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -34,10 +34,10 @@ _ACCESS_LIST = "system.posix_acl_access"
 
 
 class PrivateFolder:
-    """An open folder of that kind. `path` names it without any links; methods raise OSError, and UntrustedError."""
+    """An open private folder. `path` is its path without links; methods raise OSError, and UntrustedError."""
 
     def __init__(self, descriptor: int, path: str) -> None:
-        """Take over the descriptor of a folder that was looked at."""
+        """Take ownership of the descriptor of a checked folder."""
         self.descriptor = descriptor
         self.path = path
 
@@ -51,13 +51,13 @@ class PrivateFolder:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
     def open_folder(self, name: str, *, create: bool = False) -> "PrivateFolder":
-        """Return a folder in it, made if it is missing."""
+        """Return a subfolder, created if it is missing."""
         if create:
             self.make_folder(name)
         descriptor = os.open(name, _FOLDER, dir_fd=self.descriptor)
@@ -70,7 +70,7 @@ class PrivateFolder:
         return PrivateFolder(descriptor, path)
 
     def make_folder(self, name: str) -> bool:
-        """Make a folder, which may be there; return whether it was made."""
+        """Create a subfolder unless it exists; return whether it was created."""
         try:
             os.mkdir(name, _FOLDER_MODE, dir_fd=self.descriptor)
         except FileExistsError:
@@ -78,7 +78,7 @@ class PrivateFolder:
         return True
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Return a descriptor of a file that is there; raise FileNotFoundError."""
+        """Return a descriptor of an existing file; raise FileNotFoundError."""
         path = os.path.join(self.path, name)
         try:
             descriptor = os.open(name, flags | _FILE, dir_fd=self.descriptor)
@@ -99,7 +99,7 @@ class PrivateFolder:
         return descriptor
 
     def open_or_create_file(self, name: str, flags: int) -> int:
-        """Return a descriptor of a file, which is made if it is missing."""
+        """Return a descriptor of a file, created if it is missing."""
         while True:
             try:
                 return self.open_file(name, flags)
@@ -109,7 +109,7 @@ class PrivateFolder:
                 created = flags | _FILE | os.O_CREAT | os.O_EXCL
                 return os.open(name, created, _FILE_MODE, dir_fd=self.descriptor)
             except FileExistsError:
-                # Made by another process meanwhile.
+                # Another process has created it meanwhile.
                 continue
 
     def read(self, name: str, max_bytes: int) -> bytes:
@@ -118,7 +118,7 @@ class PrivateFolder:
             return file.read(max_bytes)
 
     def replace(self, name: str, parts: Iterable[Buffer]) -> None:
-        """Make all parts, one after the other, the content of a file; on an error it stays what it was."""
+        """Replace the content of a file with the concatenated parts; on an error the file does not change."""
         temporary = f"{name}{TEMPORARY_MARK}{int.from_bytes(os.urandom(8))}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, _FILE_MODE, dir_fd=self.descriptor)
@@ -134,11 +134,11 @@ class PrivateFolder:
             raise
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, which may be in use."""
+        """Rename a file; the new name may be in use."""
         os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, which may be gone already."""
+        """Remove a file; no error if it is missing."""
         try:
             os.unlink(name, dir_fd=self.descriptor)
         except FileNotFoundError:
@@ -146,7 +146,7 @@ class PrivateFolder:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Keep other processes that lock the same file waiting for the time of a with block."""
+        """Block other processes that lock the same file, for the duration of a with block."""
         descriptor = self.open_or_create_file(name, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -156,9 +156,9 @@ class PrivateFolder:
 
 
 def open_private(path: str, *, create: bool = False) -> PrivateFolder:
-    """Return the folder at a path, made with all above it if that is wanted and it is missing.
+    """Return the folder at a path, created with its parents if requested and missing.
 
-    Raises UntrustedError if anybody else could have put something there, FileNotFoundError and other OSErrors.
+    Raises UntrustedError if another user could have written to it, FileNotFoundError and other OSErrors.
     """
     if not os.path.isabs(path):
         path = os.path.join(os.getcwd(), path)
@@ -166,7 +166,7 @@ def open_private(path: str, *, create: bool = False) -> PrivateFolder:
 
 
 def distrust(path: str) -> UntrustedError | None:
-    """Return why nothing is kept at a path, None if it may be, or if it cannot be reached for another reason."""
+    """Return the reason why a path is not trusted, None if it is, or if it is unreachable for another reason."""
     try:
         open_private(path).close()
     except UntrustedError as error:
@@ -177,7 +177,7 @@ def distrust(path: str) -> UntrustedError | None:
 
 
 class _Walk:
-    """The way from the root to a folder, a step at a time."""
+    """The path from the root to a folder, one step at a time."""
 
     def __init__(self, path: str) -> None:
         self._steps = path.split("/")[::-1]
@@ -186,7 +186,7 @@ class _Walk:
         self._links = 0
 
     def open(self, *, create: bool) -> PrivateFolder:
-        """Go the way and return the folder at its end."""
+        """Walk the path and return its last folder."""
         try:
             _refuse(os.fstat(self._folder), self._folder, "/", sticky=True)
             while self._steps:
@@ -225,7 +225,7 @@ class _Walk:
             os.close(entry)
 
     def _follow(self, link: int, status: os.stat_result, path: str) -> None:
-        """Have the steps of a link come next; in a folder like /tmp it may be anybody's."""
+        """Insert the steps of a link; in a folder like /tmp anybody may own it."""
         if status.st_uid not in _trusted_users():
             raise UntrustedError(f"nothing is kept in {path}: that link belongs to another user")
         self._links += 1
@@ -243,9 +243,9 @@ def _trusted_users() -> tuple[int, int]:
 
 
 def _refuse(status: os.stat_result, descriptor: int, path: str, *, sticky: bool = False) -> None:
-    """Raise UntrustedError if what is open there is not this user's or root's alone.
+    """Raise UntrustedError if the open folder is not exclusive to this user or root.
 
-    `sticky` lets folders pass where everybody may write but nobody may touch what others have there.
+    `sticky` accepts folders where everybody may write but nobody may touch the entries of others.
     """
     if status.st_uid not in _trusted_users():
         raise UntrustedError(f"nothing is kept in {path}: it belongs to another user")
@@ -257,21 +257,21 @@ def _refuse(status: os.stat_result, descriptor: int, path: str, *, sticky: bool 
 
 
 def _is_of_own_group(status: os.stat_result, descriptor: int) -> bool:
-    """Tell whether the group that may write has this user as its only member.
+    """Tell whether the group with write access has this user as its only member.
 
-    Many systems give each user such a group, and let it write to all that the user makes.
+    Many systems give each user such a group, with write access to everything that the user creates.
     """
     try:
         os.getxattr(f"/proc/self/fd/{descriptor}", _ACCESS_LIST)
     except OSError as error:
         return error.errno in (errno.ENODATA, errno.ENOTSUP) and _has_own_group(os.geteuid(), status.st_gid)
-    # With a list of access of its own, the mode of the group stands for all who are in it.
+    # With an access control list, the group bits of the mode apply to every entry of the list.
     return False
 
 
 @functools.lru_cache(maxsize=16)
 def _has_own_group(user: int, group: int) -> bool:
-    # Seldom needed.
+    # Rarely needed.
     import grp
     import pwd
 

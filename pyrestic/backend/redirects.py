@@ -1,7 +1,7 @@
-"""Redirections of HTTP servers: followed within the host that was asked for, named otherwise.
+"""HTTP redirects: followed within the requested host, reported otherwise.
 
-Credentials are sent along, so no other host gets a request, and after https nothing goes over plain http. The method
-stays what it was, also where a browser would make a GET of it.
+Requests carry credentials, so no other host gets one, and after https nothing goes over plain http. The method stays
+the same, even if a browser would switch to GET.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ _STATUS = {301, 302, 303, 307, 308}
 
 
 class Redirects:
-    """Where the files of one server are: below `base`, or where it redirects to. For any thread."""
+    """The location of the files of one server: below `base`, or the redirect target. Thread-safe."""
 
     def __init__(self, base: str) -> None:
         self._base = base
 
     def follow(self, rest: str, send: Callable[[str], Answer]) -> Answer:
-        """Return the answer of `send` to the URL that ends with `rest`, or to the one that it is redirected to.
+        """Return the response of `send` for the URL that ends with `rest`, after any redirect.
 
-        Raises AccessError for a redirection to another host or to plain http, BackendError for one without end.
+        Raises AccessError for a redirect to another host or to plain http, BackendError for an endless one.
         """
         address = self._base + rest
         for _ in range(MOST_IN_A_ROW + 1):
@@ -31,7 +31,7 @@ class Redirects:
             location = answer.headers.get("location", "")
             if answer.status not in _STATUS or not location:
                 if answer.status < 400 and address.endswith(rest):
-                    # The next request goes there at once: no body shall be sent twice.
+                    # The next request goes there directly: no body should be sent twice.
                     self._base = address.removesuffix(rest)
                 return answer
             address = _allowed(address, location)
@@ -39,7 +39,7 @@ class Redirects:
 
 
 def _allowed(address: str, location: str) -> str:
-    """Return the address that a redirection leads to; raise AccessError if it may not be followed."""
+    """Return the target of a redirect; raise AccessError if it must not be followed."""
     try:
         target = urljoin(address, location)
         before, after = urlsplit(address), urlsplit(target)

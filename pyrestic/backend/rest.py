@@ -1,8 +1,8 @@
 """A repository on a REST server: rest-server, `rclone serve restic`, and others that speak versions 1 or 2 of restic's
 REST protocol (restic's document "REST Backend").
 
-Version 1 lists names alone, version 2 lengths with them; which one a server speaks shows in the type of its answer.
-Servers refuse to overwrite a file, and append-only ones to remove any but locks.
+Version 1 lists only names, version 2 also lengths; the content type of the response shows the version. Servers refuse
+to overwrite files, and append-only ones to remove any file except locks.
 """
 
 import base64
@@ -34,19 +34,19 @@ MAX_FILE_BYTES = 2 << 30
 _VERSION_2 = "application/vnd.x.restic.rest.v2"
 _MAX_LIST_BYTES = 1 << 30
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
-"""What a server that is overloaded or starts anew says; other failures are its last word."""
+"""Statuses of a server that is overloaded or restarting; all other failures are final."""
 _CONFIG = Handle(FileType.CONFIG, "")
 
 
 class _Entry(msgspec.Struct):
-    """A file as version 2 lists it."""
+    """A file in a version 2 listing."""
 
     name: str
     size: int
 
 
 class RestBackend:
-    """The Backend protocol on a REST server; nothing is connected before the first call."""
+    """The Backend protocol on a REST server; it connects on the first call."""
 
     def __init__(self, client: HttpClient, url: RestUrl, connections: int = DEFAULT_CONNECTIONS) -> None:
         self.connections = connections
@@ -58,7 +58,7 @@ class RestBackend:
             self._headers["Authorization"] = f"Basic {secret}"
 
     def create(self) -> None:
-        """Let the server make its folders; fine if they exist. Raises BackendError."""
+        """Let the server create its folders; no error if they exist. Raises BackendError."""
         answer = self._send("POST", "?create=true", body=b"", max_length=_MAX_LIST_BYTES)
         if answer.status != 200:
             raise _error_of(answer, "creating the repository")
@@ -66,8 +66,8 @@ class RestBackend:
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; raise BackendError.
 
-        Servers take a name only once. What is there already is left if it has the right name and length: most likely
-        it came from an attempt whose answer was lost. Otherwise it is removed first.
+        Servers accept a name only once. An existing file is kept if it has the right name and length: most likely it is
+        from an attempt whose response was lost. Otherwise it is removed first.
         """
         answer = self._post(handle, data)
         if answer.status == 403 and (length := self._find_length(handle)) is not None:
@@ -89,7 +89,7 @@ class RestBackend:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None else str(offset + length - 1))
         answer = self._send("GET", REST_LAYOUT.path(handle), headers=headers, max_length=length or MAX_FILE_BYTES)
         if answer.status == 416 or (not whole and answer.status in (200, 206) and not answer.body):
-            # Servers have different words for a range that starts at the end or beyond.
+            # Servers report a range that starts at the end or beyond in different ways.
             return self._load_nothing(handle, offset, length)
         if answer.status != (200 if whole else 206):
             raise _error_of(answer, f"loading {handle}")
@@ -108,7 +108,7 @@ class RestBackend:
         return FileInfo(handle.name, int(text))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type; foreign names are left out."""
+        """Iterate the files of a type; foreign names are skipped."""
         if file_type is FileType.CONFIG:
             length = self._find_length(_CONFIG)
             if length is not None:
@@ -117,7 +117,7 @@ class RestBackend:
         doing = f"listing {file_type.value} files"
         answer = self._send("GET", f"{FOLDERS[file_type]}/", max_length=_MAX_LIST_BYTES)
         if answer.status == 404 and not answer.headers.get("server", "").startswith("rclone/"):
-            # A folder that is not there yet. rclone lists those as empty, and says 404 for failures of its own.
+            # The folder does not exist yet. rclone lists those as empty, and returns 404 for failures of its own.
             return
         if answer.status == 404:
             raise TransientError(f"{doing} failed: rclone says 404")
@@ -135,7 +135,7 @@ class RestBackend:
         yield from self._stat_all(file_type, [name for name in names if is_file_name(name)])
 
     def remove(self, handle: Handle) -> None:
-        """Remove the file; raise BackendError, or NotFoundError if the server tells (rest-server does not)."""
+        """Remove the file; raise BackendError, or NotFoundError if the server reports it (rest-server does not)."""
         answer = self._send("DELETE", REST_LAYOUT.path(handle), max_length=_MAX_LIST_BYTES)
         if answer.status == 403:
             raise AccessError(f"removing {handle} failed: the server refuses it", hint="The server may be append-only.")
@@ -143,7 +143,7 @@ class RestBackend:
             raise _error_of(answer, f"removing {handle}")
 
     def interrupt(self) -> None:
-        """End all transfers that run now; see Interruptible."""
+        """Abort all running transfers; see Interruptible."""
         self._client.interrupt()
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class RestBackend:
             return None
 
     def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
-        """Return no bytes where none are wanted, after a look at the length of the file."""
+        """Return no bytes for an empty range, after checking the length of the file."""
         if range_length(handle, self.stat(handle).length, offset, length) != 0:
             raise TransientError(
                 f"loading {handle} failed: the server refuses a range that is within the file",
@@ -186,7 +186,7 @@ class RestBackend:
         return b""
 
     def _stat_all(self, file_type: FileType, names: Iterable[str]) -> Iterator[FileInfo]:
-        """Ask for the length of each file, several at once; files removed meanwhile are left out."""
+        """Query the length of each file, several concurrently; files removed meanwhile are skipped."""
 
         def find(name: str) -> FileInfo | None:
             length = self._find_length(Handle(file_type, name))
@@ -197,7 +197,7 @@ class RestBackend:
 
 
 def _error_of(answer: Answer, doing: str) -> PyresticError:
-    """Return the error for an answer that is not a success."""
+    """Return the error for a response without success."""
     status = answer.status
     if status == 404:
         return NotFoundError(f"{doing} failed: it does not exist")

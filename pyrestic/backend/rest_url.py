@@ -1,4 +1,4 @@
-"""`rest:URL` as an address to send requests to, and its settings as a backend."""
+"""`rest:URL` as an address for requests, and its settings as a backend."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _UNIX = "http+unix"
 
 @dataclass(frozen=True, slots=True)
 class RestUrl:
-    """Where a REST server has the repository: `address` ends with a slash and holds neither user nor password."""
+    """The URL of the repository on a REST server: `address` ends with a slash, without user and password."""
 
     address: str
     user: str

@@ -1,4 +1,4 @@
-"""What lies under requests: connections that a watchdog can end, certificates, proxies, Unix sockets."""
+"""The layer below requests: connections that a watchdog can close, certificates, proxies, Unix sockets."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ from pyrestic.errors import AccessError, UsageError
 CONNECT_SECONDS = 30.0
 UNIX_SCHEME = "http+unix"
 MAX_LINES_BYTES = 1 << 20
-"""Most that a server may say line by line: the head of an answer with all that comes before it, its trailer."""
+"""Limit of the line-based part of a response: its headers with all that precedes them, and its trailer."""
 
 
 _current = threading.local()
@@ -32,7 +32,7 @@ _current = threading.local()
 
 @contextlib.contextmanager
 def guarded(guard: Guard) -> Any:  # noqa: ANN401 - a context manager of nothing
-    """Let the connection that this thread uses in the block be watched by guard."""
+    """Let guard watch the connections that this thread uses in the block."""
     _current.guard = guard
     try:
         yield
@@ -41,27 +41,27 @@ def guarded(guard: Guard) -> Any:  # noqa: ANN401 - a context manager of nothing
 
 
 class _Watched:
-    """Mixed into a connection: keeps a second descriptor of its socket, by which the watchdog can shut it down.
+    """Connection mixin: keeps a second descriptor of its socket, so that the watchdog can shut it down.
 
-    The first one is not good enough: TLS takes it over in the middle of connecting.
+    The first descriptor does not work: TLS takes it over while connecting.
     """
 
     _line: socket.socket | None = None
 
     def keep_line(self, sock: socket.socket) -> None:
-        """Take note of a new socket."""
+        """Register a new socket."""
         self.drop_line()
         self._line = sock.dup()
         self.attach()
 
     def attach(self) -> None:
-        """Let the request of this thread be watched on this connection."""
+        """Watch this thread's request on this connection."""
         guard = getattr(_current, "guard", None)
         if guard is not None and self._line is not None:
             guard.attach(self._line)
 
     def take_time(self, sock: socket.socket | None) -> None:
-        """Leave time-outs to the watchdog: urllib3 would send bodies under the one for connecting."""
+        """Leave timeouts to the watchdog: urllib3 would apply the connect timeout to request bodies."""
         if sock is not None:
             sock.settimeout(None)
 
@@ -73,7 +73,7 @@ class _Watched:
 
 
 class _Lines(io.BufferedReader):
-    """What a server sends, with an end: Python reads interim answers and trailers as long as they come."""
+    """Limits a server's output: Python reads interim responses and trailers without end."""
 
     _line_bytes = 0
 
@@ -86,7 +86,7 @@ class _Lines(io.BufferedReader):
         return line
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes; raise HTTPException where a chunk says that it has less than none of them."""
+        """Return the next bytes; raise HTTPException for a chunk with a negative length."""
         if size is None or size < 0:
             raise http.client.HTTPException("a chunk has a negative length")
         self._line_bytes = 0
@@ -94,7 +94,7 @@ class _Lines(io.BufferedReader):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose head and trailer end."""
+    """A response with limited headers and trailer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(*args, **kwargs)
@@ -177,7 +177,7 @@ _SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCK
 
 
 class Adapter(HTTPAdapter):
-    """The transport of a session: our connections, one TLS context made once, no retries of its own."""
+    """The transport of a session: our connections, one shared TLS context, no retries of its own."""
 
     def __init__(self, settings: HttpSettings, connections: int) -> None:
         self._tls = make_tls_context(settings)
@@ -185,12 +185,12 @@ class Adapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=connections + 2, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
-        """Make the manager of connections."""
+        """Create the connection manager."""
         super().init_poolmanager(*args, ssl_context=self._tls, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as in requests
-        """Return the manager of connections through a proxy."""
+        """Return the manager of proxy connections."""
         manager = super().proxy_manager_for(
             proxy, ssl_context=self._tls, proxy_ssl_context=self._tls, socket_options=_SOCKET_OPTIONS, **kwargs
         )
@@ -198,7 +198,7 @@ class Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401, ARG002 - as in requests
-        """Leave all that to the TLS context: requests would load its own root certificates for each connection."""
+        """Leave this to the TLS context: requests would load its own root certificates for each connection."""
         conn.ca_certs = conn.ca_cert_dir = None
         conn.cert_reqs = "CERT_REQUIRED" if self._verify else "CERT_NONE"
 
@@ -225,17 +225,17 @@ class UnixAdapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """A session that never looks where a redirection leads: requests would read its body, however long, for that."""
+    """A session that ignores redirects: requests would read their body, however long."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - as in requests
-        """Return none."""
+        """Return no target."""
         return
 
 
 def make_session(settings: HttpSettings, connections: int) -> requests.Session:
-    """Return a session for so many threads at once; raise UsageError for a certificate file that is none.
+    """Return a session for this number of concurrent threads; raise UsageError for an invalid certificate file.
 
-    Nothing of the environment is looked at: a password of .netrc would replace our own, unasked.
+    It ignores the environment: a password from .netrc would silently replace ours.
     """
     session = _Session()
     session.trust_env = False
@@ -249,7 +249,7 @@ def make_session(settings: HttpSettings, connections: int) -> requests.Session:
 
 
 def make_tls_context(settings: HttpSettings) -> ssl.SSLContext:
-    """Return the context for all connections; raise UsageError for a certificate file that is none."""
+    """Return the context for all connections; raise UsageError for an invalid certificate file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.insecure_tls:
@@ -279,7 +279,7 @@ def _load_roots(context: ssl.SSLContext, ca_files: tuple[str, ...]) -> None:
     paths = ssl.get_default_verify_paths()
     in_folder = bool(paths.capath) and os.path.isdir(paths.capath) and bool(os.listdir(paths.capath))
     if not context.cert_store_stats()["x509_ca"] and not in_folder:
-        # A Python that knows of no certificates of its system.
+        # A Python without access to the system's certificates.
         context.load_verify_locations(certifi.where())
 
 
@@ -290,7 +290,7 @@ def _reason(error: OSError) -> str:
 
 
 def find_proxies(settings: HttpSettings, url: str) -> dict[str, str]:
-    """Return the proxy for a URL as requests wants it, nothing for this machine and hosts that go without."""
+    """Return the proxy for a URL in the form of requests, nothing for local addresses and hosts without a proxy."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxy = settings.proxies.get(parts.scheme, "")
@@ -300,7 +300,7 @@ def find_proxies(settings: HttpSettings, url: str) -> dict[str, str]:
 
 
 def socket_host(path: str) -> str:
-    """Return the path of a Unix socket as the host of a URL: in hex, since hosts are made lower case on the way."""
+    """Return the path of a Unix socket as the host of a URL: in hex, because hosts are converted to lower case."""
     return os.fsencode(path).hex()
 
 
@@ -309,7 +309,7 @@ def _socket_path(host: str) -> bytes:
 
 
 def show_host(url: str) -> str:
-    """Return host and port of a URL, or the path of its socket, for a person; raise AccessError if there is none."""
+    """Return host and port of a URL, or the path of its socket, for display; raise AccessError if it has none."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -319,7 +319,7 @@ def show_host(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, as a URL has it, is this machine."""
+    """Tell whether the host of a URL is this machine."""
     if host in ("localhost", "::1"):
         return True
     try:

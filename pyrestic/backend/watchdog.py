@@ -1,9 +1,9 @@
-"""Ends requests that hang: one thread looks at all running requests and shuts down the connections of stuck ones.
+"""Aborts requests that hang: one thread checks all running requests and shuts down stuck connections.
 
-Time-outs of sockets bound single reads and writes only: a peer that sends a byte a minute is never late. What counts
-here is what the kernel says has moved: bytes that the other side acknowledged, and bytes that arrived. That sees
-through encryption and buffers and costs the request itself nothing. On other systems than Linux, and on Unix sockets,
-only the overall deadline is left.
+Socket timeouts only bound single reads and writes: a peer that sends a byte a minute never exceeds them. The watchdog
+uses the kernel's count of moved bytes: bytes that the peer acknowledged and bytes that arrived. This works through
+encryption and buffers and costs the request nothing. On systems other than Linux, and on Unix sockets, only the overall
+deadline applies.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ import time
 from collections.abc import Callable, Iterator
 
 MIN_PROGRESS_BYTES = 16 * 1024
-"""A request that moves less than this in the time allowed without progress is stuck."""
+"""A request that moves fewer bytes than this within the stall limit is stuck."""
 
 MIN_BYTES_PER_SECOND = 2048
-"""What a request has to move on average, beyond twice the time allowed without progress."""
+"""Minimum average rate of a request, beyond twice the stall limit."""
 
 INTERRUPTED_STALL_SECONDS = 5.0
-"""The time without progress for what is still to be done once the program was interrupted."""
+"""The stall limit for the remaining work after the program was interrupted."""
 
 _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
 """struct tcp_info of Linux 4.1 and later: tcpi_bytes_acked and tcpi_bytes_received."""
 
 
 class Guard:
-    """One request under watch. `verdict` says in words why its connection was shut down, "" as long as it was not.
+    """A watched request. `verdict` is the reason why its connection was shut down, "" if it was not.
 
-    `stalled` says that this was since too little moved.
+    `stalled` is set if the reason was a lack of progress.
     """
 
     def __init__(self, stall_seconds: float, deadline_seconds: float, clock: Callable[[], float]) -> None:
@@ -58,11 +58,11 @@ class Guard:
             _shut_down(line)
 
     def progressed(self) -> None:
-        """Count the time without progress anew: a phase of the request has ended, or it waited for us."""
+        """Restart the stall timer: a phase of the request has ended, or the request waited for us."""
         self._moved_at = self._clock()
 
     def allow(self, seconds: float) -> None:
-        """Put the deadline off: it was us who waited, or there is more to move than was known."""
+        """Extend the deadline: the delay was ours, or there is more to transfer than expected."""
         self._deadline += seconds
         self.progressed()
 
@@ -92,7 +92,7 @@ class Guard:
 
 
 class Watchdog:
-    """Watches the requests of one client. `stall_seconds` is the time allowed without progress."""
+    """Watches the requests of one client. `stall_seconds` is the stall limit."""
 
     def __init__(self, stall_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stall_seconds = stall_seconds
@@ -104,9 +104,9 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watch(self, length: int, at_most_seconds: float | None = None) -> Iterator[Guard]:
-        """Watch a request that moves so many bytes, for the time of a with block.
+        """Watch a request that transfers this number of bytes, for the duration of a with block.
 
-        `at_most_seconds` shortens the time that it may go without progress.
+        `at_most_seconds` lowers the stall limit.
         """
         stall = self._stall_seconds if at_most_seconds is None else min(self._stall_seconds, at_most_seconds)
         guard = Guard(stall, 2 * stall + length / MIN_BYTES_PER_SECOND, self._clock)
@@ -124,14 +124,14 @@ class Watchdog:
                 self._guards.discard(guard)
 
     def interrupt(self) -> None:
-        """End all requests that run now; later ones have only a few seconds without progress."""
+        """Abort all running requests; later ones have only a few seconds without progress."""
         with self._changed:
             self._stall_seconds = min(self._stall_seconds, INTERRUPTED_STALL_SECONDS)
             for guard in self._guards:
                 guard.end("the program was interrupted")
 
     def close(self) -> None:
-        """End the thread; requests that still run are no longer watched."""
+        """End the thread; running requests are no longer watched."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -148,13 +148,13 @@ class Watchdog:
 
 
 def find_moved_bytes(line: socket.socket) -> int | None:
-    """Return how many bytes went through a connection both ways, None where the system does not tell."""
+    """Return the number of bytes moved in both directions, None if the system does not report it."""
     if not sys.platform.startswith("linux") or line.family == socket.AF_UNIX:
         return None
     try:
         facts = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AND_RECEIVED.size)
     except OSError:
-        # Closed meanwhile: whoever uses it will notice.
+        # Closed meanwhile; its user will notice.
         return None
     if len(facts) < _ACKED_AND_RECEIVED.size:
         return None

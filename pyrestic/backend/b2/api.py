@@ -1,7 +1,7 @@
-"""The calls of the native B2 API that are needed here, one function each, and nothing above them.
+"""The B2 API calls that pyrestic uses, one function per call.
 
-Each takes a Caller and, but for the first, the Authorization that it is made with; each raises the error that
-`meaning.error_of` finds for a failure. Names and fields are those of the vendor's API documents, version 4.
+Each function takes a Caller and, except for the first, the Authorization of the call. Each raises the error that
+`errors.error_of` returns for a failure. Names and fields follow the vendor's API documents, version 4.
 """
 
 import base64
@@ -32,9 +32,9 @@ from pyrestic.errors import AccessError, BackendError, TransientError
 
 DEFAULT_ENDPOINT = "https://api.backblazeb2.com"
 MAX_UPLOAD_BYTES = 5_000_000_000
-"""Most that one call uploads; longer files are large files of two parts or more."""
+"""Limit of a single upload; longer files are uploaded as large files of two parts or more."""
 MAX_PAGE = 10_000
-"""Most names a listing returns at once; each 1,000 of them that are started are billed as one call."""
+"""Limit of names per listing; B2 bills one call for every 1,000 names or part of it."""
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class _Buckets(msgspec.Struct, rename="camel"):
 
 
 def authorize_account(caller: Caller, endpoint: str, key_id: str, key: str) -> Authorization:
-    """Return a token for the key and what it may do."""
+    """Return a token for the key and its capabilities."""
     secret = base64.b64encode(f"{key_id}:{key}".encode()).decode()
     doing = "signing in to B2"
     answer = caller.client.send(
@@ -81,7 +81,7 @@ def authorize_account(caller: Caller, endpoint: str, key_id: str, key: str) -> A
 
 
 def list_buckets(caller: Caller, auth: Authorization, name: str) -> list[Bucket]:
-    """Return the bucket of that name, as a list of none or one."""
+    """Return the bucket of that name as a list of zero or one."""
     return caller.post(
         auth,
         "b2_list_buckets",
@@ -107,7 +107,7 @@ def create_bucket(caller: Caller, auth: Authorization, name: str) -> Bucket:
 
 
 def get_upload_url(caller: Caller, auth: Authorization, bucket_id: str) -> UploadUrl:
-    """Return a place to upload files of a bucket to."""
+    """Return an upload URL for files of a bucket."""
     url = caller.post(
         auth,
         "b2_get_upload_url",
@@ -122,7 +122,7 @@ def get_upload_url(caller: Caller, auth: Authorization, bucket_id: str) -> Uploa
 
 
 def upload_file(caller: Caller, url: UploadUrl, name: str, data: Buffer, sha1: str) -> FileVersion:
-    """Upload a whole file; the service compares it with its SHA-1 (hex)."""
+    """Upload a complete file; the service verifies its SHA-1 (hex)."""
     headers = {
         "Authorization": url.authorization_token,
         "X-Bz-File-Name": quote(name, safe="/"),
@@ -154,7 +154,7 @@ class _Part(msgspec.Struct, rename="camel"):
 
 
 def start_large_file(caller: Caller, auth: Authorization, bucket_id: str, name: str, sha1: str) -> str:
-    """Begin a large file and return its ID; `sha1` (hex) of the whole is kept with it."""
+    """Start a large file and return its ID; `sha1` (hex) of the complete file is stored with it."""
     request: dict[str, object] = {
         "bucketId": bucket_id,
         "fileName": name,
@@ -176,7 +176,7 @@ def start_large_file(caller: Caller, auth: Authorization, bucket_id: str, name: 
 
 
 def get_upload_part_url(caller: Caller, auth: Authorization, file_id: str) -> UploadUrl:
-    """Return a place to upload parts of a large file to."""
+    """Return an upload URL for parts of a large file."""
     url = caller.post(
         auth,
         "b2_get_upload_part_url",
@@ -191,7 +191,7 @@ def get_upload_part_url(caller: Caller, auth: Authorization, file_id: str) -> Up
 
 
 def upload_part(caller: Caller, url: UploadUrl, number: int, data: Buffer) -> str:
-    """Upload a part of a large file, counted from 1, and return its SHA-1 (hex)."""
+    """Upload one part of a large file, counted from 1, and return its SHA-1 (hex)."""
     sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     headers = {
         "Authorization": url.authorization_token,
@@ -203,7 +203,7 @@ def upload_part(caller: Caller, url: UploadUrl, number: int, data: Buffer) -> st
 
 
 def finish_large_file(caller: Caller, auth: Authorization, file_id: str, sha1s: list[str]) -> FileVersion:
-    """Make the uploaded parts a file."""
+    """Finish a large file from its uploaded parts."""
     return caller.post(
         auth,
         "b2_finish_large_file",
@@ -216,7 +216,7 @@ def finish_large_file(caller: Caller, auth: Authorization, file_id: str, sha1s: 
 
 
 def cancel_large_file(caller: Caller, auth: Authorization, file_id: str) -> None:
-    """Throw away a large file that is not finished."""
+    """Cancel an unfinished large file."""
     caller.post(
         auth,
         "b2_cancel_large_file",
@@ -229,7 +229,7 @@ def cancel_large_file(caller: Caller, auth: Authorization, file_id: str) -> None
 
 
 def list_unfinished_large_files(caller: Caller, auth: Authorization, bucket_id: str, prefix: str) -> FilePage:
-    """Return the first 100 large files that were begun and neither finished nor cancelled."""
+    """Return the first 100 unfinished large files."""
     return caller.post(
         auth,
         "b2_list_unfinished_large_files",
@@ -242,7 +242,7 @@ def list_unfinished_large_files(caller: Caller, auth: Authorization, bucket_id: 
 
 
 def get_file_info(caller: Caller, auth: Authorization, file_id: str) -> FileVersion:
-    """Return what is known of a file version."""
+    """Return the metadata of a file version."""
     return caller.post(
         auth,
         "b2_get_file_info",
@@ -295,7 +295,7 @@ def list_file_versions(
 
 
 def hide_file(caller: Caller, auth: Authorization, bucket_id: str, name: str) -> None:
-    """Put a version on top that makes the file invisible."""
+    """Add a version that hides the file."""
     caller.post(
         auth,
         "b2_hide_file",
@@ -308,7 +308,7 @@ def hide_file(caller: Caller, auth: Authorization, bucket_id: str, name: str) ->
 
 
 def delete_file_version(caller: Caller, auth: Authorization, name: str, file_id: str) -> None:
-    """Remove one version of a file for good."""
+    """Delete one version of a file permanently."""
     caller.post(
         auth,
         "b2_delete_file_version",
@@ -323,7 +323,7 @@ def delete_file_version(caller: Caller, auth: Authorization, name: str, file_id:
 def download_file_by_name(
     caller: Caller, auth: Authorization, bucket_name: str, name: str, range_text: str, max_length: int
 ) -> Answer:
-    """Return the answer with a file or, if range_text ("bytes=0-9") is not empty, a range of it."""
+    """Return the response with a file, or with a range of it if range_text ("bytes=0-9") is not empty."""
     url = f"{auth.download_url}/file/{bucket_name}/{quote(name, safe='/')}"
     return _download(caller, auth, "b2_download_file_by_name", url, range_text, max_length, f"loading {name}")
 
@@ -331,7 +331,7 @@ def download_file_by_name(
 def download_file_by_id(
     caller: Caller, auth: Authorization, file_id: str, range_text: str, max_length: int, name: str
 ) -> Answer:
-    """Return the answer with a version of a file, or a range of it; `name` is for messages."""
+    """Return the response with a version of a file or a range of it; `name` is for messages."""
     url = f"{auth.download_url}/b2api/{API_VERSION}/b2_download_file_by_id?fileId={quote(file_id, safe='')}"
     return _download(caller, auth, "b2_download_file_by_id", url, range_text, max_length, f"loading {name}")
 
@@ -351,7 +351,7 @@ def _download(
 
 
 def head_file_by_name(caller: Caller, auth: Authorization, bucket_name: str, name: str) -> Answer:
-    """Return the answer with the headers of a file alone."""
+    """Return the response with only the headers of a file."""
     url = f"{auth.download_url}/file/{bucket_name}/{quote(name, safe='/')}"
     caller.ledger.call("head_file", CallClass.B)
     answer = caller.client.send("HEAD", url, headers={"Authorization": auth.token}, max_length=0)

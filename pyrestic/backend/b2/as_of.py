@@ -1,7 +1,7 @@
-"""A repository in B2 as it stood at some time, from the versions that the service has kept. For reading only.
+"""Read-only access to a B2 repository as of an earlier time, from the versions that B2 keeps.
 
-Seen is, for each name, the newest version that is not younger than the time, unless that one hides the file. What a
-forget, a prune or an intruder hid or overwrote since is back; what was deleted with all its versions is not.
+For each name, the newest version at that time is visible, unless that version hides the file. Files that a forget, a
+prune or an attacker has hidden or overwritten since are visible again. Files whose versions were all deleted are lost.
 """
 
 import calendar
@@ -25,9 +25,9 @@ _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 def parse_time(text: str) -> int:
-    """Return milliseconds since 1970 of a date or a date and time of this machine's zone, or with an offset (ISO 8601).
+    """Return milliseconds since 1970 of a date, or of a date and time in the local zone or with an offset (ISO 8601).
 
-    A date alone means its end. Raises UsageError.
+    A date alone means the end of the day. Raises UsageError.
     """
     try:
         return _parse(text)
@@ -56,7 +56,7 @@ def _local_milliseconds(moment: datetime) -> int:
 
 
 class AsOfBackend:
-    """The Backend protocol on a bucket at a time, given in milliseconds since 1970; what would write is refused."""
+    """The Backend protocol on a bucket as of a time in milliseconds since 1970; writes are refused."""
 
     read_only = True
 
@@ -70,7 +70,7 @@ class AsOfBackend:
 
     @property
     def ledger(self) -> Ledger:
-        """What was asked of the service so far."""
+        """Usage of the service so far."""
         return self._backend.ledger
 
     def create(self) -> None:
@@ -102,7 +102,7 @@ class AsOfBackend:
         return FileInfo(handle.name, self._find(handle).content_length)
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type as they were."""
+        """Iterate the files of a type that existed at that time."""
         for handle, version in self._all().items():
             if handle.type is file_type:
                 yield FileInfo(handle.name, version.content_length)
@@ -112,7 +112,7 @@ class AsOfBackend:
         self._refuse()
 
     def interrupt(self) -> None:
-        """End all transfers that run now; see Interruptible."""
+        """Abort all running transfers; see Interruptible."""
         self._backend.interrupt()
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class AsOfBackend:
         return version
 
     def _all(self) -> dict[Handle, FileVersion]:
-        """Return all files at the time; the versions are listed once."""
+        """Return all files that existed at that time; the versions are listed only once."""
         with self._lock:
             if self._files is None:
                 self._files = self._list_versions()
@@ -152,7 +152,7 @@ class AsOfBackend:
                 )
             )
             for version in page.files:
-                # Newest first within a name: the first one that is old enough decides.
+                # Versions of a name come newest first: the first one that is old enough decides.
                 if version.upload_timestamp > self._milliseconds or version.file_name == decided:
                     continue
                 if version.action not in ("upload", "hide"):

@@ -1,7 +1,7 @@
-"""A repository in a bucket of Backblaze B2, in as few billed calls as can be.
+"""A repository in a Backblaze B2 bucket, with as few billed calls as possible.
 
-Files are uploaded under their names in restic's default layout, below the prefix. The service keeps versions: what is
-read is the newest one, a file counts as removed when no version of it is visible any more.
+Files are stored under their names in restic's default layout, below the prefix. B2 keeps versions: reads return the
+newest one, and a file counts as removed when no version of it is visible.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from pyrestic.handle import FileType, Handle
 
 DEFAULT_CONNECTIONS = 5
 MAX_FILE_BYTES = 2 << 30
-"""Most that is read as one file; packs have 128 MiB at most, and index files far less."""
+"""Limit of a file that is read in full; packs have 128 MiB at most, and index files far less."""
 
 _MAX_KNOWN = 100_000
 _MAX_DELETED = 1000
 
 
 class B2Backend:
-    """The Backend protocol on a bucket; nothing is connected before the first call."""
+    """The Backend protocol on a bucket; it connects on the first call."""
 
     def __init__(self, session: B2Session, prefix: str, connections: int = DEFAULT_CONNECTIONS) -> None:
         self.connections = connections
@@ -43,27 +43,27 @@ class B2Backend:
 
     @property
     def ledger(self) -> Ledger:
-        """What was asked of the service so far."""
+        """Usage of the service so far."""
         return self._session.caller.ledger
 
     @property
     def session(self) -> B2Session:
-        """The state of the client, for those who know B2."""
+        """The state of the client, for code specific to B2."""
         return self._session
 
     @property
     def base(self) -> str:
-        """What the names of all files of the repository start with."""
+        """Common prefix of all file names of the repository."""
         return self._base
 
     def create(self) -> None:
-        """Create the bucket, private, unless it exists; raise BackendError."""
+        """Create a private bucket unless it exists; raise BackendError."""
         self._session.create_bucket()
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; raise BackendError.
 
-        After a failure that leaves open whether the file was stored, the next attempt looks before it uploads again.
+        If a failure leaves open whether the file was stored, the next attempt checks before it uploads again.
         """
         name = self._name(handle)
         view = memoryview(data).cast("B")
@@ -80,7 +80,7 @@ class B2Backend:
             raise
         self.ledger.moved(stored=len(view))
         with self._lock:
-            # The only version only if nothing is known of another one.
+            # It is the only version only if no other one is known.
             alone = handle.type is not FileType.CONFIG and name not in self._known and name not in self._doubtful
             self._remember(name, _Known(file_id, len(view), alone=alone))
             self._doubtful.pop(name, None)
@@ -100,7 +100,7 @@ class B2Backend:
                 )
             )
         except FormatError:
-            # Beyond the end, or just at it.
+            # The range starts at or beyond the end.
             return self._load_nothing(handle, offset, length)
         return check_download(handle, answer, offset, length)
 
@@ -109,7 +109,7 @@ class B2Backend:
         return FileInfo(handle.name, _length_of(self._head(self._name(handle))))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type; foreign names are left out."""
+        """Iterate the files of a type; foreign names are skipped."""
         if file_type is FileType.CONFIG:
             try:
                 yield self.stat(Handle(FileType.CONFIG, ""))
@@ -141,7 +141,7 @@ class B2Backend:
     def remove(self, handle: Handle) -> None:
         """Remove every version of the file that is or becomes visible; raise NotFoundError or BackendError.
 
-        With a key that may not delete, the file is hidden.
+        If the key may not delete, the file is hidden.
         """
         name = self._name(handle)
         if not self._session.can("deleteFiles"):
@@ -165,7 +165,7 @@ class B2Backend:
                 deleted = self._delete(name, known)
                 removed += 1
             except NotFoundError:
-                # Removed by somebody else meanwhile.
+                # Another client has removed it meanwhile.
                 absent, known = known.file_id, None
                 continue
             if known.alone or not deleted:
@@ -175,7 +175,7 @@ class B2Backend:
             raise NotFoundError(f"{handle} is not there")
 
     def interrupt(self) -> None:
-        """End all transfers that run now; see Interruptible."""
+        """Abort all running transfers; see Interruptible."""
         self._session.caller.client.interrupt()
 
     def close(self) -> None:
@@ -186,7 +186,7 @@ class B2Backend:
         return self._base + DEFAULT_LAYOUT.path(handle)
 
     def _upload(self, name: str, data: memoryview, sha1: str) -> str:
-        """Upload a file whole or in parts, and return its ID."""
+        """Upload a file at once or in parts, and return its ID."""
         session = self._session
         limit = min(session.authorization().recommended_part_bytes, api.MAX_UPLOAD_BYTES)
         if len(data) > limit:
@@ -200,7 +200,7 @@ class B2Backend:
         return version.file_id
 
     def _upload_short(self, name: str, data: memoryview, sha1: str) -> FileVersion:
-        """Upload a file in one call; if the token of the place has expired, at another place."""
+        """Upload a file in one call; if the token of the upload URL has expired, use another URL."""
         session = self._session
         try:
             with session.upload_url() as url:
@@ -225,7 +225,7 @@ class B2Backend:
         return session.run(lambda auth: api.head_file_by_name(session.caller, auth, session.bucket_name, name))
 
     def _load_nothing(self, handle: Handle, offset: int, length: int | None) -> bytes:
-        """Return no bytes where none are wanted, after a look at the length of the file."""
+        """Return no bytes for an empty range, after checking the length of the file."""
         if range_length(handle, self.stat(handle).length, offset, length) != 0:
             raise TransientError(
                 f"loading {handle} failed: B2 refuses a range inside the file", attempts=SENSELESS_ATTEMPTS
@@ -243,12 +243,12 @@ class B2Backend:
         return _Known(file_id, _length_of(answer), alone=False)
 
     def _delete(self, name: str, known: "_Known") -> bool:
-        """Delete a version and return True, or hide the file and return False where deleting is refused."""
+        """Delete a version and return True, or hide the file and return False if deleting is refused."""
         session = self._session
         try:
             session.run(lambda auth: api.delete_file_version(session.caller, auth, name, known.file_id))
         except AccessError:
-            # Capabilities can be narrower than they look, for instance where files are locked: hiding may still work.
+            # Capabilities may be narrower than reported, for example if files are locked; hiding may still work.
             self._hide(name)
             return False
         self.ledger.moved(stored=-known.length)
@@ -262,7 +262,7 @@ class B2Backend:
             self._known.pop(name, None)
 
     def _remember(self, name: str, known: "_Known") -> None:
-        """Keep the ID of a file, for removing it without another look. The lock is held."""
+        """Remember the ID of a file so that removing it needs no lookup. The caller holds the lock."""
         if len(self._known) < _MAX_KNOWN or name in self._known:
             self._known[name] = known
 
@@ -274,7 +274,7 @@ class B2Backend:
 
 
 class _Known:
-    """A version of a file; `alone` if there can be no other, since we made it under a name that was new."""
+    """A version of a file; `alone` if no other version can exist, because we created it under a new name."""
 
     __slots__ = ("alone", "file_id", "length")
 
@@ -285,7 +285,7 @@ class _Known:
 
 
 def check_download(handle: Handle, answer: Answer, offset: int, length: int | None) -> bytes:
-    """Return the body of a download; raise FormatError if the file is too short, TransientError if it is not right."""
+    """Return the body of a download; raise FormatError if the file is too short, TransientError if it is wrong."""
     body = answer.body
     whole = offset == 0 and length is None
     if "x-bz-file-id" not in answer.headers:
@@ -309,7 +309,7 @@ def _senseless(handle: Handle, reason: str) -> TransientError:
 
 
 def _sha1_of(answer: Answer) -> str:
-    """Return the SHA-1 (hex) of the whole file that the answer is about, "" if it is not known."""
+    """Return the SHA-1 (hex) of the complete file in the response, "" if it is not known."""
     text = answer.headers.get("x-bz-content-sha1", "").removeprefix("unverified:")
     if text == "none":
         text = answer.headers.get("x-bz-info-large_file_sha1", "")

@@ -1,4 +1,4 @@
-"""How the native B2 API is called, and the values its answers hold. Names and fields are those of its version 4."""
+"""Calls of the native B2 API and the values in its responses. Names and fields follow version 4."""
 
 import math
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class AllowedBucket(msgspec.Struct, frozen=True):
-    """A bucket that a key is limited to; the name is missing if the bucket is gone."""
+    """A bucket to which a key is restricted; the name is missing if the bucket no longer exists."""
 
     id: str
     name: str | None = None
@@ -44,7 +44,7 @@ class _ApiInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Account(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to b2_authorize_account, as far as it is of use."""
+    """The fields of the response to b2_authorize_account that pyrestic uses."""
 
     account_id: str
     authorization_token: str
@@ -53,7 +53,7 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What b2_authorize_account returns. Lengths in bytes."""
+    """The response of b2_authorize_account. Lengths are in bytes."""
 
     endpoint: str
     account_id: str
@@ -64,7 +64,7 @@ class Authorization:
     minimum_part_bytes: int
     capabilities: frozenset[str]
     buckets: tuple[AllowedBucket, ...] | None
-    """The only buckets the key may use, None for all."""
+    """The only buckets that the key may use, None for all."""
     name_prefix: str
 
 
@@ -78,7 +78,7 @@ class Bucket(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class UploadUrl(msgspec.Struct, frozen=True, rename="camel"):
-    """Where to upload files of a bucket or parts of a large file, one at a time."""
+    """An upload URL for files of a bucket or parts of a large file, for one upload at a time."""
 
     upload_url: str
     authorization_token: str
@@ -99,7 +99,7 @@ class FileVersion(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class FilePage(msgspec.Struct, rename="camel"):
-    """A page of a listing, and where the next one starts, None after the last."""
+    """A page of a listing, and the start of the next one, None after the last."""
 
     files: list[FileVersion]
     next_file_name: str | None = None
@@ -108,7 +108,7 @@ class FilePage(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """How calls are made, and where they are taken down."""
+    """How calls are made and metered."""
 
     client: HttpClient
     ledger: Ledger
@@ -124,7 +124,7 @@ class Caller:
         capability: str,
         doing: str,
     ) -> T:
-        """Make a call of the API with a JSON request, and return its answer."""
+        """Make an API call with a JSON request and return its response."""
         answer = self.client.send(
             "POST",
             f"{auth.api_url}/b2api/{API_VERSION}/{name}",
@@ -142,11 +142,11 @@ class Caller:
 
 
 def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
-    """Return the value in an answer; raise TransientError if it is none of B2."""
+    """Return the value in a response; raise TransientError if the response did not come from B2."""
     try:
         return msgspec.json.decode(answer.body, type=answer_type)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        # Something between here and the service that answers in its place.
+        # Something between this machine and the service replied instead.
         raise TransientError(
             f"{doing} failed: the response did not come from B2", attempts=SENSELESS_ATTEMPTS
         ) from None

@@ -1,4 +1,4 @@
-"""What is amiss with a bucket, its key and what lies in it, and what mends each of it."""
+"""Finds problems of a bucket, its key and its contents, and suggests a remedy for each."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _NEEDED = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something amiss: `problem` if a backup or restore may fail or cost what it need not, else a piece of advice."""
+    """A finding: `problem` if backups or restores may fail or cost more than necessary, otherwise advice."""
 
     code: str
     text: str
@@ -26,7 +26,7 @@ class Finding:
 
 
 class Held(NamedTuple):
-    """What lies below the repository's prefix: files that are seen, and versions that are not but are billed."""
+    """The contents below the repository's prefix: visible files, and invisible versions that are billed."""
 
     files: int
     file_bytes: int
@@ -35,7 +35,7 @@ class Held(NamedTuple):
 
 
 def examine(backend: B2Backend) -> list[Finding]:
-    """Return what is amiss, problems first; raise BackendError if nothing can be asked at all."""
+    """Return the findings, problems first; raise BackendError if no call succeeds."""
     session = backend.session
     authorization = session.authorization()
     findings = _check_key(authorization, session.bucket_name, backend.base)
@@ -59,7 +59,7 @@ def examine(backend: B2Backend) -> list[Finding]:
 
 
 def count_held(backend: B2Backend) -> Held:
-    """Return what lies below the prefix, by listing all versions."""
+    """Return the contents below the prefix, from a listing of all versions."""
     session = backend.session
     bucket_id = session.bucket_id()
     files = file_bytes = hidden = hidden_bytes = 0

@@ -1,6 +1,6 @@
-"""What the failures of the service mean: one table from (status, code) to an error.
+"""Maps failures of B2 to errors: one table from (status, code) to an error.
 
-Codes and what they stand for are those of the vendor's API documents, "Calling the API" and the page of each call.
+The codes follow the vendor's API documents, "Calling the API" and the page of each call.
 """
 
 import re
@@ -12,9 +12,9 @@ from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundErro
 
 
 class ExpiredTokenError(TransientError):
-    """A token of the service is no longer valid; a new one helps. Without a code (HEAD) a guess.
+    """A token of the service has expired; a new one helps. Without a code (HEAD) this is a guess.
 
-    `refusal` is what it means if a token that was just given out is refused as well.
+    `refusal` is the error if a new token is refused as well.
     """
 
     def __init__(self, message: str, refusal: AccessError) -> None:
@@ -23,7 +23,7 @@ class ExpiredTokenError(TransientError):
 
 
 class _Report(msgspec.Struct):
-    """How the service reports a failure."""
+    """An error report of the service."""
 
     code: str = ""
     message: str = ""
@@ -41,17 +41,17 @@ _CAP_NAMES = {
 _EXPIRED = {(401, "expired_auth_token"), (401, "bad_auth_token")}
 _ABSENT = {(400, "no_such_file"), (400, "file_not_present"), (400, "already_hidden"), (404, "")}
 _AT_ONCE = {(400, "auth_token_limit")}
-"""An upload URL that is in use already: another one helps at once."""
+"""The upload URL is already in use: retry at once with another one."""
 _BUSY = {408, 429, 500, 502, 503, 504}
-"""What waiting helps against; other failures are the service's last word."""
+"""Failures worth a retry after a wait; all others are final."""
 _is_checksum = re.compile(r"sha-?1|checksum", re.IGNORECASE).search
 
 
 def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: bool = False) -> PyresticError:
-    """Return the error for an answer whose status is not a success.
+    """Return the error for a response without success.
 
-    `doing` says what was tried, `capability` which one that needs. With `uploading` a failure that asks for a new
-    upload URL may be tried again at once.
+    `doing` describes the operation, `capability` is the one that it needs. With `uploading`, a failure that requires a
+    new upload URL may be retried at once.
     """
     report = _parse_report(answer.body)
     key = (answer.status, report.code)
@@ -75,7 +75,7 @@ def error_of(answer: Answer, doing: str, capability: str = "", *, uploading: boo
     if answer.status == 416:
         return FormatError(f"{doing} failed: the file is too short for the range")
     if answer.status < 400:
-        # Something between here and the service that answers in its place.
+        # Something between this machine and the service replied instead.
         return TransientError(said, attempts=SENSELESS_ATTEMPTS)
     if answer.status in _BUSY:
         wait = answer.retry_after_seconds
@@ -103,7 +103,7 @@ def _parse_report(body: bytes) -> _Report:
 
 
 def _shown(answer: Answer, report: _Report) -> str:
-    """Return status, code and message for a person; nothing but printable text of a sane length."""
+    """Return status, code and message for a person: only printable text of limited length."""
     words = "".join(character if character.isprintable() else " " for character in report.message[:200])
     parts = [str(answer.status), report.code[:60] if report.code.isprintable() else ""]
     return " ".join(part for part in parts if part) + (f" ({words})" if words else "")

@@ -1,4 +1,4 @@
-"""Which hosts a B2 service may name in its answers: its own. Tokens and files are sent to no other."""
+"""The hosts that a B2 response may name: only B2's own. Tokens and files go to no other host."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -6,14 +6,14 @@ from pyrestic.backend.transport import is_loopback
 from pyrestic.errors import AccessError
 
 _VENDOR = ("backblazeb2.com", "backblaze.com")
-"""The domains of the vendor: the API and downloads are at the first, uploads at the second."""
+"""The vendor's domains: the first serves the API and downloads, the second uploads."""
 
 
 def check_url(url: str, endpoint: str, what: str) -> str:
-    """Return a URL of an answer without a slash at its end; raise AccessError if no request may go there.
+    """Return a URL from a response without a trailing slash; raise AccessError if no request may go there.
 
-    After https it has to be https, and its host has to be in the endpoint's domain. This machine may be named in any
-    way, for services that are tested on it. `what` says what the URL is for.
+    After https it must be https, and its host must be in the endpoint's domain. This machine may be named in any way,
+    for services that are tested on it. `what` describes the purpose of the URL.
     """
     named = _split(url)
     if named is None:
@@ -29,14 +29,14 @@ def check_url(url: str, endpoint: str, what: str) -> str:
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL of a server, None for anything else."""
+    """Return the parts of a server URL, None for anything else."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
     plain = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and port != 0
-    # Another reader could see another host in these.
+    # Another parser could see a different host in these.
     return parts if plain and url.isascii() and url.isprintable() and "\\" not in url and " " not in url else None
 
 

@@ -1,4 +1,4 @@
-"""Uploads of files too long for one call: in parts, several at once, cancelled if they fail."""
+"""Uploads of files too long for one call: in concurrent parts, cancelled if they fail."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from pyrestic.backend.b2.session import B2Session
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 
 _ATTEMPTS = 5
-"""How often one part is tried: beginning the whole file anew would be dearer."""
+"""Attempts per part: starting the complete file again would cost more."""
 
 
 def upload_large(session: B2Session, name: str, data: memoryview, sha1: str, connections: int) -> str:
@@ -32,14 +32,14 @@ def upload_large(session: B2Session, name: str, data: memoryview, sha1: str, con
 
 
 def split(data: memoryview, authorization: Authorization) -> list[memoryview]:
-    """Return the parts of a file: two or more, about equal, none below the least length but the last."""
+    """Return the parts of a file: two or more of about equal size; only the last may be below the minimum."""
     count = max(2, -(-len(data) // authorization.recommended_part_bytes))
     length = max(-(-len(data) // count), authorization.minimum_part_bytes)
     return [data[start : start + length] for start in range(0, len(data), length)]
 
 
 class _PartUploader:
-    """Uploads parts from several threads, each at a URL of its own at a time."""
+    """Uploads parts from several threads; each thread has an upload URL of its own."""
 
     def __init__(self, session: B2Session, file_id: str) -> None:
         self._session = session
@@ -58,7 +58,7 @@ class _PartUploader:
                 expired = True
                 self._free.clear()
             except TransientError as error:
-                # Only failures that a new URL may mend; what asks for patience is for those who retry whole files.
+                # Only failures that a new URL may fix; whoever retries the complete file handles the others.
                 if attempt == _ATTEMPTS - 1 or error.retry_after_seconds != 0.0:
                     raise
         raise AssertionError("the last attempt returns or raises")
@@ -75,7 +75,7 @@ class _PartUploader:
 
 
 def _finish(session: B2Session, file_id: str, sha1s: list[str]) -> str:
-    """Put the parts together. A lost answer is no failure: a second call would be refused, so the file is looked at."""
+    """Finish the file. A lost response is no failure: a second call would be refused, so look up the file."""
     caller = session.caller
     try:
         session.run(lambda auth: api.finish_large_file(caller, auth, file_id, sha1s))

@@ -24,7 +24,7 @@ _is_endpoint = re.compile(r"https?://[^/?#@\\s]+/?").fullmatch
 
 
 class BucketPath(NamedTuple):
-    """A bucket, and what the names of a repository's files start with, without a slash at its ends."""
+    """A bucket, and the prefix of the repository's file names without slashes at its ends."""
 
     bucket: str
     prefix: str
@@ -38,7 +38,7 @@ def parse_b2(address: str) -> BucketPath:
             f"{bucket!r} is not the name of a B2 bucket: 6 to 50 letters, digits and dashes",
             hint="Write b2:BUCKET or b2:BUCKET:PREFIX.",
         )
-    # As restic does it: a/../b is b, and a single dot is nothing.
+    # As in restic: a/../b is b, and a single dot is empty.
     clean = posixpath.normpath(prefix).lstrip("/") if prefix else ""
     return BucketPath(bucket, "" if clean == "." else clean)
 
@@ -54,7 +54,7 @@ def open_b2(
     upload: TokenBucket | None,
     download: TokenBucket | None,
 ) -> Backend:
-    """Return the backend, not connected yet; raise UsageError if a setting is missing or makes no sense."""
+    """Return the backend, not yet connected; raise UsageError if a setting is missing or invalid."""
     account_key = AccountKey(_take(environment, KEY_ID_VARIABLE), _take(environment, KEY_VARIABLE))
     if endpoint and not _is_endpoint(endpoint):
         raise UsageError(f"option b2.endpoint has to be a URL such as {DEFAULT_ENDPOINT}, not {endpoint!r}")

@@ -1,6 +1,6 @@
-"""Signed in to B2: the token and what it may do, the bucket's ID, a pool of upload URLs. For any thread.
+"""A B2 session: the token and its capabilities, the bucket's ID, a pool of upload URLs. Thread-safe.
 
-Nothing is asked before it is needed: downloads need the token alone, so reading by name never looks up the bucket.
+Everything is requested on first use: downloads need only the token, so reads by name never look up the bucket.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class B2Session:
         self._lent_urls = 0
 
     def authorization(self) -> Authorization:
-        """Return the token and what goes with it, signing in the first time."""
+        """Return the token with its details; sign in on the first call."""
         with self._lock:
             if self._authorization is None:
                 key = self._account_key
@@ -52,7 +52,7 @@ class B2Session:
             return self._authorization
 
     def run(self, call: Callable[[Authorization], T]) -> T:
-        """Return what call returns; if its token has expired, sign in and call once more.
+        """Return the result of call; if its token has expired, sign in and call once more.
 
         Raises AccessError if the new token is refused as well.
         """
@@ -79,7 +79,7 @@ class B2Session:
         return self._bucket_id
 
     def create_bucket(self) -> None:
-        """Create the bucket, private, unless it exists; raise AccessError if the key may not."""
+        """Create a private bucket unless it exists; raise AccessError if the key may not."""
         try:
             self.bucket_id()
         except NotFoundError:
@@ -88,9 +88,9 @@ class B2Session:
 
     @contextlib.contextmanager
     def upload_url(self, *, fresh: bool = False) -> Iterator[UploadUrl]:
-        """Lend a place to upload to for one upload; it is kept for the next one unless that fails.
+        """Lend an upload URL for one upload; it is reused unless the upload fails.
 
-        With `fresh` those that were kept are dropped: they are as old as one that has just expired.
+        With `fresh`, pooled URLs are dropped: they are as old as one that has just expired.
         """
         if fresh:
             with self._urls_changed:
@@ -108,9 +108,9 @@ class B2Session:
                 self._urls_changed.notify()
 
     def _take_url(self) -> UploadUrl:
-        """Return a free place, or ask for a new one.
+        """Return a free upload URL, or request a new one.
 
-        Before that it is waited a moment for one that is in use: asking takes as long, and small files end soon.
+        First it waits a moment for a URL in use: a request takes as long, and small uploads end soon.
         """
         with self._urls_changed:
             if not self._free_urls and self._lent_urls:
@@ -127,13 +127,13 @@ class B2Session:
             raise
 
     def _forget(self, authorization: Authorization) -> None:
-        """Drop a token that has expired; another thread may have a new one already."""
+        """Drop an expired token; another thread may already have a new one."""
         with self._lock:
             if self._authorization is authorization:
                 self._authorization = None
 
     def _find_allowed(self) -> str:
-        """Return the bucket's ID as the key tells it, "" if the key is for all; raise AccessError if for others."""
+        """Return the bucket's ID from the key, "" if the key is for all; raise AccessError if for others."""
         allowed = self.authorization().buckets
         if allowed is None:
             return ""

@@ -1,1 +1,1 @@
-"""Backends around a backend: retry, cache, limit, dry run."""
+"""Wrappers of backends: retry, cache, limit, dry run."""

@@ -1,13 +1,13 @@
-"""Keeps copies of small, often needed files on this machine: indexes, snapshots, and packs of trees.
+"""Caches small, frequently needed files locally: indexes, snapshots, and packs of trees.
 
-What a caller has to know:
-- Index and snapshot files are cached on save and on load, whole, without being asked for.
+Rules for callers:
+- Index and snapshot files are cached automatically and completely, on save and on load.
 - Packs are cached only by `save_metadata` and `load_metadata` (see base.MetadataCache): the caller says that they hold
-  trees. Plain `load` of a pack still looks into the cache first, as restic may have put it there.
-- Whoever finds that loaded bytes are damaged calls `forget`, then loads again: that reads the backend.
-- Only a file whose SHA-256 is its name enters the cache, so a bad download is never kept.
-- A listing of a cached type that runs to its end drops the copies of files that are no longer in the repository.
-- The cache never makes an operation fail: after a first error nothing more is written, which is noted once.
+  trees. A plain `load` of a pack still checks the cache first, because restic may have cached it.
+- If loaded bytes are corrupt, call `forget` and load again: that reads the backend.
+- Only a file whose name is its SHA-256 enters the cache, so a corrupt download is never cached.
+- A complete listing of a cached type drops the copies of files that are no longer in the repository.
+- The cache never makes an operation fail: after the first error it writes nothing more and reports that once.
 """
 
 import threading
@@ -24,11 +24,11 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 
 _OVERHEAD = 32
-"""Every file is sealed and so longer than this; a shorter one in the cache was cut."""
+"""Every file is sealed and thus longer than this; a shorter cached file is truncated."""
 
 
 class CacheBackend:
-    """A backend with a cache in `folder`. `on_note` takes the one line that says the cache cannot be written."""
+    """A backend with a cache in `folder`. `on_note` receives the one message that the cache cannot be written."""
 
     def __init__(self, inner: Backend, folder: CacheFolder, *, on_note: Callable[[str], None]) -> None:
         self._inner = inner
@@ -40,7 +40,7 @@ class CacheBackend:
         self._loading: dict[Handle, threading.Lock] = {}
         self._forgotten: set[Handle] = set()
         self._damaged: set[Handle] = set()
-        """Files whose cached copies are worth nothing: they are read where they are stored."""
+        """Files whose cached copies are unusable: they are read from the backend."""
 
     @property
     def place(self) -> Backend:
@@ -48,7 +48,7 @@ class CacheBackend:
         return self._inner
 
     def create(self) -> None:
-        """Prepare the place; see Backend."""
+        """Prepare the repository; see Backend."""
         self._inner.create()
 
     def save(self, handle: Handle, data: Buffer) -> None:
@@ -67,19 +67,19 @@ class CacheBackend:
         return self._load(handle, offset, length, keep=handle.type is not FileType.PACK)
 
     def load_metadata(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
-        """Return bytes of a pack of trees, which is then cached as a whole; see MetadataCache."""
+        """Return bytes of a pack of trees and cache the complete pack; see MetadataCache."""
         return self._load(handle, offset, length, keep=True)
 
     def index_copy_length(self) -> int:
-        """Return the length of the copy of the whole index in bytes; see IndexCopyCache."""
+        """Return the length of the index copy in bytes; see IndexCopyCache."""
         return self._folder.index_copy_length()
 
     def load_index_copy(self, offset: int, length: int) -> bytes:
-        """Return bytes of the copy of the whole index; see IndexCopyCache."""
+        """Return bytes of the index copy; see IndexCopyCache."""
         return self._folder.load_index_copy(offset, length)
 
     def save_index_copy(self, parts: Iterable[Buffer]) -> None:
-        """Keep a copy of the whole index; see IndexCopyCache."""
+        """Store a copy of the entire index; see IndexCopyCache."""
         if not self._writable:
             return
         try:
@@ -89,11 +89,11 @@ class CacheBackend:
 
     @property
     def near(self) -> bool:
-        """Whether the files themselves are at hand; see NearBackend."""
+        """Whether the backend's files are local; see NearBackend."""
         return find_near(self._inner) is not None
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
-        """Fill room with bytes of the file, from the cache if it has them; see NearBackend."""
+        """Fill the buffer with bytes of the file, from the cache if possible; see NearBackend."""
         near = as_near(self._inner)
         is_cached = handle.type in CACHED_TYPES and handle not in self._damaged
         data = self._find(handle, offset, len(room)) if is_cached else None
@@ -103,10 +103,10 @@ class CacheBackend:
             room[:] = data
 
     def forget(self, handle: Handle) -> None:
-        """Drop the copy of a file that turned out to be damaged; after the second time the file is not cached again.
+        """Drop the copy of a corrupt file; after the second time, the file is not cached again.
 
-        The copy made after the first time was compared with its name. So either the disk of the cache is failing, or
-        what is wrong lies in the repository: only the file itself can tell.
+        The copy made after the first time was compared with its name. So either the cache disk is failing, or the file
+        in the repository is corrupt: only the file itself can tell.
         """
         with self._lock:
             if handle in self._forgotten:
@@ -115,7 +115,7 @@ class CacheBackend:
         self._drop(handle)
 
     def stat(self, handle: Handle) -> FileInfo:
-        """Return name and length as the backend tells them; see Backend."""
+        """Return name and length from the backend; see Backend."""
         try:
             return self._inner.stat(handle)
         except NotFoundError:
@@ -123,7 +123,7 @@ class CacheBackend:
             raise
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type as the backend lists them; see Backend."""
+        """Iterate the files of a type from the backend's listing; see Backend."""
         seen = set()
         for info in self._inner.list(file_type):
             seen.add(info.name)
@@ -140,7 +140,7 @@ class CacheBackend:
         self._drop(handle)
 
     def stop_retrying(self) -> None:
-        """End what is waited for; see Stoppable."""
+        """Abort all waits; see Stoppable."""
         if isinstance(self._inner, Stoppable):
             self._inner.stop_retrying()
 
@@ -150,7 +150,7 @@ class CacheBackend:
             self._inner.resume_retrying()
 
     def close(self) -> None:
-        """Release what the backend holds; the cache stays."""
+        """Release the backend; the cache stays."""
         self._inner.close()
 
     def _load(self, handle: Handle, offset: int, length: int | None, *, keep: bool) -> bytes:
@@ -174,14 +174,14 @@ class CacheBackend:
         return whole[offset : offset + range_length(handle, len(whole), offset, length)]
 
     def _find(self, handle: Handle, offset: int, length: int | None) -> bytes | None:
-        """Return bytes of the cached copy, None if there is no good one."""
+        """Return bytes of the cached copy, None if there is no valid one."""
         check_name(handle)
         try:
             data = self._folder.load(handle, offset, length)
         except NotFoundError:
             return None
         except (BackendError, DamageError):
-            # Cut, or not readable: the backend will tell whether the request was right.
+            # Truncated or unreadable: the backend decides whether the request was valid.
             self._drop(handle)
             return None
         if offset == 0 and length is None and len(data) <= _OVERHEAD:
@@ -196,7 +196,7 @@ class CacheBackend:
             self._folder.save(handle, data)
         except BackendError as error:
             self._give_up(error)
-            # A file that was replaced must not live on in the cache.
+            # The cache must not keep a file that was replaced.
             self._drop(handle)
 
     def _give_up(self, error: BackendError) -> None:
@@ -209,7 +209,7 @@ class CacheBackend:
         try:
             self._folder.remove(handle)
         except (BackendError, DamageError):
-            # What cannot be removed is caught by its hash when it is read.
+            # A file that cannot be removed is caught by its hash when it is read.
             pass
 
     def _drop_all_but(self, file_type: FileType, names: set[str]) -> None:
@@ -224,7 +224,7 @@ class CacheBackend:
 
     @contextmanager
     def _one_at_a_time(self, handle: Handle) -> Iterator[None]:
-        """Let one thread load a file while others who want the same wait for it."""
+        """Let one thread load a file while other threads that request it wait."""
         with self._lock:
             turn = self._loading.setdefault(handle, threading.Lock())
         try:

@@ -1,9 +1,9 @@
-"""Folders of cached repository files on this machine, laid out as restic does, so that both tools share them.
+"""Folders of cached repository files on this machine, in restic's layout, so that both tools share them.
 
-`<base>/CACHEDIR.TAG` tells backup programs to leave the base out. Below it each repository has a folder named after its
-ID: `version` says "1", then `data`, `index` and `snapshots` hold files in sub-folders named after their first two
-digits. `pyrestic-index` is a copy of the whole index, which restic leaves alone. A folder's time is that of its last
-use; 30 days without use make it old.
+`<base>/CACHEDIR.TAG` makes backup programs skip the base folder. Each repository has a folder below it named after its
+ID: `version` contains "1", and `data`, `index` and `snapshots` contain files in subfolders named after their first two
+digits. `pyrestic-index` is a copy of the entire index, which restic ignores. The modification time of a folder is its
+last use; a folder is old after 30 days without use.
 """
 
 import os
@@ -24,7 +24,7 @@ from pyrestic.handle import FileType, Handle
 CACHED_TYPES = (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
 MAX_AGE_SECONDS = 30 * 24 * 3600.0
 CHECK_PREFIX = "restic-check-cache-"
-"""Start of the names of folders that check makes for one run; digits follow."""
+"""Prefix of the folder names that check creates for one run; digits follow."""
 
 _VERSION = 1
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -32,13 +32,13 @@ _is_folder_name = re.compile(rf"[0-9a-fA-F]{{64}}|{CHECK_PREFIX}[0-9]+").fullmat
 _VERSION_NAME = "version"
 _INDEX_COPY_NAME = "pyrestic-index"
 _INDEX_COPY = Handle(FileType.INDEX, "copy")
-"""What stands for the copy of the index in messages."""
+"""Name of the index copy in messages."""
 
 
 class CacheFolder:
-    """The cached files of one repository, in a folder that exists. All methods raise BackendError when the disk fails.
+    """The cached files of one repository, in an existing folder. Methods raise BackendError if the disk fails.
 
-    A file that somebody else could have put there counts as one that cannot be read.
+    A file that another user could have written counts as unreadable.
     """
 
     def __init__(self, path: str) -> None:
@@ -65,7 +65,7 @@ class CacheFolder:
                 prefix.replace(handle.name, (data,))
 
     def remove(self, handle: Handle) -> None:
-        """Drop the copy of a file; fine if there is none."""
+        """Drop the copy of a file; no error if there is none."""
         check_name(handle)
         try:
             with _translated(f"removing {handle} from the cache"):
@@ -118,7 +118,7 @@ class CacheFolder:
 
 @dataclass(frozen=True, slots=True)
 class OpenedCache:
-    """The folder for a repository, and whether it was made just now."""
+    """The folder for a repository, and whether it was just created."""
 
     folder: CacheFolder
     created: bool
@@ -142,7 +142,7 @@ class CacheFolderInfo:
 
 
 def find_default_base(environment: Mapping[str, str]) -> str:
-    """Return where the cache lies unless the command line says otherwise; raise UsageError if nothing tells."""
+    """Return the default location of the cache; raise UsageError if none is configured."""
     if named := environment.get("RESTIC_CACHE_DIR"):
         return named
     if user_cache := environment.get("XDG_CACHE_HOME"):
@@ -155,10 +155,10 @@ def find_default_base(environment: Mapping[str, str]) -> str:
 
 
 def open_cache(base: str, repository_id: str) -> OpenedCache:
-    """Return the cache of the repository with this ID (64 hex digits, from its config), made if it is missing.
+    """Return the cache of the repository with this ID (64 hex digits, from its config); create it if missing.
 
-    Raises UnsupportedError if a newer program laid it out, UntrustedError if somebody else could have put something
-    there, FormatError or BackendError if it cannot be used.
+    Raises UnsupportedError if a newer program created it, UntrustedError if another user could have written to it,
+    FormatError or BackendError if it cannot be used.
     """
     if not is_file_name(repository_id):
         raise FormatError(f"{repository_id[:80]!r} is not the ID of a repository")
@@ -193,22 +193,22 @@ def list_cache_folders(base: str) -> list[CacheFolderInfo]:
 
 
 def remove_cache_folder(info: CacheFolderInfo) -> None:
-    """Remove a folder of the cache with all that is in it; raise BackendError, UntrustedError."""
+    """Remove a folder of the cache with its content; raise BackendError, UntrustedError."""
     with translated(f"removing the cache folder {info.path}"):
         try:
-            # With it come all libraries of compression.
+            # This imports all compression libraries.
             import shutil
 
             with open_private(os.path.dirname(info.path)) as top:
                 shutil.rmtree(info.name, dir_fd=top.descriptor)
         except FileNotFoundError:
-            # Another program is cleaning up as well.
+            # Another program is also cleaning up.
             pass
 
 
 @contextmanager
 def _translated(doing: str) -> Iterator[None]:
-    """Turn an OSError of the block into the BackendError for it, and distrust as well."""
+    """Turn an OSError of the block into a BackendError, and an UntrustedError too."""
     try:
         with translated(doing):
             yield

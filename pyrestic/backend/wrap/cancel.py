@@ -1,7 +1,7 @@
-"""Ends what is under way once somebody asks for it: from then on the backend is asked for nothing more.
+"""Ends the current work on request: from then on, no more requests go to the backend.
 
-Only what ends the work in order passes: lock files, and the files of the index. So what was stored until then is
-found again by whoever stores it next, and an index that is being written anew is not left half done.
+Only requests that end the work cleanly pass: lock files and index files. So the next run finds everything stored so
+far, and an index rebuild is not left half done.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ _POLL_SECONDS = 0.1
 
 
 class CancelBackend:
-    """A backend of which nothing is asked any more once `cancel` is set: CancelledError is raised instead."""
+    """A backend that rejects all requests once `cancel` is set: it raises CancelledError."""
 
     def __init__(self, inner: Backend, cancel: threading.Event) -> None:
         self._inner = inner
         self._cancel = cancel
         self.connections = inner.connections
         self.refused = False
-        """Whether something was asked for after that; stays so, also if `cancel` is cleared again."""
+        """Whether a request was rejected; stays set even if `cancel` is cleared."""
 
     def ensure_wanted(self) -> None:
-        """Raise CancelledError if the end was asked for."""
+        """Raise CancelledError if cancellation was requested."""
         if self.refused or self._cancel.is_set():
             self.refused = True
             raise CancelledError("the program asked for the end; nothing more was read or written")
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Let requests that are waited for end as well, for the time of a with block."""
+        """Also abort waiting requests, for the duration of a with block."""
         inner = self._inner
         if not isinstance(inner, Stoppable):
             yield
@@ -57,7 +57,7 @@ class CancelBackend:
                 return
 
     def create(self) -> None:
-        """Prepare the place; see Backend."""
+        """Prepare the repository; see Backend."""
         self.ensure_wanted()
         self._inner.create()
 
@@ -73,11 +73,11 @@ class CancelBackend:
 
     @property
     def near(self) -> bool:
-        """Whether the files are at hand; see NearBackend."""
+        """Whether the files are local; see NearBackend."""
         return find_near(self._inner) is not None
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
-        """Fill room with bytes of the file, if it is near; see NearBackend."""
+        """Fill the buffer with bytes of the file, if it is local; see NearBackend."""
         self._check(handle)
         as_near(self._inner).load_into(handle, offset, room)
 
@@ -155,7 +155,7 @@ class CancelIndexCache(CancelCache):
 
 
 def make_cancellable(backend: Backend, cancel: threading.Event) -> CancelBackend:
-    """Return a backend around the given one that ends when `cancel` is set, and offers all that it offers."""
+    """Return a wrapper that ends when `cancel` is set and supports everything that the backend supports."""
     if isinstance(backend, MetadataCache):
         kind = CancelIndexCache if isinstance(backend, IndexCopyCache) else CancelCache
         return kind(backend, cancel)

@@ -1,7 +1,7 @@
-"""Pretends to write, for --dry-run: what is saved or removed is dropped, everything else is real.
+"""Simulates writes for --dry-run: saves and removals are dropped, everything else is real.
 
-What was saved cannot be read back, and a removed file is still there, as in restic: a dry run keeps no second
-repository in memory. It goes around the cache, so that nothing false gets in there.
+As in restic, saved data cannot be read back, and removed files still exist: a dry run keeps no second repository in
+memory. It bypasses the cache, so that no simulated data gets in there.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class DryRunBackend:
         check_name(handle)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
-        """Return bytes of a file that is really there; see Backend."""
+        """Return bytes of an existing file; see Backend."""
         return self._inner.load(handle, offset, length)
 
     def stat(self, handle: Handle) -> FileInfo:
@@ -36,7 +36,7 @@ class DryRunBackend:
         return self._inner.stat(handle)
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files that are really there; see Backend."""
+        """Iterate the existing files; see Backend."""
         return self._inner.list(file_type)
 
     def remove(self, handle: Handle) -> None:

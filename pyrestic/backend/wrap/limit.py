@@ -1,7 +1,7 @@
-"""Keeps transfers below a rate, for --limit-upload and --limit-download.
+"""Limits the transfer rate, for --limit-upload and --limit-download.
 
-A backend that streams takes from a TokenBucket piece by piece. LimitBackend does it around any backend, whole files at
-a time: the average is kept, while each single file still moves at full speed.
+A backend that streams takes tokens from a TokenBucket piece by piece. LimitBackend limits any other backend, one
+complete file at a time: the average rate is kept, while each file still moves at full speed.
 """
 
 import threading
@@ -14,7 +14,7 @@ from pyrestic.backend.base import Backend, FileInfo
 from pyrestic.handle import FileType, Handle
 
 _LONGEST_SLEEP_SECONDS = 1.0
-"""Waits are cut into pieces of this length, so that an interrupt is heard."""
+"""Waits are split into pieces of this length, so that an interrupt is noticed."""
 
 _BURST_SECONDS = 0.05
 _MIN_PIECE_BYTES = 1024
@@ -22,9 +22,9 @@ _MAX_PIECE_BYTES = 64 * 1024
 
 
 class TokenBucket:
-    """Lets `bytes_per_second` through on average, with next to no burst after a pause. For any thread.
+    """Limits the average to `bytes_per_second`, with almost no burst after a pause. Thread-safe.
 
-    `piece_bytes` is a good size of pieces to stream in. `clock` returns seconds that never go back; `sleep` waits.
+    `piece_bytes` is a suitable piece size for streaming. `clock` returns monotonic seconds; `sleep` waits.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TokenBucket:
         self.piece_bytes = int(min(max(bytes_per_second / 16, _MIN_PIECE_BYTES), _MAX_PIECE_BYTES))
 
     def take(self, count_bytes: int) -> float:
-        """Wait until count_bytes may pass; return for how many seconds. Those who come later wait behind."""
+        """Wait until count_bytes may pass; return the seconds waited. Later callers queue behind."""
         waited = remaining = max(0.0, self._reserve(count_bytes))
         while remaining > 0:
             self._sleep(min(remaining, _LONGEST_SLEEP_SECONDS))
@@ -52,7 +52,7 @@ class TokenBucket:
         return waited
 
     def _reserve(self, count_bytes: int) -> float:
-        """Book the bytes, going into debt if need be; return for how many seconds to wait until the debt is paid."""
+        """Take the tokens, going into debt if necessary; return the seconds to wait until the debt is paid."""
         with self._lock:
             now = self._clock()
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
@@ -62,7 +62,7 @@ class TokenBucket:
 
 
 class LimitBackend:
-    """A backend whose saves and loads keep below a rate each; None is no limit."""
+    """A backend whose saves and loads each stay below a rate; None means no limit."""
 
     def __init__(
         self, inner: Backend, *, upload: TokenBucket | None = None, download: TokenBucket | None = None
@@ -73,21 +73,21 @@ class LimitBackend:
         self._download = download
 
     def create(self) -> None:
-        """Prepare the place; see Backend."""
+        """Prepare the repository; see Backend."""
         self._inner.create()
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle once the rate allows; see Backend."""
-        # Behind packs a lock could wait for longer than it may go without being refreshed.
+        # Behind packs, a lock refresh could wait longer than the lock stays valid.
         if self._upload is not None and handle.type is not FileType.LOCK:
             self._upload.take(memoryview(data).nbytes)
         self._inner.save(handle, data)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
-        """Return bytes of the file, held back until the rate allows more; see Backend."""
+        """Return bytes of the file, delayed until the rate allows more; see Backend."""
         data = self._inner.load(handle, offset, length)
         if self._download is not None:
-            # Afterwards, since only now it is known how many they are.
+            # After the load, because only now the number of bytes is known.
             self._download.take(len(data))
         return data
 

@@ -1,13 +1,13 @@
-"""Tries again what may succeed later. The only place that does, and only for TransientError.
+"""Retries operations that may succeed later. No other module retries, and only TransientError is retried.
 
-The waits double from one second up to a minute, each varied by half so that many clients do not return in step, until
-a quarter of an hour has passed since the first failure (restic's numbers). Only where an error says that nothing is
-gained by waiting is the second attempt made at once, and not worth a word: a kept connection had been closed. A file
-that could not be loaded in that time fails at once for the next hour: one dead file must not hold up a run for a
-quarter of an hour each time it is wanted. Where an error says after how many attempts waiting is no longer expected to
-help, that ends the operation earlier; after a server that did not answer nothing is asked for a minute, but for the
-removal of locks. A server that was never reached in this run is tried for a minute and a half: long enough for a
-machine that has just woken up to find its network, and short enough for a name that is misspelt.
+The waits double from one second to one minute, each varied by half so that clients do not retry in step, until a
+quarter of an hour has passed since the first failure (restic's numbers). If an error says that waiting gains nothing,
+because a kept connection had been closed, the second attempt is immediate and silent. A file that failed to load in
+that time fails at once for the next hour: one dead file must not delay a run by a quarter of an hour each time it is
+requested. An error may limit the number of attempts, which ends the operation earlier. After a server did not respond,
+no request is sent for a minute, except to remove locks. A server that was never reached in this run is retried for a
+minute and a half: long enough for a machine that has just woken up to find its network, and short enough for a
+misspelled name.
 """
 
 import random
@@ -30,7 +30,7 @@ TOTAL_SECONDS = 15 * 60.0
 UNREACHED_SECONDS = 90.0
 FAILED_LOAD_SECONDS = 60 * 60.0
 SILENT_SECONDS = 60.0
-"""How long a server that did not answer is not asked again."""
+"""Seconds without requests after a server did not respond."""
 _JITTER = 0.5
 _SETTLE_SECONDS = 0.05
 
@@ -38,16 +38,15 @@ T = TypeVar("T")
 
 
 def _drop(message: str) -> None:
-    """Take a note nobody wants."""
+    """Drop a note."""
 
 
 class RetryBackend:
-    """A backend whose operations are repeated on TransientError, and whose `fence` is asked before each that writes.
+    """A backend whose operations are retried on TransientError, and whose `fence` is checked before each write.
 
-    `on_retry` takes a line for each wait and for the success after it; any thread may call it. `total_seconds` says how
-    long one operation is tried, whether or not the server was reached before; None stands for the two times above.
-    `clock` returns seconds that never go back, `sleep` waits; by default waiting ends early when `stop_retrying` is
-    called.
+    `on_retry` takes a line for each wait and for the success after it; any thread may call it. `total_seconds` limits
+    the retries of one operation, whether or not the server was reached before; None selects the two limits above.
+    `clock` returns monotonic seconds, `sleep` waits; by default, waiting ends early when `stop_retrying` is called.
     """
 
     def __init__(
@@ -74,33 +73,33 @@ class RetryBackend:
         self._silent_since: float | None = None
 
     def stop_retrying(self) -> None:
-        """End all waits and transfers that run now, and wait for nothing from now on: the program was interrupted.
+        """Abort all waits and transfers, and never wait again: the program was interrupted.
 
-        Packs are refused from now on; other operations still run once: there is a lock to be released.
+        Packs are rejected from now on; other operations still run once, because a lock must be released.
         """
         self._stopped.set()
         if isinstance(self._inner, Interruptible):
             self._inner.interrupt()
-            # Once more for what had been let in just before.
+            # Repeat it for requests that were admitted just before.
             time.sleep(_SETTLE_SECONDS)
             self._inner.interrupt()
 
     def resume_retrying(self) -> None:
-        """Wait and try again from now on as before: what was interrupted has ended."""
+        """Wait and retry again as before: the interrupted work has ended."""
         self._stopped.clear()
 
     @property
     def ledger(self) -> Ledger | None:
-        """What was asked of a service that charges, None of others; see Metered."""
+        """Usage of a billed service, None for others; see Metered."""
         return self._inner.ledger if isinstance(self._inner, Metered) else None
 
     @property
     def read_only(self) -> bool:
-        """Whether the place lets nothing be changed, since it is one of the past."""
+        """Whether the backend is read-only because it shows a past state."""
         return bool(getattr(self._inner, "read_only", False))
 
     def create(self) -> None:
-        """Prepare the place; see Backend."""
+        """Prepare the repository; see Backend."""
         self.run("creating the repository", self._inner.create)
 
     def save(self, handle: Handle, data: Buffer) -> None:
@@ -119,11 +118,11 @@ class RetryBackend:
 
     @property
     def near(self) -> bool:
-        """Whether the files are at hand; see NearBackend."""
+        """Whether the files are local; see NearBackend."""
         return find_near(self._inner) is not None
 
     def load_into(self, handle: Handle, offset: int, room: memoryview) -> None:
-        """Fill room with bytes of the file, if it is near; see NearBackend."""
+        """Fill the buffer with bytes of the file, if it is local; see NearBackend."""
         near = as_near(self._inner)
         self._load(handle, lambda: near.load_into(handle, offset, room))
 
@@ -142,7 +141,7 @@ class RetryBackend:
         return self.run(f"looking for {handle}", lambda: self._inner.stat(handle))
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
-        """Iterate the files of a type, each once, however often the listing had to be taken up again."""
+        """Iterate the files of a type, each once, even if the listing is restarted."""
         self._refuse_silent()
         seen: set[str] = set()
         attempts = _Attempts(self, f"listing {file_type.value} files")
@@ -159,7 +158,7 @@ class RetryBackend:
                 return
 
     def remove(self, handle: Handle) -> None:
-        """Remove the file; see Backend. That it is gone after an attempt that failed is what was wanted."""
+        """Remove the file; see Backend. If it is missing after a failed attempt, that is a success."""
         attempts = 0
 
         def remove() -> None:
@@ -181,7 +180,7 @@ class RetryBackend:
         self._inner.close()
 
     def run(self, doing: str, operation: Callable[[], T]) -> T:
-        """Return what an operation on the place returns, repeating it on TransientError; `doing` says what it does."""
+        """Return the result of a backend operation, retrying it on TransientError; `doing` describes it."""
         self._refuse_silent()
         return self._run(doing, operation)
 
@@ -226,7 +225,7 @@ class _Attempts:
         self._silent = True
 
     def wait_after(self, error: TransientError) -> None:
-        """Wait before the next attempt, or raise the error if there is to be none."""
+        """Wait before the next attempt, or raise the error if there is none."""
         backend = self._backend
         now = backend._clock()
         self._limited = 0 if error.attempts is None else self._limited + 1
@@ -241,9 +240,9 @@ class _Attempts:
         left = self._first_failure + (backend._unreached_seconds if unreached else backend._total_seconds) - now
         delay = self._next_delay(error)
         if unreached and left > 0:
-            # The last attempt is made when that time ends, however long the waits before it came to be.
+            # The last attempt is made at that time, however long the waits have become.
             delay = min(delay, left)
-        # One more attempt is made even if the time allowed is shorter than the first wait.
+        # One retry is made even if the limit is shorter than the first wait.
         too_late = delay > left
         if (backend._stopped.is_set() and delay > 0) or (
             too_late and (self._failures > 0 or error.retry_after_seconds is not None)
@@ -260,7 +259,7 @@ class _Attempts:
             raise error
 
     def succeeded(self) -> None:
-        """Say so if it took more than one attempt."""
+        """Report success if it took more than one attempt."""
         self._backend._silent_since = None
         if not self._silent:
             times = "time" if self._failures == 1 else "times"
