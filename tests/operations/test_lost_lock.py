@@ -1,16 +1,23 @@
 """A machine sleeps, or is stopped, at every request of every command that writes; meanwhile others remove its lock."""
 
+import functools
 from collections.abc import Callable
 from itertools import count
 
 import pytest
 
+from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import LockedError, NotFoundError, PyresticError
-from pyrestic.handle import FileType, Handle
+from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
+from pyrestic.ids import parse_id
+from pyrestic.localfs.select import Patterns
+from pyrestic.operations.copy import Copy
 from pyrestic.operations.migrate import MIGRATIONS
 from pyrestic.operations.recover import Maker, find_roots, save_recovered
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import repair_packs
+from pyrestic.operations.replace_snapshot import ReplaceOptions
+from pyrestic.operations.rewrite import Changes, rewrite
 from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.report import NullReporter
 from pyrestic.repository.keys import add_key, remove_key
@@ -19,6 +26,7 @@ from pyrestic.repository.snapshots import load_snapshots
 from tests.support.machines import (
     HOUR,
     Command,
+    Place,
     Process,
     World,
     backup_command,
@@ -27,7 +35,7 @@ from tests.support.machines import (
     take_lock,
     unlock_command,
 )
-from tests.support.repositories import PASSWORD, QUICK
+from tests.support.repositories import PASSWORD, QUICK, make_repository
 
 NEW = b"what the sleeper saves " * 100
 Work = Callable[[Repository, Callable[[], None]], object]
@@ -71,6 +79,40 @@ def change_password(repository: Repository, ensure_locked: Callable[[], None]) -
     remove_key(repository.backend, repository.key_id, current=key.id)
 
 
+def rewrite_all(repository: Repository, ensure_locked: Callable[[], None], *, forget: bool = False) -> None:
+    """Both a tree and what stands in the snapshots change."""
+    changes = Changes(excludes=Patterns(("/folder/file",)).lists(), hostname="another")
+    options = ReplaceOptions("rewrite", forget=forget)
+    found = list(load_snapshots(repository, NullReporter()))
+    rewrite(repository, found, lambda: changes, options, NullReporter(), ensure_locked)
+
+
+def rewrite_and_forget(repository: Repository, ensure_locked: Callable[[], None]) -> None:
+    rewrite_all(repository, ensure_locked, forget=True)
+
+
+@functools.cache
+def make_source() -> MemoryBackend:
+    """Two snapshots to be copied, in a repository of their own."""
+    world = World()
+    world.add_machine("gamma", "id-c")
+    for content in (b"four " * 500, b"five " * 600):
+        do(world.machines[0], backup_command(content))
+        world.advance(60)
+    return world.place
+
+
+def copy_all(source: Repository, target: Repository, ensure_locked: Callable[[], None]) -> None:
+    report = NullReporter()
+    Copy(source, target, report, ensure_locked).run(load_snapshots(source, report), load_snapshots(target, report))
+
+
+def copy_from_elsewhere(repository: Repository, ensure_locked: Callable[[], None]) -> None:
+    source = Repository.open(make_source(), PASSWORD)
+    source.load_index(NullReporter())
+    copy_all(source, repository, ensure_locked)
+
+
 def migrate(repository: Repository, ensure_locked: Callable[[], None]) -> None:
     ensure_locked()
     MIGRATIONS[0].apply(repository, lambda old: "nowhere")
@@ -88,6 +130,9 @@ COMMANDS: dict[str, Callable[[World], Command]] = {
     "repair index": lambda world: locked(rebuild),
     "repair packs": lambda world: locked(repair_all_packs),
     "recover": lambda world: locked(recover, exclusive=False),
+    "rewrite": lambda world: locked(rewrite_all, exclusive=False),
+    "rewrite --forget": lambda world: locked(rewrite_and_forget),
+    "copy": lambda world: locked(copy_from_elsewhere, exclusive=False),
     "key passwd": lambda world: locked(change_password),
     "migrate": lambda world: locked(migrate),
 }
@@ -192,7 +237,7 @@ def test_whoever_lost_the_lock_writes_nothing_more(command: str, accident: str) 
     assert lost_locks > 1
 
 
-@pytest.mark.parametrize("command", ["backup", "forget", "prune", "tag"])
+@pytest.mark.parametrize("command", ["backup", "forget", "prune", "tag", "rewrite", "rewrite --forget", "copy"])
 def test_what_was_on_its_way_when_the_lock_was_lost_is_the_last_and_counts_as_a_failure(command: str) -> None:
     for request in count():
         suspended = suspended_at(command, request, in_flight=True)
@@ -210,3 +255,48 @@ def test_what_was_on_its_way_when_the_lock_was_lost_is_the_last_and_counts_as_a_
             assert isinstance(process.error, PyresticError), f"request {request}: {process.error!r}"
             assert process.saved is None
         world.end()
+
+
+def restore_all(place: MemoryBackend) -> int:
+    """Load all that the snapshots of a repository refer to, and return how many there are."""
+    repository = Repository.open(place, PASSWORD)
+    repository.load_index(NullReporter())
+    found = load_snapshots(repository, NullReporter())
+    for stored in found:
+        for folder in repository.load_tree(stored.snapshot.tree_id):
+            for node in repository.load_tree(parse_id(folder.subtree or "")):
+                for blob in node.content or ():
+                    repository.load_blob(BlobHandle(BlobType.DATA, parse_id(blob)))
+    return len(found)
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_a_copy_that_lost_the_lock_of_its_source_saves_no_snapshot_or_whole_ones(accident: str) -> None:
+    """The target has a lock of its own, and what is copied is verified; but who has slept has no business there."""
+    stopped = copied = 0
+    for request in count():
+        world, target = make_world(), Place()
+        make_repository(target)
+
+        def work(repository: Repository, ensure_locked: Callable[[], None], target: Place = target) -> None:
+            writing = Repository.open(target, PASSWORD)
+            writing.load_index(NullReporter())
+            copy_all(repository, writing, ensure_locked)
+
+        process = Process(world.machines[0], locked(work, exclusive=False))
+        process.step(request)
+        if not process.runs:
+            break
+        held = bool(world.place.names(FileType.LOCK))
+        before = target.names(FileType.SNAPSHOT)
+        ACCIDENTS[accident](world)
+        others_clean_up(world, ACCIDENTS[accident])
+        process.finish()
+        if held and accident == "sleep" and not before:
+            assert target.names(FileType.SNAPSHOT) == set(), f"request {request}"
+            assert isinstance(process.error, PyresticError), f"request {request}: {process.error!r}"
+        stopped += process.error is not None
+        copied += restore_all(target)
+        world.end()
+    assert stopped > 1
+    assert copied or accident == "sleep"
