@@ -96,7 +96,7 @@ class RepositoryAccess:
         self._environment = environment
         self._cache_folder = cache_folder
         self._retry_lock_seconds = retry_lock_seconds
-        self._content = Content(repository, report)
+        self._content = Content(repository, report, environment)
         self._writing = threading.RLock()
         self._is_past = bool(getattr(repository.backend, "read_only", False))
         self._lock: Lock | None = None

@@ -1,6 +1,7 @@
 """What the snapshots of an opened repository share: folders, blobs, and the index that says where they are."""
 
 import threading
+from collections.abc import Mapping
 
 from pyrestic.errors import UsageError
 from pyrestic.format.node import Node
@@ -21,9 +22,10 @@ class Content:
     that were found later: another program may have made them meanwhile.
     """
 
-    def __init__(self, repository: Repository, report: Reporter) -> None:
+    def __init__(self, repository: Repository, report: Reporter, environment: Mapping[str, str]) -> None:
         self.repository = repository
         self.report = report
+        self.environment = environment
         self.view = View(repository, Place)
         self._mutex = threading.Lock()
         self._found: set[ID] = set()

@@ -5,19 +5,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pyrestic.api.content import Content
-from pyrestic.api.entry import Entry
-from pyrestic.api.reporting import FailureReporter
-from pyrestic.errors import LocalFileError, PyresticError, UsageError
-from pyrestic.ids import ID
-from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
-from pyrestic.localfs.select import Patterns, restore_selector
-from pyrestic.localfs.write import TargetWriter
+from pyrestic.errors import PyresticError, UsageError
+from pyrestic.localfs.select import Patterns
+from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.operations.existing import Overwrite
-from pyrestic.operations.preflight import RestorePlan, make_restore_plan
-from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
-from pyrestic.operations.restore_root import RestoreRoot, place_file
+from pyrestic.operations.restore import Restore
+from pyrestic.operations.restore_options import RestoreOptions
+from pyrestic.operations.restore_root import Source
 from pyrestic.report import Reporter
-from pyrestic.repository.tree_walk import KeptTrees
 
 
 class Restored(NamedTuple):
@@ -32,84 +27,67 @@ class Restored(NamedTuple):
     left: int = 0
 
 
-class RestoreRun:
-    """One restore; `tree` is that of a folder, None for anything else. Raises UsageError for what makes no sense."""
+def make_options(
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    overwrite: str | None = None,
+    delete: bool = False,
+    sparse: bool = False,
+    verify: bool = False,
+    ignore_free_space: bool = False,
+    strip_components: int = 0,
+    ownership_by_name: bool = False,
+    include_xattr: Sequence[str] = (),
+    exclude_xattr: Sequence[str] = (),
+    no_privileged: bool = False,
+) -> RestoreOptions:
+    """Return the options of a restore; raise UsageError for what makes no sense."""
+    if overwrite is not None and overwrite not in {mode.value for mode in Overwrite}:
+        raise UsageError(f"{overwrite!r} is not an overwrite mode")
+    return RestoreOptions(
+        overwrite=Overwrite.ALWAYS if overwrite is None else Overwrite(overwrite),
+        resume=overwrite is None,
+        delete=delete,
+        sparse=sparse,
+        verify=verify,
+        ignore_free_space=ignore_free_space,
+        strip_components=strip_components,
+        include=Patterns(include, option="include"),
+        exclude=Patterns(exclude),
+        ownership_by_name=ownership_by_name,
+        include_xattr=tuple(include_xattr),
+        exclude_xattr=tuple(exclude_xattr),
+        privileged=not no_privileged,
+    )
 
-    def __init__(
-        self,
-        content: Content,
-        entry: Entry,
-        tree: ID | None,
-        target: str | os.PathLike[str],
-        *,
-        include: Sequence[str],
-        exclude: Sequence[str],
-        overwrite: str,
-        delete: bool,
-        privileged: bool,
-        report: Reporter | None,
-    ) -> None:
-        if overwrite not in {mode.value for mode in Overwrite}:
-            raise UsageError(f"{overwrite!r} is not an overwrite mode")
-        self._content = content
-        self._overwrite = Overwrite(overwrite)
-        self._delete = delete
-        self._target = os.fspath(target)
-        self._failures = FailureReporter(report or content.report)
-        select = restore_selector(Patterns(include, option="include"), Patterns(exclude))
-        if delete and os.path.normpath(self._target) == "/" and select is None:
-            raise UsageError("refusing to delete everything else under /; pass include or exclude")
-        load = KeptTrees(content.repository).load
-        if tree is not None:
-            self._root, folder = RestoreRoot(tree, load, select), self._target
-        elif delete:
-            raise UsageError(f"{entry.path} is not a folder, so nothing can be deleted in it")
-        else:
-            self._root, folder = place_file(entry._node, self._target, load, select)
-        metadata = MetadataRestorer(MetadataRules(privileged=privileged), warn=self._failures.note)
-        self._writer = TargetWriter(
-            os.fsencode(folder), metadata, replace_folders=delete, engines=content.repository.engines
-        )
 
-    def plan(self) -> RestorePlan:
-        """Return what it is going to do, without doing it; raise PyresticError."""
-        root = self._root
-        repository = self._content.repository
-        return make_restore_plan(
-            repository, root.tree, self._writer, self._overwrite, select=root.select, load=root.load
-        )
+def make_restore(
+    content: Content,
+    source: Source,
+    target: str | os.PathLike[str],
+    options: RestoreOptions,
+    report: Reporter | None = None,
+) -> Restore:
+    """Return a restore of an opened repository; raise as Restore does."""
+    return Restore(
+        content.repository,
+        source,
+        os.fspath(target),
+        options,
+        report or content.report,
+        state_folder=find_state_folder(content.environment),
+    )
 
-    def run(self, *, sparse: bool, verify: bool) -> Restored:
-        """Restore; raise LocalFileError before anything is written if there is no room, PyresticError in the end if
-        something could not be restored.
-        """
-        if not sparse:
-            plan = self.plan()
-            for space in plan.spaces:
-                if not space.fits:
-                    raise LocalFileError(
-                        f"{os.fsdecode(space.path)} has {space.free_bytes} bytes of room, and {space.needed_bytes} are"
-                        " needed: nothing was restored"
-                    )
-        progress = RestoreProgress("restore", "B", total=0)
-        restorer = Restorer(
-            self._content.repository,
-            self._writer,
-            RestoreOptions(self._overwrite, delete=self._delete, sparse=sparse, verify=verify),
-            self._failures,
-            progress,
-            select=self._root.select,
-            load=self._root.load,
+
+def run_restore(restore: Restore) -> Restored:
+    """Restore; raise PyresticError in the end if something could not be restored."""
+    result = restore.run()
+    counts, errors = result.counts, result.errors
+    if errors:
+        raise PyresticError(
+            f"{counts.error_count} files could not be restored, the first of them {os.fsdecode(errors[0].location)}:"
+            f" {errors[0].error}"
         )
-        with self._failures.show(progress):
-            restorer.restore(self._root.tree)
-            if verify:
-                restorer.verify()
-        failures = self._failures.failures
-        if failures:
-            raise PyresticError(
-                f"{len(failures)} files could not be restored, the first of them {failures[0].item}:"
-                f" {failures[0].error}"
-            )
-        unchanged = progress.files_skipped - progress.files_left
-        return Restored(progress.files_restored, progress.done, unchanged, progress.files_left)
+    unchanged = counts.files_skipped - counts.files_left
+    return Restored(counts.files_restored, counts.done, unchanged, counts.files_left)

@@ -18,8 +18,9 @@ from pyrestic.vfs import view
 from pyrestic.vfs.stream import ContentStream
 
 if TYPE_CHECKING:
-    from pyrestic.api.restore import Restored, RestoreRun
+    from pyrestic.api.restore import Restored
     from pyrestic.api.restore_plan import RestorePlan
+    from pyrestic.operations.restore_root import Source
 
 Overwrite: TypeAlias = Literal["always", "if-changed", "if-newer", "never"]
 """What a restore does with files that are there: compare all, those whose time or length differ, only older, none."""
@@ -151,23 +152,43 @@ class OpenSnapshot:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
-        overwrite: Overwrite = "always",
+        overwrite: Overwrite | None = None,
         delete: bool = False,
         sparse: bool = False,
         verify: bool = False,
+        ignore_free_space: bool = False,
+        strip_components: int = 0,
+        ownership_by_name: bool = False,
+        include_xattr: Sequence[str] = (),
+        exclude_xattr: Sequence[str] = (),
         no_privileged: bool = False,
         report: Reporter | None = None,
     ) -> "Restored":
         """Give back what a folder of the snapshot holds, below `target`; arguments are as the flags of that name.
 
         A file, or anything else that is no folder, goes into `target` if that is a folder and becomes it otherwise.
+        Without `overwrite` files are compared as with "always", but for those that an interrupted restore has finished.
         Raises LocalFileError if there is too little room, and nothing is written then. All that can be given back is;
         then PyresticError is raised if something could not be. Each such file has been told to `report.error`.
         """
-        run = self._restore(
-            target, location, include, exclude, overwrite, delete=delete, privileged=not no_privileged, report=report
+        # Who only reads does not need all that a restore brings.
+        from pyrestic.api.restore import make_options, make_restore, run_restore
+
+        options = make_options(
+            include=include,
+            exclude=exclude,
+            overwrite=overwrite,
+            delete=delete,
+            sparse=sparse,
+            verify=verify,
+            ignore_free_space=ignore_free_space,
+            strip_components=strip_components,
+            ownership_by_name=ownership_by_name,
+            include_xattr=include_xattr,
+            exclude_xattr=exclude_xattr,
+            no_privileged=no_privileged,
         )
-        return run.run(sparse=sparse, verify=verify)
+        return run_restore(make_restore(self._content, self._source(location), target, options, report))
 
     def plan_restore(
         self,
@@ -176,46 +197,24 @@ class OpenSnapshot:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
-        overwrite: Overwrite = "always",
+        overwrite: Overwrite | None = None,
+        strip_components: int = 0,
     ) -> "RestorePlan":
         """Return what `restore` with the same arguments is going to do: what it writes and fetches, what is missing.
 
         Nothing is written. Raises as `restore` does.
         """
-        # Who only reads does not need all that a restore brings.
+        from pyrestic.api.restore import make_options, make_restore
         from pyrestic.api.restore_plan import describe_plan
 
-        run = self._restore(target, location, include, exclude, overwrite, delete=False, report=None)
-        return describe_plan(run.plan())
+        options = make_options(include=include, exclude=exclude, overwrite=overwrite, strip_components=strip_components)
+        return describe_plan(make_restore(self._content, self._source(location), target, options).plan())
 
-    def _restore(
-        self,
-        target: str | os.PathLike[str],
-        location: Location,
-        include: Sequence[str],
-        exclude: Sequence[str],
-        overwrite: Overwrite,
-        *,
-        delete: bool,
-        privileged: bool = True,
-        report: Reporter | None,
-    ) -> "RestoreRun":
-        # Who only reads does not need all that a restore brings.
-        from pyrestic.api.restore import RestoreRun
+    def _source(self, location: Location) -> "Source":
+        from pyrestic.operations.restore_root import Contents, Single
 
         entry, found = self._find(location)
-        return RestoreRun(
-            self._content,
-            entry,
-            found.tree,
-            target,
-            include=include,
-            exclude=exclude,
-            overwrite=overwrite,
-            delete=delete,
-            privileged=privileged,
-            report=report,
-        )
+        return Single(entry._node) if found.tree is None else Contents(found.tree)
 
     def _find(self, location: Location) -> tuple[Entry, view.Entry]:
         parts = split_location(location)

@@ -5,14 +5,13 @@ from pyrestic.cli.commands.history import find_path, suggest_path
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import Session
 from pyrestic.errors import UsageError
-from pyrestic.operations.restore_root import RestoreRoot, side_by_side_root
+from pyrestic.operations.restore_root import Named
 from pyrestic.repository.snapshots import SnapshotFilter, load_all_snapshots
-from pyrestic.repository.tree_walk import KeptTrees
 from pyrestic.vfs.version_names import name_versions
 
 
-def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> RestoreRoot:
-    """Return the root of such a restore, and tell what it holds; raise UsageError if no snapshot holds the path."""
+def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> Named:
+    """Return the versions, and tell what they are; raise UsageError if no snapshot holds the path."""
     repository, terminal = session.repository, app.terminal
     snapshots = load_all_snapshots(
         repository, terminal, what="which versions there are", skip_damaged=wanted.skip_damaged
@@ -27,4 +26,4 @@ def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFil
     shown = history.location.decode("utf-8", "replace")
     count = len(named)
     terminal.note(f"restoring {count} version{'s' * (count != 1)} of {shown} in {history.snapshots} snapshots")
-    return side_by_side_root([(name, node) for name, node in named if node is not None], KeptTrees(repository).load)
+    return Named([(name, node) for name, node in named if node is not None])

@@ -12,7 +12,6 @@ from pyrestic.cli.billing import format_dollars, price_beyond
 from pyrestic.cli.options import Settings
 from pyrestic.cli.session import find_location
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.errors import DamageError, LocalFileError
 from pyrestic.operations.cost import Prices, full_price
 from pyrestic.operations.preflight import RestorePlan, WrongPack
 from pyrestic.units import format_bytes
@@ -54,27 +53,6 @@ def show_plan(
     lost = [f"{os.fsdecode(one.location)} cannot be restored: {one.error}" for one in plan.lost]
     for line in _shortened(lost, plan.lost_count, "files"):
         terminal.complain(line)
-
-
-def check_space(plan: RestorePlan) -> None:
-    """Raise LocalFileError if there is too little free space on a file system."""
-    for space in plan.spaces:
-        if not space.fits:
-            raise LocalFileError(
-                f"{os.fsdecode(space.path)} has room for {format_bytes(space.free_bytes or 0)}, and"
-                f" {format_bytes(space.needed_bytes)} are needed: nothing was restored",
-                hint="Choose another target or fewer files, or continue anyway with --ignore-free-space.",
-            )
-
-
-def check_whole(plan: RestorePlan) -> None:
-    """Raise DamageError if something is missing. A real run does without that and fails in the end, as restic's."""
-    if not plan.whole:
-        raise DamageError(
-            f"{plan.lost_count} files or folders cannot be restored, {len(plan.wrong_packs)} packs are missing or have"
-            " the wrong length",
-            hint="Everything else can be restored. Run `check` for repair instructions.",
-        )
 
 
 def _text(plan: RestorePlan, price: _Price | None, *, privileged: bool) -> str:

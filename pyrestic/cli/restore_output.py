@@ -1,19 +1,45 @@
 """What restore prints, in restic's words and JSON."""
 
+import contextlib
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.operations.restore import ItemRestored, RestoreProgress
+from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
+from pyrestic.report import Progress
 from pyrestic.units import format_bytes, format_duration, plain_number
 
 
-def attach(terminal: Terminal, progress: RestoreProgress) -> None:
-    """Tell the terminal how to show a restore's progress and errors."""
-    terminal.during = "restore"
-    terminal.error_text = "ignoring error for {item}: {error}"
-    terminal.status_fields = lambda _, elapsed_seconds: _fields("status", progress, elapsed_seconds)
-    terminal.status_lines = lambda _, elapsed_seconds: [_text(progress, elapsed_seconds)]
+class RestoreReporter:
+    """A Reporter that shows a restore on the terminal.
+
+    It prints the summary when the files are written: the verification, if any, comes after it.
+    """
+
+    def __init__(self, terminal: Terminal, progress: RestoreProgress) -> None:
+        self._terminal = terminal
+        self._progress = progress
+        terminal.during = "restore"
+        terminal.error_text = "ignoring error for {item}: {error}"
+        terminal.status_fields = lambda _, elapsed_seconds: _fields("status", progress, elapsed_seconds)
+        terminal.status_lines = lambda _, elapsed_seconds: [_text(progress, elapsed_seconds)]
+
+    def error(self, item: str, error: Exception) -> None:
+        """Show the error."""
+        self._terminal.error(item, error)
+
+    def note(self, message: str, level: int = 1) -> None:
+        """Show the note."""
+        self._terminal.note(message, level)
+
+    @contextlib.contextmanager
+    def show(self, progress: Progress) -> Iterator[None]:
+        """Show progress, then the summary."""
+        started = time.monotonic()
+        with self._terminal.show(progress):
+            yield
+        _finish(self._terminal, self._progress, time.monotonic() - started)
 
 
 def _fields(kind: str, progress: RestoreProgress, elapsed_seconds: float) -> Fields:
@@ -70,7 +96,7 @@ def _item_text(item: ItemRestored) -> str:
     return f"{item.action:<9} {os.fsdecode(item.location)}{size}"
 
 
-def finish(terminal: Terminal, progress: RestoreProgress, seconds: float) -> None:
+def _finish(terminal: Terminal, progress: RestoreProgress, seconds: float) -> None:
     """Print the summary."""
     if terminal.json:
         terminal.print_json(_fields("summary", progress, seconds))

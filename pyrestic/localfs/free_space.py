@@ -20,6 +20,11 @@ class Space:
         """What is needed is free, as far as one knows."""
         return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
+    def measure(self) -> None:
+        """Ask the file system again."""
+        path = _nearest(self.path)
+        self.free_bytes = None if path is None else _free_bytes(path)
+
 
 class Spaces:
     """The file systems of a target and of the folders below it that exist already.

@@ -6,12 +6,13 @@ being there, while the restore may compare its content; and of other existing fi
 right, so it may fetch less. Then the place is asked for each needed pack (see StoredLengths).
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyrestic.backend.metering import Sums
-from pyrestic.errors import DamageError, PyresticError
+from pyrestic.errors import DamageError, LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
@@ -28,6 +29,7 @@ from pyrestic.repository.pack_lengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.trail import check_depth
 from pyrestic.repository.tree_walk import walk
+from pyrestic.units import format_bytes
 
 MAX_NAMED = 10_000
 """So many files that cannot be restored are named; all are counted."""
@@ -102,6 +104,30 @@ class RestorePlan:
     def fits(self) -> bool:
         """There is enough free space on each file system, as far as one knows."""
         return all(space.fits for space in self.spaces)
+
+    def measure_space(self) -> None:
+        """Ask the file systems again for their free space."""
+        for space in self.spaces:
+            space.measure()
+
+    def check_space(self) -> None:
+        """Raise LocalFileError if there is too little free space on a file system."""
+        for space in self.spaces:
+            if not space.fits:
+                raise LocalFileError(
+                    f"{os.fsdecode(space.path)} has room for {format_bytes(space.free_bytes or 0)}, and"
+                    f" {format_bytes(space.needed_bytes)} are needed: nothing was restored",
+                    hint="Choose another target or fewer files, or continue anyway with --ignore-free-space.",
+                )
+
+    def check_whole(self) -> None:
+        """Raise DamageError if something is missing; a real run restores the rest and fails in the end, as restic's."""
+        if not self.whole:
+            raise DamageError(
+                f"{self.lost_count} files or folders cannot be restored, {len(self.wrong_packs)} packs are missing or"
+                " have the wrong length",
+                hint="Everything else can be restored. Run `check` for repair instructions.",
+            )
 
     @property
     def usage(self) -> Sums:

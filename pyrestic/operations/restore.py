@@ -1,400 +1,165 @@
-"""Restore: the files of a snapshot back to a folder on this machine.
+"""Restore: what a snapshot holds, back to this machine.
 
-One walk through the trees makes folders and collects files; their contents are fetched and written in batches; what
-needs all files in place comes last: hard links, links, devices, and the metadata of folders, deepest first.
+This is the whole verb, for every entrance: the plan, the check for free space, the journal of an interrupted restore,
+the files themselves (see restore_tree), and their verification.
 """
 
+import contextlib
 import os
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from pyrestic.engine_types import Stamp
-from pyrestic.errors import FormatError, LocalFileError, PyresticError
-from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
-from pyrestic.ids import ID
-from pyrestic.localfs.new_files import SmallFile
+from pyrestic.backend.private_folder import distrust
+from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.localfs.restore_journal import RestoreNote
-from pyrestic.localfs.select import Select
+from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.operations.existing import Existing, Overwrite
-from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
-from pyrestic.report import Progress, Reporter
+from pyrestic.operations.cost import Prices
+from pyrestic.operations.preflight import Lost, RestorePlan, make_restore_plan
+from pyrestic.operations.restore_options import RestoreOptions
+from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
+from pyrestic.operations.restore_root import Source, make_root
+from pyrestic.operations.restore_tree import TreeRestorer
+from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.trail import MOST_FOLDERS, check_depth
-from pyrestic.repository.tree_walk import walk
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """How to restore."""
+class RestoreResult:
+    """What a restore was going to do, what it did, and what went wrong; files include folders and links."""
 
-    overwrite: Overwrite = Overwrite.ALWAYS
-    delete: bool = False
-    dry_run: bool = False
-    sparse: bool = False
-    verify: bool = False
-
-
-class ItemRestored(NamedTuple):
-    """Something that was done: action is restored, updated, unchanged or deleted; size in bytes, None for non-files.
-
-    `location` is the place in the snapshot; for what was deleted, the path in the target.
-    """
-
-    action: str
-    location: bytes
-    size: int | None
+    plan: RestorePlan
+    counts: RestoreProgress
+    errors: tuple[Lost, ...]
+    """What could not be restored, MAX_NAMED at most; `counts.error_count` counts all."""
+    verified: int | None
+    """Files that were read back and are right; None if that was not asked for, or something went wrong before."""
 
 
-@dataclass(slots=True)
-class RestoreProgress(Progress):
-    """Counters of a restore; `done` and `total` are bytes, files include folders and links."""
+class Restore:
+    """One restore; used once.
 
-    total_files: int = 0
-    files_restored: int = 0
-    files_skipped: int = 0
-    files_left: int = 0
-    """Those of the skipped ones that were left as they are since they may not be overwritten."""
-    files_deleted: int = 0
-    bytes_skipped: int = 0
-    error_count: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    `state_folder` is where the journal is kept, "" for nowhere. `warn` takes what cannot be restored of a file's
+    metadata, else it is a note. `open_root` opens the target instead of its path, and is told whether to make it.
 
-    def add_bytes(self, count: int) -> None:
-        """Count bytes as written; any thread."""
-        with self._lock:
-            self.done += count
-
-    def add_restored(self, count: int = 1) -> None:
-        """Count files or folders as done; any thread."""
-        with self._lock:
-            self.files_restored += count
-
-
-class _Later(NamedTuple):
-    """Something to do when all contents are written."""
-
-    location: bytes
-    node: Node
-
-
-class Restorer:
-    """One restore of a tree to a target; used once.
-
-    `load` loads trees, see walk. Files that an earlier run has finished, as `note` knows, are not looked at again;
-    those that this one finishes are added to it, and the caller closes it.
+    Raises UsageError for what makes no sense, and PyresticError if a folder of the snapshot that decides on what is
+    restored cannot be read.
     """
 
     def __init__(
         self,
         repository: Repository,
-        writer: TargetWriter,
+        source: Source,
+        target: str,
         options: RestoreOptions,
         report: Reporter,
-        progress: RestoreProgress,
         *,
-        select: Select | None = None,
+        progress: RestoreProgress | None = None,
         on_item: Callable[[ItemRestored], None] | None = None,
-        load: Callable[[ID], list[Node]] | None = None,
-        note: RestoreNote | None = None,
+        warn: Callable[[str], None] | None = None,
+        state_folder: str = "",
+        open_root: Callable[[bool], int] | None = None,
     ) -> None:
+        select = options.selector()
+        if options.delete and os.path.normpath(target) == "/" and select is None:
+            raise UsageError("refusing to delete everything else under /; pass include or exclude")
         self._repository = repository
-        self._writer = writer
+        self._target = target
         self._options = options
         self._report = report
-        self._progress = progress
-        self._select = select
+        self._progress = progress or RestoreProgress("restore", "B", total=0)
         self._on_item = on_item
-        self._load = load
-        self._note = note
-        self._files = FileRestorer(
-            repository,
-            writer,
-            sparse=options.sparse,
-            planned=self._new_planned,
-            done=self._file_done,
-            new_done=self._new_done,
-            failed=self._failed,
-            count_bytes=progress.add_bytes,
+        self._state_folder = state_folder
+        self.root, self._folder = make_root(repository, source, target, options, select)
+        self._writer = TargetWriter(
+            os.fsencode(self._folder),
+            MetadataRestorer(options.metadata_rules(), warn or report.note),
+            replace_folders=options.delete,
+            engines=repository.engines,
+            open_root=open_root,
         )
-        self._existing = Existing(writer, options.overwrite)
-        self._touched: set[bytes] = set()
-        self._folders: list[_Later] = []
-        self._others: list[_Later] = []
-        self._links: list[tuple[_Later, bytes]] = []
-        self._first_link: dict[tuple[int, int], bytes] = {}
-        self._expected: dict[bytes, set[bytes]] = {}
-        self._written: dict[bytes, Node] = {}
-        self._enter = True
-        self._delete = options.delete
 
-    def restore(self, tree: ID) -> None:
-        """Restore all that is selected below a tree; raise PyresticError when nothing more can be done.
+    def plan(self, prices: Prices | None = None) -> RestorePlan:
+        """Return what is going to be done; nothing is written. Raises as make_restore_plan does."""
+        root = self.root
+        return make_restore_plan(
+            self._repository,
+            root.tree,
+            self._writer,
+            self._options.overwrite,
+            select=root.select,
+            prices=prices,
+            load=root.load,
+        )
 
-        Files that cannot be restored go to `report.error`.
+    def run(self, plan: RestorePlan | None = None) -> RestoreResult:
+        """Restore; `plan` is one that was made before. What could not be restored is in the result.
+
+        Raises LocalFileError before anything is written if there is too little free space, and PyresticError when
+        nothing more can be done. A dry run raises LocalFileError for that in the end, and DamageError if something that
+        is needed is missing.
         """
-        dry = self._options.dry_run
-        self._writer.open(create=not dry)
-        try:
-            self._walk(tree)
-            if not dry:
-                self._files.flush()
-            for later, first in self._links:
-                self._guard(later.location, lambda later=later, first=first: self._link(later, first))  # type: ignore[misc]
-            for later in self._others:
-                self._guard(later.location, lambda later=later: self._other(later))  # type: ignore[misc]
-            for later in self._folders:
-                self._guard(later.location, lambda later=later: self._leave(later))  # type: ignore[misc]
-            if self._delete:
-                self._guard(b"/", lambda: self._remove_unexpected(b"/"))
-        finally:
-            self._writer.close()
+        options, progress = self._options, self._progress
+        if plan is None:
+            plan = self.plan()
+        else:
+            plan.measure_space()
+        if not options.dry_run:
+            self._check_space(plan)
+        with self._journal() as journal:
+            restorer = TreeRestorer(
+                self._repository,
+                self._writer,
+                options,
+                self._report,
+                progress,
+                select=self.root.select,
+                on_item=self._on_item,
+                load=self.root.load,
+                note=journal,
+            )
+            with self._report.show(progress):
+                restorer.restore(self.root.tree)
+        verified = None
+        if options.dry_run and not progress.error_count:
+            plan.check_whole()
+            self._check_space(plan)
+        elif options.verify and not progress.error_count:
+            verified = self._verify(restorer)
+        return RestoreResult(plan, progress, tuple(restorer.errors), verified)
 
-    def verify(self) -> int:
-        """Read the written files back and compare them with the snapshot; return how many were right."""
-        count = 0
-        self._writer.open(create=False)
-        try:
-            for location, node in self._written.items():
-                file = make_plan(self._repository, location, node)
-                compare_existing(file, self._writer, trust_times=False)
-                if file.whole:
-                    count += 1
-                else:
-                    shown = os.fsdecode(self._writer.path(location))
-                    self._failed(location, LocalFileError(f"{shown} does not have the content of the snapshot"))
-        finally:
-            self._writer.close()
+    def _check_space(self, plan: RestorePlan) -> None:
+        # Nobody knows how many holes there are.
+        if not (self._options.sparse or self._options.ignore_free_space):
+            plan.check_space()
+
+    def _verify(self, restorer: TreeRestorer) -> int:
+        self._report.note(f"verifying files in {self._target}")
+        started = time.monotonic()
+        count = restorer.verify()
+        seconds = time.monotonic() - started
+        self._report.note(f"finished verifying {count} files in {self._target} (took {seconds:.3f}s)")
         return count
 
-    # The walk
-
-    def _walk(self, tree: ID) -> None:
-        def on_error(location: bytes, error: PyresticError) -> None:
-            # What the folder should hold is not known, so nothing may be removed as unexpected.
-            self._delete = False
-            self._failed(location, error)
-
-        visits = walk(
-            self._repository,
-            tree,
-            load=self._load,
-            enter=lambda _, __: self._enter,
-            on_error=on_error,
-            leaving=True,
-        )
-        for location, node, leaving in visits:
-            if leaving:
-                if location in self._touched:
-                    self._folders.append(_Later(location, node))
-                    self._existing.forget(location)
-                continue
-            if self._delete:
-                folder, _, name = location.rpartition(b"/")
-                self._expected.setdefault(folder or b"/", set()).add(name)
-            try:
-                self._visit(location, node)
-            except PyresticError as error:
-                self._failed(location, error)
-
-    def _visit(self, location: bytes, node: Node) -> None:
-        self._enter = True
-        selected = True
-        if self._select is not None:
-            selected, self._enter = self._select(location, node.type == DIRECTORY)
-        if node.type == DIRECTORY and location.count(b"/") > MOST_FOLDERS:
-            # What the folder holds is not looked at, so nothing may be removed as unexpected.
-            self._enter = self._delete = False
-            check_depth(location, "restored")
-        if not selected or node.type == SOCKET or self._writer.metadata.leaves_out(node):
+    @contextlib.contextmanager
+    def _journal(self) -> Iterator[RestoreNote | None]:
+        """Open the journal, and remove it if all went well."""
+        options, state = self._options, self._state_folder
+        if not options.resume or not state or distrust(state) is not None:
+            yield None
             return
-        self._touch(location if node.type == DIRECTORY else _parent(location))
-        if node.type == DIRECTORY:
-            self._progress.total_files += 1
-            if not self._options.dry_run:
-                self._writer.make_directory(location)
-        elif node.type == FILE:
-            self._visit_file(location, node)
-        elif node.type in _OTHERS:
-            self._progress.total_files += 1
-            self._others.append(_Later(location, node))
-        else:
-            raise FormatError(f"{os.fsdecode(location)} has the unknown type {node.type!r}")
-
-    def _touch(self, folder: bytes) -> None:
-        """Note that something is restored in a folder: it and those above it get their metadata in the end."""
-        if folder in self._touched:
-            return
-        if not self._options.dry_run and folder != b"/":
-            self._writer.make_directory(folder)
-        while folder not in self._touched:
-            self._touched.add(folder)
-            folder = _parent(folder)
-
-    def _visit_file(self, location: bytes, node: Node) -> None:
-        if node.links > 1:
-            key = (node.inode, node.device_id)
-            first = self._first_link.setdefault(key, location)
-            if first != location:
-                self._progress.total_files += 1
-                self._links.append((_Later(location, node), first))
-                return
-        if not self._existing.may_overwrite(location, node):
-            if not self._existing.looks_right(location, node):
-                self._progress.files_left += 1
-            self._skip(location, node.size)
-            return
-        status = self._existing.status(location) if self._note is not None else None
-        if self._note is not None and status is not None and self._note.knows(location, status):
-            self._skip(location, node.size)
-            return
-        is_new = not self._existing.has(location)
-        if is_new and not self._options.dry_run and self._files.add_new(location, node):
-            return
-        file = make_plan(self._repository, location, node)
-        if not is_new:
-            compare_existing(file, self._writer, trust_times=self._options.overwrite is Overwrite.IF_CHANGED)
-        if file.whole:
-            self._skip(location, node.size)
-            if not self._options.dry_run:
-                self._writer.restore_metadata(location, node)
-                self._remember(location, node)
-            return
-        self._progress.total_files += 1
-        self._progress.total = (self._progress.total or 0) + file.length
-        if self._options.dry_run:
-            self._progress.add_bytes(file.length)
-            self._file_done(file)
-            return
-        lengths = file.lengths()
-        self._progress.add_bytes(sum(lengths[number] for number in file.present))
-        self._files.add(file)
-
-    def _leave_be(self, location: bytes) -> None:
-        """Count something that is no file, or a link of one, as left since it may not be overwritten."""
-        self._progress.files_left += 1
-        self._skip(location, 0)
-
-    def _skip(self, location: bytes, size: int) -> None:
-        self._progress.files_skipped += 1
-        self._progress.bytes_skipped += size
-        self._tell("unchanged", location, size)
-
-    # What comes last
-
-    def _link(self, later: _Later, first: bytes) -> None:
-        if not self._existing.may_overwrite(later.location, later.node):
-            self._leave_be(later.location)
-            return
-        if not self._options.dry_run:
-            self._writer.link(later.location, first)
-            self._writer.restore_metadata(later.location, later.node)
-        self._other_done(later.location)
-
-    def _other(self, later: _Later) -> None:
-        if not self._existing.may_overwrite(later.location, later.node):
-            self._leave_be(later.location)
-            return
-        if not self._options.dry_run:
-            self._writer.create_node(later.location, later.node)
-        self._other_done(later.location)
-
-    def _leave(self, later: _Later) -> None:
-        if self._delete:
-            self._remove_unexpected(later.location)
-        if not self._options.dry_run:
-            self._writer.restore_metadata(later.location, later.node)
-        self._other_done(later.location)
-
-    def _remove_unexpected(self, folder: bytes) -> None:
-        expected = self._expected.pop(folder, set())
-        for name in self._writer.names(folder):
-            location = folder.rstrip(b"/") + b"/" + name
-            if name in expected or (self._select is not None and not self._select(location, False)[0]):
-                continue
-            self._writer.remove(location, self._deleted, dry_run=self._options.dry_run)
-
-    def _deleted(self, location: bytes) -> None:
-        self._progress.files_deleted += 1
-        self._tell("deleted", self._writer.path(location), None)
-
-    # Telling
-
-    def _new_planned(self, count: int, length: int) -> None:
-        self._progress.total_files += count
-        self._progress.total = (self._progress.total or 0) + length
-
-    def _new_done(self, files: list[SmallFile], stamps: list[Stamp | None]) -> None:
-        if self._options.verify:
-            self._written.update((file.location, file.node) for file in files)
-        known = []
-        for (location, node, _, _), stamp in zip(files, stamps, strict=True):
-            if stamp is None:
-                self._remember(location, node)
-            elif node.links <= 1:
-                known.append((location, *stamp))
-        self._add_to_note(known)
-        self._progress.add_restored(len(files))
-        if self._on_item is not None:
-            for file in files:
-                self._tell("restored", file.location, file.node.size)
-
-    def _file_done(self, file: FilePlan) -> None:
-        if self._options.verify:
-            self._written[file.location] = file.node
-        self._remember(file.location, file.node)
-        self._progress.add_restored()
-        self._tell("updated" if file.exists else "restored", file.location, file.node.size)
-
-    def _remember(self, location: bytes, node: Node) -> None:
-        """Note a file as finished; not one of several links, which change it once more when they are made."""
-        if self._note is None or self._options.dry_run or node.links > 1:
-            return
+        what = (self._repository.config.id, self.root.tree.hex(), os.path.abspath(self._folder), str(os.geteuid()))
+        # What decides on metadata has to be the same, too: finished files are not touched again.
+        metadata = (options.ownership_by_name, options.privileged, options.include_xattr, options.exclude_xattr)
+        journal = RestoreNote(state, (*what, *map(str, metadata)))
+        done = False
         try:
-            status = self._writer.status(location)
-        except LocalFileError as error:
-            self._give_up_note(error)
-            return
-        if status is not None:
-            self._add_to_note([(location, status.st_ino, status.st_ctime_ns)])
-
-    def _add_to_note(self, finished: list[tuple[bytes, int, int]]) -> None:
-        note = self._note
-        if note is None:
-            return
-        try:
-            note.add(finished)
-        except LocalFileError as error:
-            self._give_up_note(error)
-
-    def _give_up_note(self, error: LocalFileError) -> None:
-        self._note = None
-        self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
-
-    def _other_done(self, location: bytes) -> None:
-        self._progress.add_restored()
-        self._tell("restored", location, None)
-
-    def _tell(self, action: str, location: bytes, size: int | None) -> None:
-        if self._on_item is not None:
-            self._on_item(ItemRestored(action, location, size))
-
-    def _failed(self, location: bytes, error: PyresticError) -> None:
-        self._progress.error_count += 1
-        self._report.error(os.fsdecode(location), error)
-
-    def _guard(self, location: bytes, work: Callable[[], None]) -> None:
-        """Do the work for one file; what is wrong with that file alone is reported, and the restore goes on."""
-        try:
-            work()
-        except PyresticError as error:
-            self._failed(location, error)
-
-
-_OTHERS = {"symlink", "dev", "chardev", "fifo"}
-
-
-def _parent(location: bytes) -> bytes:
-    return location.rpartition(b"/")[0] or b"/"
+            yield journal
+            done = self._progress.error_count == 0
+        finally:
+            if not options.dry_run:
+                try:
+                    journal.close(done=done)
+                except LocalFileError as error:
+                    self._report.note(f"could not keep the restore journal: {error}", 2)

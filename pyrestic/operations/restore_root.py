@@ -6,6 +6,7 @@ that the restore knows nothing of it.
 
 import os
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -13,72 +14,120 @@ import msgspec
 from pyrestic.errors import UsageError
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import DIRECTORY, Node
-from pyrestic.format.tree import ImpossibleNamesError
+from pyrestic.format.tree import ImpossibleNamesError, encode_tree
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs.select import Select
+from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.tree_walk import walk
+from pyrestic.repository.tree_walk import KeptTrees, find_entry, walk
 
 Load = Callable[[ID], list[Node]]
-_MADE_UP = hash_id(b"the root of a restore that is no folder of the snapshot")
+
+
+class Contents(NamedTuple):
+    """What a folder holds, by its tree."""
+
+    tree: ID
+
+
+class Single(NamedTuple):
+    """A file, link or other thing that is no folder. It goes into the target if that is a folder, else becomes it."""
+
+    node: Node
+
+
+class Named(NamedTuple):
+    """Files and folders, of several snapshots perhaps, each under a name that it gets in the target."""
+
+    things: Sequence[tuple[bytes, Node]]
+
+
+Source = Contents | Single | Named
+"""What is restored."""
+
+
+def find_source(repository: Repository, tree: ID, location: str) -> Source:
+    """Return what is at a location below a tree; raise UsageError, DamageError or BackendError."""
+    node, tree = find_entry(repository, tree, location)
+    return Contents(tree) if node is None else Single(node)
 
 
 class RestoreRoot(NamedTuple):
-    """A tree, how to load it and those below, and which locations below it are meant."""
+    """A tree, how to load it and those below, and which locations below it are meant.
+
+    A tree that is made up has an ID that tells it from others as surely as that of a stored tree does.
+    """
 
     tree: ID
     load: Load
     select: Select | None
 
 
-def file_root(node: Node, name: bytes, load: Load, select: Select | None) -> RestoreRoot:
-    """Return a root that holds one file, link or other thing, under a name."""
-    renamed = msgspec.structs.replace(node, name=quote_name(name))
-    return RestoreRoot(_MADE_UP, _with_made_up([renamed], load), select)
+def make_root(
+    repository: Repository, source: Source, target: str, options: RestoreOptions, select: Select | None
+) -> tuple[RestoreRoot, str]:
+    """Return the root for a source, and the folder it goes to; raise UsageError for what makes no sense."""
+    load = KeptTrees(repository).load
+    count = options.strip_components
+    if isinstance(source, Contents):
+        if count:
+            return _stripped_root(repository, source.tree, count, load, select), target
+        return RestoreRoot(source.tree, load, select), target
+    if isinstance(source, Single):
+        if options.delete or count:
+            raise UsageError("--delete and --strip-components work only for folders, and this is a single file")
+        return _place_file(source.node, target, load, select)
+    if options.delete or count:
+        raise UsageError("--delete and --strip-components work only for the content of one folder")
+    return _named_root(source.things, load, select), target
 
 
-def place_file(node: Node, target: str, load: Load, select: Select | None) -> tuple[RestoreRoot, str]:
+def _place_file(node: Node, target: str, load: Load, select: Select | None) -> tuple[RestoreRoot, str]:
     """Return a root for one file, link or other thing, and the folder it goes to.
 
     It goes into `target` if that is a folder or ends with a slash, and becomes `target` itself otherwise.
     """
     if target.endswith("/") or os.path.isdir(target):
-        return file_root(node, node.raw_name, load, select), target
+        return _named_root([(node.raw_name, node)], load, select), target
     parent, name = os.path.split(target)
-    return file_root(node, os.fsencode(name), load, select), parent or "."
+    return _named_root([(os.fsencode(name), node)], load, select), parent or "."
 
 
-def side_by_side_root(things: Sequence[tuple[bytes, Node]], load: Load) -> RestoreRoot:
-    """Return a root that holds things of several snapshots under new names.
+def _named_root(things: Sequence[tuple[bytes, Node]], load: Load, select: Select | None) -> RestoreRoot:
+    """Return a root that holds things under new names.
 
     Files that are links of one another stay so within each of the things, and never from one to another.
     """
-    return RestoreRoot(_MADE_UP, _SideBySide(things, load).load, None)
+    nodes = _renamed(things)
+    made_up = hash_id(encode_tree(nodes))
+    if len(nodes) > 1:
+        apart = _Apart(load)
+        nodes = [apart.separate(number, node) for number, node in enumerate(nodes)]
+        load = apart.load
+    return RestoreRoot(made_up, _with_made_up(made_up, nodes, load), select)
 
 
-class _SideBySide:
+def _renamed(things: Sequence[tuple[bytes, Node]]) -> list[Node]:
+    return [msgspec.structs.replace(node, name=quote_name(name)) for name, node in sorted(things, key=itemgetter(0))]
+
+
+class _Apart:
     """Makes up trees in which devices have numbers of their own for each thing: links are told by inode and device."""
 
-    def __init__(self, things: Sequence[tuple[bytes, Node]], load: Load) -> None:
+    def __init__(self, load: Load) -> None:
         self._load = load
         self._trees: dict[ID, tuple[int, ID]] = {}
-        self._nodes = [
-            msgspec.structs.replace(self._apart(number, node), name=quote_name(name))
-            for number, (name, node) in enumerate(things)
-        ]
-        self._nodes.sort(key=lambda node: node.raw_name)
 
     def load(self, tree: ID) -> list[Node]:
         """Return the nodes of a tree that is made up."""
-        if tree == _MADE_UP:
-            return self._nodes
         number, real = self._trees[tree]
         try:
-            return [self._apart(number, node) for node in self._load(real)]
+            return [self.separate(number, node) for node in self._load(real)]
         except ImpossibleNamesError as error:
-            raise ImpossibleNamesError(str(error), [self._apart(number, node) for node in error.nodes]) from None
+            raise ImpossibleNamesError(str(error), [self.separate(number, node) for node in error.nodes]) from None
 
-    def _apart(self, number: int, node: Node) -> Node:
+    def separate(self, number: int, node: Node) -> Node:
+        """Return the node as it is among those of a thing."""
         changed = msgspec.structs.replace(node, device_id=number << 64 | node.device_id)
         if node.type == DIRECTORY and node.subtree is not None:
             real = parse_id(node.subtree)
@@ -88,7 +137,7 @@ class _SideBySide:
         return changed
 
 
-def stripped_root(repository: Repository, tree: ID, count: int, load: Load, select: Select | None) -> RestoreRoot:
+def _stripped_root(repository: Repository, tree: ID, count: int, load: Load, select: Select | None) -> RestoreRoot:
     """Return a root that holds what lies `count` folders below a tree; things that lie less deep are left out.
 
     `select` goes on to see whole locations. Raises UsageError if two things would get the same place, and PyresticError
@@ -115,11 +164,12 @@ def stripped_root(repository: Repository, tree: ID, count: int, load: Load, sele
         above[name] = folder
     below = None if select is None else _select_below(above, select)
     ordered = [nodes[name] for name in sorted(nodes)]
-    return RestoreRoot(_MADE_UP, _with_made_up(ordered, load), below)
+    made_up = hash_id(encode_tree(ordered))
+    return RestoreRoot(made_up, _with_made_up(made_up, ordered, load), below)
 
 
-def _with_made_up(nodes: list[Node], load: Load) -> Load:
-    return lambda tree: nodes if tree == _MADE_UP else load(tree)
+def _with_made_up(made_up: ID, nodes: list[Node], load: Load) -> Load:
+    return lambda tree: nodes if tree == made_up else load(tree)
 
 
 def _select_below(above: dict[bytes, bytes], select: Select) -> Select:

@@ -9,16 +9,15 @@ from enum import Enum
 
 from pyrestic.errors import NotFoundError, PyresticError, TransientError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
-from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.target_root import TargetRoot
-from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.existing import Overwrite, looks_the_same
-from pyrestic.operations.preflight import RestorePlan, make_restore_plan
-from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
-from pyrestic.operations.restore_root import RestoreRoot, file_root
+from pyrestic.operations.preflight import RestorePlan
+from pyrestic.operations.restore import Restore
+from pyrestic.operations.restore_options import RestoreOptions
+from pyrestic.operations.restore_progress import RestoreProgress
+from pyrestic.operations.restore_root import Contents, Named
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.tree_walk import KeptTrees
 from pyrestic.vfs.version_names import dated_name
 from pyrestic.web.site import Spot
 
@@ -78,10 +77,7 @@ class RestoreJob:
     target: str
     name: bytes
     """What the file or folder is called there; empty for all of a snapshot."""
-    overwrite: Overwrite
-    verify: bool
-    privileged: bool
-    """Devices, set-user-ID and set-group-ID bits of files, and file capabilities are restored as well."""
+    options: RestoreOptions
     state: State = State.LOOKING
     plan: RestorePlan | None = None
     progress: RestoreProgress = field(default_factory=lambda: RestoreProgress("restore", "B", total=0))
@@ -133,10 +129,21 @@ class RestoreJob:
 
 
 class Restores:
-    """The restores of this run, the last ones: one works at a time. Methods may be called by several threads."""
+    """The restores of this run, the last ones: one works at a time. Methods may be called by several threads.
 
-    def __init__(self, repository: Repository, rules: TargetRules, report: Reporter) -> None:
+    `state_folder` is that of Restore.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        rules: TargetRules,
+        report: Reporter,
+        *,
+        state_folder: str = "",
+    ) -> None:
         self.rules = rules
+        self._state_folder = state_folder
         self._report = report
         self._repository = repository
         self._lock = threading.Lock()
@@ -156,16 +163,13 @@ class Restores:
             raise NotFoundError("There is no such restore; those of an earlier run are not remembered.")
         return job
 
-    def prepare(
-        self, spot: Spot, target: str, overwrite: Overwrite, *, verify: bool, privileged: bool = True
-    ) -> RestoreJob:
+    def prepare(self, spot: Spot, target: str, options: RestoreOptions) -> RestoreJob:
         """Begin to look at what a restore takes; raise UsageError for a target that may not be."""
         target = self.rules.check(target)
         with self._lock:
             self._check_idle()
             self._count += 1
-            name = _free_name(spot, target, overwrite)
-            job = RestoreJob(self._count, spot, target, name, overwrite, verify, privileged)
+            job = RestoreJob(self._count, spot, target, _free_name(spot, target, options.overwrite), options)
             self._jobs[job.number] = job
             while len(self._jobs) > _KEPT:
                 del self._jobs[next(iter(self._jobs))]
@@ -212,37 +216,35 @@ class Restores:
         threading.Thread(target=run, name="restore", daemon=True).start()
 
     def _look(self, job: RestoreJob) -> State:
-        root = self._root(job)
-        job.plan = make_restore_plan(self._repository, root.tree, self._writer(job), job.overwrite, load=root.load)
+        job.plan = self._make(job).plan()
         return State.READY
 
     def _restore(self, job: RestoreJob) -> State:
-        root = self._root(job)
-        options = RestoreOptions(overwrite=job.overwrite, verify=job.verify)
-        restorer = Restorer(self._repository, self._writer(job), options, job, job.progress, load=root.load)
-        restorer.restore(root.tree)
-        if job.verify:
-            job.verified = restorer.verify()
+        job.verified = self._make(job).run(job.plan).verified
         if job.error_count:
             job.message = "Not everything could be restored."
             return State.FAILED
         return State.DONE
 
-    def _root(self, job: RestoreJob) -> RestoreRoot:
-        """Return what holds the file or folder alone, so that it comes back under its name."""
-        load = KeptTrees(self._repository).load
-        if job.spot.node is None:
-            return RestoreRoot(job.spot.stored.snapshot.tree_id, load, None)
-        return file_root(job.spot.node, job.name, load, None)
+    def _make(self, job: RestoreJob) -> Restore:
+        """Return a restore that opens the target anew, without links on the way, each time it begins.
 
-    def _writer(self, job: RestoreJob) -> TargetWriter:
-        """Return a writer that opens the target anew, without links on the way, each time it begins."""
-        root = self.rules.root
+        The file or folder comes back under its name, so the source holds it alone.
+        """
+        root, spot = self.rules.root, job.spot
         if root is None:
             raise UsageError("this server does not restore")
-        return TargetWriter(
-            os.fsencode(job.target),
-            MetadataRestorer(MetadataRules(privileged=job.privileged), warn=job.warn),
+        whole = Contents(spot.stored.snapshot.tree_id)
+        source = whole if spot.node is None else Named([(job.name, spot.node)])
+        return Restore(
+            self._repository,
+            source,
+            job.target,
+            job.options,
+            job,
+            progress=job.progress,
+            warn=job.warn,
+            state_folder=self._state_folder,
             open_root=lambda create: root.open(job.target, create=create),
         )
 

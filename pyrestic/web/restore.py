@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pyrestic.errors import NotFoundError, PyresticError
 from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.web.browse import crumbs
 from pyrestic.web.jobs import RestoreJob, Restores, State
 from pyrestic.web.site import site_of
@@ -48,13 +49,10 @@ def _answer_form(request: Request, fields: dict[str, str]) -> Response:
     if request.method == "POST":
         try:
             overwrite = next((each for each in _CHOICES if each.value == fields.get("overwrite")), Overwrite.NEVER)
-            job = restores.prepare(
-                spot,
-                fields.get("target", "").strip(),
-                overwrite,
-                verify="verify" in fields,
-                privileged="no_privileged" not in fields,
+            options = RestoreOptions(
+                overwrite=overwrite, verify="verify" in fields, privileged="no_privileged" not in fields
             )
+            job = restores.prepare(spot, fields.get("target", "").strip(), options)
             return RedirectResponse(f"/restores/{job.number}", 303)
         except PyresticError as error:
             message, hint = str(error), error.hint

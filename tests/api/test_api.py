@@ -326,7 +326,7 @@ def test_a_restore_is_planned_and_gives_back_single_files(place: Path, tmp_path:
         assert (tmp_path / "back" / "renamed").read_bytes() == b"content"
         assert os.readlink(tmp_path / "back" / "link") == "file"
         assert snapshot.plan_restore(tmp_path / "back" / "renamed", source / "file", overwrite="if-changed").files == 0
-        with pytest.raises(UsageError, match="not a folder, so nothing can be deleted"):
+        with pytest.raises(UsageError, match="--delete and --strip-components work only for folders"):
             snapshot.restore(tmp_path / "back", source / "file", delete=True)
         content = snapshot.entry(source / "file").content
         next(place.glob("data/*/" + _pack_of(repository, content[0]))).unlink()

@@ -18,7 +18,7 @@ from pyrestic.cli.terminal import Terminal
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.handle import FileType
 from pyrestic.operations.backup_progress import BackupProgress
-from pyrestic.operations.restore import RestoreProgress
+from pyrestic.operations.restore_progress import RestoreProgress
 from pyrestic.report import Progress
 from pyrestic.repository.repository import Repository
 from tests.support import usage
@@ -381,14 +381,14 @@ def test_the_state_of_backup_and_restore_is_documented() -> None:
     giving.files_deleted, giving.bytes_skipped = 1, 1000
     backup_output.attach(terminal, saving)
     check_states(terminal, "backup", saving, BackupProgress("backup", "B"))
-    restore_output.attach(terminal, giving)
+    restore_output.RestoreReporter(terminal, giving)
     check_states(terminal, "restore", giving, RestoreProgress("restore", "B"))
 
 
 def check_states(terminal: Terminal, command: str, busy: Progress, idle: Progress) -> None:
     """See that a state with everything has all fields, and one with nothing those that are always there."""
     table = REFERENCE.section(command).tables["status"]
-    attach: Any = backup_output.attach if command == "backup" else restore_output.attach
+    attach: Any = backup_output.attach if command == "backup" else restore_output.RestoreReporter
     for progress, expected in ((busy, table), (idle, [one for one in table if one.always])):
         attach(terminal, progress)
         assert terminal.status_fields is not None

@@ -26,7 +26,9 @@ from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.preflight import RestorePlan, make_restore_plan
-from pyrestic.operations.restore import RestoreOptions, RestoreProgress, Restorer
+from pyrestic.operations.restore_options import RestoreOptions
+from pyrestic.operations.restore_progress import RestoreProgress
+from pyrestic.operations.restore_tree import TreeRestorer
 from pyrestic.report import NullReporter
 from pyrestic.repository.pack_lengths import StoredLengths, indexed_lengths
 from pyrestic.repository.repository import Repository
@@ -82,7 +84,7 @@ def plan_and_restore(
     made = make_restore_plan(repository, tree, writer, overwrite, load=trees.load)
     backend.calls.clear()
     progress = RestoreProgress("restore", "B", total=0)
-    Restorer(
+    TreeRestorer(
         repository, writer, RestoreOptions(overwrite=overwrite), NullReporter(), progress, load=trees.load
     ).restore(tree)
     return made, progress, backend

@@ -13,7 +13,7 @@ import pytest
 
 from pyrestic.backend.local import LocalBackend
 from pyrestic.handle import FileType, Handle
-from pyrestic.operations import restore
+from pyrestic.operations import restore_tree
 from pyrestic.operations.restore_files import FilePlan, compare_existing
 from tests.support.cli import Caller
 from tests.support.restic import ROOT
@@ -68,7 +68,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
     monkeypatch.setattr(LocalBackend, "load", counted)
     monkeypatch.setattr(LocalBackend, "load_into", counted_into)
-    monkeypatch.setattr(restore, "compare_existing", noted)
+    monkeypatch.setattr(restore_tree, "compare_existing", noted)
     return watch
 
 

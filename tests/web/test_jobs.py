@@ -14,6 +14,7 @@ from pyrestic.errors import TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.localfs.target_root import TargetRoot
 from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter
@@ -66,7 +67,7 @@ class Stage:
 
     def prepare(self, spot: Spot, target: Path, overwrite: Overwrite = Overwrite.NEVER) -> RestoreJob:
         """Prepare a restore and wait until it is ready."""
-        job = self.restores.prepare(spot, str(target), overwrite, verify=True)
+        job = self.restores.prepare(spot, str(target), RestoreOptions(overwrite=overwrite, verify=True))
         return self.wait(job)
 
     def start(self, job: RestoreJob) -> RestoreJob:

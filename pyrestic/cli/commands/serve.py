@@ -11,6 +11,7 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import LockMode, find_location, opened
 from pyrestic.errors import UnsupportedError, UsageError
+from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.repository.snapshots import SnapshotFilter
 
 _DEFAULT = "127.0.0.1:8421"
@@ -46,6 +47,7 @@ def command(
     from pyrestic.web.server import open_socket, serve
     from pyrestic.web.site import Site
 
+    settings = app.settings
     address, port = _parse_listen(listen)
     with open_socket(address, port) as listener:
         port = listener.getsockname()[1]
@@ -60,7 +62,12 @@ def command(
             below, own = _restore_folder(restore_below, address), _own_folders(app)
             root = TargetRoot(below, own) if below else None
             rules = TargetRules(below, own, _suggestion(app, restore_below), root)
-            restores = Restores(session.repository, rules, app.terminal)
+            restores = Restores(
+                session.repository,
+                rules,
+                app.terminal,
+                state_folder=find_state_folder(settings.environment),
+            )
             _announce(app, address, port, access.token, access.password)
             try:
                 serve(make_app(site, access, restores, dav_routes(site)), listener, access)
