@@ -1,7 +1,7 @@
-"""Doing the same with each of many files: in threads where the place takes its time, without them where it does not.
+"""Applies a function to each of many files: in threads if the backend is slow, without them if it is fast.
 
-Where thousands of backups have left a small file each, handing one to another thread takes longer than reading and
-decoding it from a disk at hand, several times if the threads then wait for Python's lock in turn.
+If thousands of backups have left a small file each, handing a file to another thread takes longer than reading and
+decoding it from a local disk, several times longer if the threads then wait for the GIL in turn.
 """
 
 import time
@@ -20,9 +20,9 @@ _QUICK_SECONDS = 0.002
 def map_files(
     function: Callable[[S], T], files: Iterable[S], threads: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[T]:
-    """Iterate what `function` returns for each of `files`, in order; what it raises is raised here.
+    """Iterate the results of `function` for each of `files`, in order; its exceptions are raised here.
 
-    As long as a file takes less than two milliseconds the calling thread does the work, else so many `threads` do.
+    While a file takes less than two milliseconds, the calling thread does the work; otherwise this many `threads` do.
     """
     waiting = iter(files)
     pool = ThreadPoolExecutor(threads, "files")
@@ -36,5 +36,5 @@ def map_files(
             count = _GROUP if quick else _GROUP * threads
             yield from results
     finally:
-        # When interrupted, what is not begun yet shall not be.
+        # After an interrupt, no further calls start.
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""One opened repository for several pieces of work, each of which begins with nothing known of blobs."""
+"""One opened repository for several operations, each of which starts without knowledge of blobs."""
 
 import copy
 
@@ -8,10 +8,10 @@ from pyrestic.repository.repository import Repository
 
 
 def begin_anew(repository: Repository, backend: Backend, *, keep_index: bool = False) -> Repository:
-    """Return the same repository for one piece of work: nothing is being saved, and no index loaded.
+    """Return the same repository for one operation: no saver is running, and no index is loaded.
 
-    `backend` is what it works on, that of the repository or one around it. With `keep_index` both have one index. What
-    ends it is `end_saving`, as the backend stays that of the repository.
+    `backend` is the backend to use: the repository's own or a wrapper around it. With `keep_index` both share one
+    index. End it with `end_saving`, because the backend still belongs to the repository.
     """
     other = copy.copy(repository)
     for name in ("index", "loader", "index_writer"):

@@ -1,4 +1,4 @@
-"""A function on a thread of its own, which an interrupt does not wait for."""
+"""A function on its own thread, for which an interrupt does not wait."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Runs a function at once on a thread that does not outlive the process.
+    """Starts a function at once on a thread that does not outlive the process.
 
-    Unlike the threads of an executor it is not waited for where the caller is interrupted, as code that computes for
-    long, such as the derivation of a key, cannot be told to end.
+    Unlike the threads of an executor, it is not joined when the caller is interrupted, because a long computation, such
+    as deriving a key, cannot be stopped.
     """
 
     def __init__(self, function: Callable[[], T], name: str) -> None:
@@ -30,7 +30,7 @@ class Background(Generic[T]):
             self._done.set()
 
     def result(self) -> T:
-        """Wait for the function, and return what it returned or raise what it raised."""
+        """Wait for the function, and return its result or raise its exception."""
         self._done.wait()
         if self._error is not None:
             raise self._error

@@ -1,7 +1,7 @@
-"""Blobs of a pack decoded many at a time, in one call of compiled code where there is such code.
+"""Decodes many blobs of a pack in one call of compiled code, if there is any.
 
-Their plaintexts come to lie in memory that is used again. A blob that the engine does not find whole is decoded by
-itself, which finds another copy or says what is wrong.
+The plaintexts go to a reused buffer. A blob that fails in the engine is decoded again individually, which finds another
+copy or reports the error.
 """
 
 import threading
@@ -14,24 +14,24 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.direct_read import Room
 
 if TYPE_CHECKING:
-    # The index brings numpy, which is imported while a lock waits.
+    # The index imports numpy, which is imported while a lock waits.
     from pyrestic.engine_types import BatchCodec
     from pyrestic.repository.index import PackedBlob
 
 PART_BLOBS = 1000
 PART_BYTES = 4 << 20
-"""So many blobs are decoded at a time, as long as their plaintexts take no more bytes together."""
+"""Number of blobs decoded at a time, unless their plaintexts exceed this number of bytes."""
 LONGEST_BYTES = 8 << 20
-"""Longer ones, which no chunker makes, are decoded by themselves."""
+"""Longer blobs, which no chunker makes, are decoded individually."""
 
 DeliverMany = Callable[[memoryview, "Sequence[tuple[PackedBlob, int, int]]"], None]
-"""Takes memory that is used again afterwards, and blobs with the places where their plaintexts begin and end there."""
+"""Takes the reused buffer, and blobs with the start and end offsets of their plaintexts in it."""
 DecodeOne = Callable[["PackedBlob", memoryview], bytes | None]
-"""Returns the plaintext of a sealed blob or of another copy of it; None if there is none, and that was told."""
+"""Returns the plaintext of a sealed blob or of another copy of it; None if there is none, which was reported."""
 
 
 class ManyDecoder:
-    """Decodes blobs; for any thread."""
+    """Decodes blobs; thread-safe."""
 
     def __init__(self, codec: BlobCodec) -> None:
         self._codec = codec
@@ -48,7 +48,7 @@ class ManyDecoder:
         *,
         with_engine: bool,
     ) -> None:
-        """Decode blobs of a pack, of which `data` has the bytes from `start` on, and deliver those that are whole."""
+        """Decode blobs of a pack, whose bytes from `start` on are in `data`, and deliver the intact ones."""
         engine = self._codec.engine if with_engine else None
         for part in _parts(blobs):
             if stop.is_set():
@@ -66,7 +66,7 @@ class ManyDecoder:
     def _decode_with(
         self, engine: "BatchCodec", part: "list[PackedBlob]", data: memoryview, start: int, deliver_many: DeliverMany
     ) -> "list[PackedBlob]":
-        """Decode and deliver blobs; return those that were not found whole."""
+        """Decode and deliver blobs; return the damaged ones."""
         lengths = [plain_length_of(blob) for blob in part]
         if not (min(lengths) > 0 and sum(lengths) <= (PART_BYTES if len(part) > 1 else LONGEST_BYTES)):
             return part
@@ -88,7 +88,7 @@ class ManyDecoder:
 
 
 def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
-    """Iterate blobs in parts whose plaintexts take little memory together."""
+    """Iterate groups of blobs whose plaintexts fit into the buffer."""
     part: list[PackedBlob] = []
     room = PART_BYTES
     for blob in blobs:
@@ -103,5 +103,5 @@ def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":
 
 
 def plain_length_of(blob: "PackedBlob") -> int:
-    """Return the length of a blob's plaintext as the index has it, in bytes."""
+    """Return the length of a blob's plaintext from the index, in bytes."""
     return blob.length - OVERHEAD if blob.plain_length is None else blob.plain_length

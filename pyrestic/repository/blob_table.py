@@ -1,7 +1,7 @@
-"""All blobs of an index as numbers, for questions about all of them at once: which are used, and what packs hold.
+"""All blobs of an index as numbers, for bulk queries: which blobs are used, and what packs contain.
 
-Every blob has a number and so has every pack; a row is one place of a blob. A blob takes about 70 bytes here, a tenth
-of what a set of handles would take.
+Every blob and every pack has a number; a row is one location of a blob. A blob takes about 70 bytes here, a tenth of a
+set of handles.
 """
 
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ from pyrestic.repository.index import Index, PackedBlob
 
 _HANDLE_LENGTH: Final = 33
 _HANDLE = f"S{_HANDLE_LENGTH}"
-"""The type of a blob as a byte, then its ID. All are equally long, so it does not matter that numpy drops zeros."""
+"""The type of a blob as a byte, then its ID. All have equal length, so it does not matter that numpy strips zeros."""
 
 
 class BlobTable:
-    """The places of all blobs, row by row, in order of packs and offsets; a place that two index files name is one."""
+    """The locations of all blobs, row by row, sorted by pack and offset; a location in two index files appears once."""
 
     def __init__(self, index: Index) -> None:
         columns = index.all_columns()
@@ -49,7 +49,7 @@ class BlobTable:
 
     @property
     def blob_count(self) -> int:
-        """How many different blobs there are."""
+        """The number of different blobs."""
         return len(self._handles)
 
     def handle(self, blob: int) -> BlobHandle:
@@ -74,7 +74,7 @@ class BlobTable:
         return PackedBlob(kind, identifier, pack, int(self.offset[row]), int(self.length[row]), plain_length)
 
     def find(self, handles: bytes) -> tuple[NDArray[np.int64], list[BlobHandle]]:
-        """Return the numbers of blobs given as type byte and ID, one after the other, and those that are unknown."""
+        """Return the numbers of blobs given as concatenated type bytes and IDs, and the unknown ones."""
         wanted = np.frombuffer(handles, _HANDLE)
         places = np.searchsorted(self._handles, wanted)
         known = np.zeros(len(wanted), np.bool_)
@@ -88,10 +88,10 @@ class BlobTable:
 
 
 HEADER_OVERHEAD: Final = OVERHEAD + TRAILER_LENGTH
-"""Bytes of a pack beside its blobs and their entries in the header."""
+"""Bytes of a pack besides its blobs and their header entries."""
 
 
 def encode_handles(blob_type: BlobType, identifiers: Iterable[ID]) -> bytes:
-    """Return blobs of a type in the form that BlobTable.find takes."""
+    """Return blobs of a type in the form for BlobTable.find."""
     prefix = bytes((blob_type,))
     return b"".join(prefix + identifier for identifier in identifiers)

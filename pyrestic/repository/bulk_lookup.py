@@ -1,7 +1,7 @@
-"""Where many blobs are, found in columns: what is said of them one by one, some ten times as fast.
+"""Bulk lookups of blobs in columns, about ten times as fast as single lookups.
 
-That goes for blobs that the index names exactly once; those that are unknown or have several copies are looked up
-singly.
+This works for blobs that the index lists exactly once; unknown blobs and those with several copies are looked up
+individually.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST
 
 
 class Fetch(NamedTuple):
-    """What it takes to fetch blobs: the packs, how many requests, how many bytes with the gaps that are read over."""
+    """The cost of fetching blobs: the packs, the number of requests, and the bytes including skipped gaps."""
 
     packs: set[ID]
     requests: int
@@ -26,7 +26,7 @@ class Fetch(NamedTuple):
 
 
 def plan_fetch(index: Index, blob_type: BlobType, identifiers: bytes) -> Fetch | None:
-    """Return what it takes to fetch blobs, given as their IDs one after the other; None if `plan` has to choose."""
+    """Return the cost of fetching blobs, given as concatenated IDs; None if `plan` must choose between copies."""
     if not identifiers:
         return Fetch(set(), 0, 0)
     wanted = np.unique(np.frombuffer(identifiers, "S32")).view(np.uint8).reshape(-1, 32)
@@ -41,9 +41,9 @@ def plan_fetch(index: Index, blob_type: BlobType, identifiers: bytes) -> Fetch |
 def find_places(
     index: Index, blob_type: BlobType, identifiers: Sequence[ID], missing: Callable[[ID], None]
 ) -> list[PackedBlob]:
-    """Return a place of each of some blobs that are all different, in their order; unknown ones go to `missing`.
+    """Return one location for each of some distinct blobs, in their order; unknown ones go to `missing`.
 
-    Of several copies it is one whose pack is needed anyway, if there is such a one.
+    If there are several copies, one in a required pack is preferred.
     """
     if not identifiers:
         return []
@@ -74,7 +74,7 @@ class _Places(NamedTuple):
 
 
 def _find_all(index: Index, blob_type: BlobType, wanted: NDArray[np.uint8]) -> tuple[_Places, NDArray[np.bool_]]:
-    """Return places of blobs, and for which of them they are right: those that the index names exactly once."""
+    """Return locations of blobs, and a mask of the valid ones: those that the index lists exactly once."""
     found = _Places(*(np.full(len(wanted), -1, np.int64) for _ in _Places._fields))
     clear = np.ones(len(wanted), np.bool_)
     for segment in index.segments():
@@ -90,14 +90,14 @@ def _find_all(index: Index, blob_type: BlobType, wanted: NDArray[np.uint8]) -> t
 def _find(
     segment: Segment, blob_type: BlobType, wanted: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return which of the wanted blobs a segment has, in which rows; and those that may have several rows."""
+    """Return which wanted blobs a segment has and in which rows, and those that may have several rows."""
     first = np.ascontiguousarray(wanted[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
     rows = np.searchsorted(segment.first, first)
     places = np.flatnonzero(rows < len(segment))
     rows = rows[places]
     same = segment.first[rows] == first[places]
     places, rows = places[same], rows[same]
-    # Rows whose IDs begin alike follow one another: copies, or a chance that comes once in a world.
+    # Consecutive rows with equal ID prefixes are copies, or an extremely rare coincidence.
     following = np.minimum(rows + 1, len(segment) - 1)
     alike = places[(following > rows) & (segment.first[following] == segment.first[rows])]
     equal = (segment.types[rows] == blob_type) & (segment.rest[rows] == wanted[places, 8:]).all(axis=1)
@@ -105,7 +105,7 @@ def _find(
 
 
 def _count_requests(places: _Places) -> tuple[int, int]:
-    """Return number and bytes of the requests that `split_ranges` makes."""
+    """Return number and bytes of the requests from `split_ranges`."""
     packs, offsets, lengths, _ = places
     order = np.lexsort((offsets, packs))
     packs, offsets = packs[order], offsets[order]

@@ -1,6 +1,6 @@
-"""Blobs between their plaintext and their sealed form, with contexts kept per thread.
+"""Converts blobs between plaintext and sealed form, with contexts per thread.
 
-One by one in any installation; many at once where there is compiled code for it.
+It works blob by blob in any installation, and in batches with compiled code.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, hash_id
 
 if TYPE_CHECKING:
-    # Few need it.
+    # Rarely needed.
     from pyrestic.engine_types import BatchCodec
 
 _READ_WHOLE = 256 << 10
 
 
 class _Contexts(threading.local):
-    """Cipher, compressor and decompressor of one thread; none may be shared."""
+    """Cipher, compressor and decompressor of one thread; none of them may be shared."""
 
     def __init__(self, key: MasterKey, compression: Compression) -> None:
         self.sealer = Sealer(key)
@@ -35,7 +35,7 @@ class _Contexts(threading.local):
 
 
 class BlobCodec:
-    """Compresses, seals, opens and verifies blobs; safe to use from any thread."""
+    """Compresses, seals, opens and verifies blobs; thread-safe."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class BlobCodec:
 
     @property
     def engine(self) -> "BatchCodec | None":
-        """What works through many blobs in one call, made for the calling thread; None where there is none.
+        """The batch engine of the calling thread; None if there is none.
 
-        It may be there later where it is not there yet: to be asked again by those who have many blobs.
+        It may become available later: check again before each large batch.
         """
         contexts = self._contexts
         if contexts.engine is None and not contexts.has_no_engine:
@@ -68,7 +68,7 @@ class BlobCodec:
 
     @property
     def decompressor(self) -> Decompressor:
-        """The calling thread's decompressor, for what is no blob."""
+        """The calling thread's decompressor, for data other than blobs."""
         return self._contexts.decompressor
 
     def compresses(self, blob_type: BlobType) -> bool:
@@ -76,13 +76,13 @@ class BlobCodec:
         return self._compress_data if blob_type is BlobType.DATA else self._compress_trees
 
     def pack_payload(self, blob_type: BlobType, data: Buffer) -> tuple[Buffer, bool]:
-        """Return what is to be sealed for a blob, and whether it is compressed (format version 2)."""
+        """Return the bytes to seal for a blob, and whether they are compressed (format version 2)."""
         if self.compresses(blob_type):
             return self._contexts.compressor.compress(data), True
         return data, False
 
     def seal_into(self, payload: Buffer, room: memoryview) -> None:
-        """Seal payload into room, which is exactly as long as needed."""
+        """Seal payload into the buffer, which has exactly the right length."""
         self._contexts.sealer.seal_into(payload, room)
 
     def seal(self, data: Buffer) -> bytes:
@@ -106,9 +106,9 @@ class BlobCodec:
         return data
 
     def verify(self, blob_type: BlobType, identifier: ID, sealed: Buffer, plain_length: int | None) -> None:
-        """Read back what this codec has sealed, or what is not compressed; raise DamageError as `decode` does.
+        """Read back data that this codec sealed, or uncompressed data; raise DamageError as `decode` does.
 
-        A long blob goes through piece by piece, so that it takes no memory and stays in the processor's cache.
+        A long blob is verified in pieces, so that it needs no buffer and stays in the CPU cache.
         """
         if memoryview(sealed).nbytes <= _READ_WHOLE:
             self.decode(blob_type, identifier, sealed, plain_length)

@@ -1,4 +1,4 @@
-"""Opening the config file of a repository with a key."""
+"""Opens the config file of a repository with a key."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _CONFIG: Final = Handle(FileType.CONFIG, "")
 
 
 def open_config(backend: Backend, key: OpenedKey, sealed: bytes) -> Config:
-    """Return the config, of which the bytes were loaded once; raise DamageError."""
+    """Return the config, whose bytes were loaded once; raise DamageError."""
     codec = BlobCodec(key.master, 1, Compression.OFF)
     loaded = [sealed]
     try:

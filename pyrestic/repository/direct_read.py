@@ -1,7 +1,7 @@
-"""Reading packs that are at hand piece by piece, into memory that is used again.
+"""Reads local packs in pieces into a reused buffer.
 
-A pack fetched whole is 16 MiB of fresh memory, which costs page faults and is out of the processor's cache when its
-blobs are opened. From a disk of this machine it is read in pieces as long as a few blobs instead.
+A pack that is read at once needs 16 MiB of new memory, which costs page faults and is out of the CPU cache when its
+blobs are opened. From a local disk it is read in pieces of a few blobs instead.
 """
 
 import mmap
@@ -13,39 +13,39 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID
 
 PIECE_BYTES: Final = 2 << 20
-"""A good length of pieces; a longer blob is a piece of its own."""
+"""Recommended length of pieces; a longer blob is a piece of its own."""
 
 
 class Room(threading.local):
-    """Memory that a thread uses again and again."""
+    """A buffer that a thread reuses."""
 
     def __init__(self, least_bytes: int) -> None:
         self._memory = memoryview(b"")
         self._least_bytes = least_bytes
 
     def take(self, length: int) -> memoryview:
-        """Return so many bytes of it; what was taken before is the same memory."""
+        """Return this number of bytes of the buffer; earlier results share the same memory."""
         if length > len(self._memory):
-            # Not from Python: what it had before would stay with it.
+            # Not from Python's allocator, which would keep the previous memory.
             self._memory = memoryview(mmap.mmap(-1, max(length, self._least_bytes), mmap.MAP_PRIVATE))
         return self._memory[:length]
 
 
 class NearReader:
-    """Reads from a backend whose files are at hand; for any thread."""
+    """Reads from a backend with local files; thread-safe."""
 
     def __init__(self, backend: NearBackend) -> None:
         self._backend = backend
         self._room = Room(PIECE_BYTES)
 
     def read(self, pack: ID, offset: int, length: int) -> memoryview:
-        """Return bytes of a pack, in memory that this thread's next call uses again; raises as Backend.load does."""
+        """Return bytes of a pack, in a buffer that this thread's next call reuses; raises as Backend.load does."""
         room = self._room.take(length)
         self._backend.load_into(Handle(FileType.PACK, pack.hex()), offset, room)
         return room
 
 
 def find_near_reader(backend: Backend) -> NearReader | None:
-    """Return a reader if the files of the backend are at hand."""
+    """Return a reader if the backend's files are local."""
     near = find_near(backend)
     return None if near is None else NearReader(near)

@@ -1,4 +1,4 @@
-"""What a person may have meant whose filter no snapshot matches."""
+"""Suggestions for a filter that matches no snapshot."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def suggest_filter(wanted: "SnapshotFilter", there: "Iterable[StoredSnapshot]") -> str:
-    """Return a sentence that names what comes nearest to the host, tag or path that no snapshot has, "" if none."""
+    """Return a hint with the closest existing host, tag or path for a missing one, "" if there is none."""
     snapshots = [stored.snapshot for stored in there]
     asked = (
         (wanted.hosts, {snapshot.hostname for snapshot in snapshots}, "hosts"),

@@ -1,11 +1,10 @@
-"""A lock that is held: refreshed while its holder works, and asked for before whatever its holder writes.
+"""A held lock: refreshed while its holder works, and checked before each write of its holder.
 
-It is refreshed every five minutes by a new file; 22.5 minutes without a refresh mean that it is lost, well before
-others may call it stale at 30 minutes. But whoever sleeps, or whose virtual machine is stopped, notices nothing of
-that, and `unlock` may remove a lock that is not stale. So before each index, snapshot, key and config that is saved,
-and before each removal, a look tells whether its file is still there, and once more at the end, when all of that is
-done: as long as it is, nobody holds a lock that excludes ours. Once lost, it stays so, and the fence of the repository
-(backend/fence.py) lets nothing more pass.
+Every five minutes a new file refreshes it; after 22.5 minutes without a refresh it is lost, well before others may call
+it stale at 30 minutes. But a process that sleeps, or whose virtual machine is stopped, notices none of that, and
+`unlock` may remove a lock that is not stale. So the lock file is checked before each save of an index, snapshot, key or
+config, before each removal, and once more at the end. While the file exists, nobody holds a lock that excludes ours.
+Once lost, the lock stays lost, and the fence of the repository (backend/fence.py) blocks everything.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ _LOST_HINT = "Nothing was written after that. Run the command again."
 
 @dataclass(frozen=True, slots=True)
 class LockTiming:
-    """How long everything takes, in seconds; these are restic's numbers, tests take shorter ones."""
+    """All durations in seconds; these are restic's numbers, tests use shorter ones."""
 
     second_look: float = 0.2
     refresh: float = 5 * 60.0
@@ -39,15 +38,15 @@ class LockTiming:
     unreadable_tries: int = 4
     release: float = 60.0
     forced: float = 0.1
-    """How long others may take to end what they do with the lock when the process has to end at once."""
+    """How long other threads may finish their work with the lock when the process must end at once."""
     costly_look: float = 1.0
-    """How long a look at our file counts where it costs money; elsewhere there is one for each request."""
+    """How long a check of our file stays valid if it costs money; otherwise there is one check per request."""
 
 
 class HeldLock:
-    """The files of one lock of ours, from the first look at others until it is released.
+    """The files of one of our locks, from the first check for others until its release.
 
-    `describe` makes the lock file for a time. `on_lost` is called once, on the thread that finds out.
+    `describe` creates the lock file for a time. `on_lost` is called once, on the thread that detects the loss.
     """
 
     def __init__(
@@ -68,16 +67,16 @@ class HeldLock:
         self._own: list[ID] = []
         """Our files, from before they are stored until they are removed; the current one is the last."""
         self._unsure: set[ID] = set()
-        """Those of them that may not be stored: that has not ended, or ended by an interrupt or an error."""
+        """Those that may not exist: storing them has not ended, or ended with an interrupt or an error."""
         self._refreshed = self._tried = self._seen = NEVER
         self._looks = self._good_look = 0
-        """How many looks have begun, and which of them saw our file last."""
+        """The number of checks started, and the last one that saw our file."""
         self._lost: LockedError | None = None
         self._wrote = False
-        """Whether something was written since the lock was last confirmed."""
+        """Whether something was written since the last confirmation of the lock."""
         self._mutex = threading.Lock()
         self._ending = threading.Lock()
-        """So that the lock is either lost, and that is told, or released."""
+        """So that the lock is either lost, which is reported, or released."""
         self._released = threading.Event()
         self._gone = threading.Event()
         self.thread: threading.Thread | None = None
@@ -88,27 +87,27 @@ class HeldLock:
         return self._own[-1]
 
     def save_first(self) -> None:
-        """Write the first file; raise BackendError. Whatever comes of it, `drop` removes the file."""
+        """Write the first file; raise BackendError. Call `drop` to remove the file, whatever the outcome."""
         started = self._clock.now()
         try:
             self._save(started)
         except TransientError:
-            # The place has not answered for long, and would be asked for as long again.
+            # The backend has not responded for long, and a retry would take as long again.
             self._forget(self.id)
             raise
         self._refreshed = self._tried = started
 
     def drop(self) -> None:
-        """Remove the files: the lock was not taken, or is not needed any more."""
+        """Remove the files: the lock was not taken, or is no longer needed."""
         try:
             self._remove_own()
         except BaseException:
-            # An interrupt comes once: what it cut off is done again.
+            # There is only one interrupt: the aborted removal is retried.
             self._remove_own()
             raise
 
     def start(self) -> None:
-        """Keep the lock fresh from now on, and guard what is written; raise PyresticError if no thread can be had."""
+        """Keep the lock fresh from now on, and guard writes; raise PyresticError if no thread can be started."""
         self.thread = threading.Thread(target=self._keep_fresh, name="lock refresh", daemon=True)
         try:
             self.thread.start()
@@ -118,10 +117,10 @@ class HeldLock:
         self._store.fence.guard(self)
 
     def release(self, *, confirm: bool) -> None:
-        """Remove the lock. What cannot be removed is noted, not raised, as the work is done. Fine if not held.
+        """Remove the lock. A failure to remove it is noted, not raised, because the work is done. No error if not held.
 
-        `confirm` is said at the end of work that succeeded: LockedError is raised if something was written and the lock
-        had been lost by then.
+        Pass `confirm` after work that succeeded: LockedError is raised if something was written and the lock had been
+        lost by then.
         """
         if self._gone.is_set():
             return
@@ -130,7 +129,7 @@ class HeldLock:
             with self._ending:
                 self._released.set()
             if self.thread is not None and self.thread.is_alive() and self.thread is not threading.current_thread():
-                # A refresh that hangs must not keep the program; its file is removed by the thread when it comes back.
+                # A refresh that hangs must not block the program; the thread removes its file when it returns.
                 self.thread.join(self._timing.release)
             wrote = confirm and self._wrote
             if wrote and self._lost is None:
@@ -143,12 +142,12 @@ class HeldLock:
             self._raise_if_lost()
 
     def release_at_once(self) -> None:
-        """Remove the lock from another thread than its holder's, whose process ends right after that."""
+        """Remove the lock from a thread other than its holder's, whose process ends right afterward."""
         if self._released.is_set() and self._gone.wait(self._timing.forced):
             return
         self._released.set()
         self._store.fence.close()
-        # What a refresh under way stores would come after what is removed here.
+        # A running refresh could store a file after this removal.
         refreshed = self._mutex.acquire(timeout=self._timing.forced)
         try:
             self.drop()
@@ -159,7 +158,7 @@ class HeldLock:
     def permit(self, handle: Handle, *, removes: bool) -> None:
         """Raise LockedError if the file must not be saved, or removed; see backend.fence.Keeper."""
         if handle.type is FileType.PACK and not removes:
-            # Nobody relies on a pack before an index names it.
+            # Nobody relies on a pack before an index lists it.
             self.ensure_held()
         else:
             self.prove()
@@ -168,7 +167,7 @@ class HeldLock:
     def ensure_held(self) -> None:
         """Raise LockedError if the lock is known to be lost.
 
-        After a long sleep of the machine this first makes sure that the lock is still there, and refreshes it.
+        After a long sleep of the machine, this first checks that the lock still exists, and refreshes it.
         """
         if self._lost is None and self._is_overdue():
             with self._mutex:
@@ -176,17 +175,17 @@ class HeldLock:
         self._raise_if_lost()
 
     def prove(self) -> None:
-        """Raise LockedError unless the lock is there now."""
+        """Raise LockedError unless the lock exists now."""
         asked = self._looks
         with self._mutex:
             self._renew_overdue()
-            # Of many who wait here one looks, and the others rely on it if it began after they came.
+            # One of many waiting threads checks; the others rely on the result if the check began after they came.
             if self._lost is None and self._good_look <= asked and not self._was_just_seen():
                 self._look()
         self._raise_if_lost()
 
     def confirm(self) -> None:
-        """Raise LockedError if something was written and the lock is not there now: others may not have heeded it."""
+        """Raise LockedError if something was written and the lock is gone: others may not have respected it."""
         if not self._wrote:
             return
         with self._mutex:
@@ -198,13 +197,14 @@ class HeldLock:
     def refresh(self) -> None:
         """Write a new file and remove the old one.
 
-        Raises BackendError if the new one could not be written, LockedError if the old one was gone: then it is lost.
+        Raises BackendError if the new one could not be written, LockedError if the old one was gone, which means that
+        the lock is lost.
         """
         with self._mutex:
             self._replace(late=False)
 
     def refresh_if_due(self) -> None:
-        """Do what the time asks for; whatever goes wrong is noted, and tried again or the end of the lock."""
+        """Do the work that is due; any error is noted, and leads to a retry or to the loss of the lock."""
         with self._mutex:
             if self._lost is not None or self._renew_overdue():
                 return
@@ -230,7 +230,7 @@ class HeldLock:
         return self._clock.since(self._refreshed) >= self._timing.give_up
 
     def _renew_overdue(self) -> bool:
-        """Refresh a lock that others may call stale by now, if nobody has removed it; else it is lost."""
+        """Refresh a lock that others may call stale by now, unless somebody has removed it; then it is lost."""
         if self._lost is not None or not self._is_overdue():
             return False
         try:
@@ -240,7 +240,7 @@ class HeldLock:
         return True
 
     def _replace(self, *, late: bool) -> None:
-        """Write a new file, make sure that the old one was there until then, and remove it."""
+        """Write a new file, check that the old one existed until then, and remove it."""
         if late:
             self._look()
             self._raise_if_lost()
@@ -248,7 +248,7 @@ class HeldLock:
         new = self._save(started)
         try:
             if late:
-                # Whoever removes the old lock as stale may have looked before the new one was there.
+                # A process that removes the old lock as stale may have listed the locks before the new one existed.
                 self._clock.sleep(self._timing.second_look)
             if not self._released.is_set():
                 self._look()
@@ -269,7 +269,7 @@ class HeldLock:
         return self._store.fence.costly and self._clock.since(self._seen) < self._timing.costly_look
 
     def _look(self) -> None:
-        """See whether the current file is there; if not, the lock is lost. Raise LockedError if nothing tells."""
+        """Check the current file; without it, the lock is lost. Raise LockedError if the check fails."""
         started = self._clock.now()
         self._looks += 1
         look = self._looks
@@ -297,7 +297,7 @@ class HeldLock:
             raise self._lost
 
     def _save(self, when: Moment) -> ID:
-        """Write a file, which is among ours already before it is stored."""
+        """Write a file, which is recorded as ours before it is stored."""
         new = self._store.save_unpacked(FileType.LOCK, lock_format.encode(self._describe(when.text())), self._remember)
         self._unsure.discard(new)
         return new
@@ -320,19 +320,19 @@ class HeldLock:
             if removed is not False or not unsure:
                 self._forget(identifier)
         if self._own:
-            # What was cut off on its way may arrive after all.
+            # An aborted request may still arrive.
             self._clock.sleep(self._timing.second_look)
         for identifier in list(self._own):
             self._remove(identifier)
             self._forget(identifier)
 
     def _discard(self, identifier: ID) -> None:
-        """Remove a file that is not needed; what cannot be removed now goes at the end."""
+        """Remove a file that is no longer needed; if that fails, it is removed at the end."""
         if self._remove(identifier) is not None or self._released.is_set():
             self._forget(identifier)
 
     def _remove(self, identifier: ID) -> bool | None:
-        """Remove a file of ours; return False if it was not there, as far as the place tells, None if that failed."""
+        """Remove one of our files; return False if the backend reports that it is missing, None on failure."""
         try:
             self._store.remove(FileType.LOCK, identifier)
         except NotFoundError:
@@ -344,7 +344,7 @@ class HeldLock:
         return True
 
     def _note(self, message: str) -> None:
-        # Whatever becomes of what is printed, the lock is refreshed.
+        # The lock is refreshed even if printing fails.
         with contextlib.suppress(Exception):
             self._report.note(message, 0)
 

@@ -1,7 +1,7 @@
-"""The index: in which pack, where and how long every blob is.
+"""The index: the pack, offset and length of every blob.
 
-A repository of 150 GB has some 200,000 to 5,000,000 blobs: a blob is a row in a segment of columns sorted by ID. Blobs
-added by this process wait in a dictionary until they are many enough to become a segment of their own; segments of like
+A repository of 150 GB has some 200,000 to 5,000,000 blobs: a blob is a row in columns sorted by ID, called a segment.
+Blobs added by this process stay in a dictionary until they are numerous enough to become a segment; segments of similar
 size are merged, so there are never more than a handful.
 """
 
@@ -22,11 +22,11 @@ from pyrestic.repository.index_columns import BLOB_TYPES, Segment, entries_of, s
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000
 _MANY_BLOBS = 1000
-"""A pack with so many blobs is worth a segment at once."""
+"""A pack with this number of blobs becomes a segment at once."""
 
 
 class PackedBlob(NamedTuple):
-    """A blob's place: pack, offset and stored length in bytes; plain_length is None if stored uncompressed."""
+    """A blob's location: pack, offset and stored length in bytes; plain_length is None if stored uncompressed."""
 
     type: BlobType
     id: ID
@@ -42,7 +42,7 @@ class PackedBlob(NamedTuple):
 
 
 class PackTotals(NamedTuple):
-    """The blobs of a pack in sum: how many, how many of them compressed and trees, their stored length in bytes."""
+    """Totals of a pack's blobs: their number, how many are compressed and how many are trees, their stored length."""
 
     blobs: int
     compressed: int
@@ -51,7 +51,7 @@ class PackTotals(NamedTuple):
 
 
 class Index:
-    """Where all blobs are. Look-ups may come from any thread; changes are serialised inside."""
+    """The locations of all blobs. Lookups are thread-safe; changes are serialized."""
 
     def __init__(self) -> None:
         self._segments: tuple[Segment, ...] = ()
@@ -73,7 +73,7 @@ class Index:
         return False
 
     def has_all(self, blob_type: int, identifiers: bytes) -> bool:
-        """Tell whether any packs hold all of these blobs; IDs stand one after the other."""
+        """Tell whether packs hold all of these blobs, given as concatenated IDs."""
         ids = np.frombuffer(identifiers, dtype=np.uint8).reshape(-1, 32)
         for segment in self._segments:
             if not len(ids):
@@ -82,11 +82,11 @@ class Index:
         return all(self.has((blob_type, identifier.tobytes())) for identifier in ids)
 
     def find(self, handle: tuple[int, ID]) -> PackedBlob | None:
-        """Return one place of the blob, or None."""
+        """Return one location of the blob, or None."""
         return next(iter(self.find_all(handle)), None)
 
     def find_all(self, handle: tuple[int, ID]) -> list[PackedBlob]:
-        """Return every place of the blob."""
+        """Return every location of the blob."""
         places = [
             PackedBlob(entry.type, entry.id, self._packs[number], entry.offset, entry.length, entry.plain_length)
             for number, entry in self._recent.get(handle, ())
@@ -108,20 +108,20 @@ class Index:
         return None
 
     def packs(self) -> set[ID]:
-        """Return the IDs of all packs that any blob lies in."""
+        """Return the IDs of all packs that contain blobs."""
         return set(self._packs)
 
     def pack_list(self) -> list[ID]:
-        """Return the packs by their numbers in the segments; the same pack may stand there twice."""
+        """Return the packs by their numbers in the segments; a pack may appear twice."""
         return list(self._packs)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Return all places of all blobs as columns."""
+        """Return all locations of all blobs as columns."""
         self._settle()
         return self._segments
 
     def blobs(self) -> Iterator[PackedBlob]:
-        """Iterate all places of all blobs, in no order."""
+        """Iterate all locations of all blobs, in any order."""
         segments, recent = self._segments, list(self._recent.values())
         for segment in segments:
             for row in range(len(segment)):
@@ -133,13 +133,13 @@ class Index:
                 )
 
     def all_columns(self) -> Columns:
-        """Return all places of all blobs, in no order; the same pack may stand twice in the list of packs."""
+        """Return all locations of all blobs, in any order; a pack may appear twice in the list of packs."""
         self._settle()
         parts = [segment.columns() for segment in self._segments] or [_NOTHING]
         return _concatenate(parts)._replace(packs=list(self._packs))
 
     def totals_by_pack(self) -> Iterator[tuple[ID, PackTotals]]:
-        """Iterate packs in the order of by_pack with the sums of their blobs, in a fraction of the time."""
+        """Iterate packs in the order of by_pack with the totals of their blobs, much faster."""
         self._settle()
         count = len(self._packs)
         sums = np.zeros((count, len(PackTotals._fields)), np.int64)
@@ -154,7 +154,7 @@ class Index:
             yield pack, merged.get(pack) or totals[its_numbers[0]]
 
     def by_pack(self, only: Container[ID] | None = None) -> Iterator[tuple[ID, list[HeaderEntry]]]:
-        """Iterate packs, all or some, with their blobs sorted by offset; one that two index files name comes once."""
+        """Iterate packs, all or some, with their blobs sorted by offset; a pack in two index files appears once."""
         return ((pack, entries_of(columns)) for pack, columns in self.columns_by_pack(only))
 
     def columns_by_pack(self, only: Container[ID] | None = None) -> Iterator[tuple[ID, Columns]]:
@@ -176,14 +176,14 @@ class Index:
             yield pack, parts[0] if len(parts) == 1 else _join(parts)
 
     def _pack_numbers(self) -> dict[ID, list[int]]:
-        """Return the numbers of each pack, which has one for each index file that names it."""
+        """Return the numbers of each pack, one for each index file that lists it."""
         numbers: dict[ID, list[int]] = {}
         for number, pack in enumerate(self._packs):
             numbers.setdefault(pack, []).append(number)
         return numbers
 
     def add_columns(self, all_columns: list[Columns]) -> None:
-        """Take the content of index files; each brings its own list of packs. The list is emptied."""
+        """Add the content of index files; each has its own list of packs. The list is emptied."""
         parts = []
         with self._change:
             for columns in all_columns:
@@ -195,21 +195,21 @@ class Index:
                 self._push(parts)
 
     def add_segment(self, segment: Segment, packs: list[ID]) -> None:
-        """Take a segment as `whole_segment` gave it, with its packs, into an index that is empty yet."""
+        """Add a segment from `whole_segment`, with its packs, to an empty index."""
         with self._change:
             self._packs.extend(packs)
             if len(segment):
                 self._segments = (segment,)
 
     def whole_segment(self) -> tuple[Segment, list[ID]] | None:
-        """Return the only segment with the packs that its numbers mean; None if there are several, or recent blobs."""
+        """Return the only segment with its packs by number; None if there are several, or recent blobs."""
         with self._change:
             if len(self._segments) != 1 or self._recent:
                 return None
             return self._segments[0], list(self._packs)
 
     def add_pack(self, pack: ID, entries: list[HeaderEntry]) -> None:
-        """Take a pack that was stored just now."""
+        """Add a pack that was just stored."""
         with self._change:
             number = len(self._packs)
             self._packs.append(pack)
@@ -219,7 +219,7 @@ class Index:
             self._settle()
 
     def add_rows(self, pack: ID, blobs: Columns) -> None:
-        """Take a pack that was stored just now, with its blobs as rows, whose pack numbers mean nothing."""
+        """Add a pack that was just stored, with its blobs as rows, whose pack numbers are ignored."""
         if len(blobs.ids) < _MANY_BLOBS:
             self.add_pack(pack, entries_of(blobs))
             return
@@ -237,11 +237,11 @@ class Index:
             columns = columns_of(entry for _, entry in rows)
             numbers = np.array([number for number, _ in rows], np.uint32)
             self._push([columns._replace(pack_numbers=numbers)])
-            # Only now: a look-up in another thread sees the rows in one place or in both, never in none.
+            # Only now: a lookup in another thread sees the rows in one or both of them, never in neither.
             self._recent = {}
 
     def _push(self, parts: list[Columns]) -> None:
-        """Make a segment of new rows, and of those segments that are not much larger; `parts` is emptied."""
+        """Merge new rows with the segments that are not much larger; `parts` is emptied."""
         segments = list(self._segments)
         count = sum(len(part.ids) for part in parts)
         while segments and len(segments[-1]) < _MERGE_FACTOR * count:
@@ -274,7 +274,7 @@ def _sum(entries: list[HeaderEntry]) -> PackTotals:
 
 
 def _join(parts: list[Columns]) -> Columns:
-    """Return the blobs of a pack that several index files name, each once, sorted by offset."""
+    """Return the blobs of a pack in several index files, each once, sorted by offset."""
     joined = _concatenate(parts or [_NOTHING])
     rows = {entry: row for row, entry in enumerate(entries_of(joined))}
     order = np.array(sorted(rows.values(), key=lambda row: int(joined.offsets[row])), np.intp)

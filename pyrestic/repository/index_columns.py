@@ -1,9 +1,9 @@
-"""Rows of the index: the places of blobs as columns, sorted by ID.
+"""Index rows: the locations of blobs as columns, sorted by ID.
 
-Memory decides the shape. A blob is no object here but a row: 32 bytes of ID, 1 of type, 4 each of pack number, offset,
-stored length and plain length, which is 49 bytes, and 1 to 2 bytes of a table that leads from the first bits of an ID
-to the few rows that share them. A look-up is one table step and two or three comparisons. Rows are sorted column by
-column, so that at no time much more than two copies of them are there.
+Memory determines the design. A blob is not an object but a row: 32 bytes of ID, 1 of type, 4 each of pack number,
+offset, stored length and plain length, 49 bytes in total, plus 1 to 2 bytes of a table that maps the first bits of an
+ID to the few rows that share them. A lookup is one table step and two or three comparisons. Rows are sorted column by
+column, so that there are never much more than two copies of them.
 """
 
 import mmap
@@ -38,10 +38,10 @@ class Rows(NamedTuple):
 
 
 def detach(columns: Columns) -> Columns:
-    """Return equal columns in memory of their own, which the system gets back as soon as a column is let go.
+    """Return equal columns in memory of their own, which returns to the system as soon as a column is freed.
 
-    What is allocated as usual, in pieces of a megabyte by several threads, largely stays with the process. Small
-    columns are left as they are: the system counts pieces, too.
+    Ordinary allocations, in pieces of a megabyte by several threads, largely stay with the process. Small columns are
+    not moved, because the system also limits the number of mappings.
     """
     arrays: tuple[NDArray[Any], ...] = columns[1:]
     return Columns(columns.packs, *map(_detached, arrays))
@@ -56,7 +56,7 @@ def _detached(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def sort_rows(parts: list[Columns]) -> Rows:
-    """Return the rows of all parts, sorted. `parts` is emptied, which gives memory back as early as possible."""
+    """Return the rows of all parts, sorted. `parts` is emptied, which frees memory as early as possible."""
     count = sum(len(part.ids) for part in parts)
     ids = [part.ids for part in parts]
     others: list[list[NDArray[Any]]] = [[getattr(part, name) for part in parts] for name in Columns._fields[2:]]
@@ -71,7 +71,7 @@ def sort_rows(parts: list[Columns]) -> Rows:
 
 
 def _join(parts: list[NDArray[Any]], count: int) -> NDArray[Any]:
-    """Return the parts one after the other; each is let go as soon as it was copied."""
+    """Return the concatenated parts; each is freed as soon as it was copied."""
     if len(parts) == 1:
         return parts.pop()
     whole = np.empty((count, *parts[0].shape[1:]), parts[0].dtype)
@@ -139,7 +139,7 @@ class Segment:
         return found
 
     def contains(self, blob_type: int, ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return which blobs are surely here. What shares the first 8 bytes with another row may be overlooked."""
+        """Return which blobs are certainly here. Rows that share their first 8 bytes with another may be missed."""
         if not len(self):
             return np.zeros(len(ids), dtype=np.bool_)
         keys = np.ascontiguousarray(ids[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
@@ -153,7 +153,7 @@ class Segment:
         return int(self._first[row]).to_bytes(8, "big") + bytes(self._rest[row * 24 : row * 24 + 24])
 
     def columns_of(self, rows: NDArray[np.intp]) -> Columns:
-        """Return some rows, in that order."""
+        """Return the given rows, in that order."""
         ids = np.empty((len(rows), 32), dtype=np.uint8)
         ids[:, :8] = self.first[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
         ids[:, 8:] = self.rest[rows]
@@ -175,7 +175,7 @@ class Segment:
         )
 
     def columns(self) -> Columns:
-        """Return the rows as unsorted-style columns, for merging."""
+        """Return the rows with whole IDs, ready to be merged."""
         ids = np.empty((len(self), 32), dtype=np.uint8)
         ids[:, :8] = self.first.astype(">u8").view(np.uint8).reshape(-1, 8)
         ids[:, 8:] = self.rest

@@ -1,12 +1,12 @@
-"""A copy of the whole index in the cache, as it lies in memory: opening a large repository reads it and parses nothing.
+"""A copy of the entire index in the cache, in its memory layout: opening a large repository needs no parsing.
 
-The copy tells which index files it was made of. It is used if all of those are still in the repository; files that are
-not among them are read beside it. Once they add up to a quarter of it, they and the copy become one segment in memory,
-and that is kept as the next copy, so what keeping costs stays in proportion to what is new.
+The copy lists the index files from which it was made. It is used if all of them are still in the repository; other
+files are read as well. Once these add up to a quarter of it, they and the copy become one segment in memory, which is
+stored as the next copy, so the cost of storing stays proportional to the new data.
 
-The file holds the columns in pieces, each sealed with the repository's key like everything that is stored, then a
-sealed list of contents, then the length of that as eight bytes. The list names the nonce of each piece, so that no
-piece of another copy passes for one of this. Whatever is wrong with it, the index files are read instead.
+The file contains the columns in pieces, each sealed with the repository's key like all stored data, then a sealed table
+of contents, then the length of the table as eight bytes. The table contains the nonce of each piece, so that no piece
+of another copy can be substituted. If anything is wrong with the copy, the index files are read instead.
 """
 
 import struct
@@ -28,7 +28,7 @@ from pyrestic.repository.index_columns import Rows, Segment
 
 WORTH_BLOBS: Final = 20_000
 WORTH_FILES: Final = 16
-"""From so many blobs or index files on a copy saves more than it costs."""
+"""From this number of blobs or index files on, a copy saves more than it costs."""
 
 _VERSION: Final = 1
 _PIECE: Final = 4 << 20
@@ -38,7 +38,7 @@ _WIDTHS: Final = (8, 24, 1, 4, 4, 4, 4)
 
 
 class CopiedFile(msgspec.Struct, frozen=True, array_like=True):
-    """An index file that a copy was made of: its ID, how many packs it names, and how many blobs."""
+    """An index file in a copy: its ID, its number of packs, and its number of blobs."""
 
     id: bytes
     pack_count: int
@@ -46,7 +46,7 @@ class CopiedFile(msgspec.Struct, frozen=True, array_like=True):
 
 
 class IndexCopy(NamedTuple):
-    """The index files of a copy, their packs one after the other, and all rows."""
+    """The index files of a copy, their concatenated packs, and all rows."""
 
     files: list[CopiedFile]
     packs: list[ID]
@@ -54,7 +54,7 @@ class IndexCopy(NamedTuple):
 
 
 class ReadIndex(NamedTuple):
-    """What was read of an index: index files, a copy of others from the cache, whether a new copy is to be kept."""
+    """The index data read: index files, a copy of others from the cache, and whether to store a new copy."""
 
     files: list[tuple[ID, Columns]]
     copy: IndexCopy | None = None
@@ -74,12 +74,12 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def is_worth_while(segment: Segment, files: list[CopiedFile]) -> bool:
-    """Tell whether reading a copy would be quicker than reading the files."""
+    """Tell whether reading a copy would be faster than reading the files."""
     return len(segment) >= WORTH_BLOBS or len(files) >= WORTH_FILES
 
 
 def save_copy(cache: IndexCopyCache, codec: BlobCodec, copy: IndexCopy) -> None:
-    """Keep a copy of the index, without a word if that does not work."""
+    """Store a copy of the index; ignore failures."""
     cache.save_index_copy(_encode(codec, copy))
 
 
@@ -99,7 +99,7 @@ def _encode(codec: BlobCodec, copy: IndexCopy) -> Iterator[bytes]:
 
 
 def load_copy(cache: IndexCopyCache, codec: BlobCodec, present: set[ID]) -> IndexCopy | None:
-    """Return the copy that is kept, None if there is no good one or it was made of files that are not `present`."""
+    """Return the stored copy, None if there is no valid one or it was made of files that are not `present`."""
     try:
         return _Reader(cache, codec).read(present)
     except (BackendError, DamageError):
@@ -127,14 +127,14 @@ class _Reader:
         return IndexCopy(contents.files, packs, Segment(Rows(*columns)))
 
     def _contents(self) -> _Contents:
-        # The end first: reading all to the end from a place means to know the length.
+        # The end first: reading from an offset to the end requires the length.
         length = self._cache.index_copy_length()
         (contents_length,) = _LENGTH.unpack(self._cache.load_index_copy(length - _LENGTH.size, _LENGTH.size))
         start = length - _LENGTH.size - contents_length
         return decode(_decoder, self._codec.open(self._cache.load_index_copy(start, contents_length)), "the index copy")
 
     def _column(self, nonces: Iterator[bytes], length: int) -> NDArray[Any]:
-        """Return the next column of so many bytes, opened piece by piece so that it is in memory only once."""
+        """Return the next column of this number of bytes, opened in pieces so that it is in memory only once."""
         column = np.empty(length, np.uint8)
         for start in range(0, length, _PIECE):
             piece = min(_PIECE, length - start)

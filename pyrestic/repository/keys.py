@@ -1,10 +1,10 @@
-"""The keys of a repository: find the one a password opens, add, remove and list them.
+"""The keys of a repository: find the one that a password opens, add, remove and list them.
 
-Each key file holds the master key, sealed with a password of its own (restic design document, "Keys, Encryption and
-MAC"). Trying one takes half a second, so a repository with many keys names the right one by --key-hint.
+Each key file contains the master key, sealed with a password (restic design document, "Keys, Encryption and MAC").
+Trying one takes half a second, so a repository with many keys names the right one by --key-hint.
 
-What a key file asks for is chosen by whoever wrote it. So cheap ones are tried before costly ones, all of them share
-one budget, and after a few seconds a line says what is going on.
+The writer of a key file chooses its cost. So cheap keys are tried before expensive ones, all of them share one cost
+limit, and after a few seconds a message explains the delay.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ from pyrestic.report import NullReporter, Reporter
 from pyrestic.repository.rereading import read_again
 
 MAX_KEYS = 100
-"""How many key files are read at most."""
+"""Maximum number of key files to read."""
 BUDGET_WORK_BYTES = 16 << 30
-"""How much work all key files may ask for together, as bytes that scrypt fills: about a minute."""
+"""Maximum total cost of all key files, in bytes that scrypt fills: about a minute."""
 _LEAST = ScryptParams(1 << 14)
 PATIENCE_SECONDS = 5.0
-"""After how long a person is told what takes so long."""
+"""Delay before a message explains the wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedKey:
-    """A key that a password opened: its ID, the master key, and the file as it is stored.
+    """A key that a password opened: its ID, the master key, and the stored file.
 
-    `listed` are the IDs of all key files that there were when it was looked for.
+    `listed` are the IDs of all key files at the time of the search.
     """
 
     id: ID
@@ -58,7 +58,7 @@ class OpenedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key as it is listed; `current` is the one this repository was opened with."""
+    """A key in a listing; `current` is the one that opened this repository."""
 
     id: ID
     keyfile: KeyFile
@@ -163,7 +163,7 @@ def list_keys(backend: Backend, *, current: ID | None = None, report: Reporter |
 
 
 def find_damaged_keys(backend: Backend, identifiers: Iterable[ID]) -> list[PyresticError]:
-    """Return what is wrong with those of the key files that are not what was stored."""
+    """Return errors of the key files that differ from what was stored."""
     faults: list[PyresticError] = []
     for identifier in sorted(identifiers):
         try:
@@ -185,12 +185,12 @@ class _Candidate(NamedTuple):
 
     @property
     def order(self) -> tuple[bool, int]:
-        """What is tried first sorts first."""
+        """Sort key: what is tried first sorts first."""
         return self.damaged, self.keyfile.params.work_bytes
 
 
 class _Search:
-    """One password tried on key files, one after the other."""
+    """Tries one password on key files, one after the other."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class _Search:
 
     @contextlib.contextmanager
     def told_if_long(self) -> Iterator[None]:
-        """Say what is going on if a with block takes long."""
+        """Report progress if a with block takes long."""
         timer = threading.Timer(PATIENCE_SECONDS, self._tell)
         timer.daemon = True
         timer.start()
@@ -234,7 +234,7 @@ class _Search:
             )
 
     def run(self, hint: str, max_keys: int) -> OpenedKey:
-        """Return the key, or raise what explains best why there is none."""
+        """Return the key, or raise the error that best explains why there is none."""
         names = list(_list_ids(self._backend))
         self.listed = tuple(names)
         hinted = [identifier for identifier in names if hint and identifier.hex().startswith(hint)]
@@ -253,14 +253,14 @@ class _Search:
         raise self._explain(len(names), max_keys)
 
     def _can_afford(self, candidate: _Candidate) -> bool:
-        # A single key may cost more than all together: it is its owner's, unless there are others.
+        # A single key may exceed the limit: it is its owner's, unless there are others.
         if self._tried and self._work_bytes + candidate.keyfile.params.work_bytes > BUDGET_WORK_BYTES:
             self._too_costly += 1
             return False
         return not self._stopped.is_set()
 
     def _read(self, identifier: ID) -> _Candidate | None:
-        """Return a key file to be tried, None if it cannot be."""
+        """Return a key file to try, None if it is unusable."""
         damaged = False
         try:
             data = _load(self._backend, identifier)
@@ -315,7 +315,7 @@ class _Search:
 
 
 class _DamagedKeyError(HashMismatchError):
-    """A key file with another hash than its name; `data` is what it holds."""
+    """A key file with another hash than its name; `data` is its content."""
 
     def __init__(self, identifier: ID, data: bytes) -> None:
         super().__init__(f"key file {identifier.hex()} is damaged: its content has another hash than its name")
@@ -350,5 +350,5 @@ def _remove_quietly(backend: Backend, handle: Handle) -> None:
     try:
         backend.remove(handle)
     except BackendError:
-        # What made the key useless is what the caller has to hear.
+        # The caller must learn what made the key useless.
         pass

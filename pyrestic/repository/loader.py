@@ -1,13 +1,12 @@
-"""Loading blobs: one at a time, or many in as few ranged requests as make sense.
+"""Loads blobs: one at a time, or many in as few ranged requests as useful.
 
-A blob may lie in several packs; when one copy is damaged or its pack is gone, the next is tried. For many blobs the
-wanted ranges of each pack are joined over gaps of up to 1 MiB (a request costs more than a little extra data) into
-requests of at most 32 MiB, and each request is decoded by the thread that made it, so memory is bounded by the number
-of threads.
+A blob may be in several packs; if one copy is damaged or its pack is missing, the next is tried. For many blobs, the
+wanted ranges of each pack are merged across gaps of up to 1 MiB (a request costs more than some extra data) into
+requests of at most 32 MiB. The thread that made a request decodes it, so the number of threads bounds the memory.
 
-Where thousands of backups have left a small pack each, a walk through trees is thousands of small requests. To hand one
-to another thread takes as long as a disk at hand takes for it, so where requests prove to be that quick a thread is
-given several at once. Of packs that are at hand longer ranges are taken in pieces: see direct_read.py.
+If thousands of backups have left a small pack each, a walk through trees is thousands of small requests. On a local
+disk, handing a request to another thread costs as much as the request, so fast requests are handed over in groups.
+Longer ranges of local packs are read in pieces: see direct_read.py.
 """
 
 import threading
@@ -30,7 +29,7 @@ from pyrestic.repository.direct_read import PIECE_BYTES, find_near_reader
 from pyrestic.repository.rereading import READS, forget_copy
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.repository.index import Index, PackedBlob
 
 MAX_GAP = 1 << 20
@@ -41,23 +40,23 @@ GROUP_BYTES = 1 << 20
 QUICK_SECONDS = 0.001
 ENGINE_BLOBS = 1000
 ENGINE_BYTES = 64 << 20
-"""So many small blobs, or bytes of any, are worth an engine, which may have to be compiled."""
+"""From this number of small blobs, or bytes of any, an engine is worth its compilation."""
 PAIRS_BYTES = 4 << 20
-"""How long pieces are where the plaintexts in them are hashed two at a time."""
+"""Length of pieces if the plaintexts in them are hashed two at a time."""
 
 Deliver = Callable[[BlobHandle, bytes], None]
 Fail = Callable[[BlobHandle, PyresticError], None]
 
 
 class PackRange(NamedTuple):
-    """One request: bytes of a pack from the first blob to the end of the last, blobs in order of offset."""
+    """One request: the bytes of a pack from the first to the last blob, blobs in order of offset."""
 
     pack: ID
     blobs: "list[PackedBlob]"
 
     @property
     def offset(self) -> int:
-        """Where the request starts, in bytes."""
+        """Start of the request, in bytes."""
         return self.blobs[0].offset
 
     @property
@@ -67,12 +66,12 @@ class PackRange(NamedTuple):
 
     @property
     def has_small_blobs(self) -> bool:
-        """Its blobs are small on average."""
+        """Whether its blobs are small on average."""
         return self.length < SMALL_BLOB * len(self.blobs)
 
 
 def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> Iterator[PackRange]:
-    """Split the wanted blobs of one pack, in order of offset, into requests of at most so many bytes, or one blob."""
+    """Split the wanted blobs of one pack, in order of offset, into requests of limited length, or single blobs."""
     run: list[PackedBlob] = []
     for blob in blobs:
         if run:
@@ -94,7 +93,7 @@ def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[Pack
         if not places:
             fail(handle, missing_blob(handle))
             continue
-        # Of several copies prefer one whose pack is needed anyway.
+        # Prefer a copy in a pack that is required anyway.
         place = next((p for p in places if p.pack in packs), places[0])
         packs.add(place.pack)
         chosen.append(place)
@@ -102,7 +101,7 @@ def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[Pack
 
 
 def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
-    """Return the requests that fetch blobs from these places, packs in order of first use."""
+    """Return the requests that fetch blobs from these locations, packs in order of first use."""
     wanted: dict[ID, list[PackedBlob]] = {}
     for place in places:
         wanted.setdefault(place.pack, []).append(place)
@@ -114,7 +113,7 @@ def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
 
 
 def _look_ahead(ranges: Iterable[PackRange]) -> tuple[Iterable[PackRange], bool]:
-    """Return the same ranges and whether they are worth an engine, without asking for all of them."""
+    """Return the same ranges and whether they are worth an engine, without consuming all of them."""
     rest = iter(ranges)
     seen: list[PackRange] = []
     blobs, length = ENGINE_BLOBS, ENGINE_BYTES
@@ -126,7 +125,7 @@ def _look_ahead(ranges: Iterable[PackRange]) -> tuple[Iterable[PackRange], bool]
 
 
 def missing_blob(handle: BlobHandle) -> MissingBlobError:
-    """Return the error for a blob that no index names."""
+    """Return the error for a blob that is missing from the index."""
     return MissingBlobError(
         f"blob {handle} is not in the index of the repository",
         hint="Run check to see what is affected; repair index finds blobs that only the index has lost.",
@@ -134,7 +133,7 @@ def missing_blob(handle: BlobHandle) -> MissingBlobError:
 
 
 class Loader:
-    """Loads blobs of one repository; safe to use from any thread."""
+    """Loads blobs of one repository; thread-safe."""
 
     def __init__(self, backend: Backend, codec: BlobCodec, index: "Index") -> None:
         self._backend = backend
@@ -143,18 +142,18 @@ class Loader:
         self._near = find_near_reader(backend)
         self._many = ManyDecoder(codec)
         self._quick = False
-        """The last small requests took less time than threads take for handing them over."""
+        """Recent small requests were faster than handing them to threads."""
 
     def load(self, handle: BlobHandle) -> bytes:
-        """Return the verified plaintext of a blob from any pack that has it whole.
+        """Return the verified plaintext of a blob from any pack with an intact copy.
 
-        Raises MissingBlobError if no index names it, else the error of the last copy that was tried.
+        Raises MissingBlobError if it is missing from the index, else the error of the last copy that was tried.
         """
         places = self._index.find_all(handle)
         if not places:
             raise missing_blob(handle)
         failure: PyresticError | None = None
-        # Later rounds go past a cache whose copy turned out to be damaged.
+        # Later rounds bypass a cache whose copy was damaged.
         for _ in range(READS):
             for place in places:
                 try:
@@ -168,11 +167,10 @@ class Loader:
     def load_many(
         self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail, deliver_many: DeliverMany | None = None
     ) -> None:
-        """Load all blobs of the ranges and pass each to `deliver`, by the calling thread or another one.
+        """Load all blobs of the ranges and pass each to `deliver`, on the calling thread or another one.
 
-        If there is `deliver_many`, small blobs go there, and others as well if that is faster, also by several threads
-        at a time. A blob that no pack gives whole goes to `fail`. An exception of `deliver` ends the run and is raised
-        here.
+        If there is `deliver_many`, it receives small blobs, and others if that is faster, also from several threads at
+        a time. A blob without an intact copy goes to `fail`. An exception of `deliver` ends the run and is raised here.
         """
         stop = threading.Event()
         count = ahead = self._backend.connections
@@ -180,12 +178,12 @@ class Loader:
         if deliver_many is not None:
             ranges, are_many = _look_ahead(ranges)
             engine = self._codec.engine if are_many else None
-        # Of long blobs nothing but the hash takes time.
+        # For long blobs, only the hash takes time.
         pairs = engine is not None and engine.hashes_pairs
         if self._near is not None:
             length = PAIRS_BYTES if pairs else PIECE_BYTES
             ranges = (piece for request in ranges for piece in split_ranges(request.blobs, length))
-            # Pieces take little memory, and a thread that is done before the one waited for finds more to do.
+            # Pieces take little memory, and a thread that finishes before the awaited one finds more to do.
             ahead = 2 * count
         with ThreadPoolExecutor(count, "load") as pool:
             running: deque[tuple[list[PackRange], Future[list[bytes]]]] = deque()
@@ -206,7 +204,7 @@ class Loader:
                 stop.set()
 
     def _groups(self, ranges: Iterable[PackRange]) -> Iterator[list[PackRange]]:
-        """Iterate what one thread gets at a time: one request, or several small ones if they are quick."""
+        """Iterate the work items of a thread: one request, or several small ones if they are fast."""
         group: list[PackRange] = []
         length = 0
         for request in ranges:
@@ -230,9 +228,9 @@ class Loader:
         deliver_many: DeliverMany | None,
         stop: threading.Event,
     ) -> None:
-        """Wait for a group; if its blobs are small they were only fetched, and they are decoded here.
+        """Wait for a group; small blobs were only fetched, and are decoded here.
 
-        Threads that handle small blobs side by side spend their time handing Python's lock to one another.
+        Threads that process small blobs in parallel spend their time passing the GIL to each other.
         """
         for request, data in zip(group, future.result(), strict=False):
             if deliver_many is None:
@@ -249,7 +247,7 @@ class Loader:
     def _load_group(
         self, group: list[PackRange], fail: Fail, deliver_many: DeliverMany, stop: threading.Event
     ) -> list[bytes]:
-        """Fetch and decode a group of blobs together; most of that leaves Python to other threads."""
+        """Fetch and decode a group of blobs together; most of that releases the GIL."""
         seconds = 0.0
         for request in group:
             if stop.is_set():
@@ -262,20 +260,20 @@ class Loader:
         return []
 
     def _fetch(self, request: PackRange) -> bytes:
-        """Return the bytes of a range, none if the pack cannot give them."""
+        """Return the bytes of a range, none if the pack cannot be read."""
         try:
             return self._load_bytes(request.pack, request.blobs[0].type, request.offset, request.length)
         except (BackendError, DamageError):
             return b""
 
     def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> list[bytes]:
-        """Fetch and decode; nothing is left to do for who waits."""
+        """Fetch and decode; nothing is left for the waiting thread."""
         if not stop.is_set():
             self._decode_range(request, self._borrow(request), deliver, fail, stop)
         return []
 
     def _borrow(self, request: PackRange) -> Buffer:
-        """Return what _fetch returns, in memory that this thread's next call may use again."""
+        """Return the result of _fetch, in a buffer that this thread's next call may reuse."""
         if self._near is None or request.blobs[0].type is BlobType.TREE:
             return self._fetch(request)
         try:
@@ -313,7 +311,7 @@ class Loader:
         )
 
     def _decode(self, blob: "PackedBlob", sealed: memoryview, fail: Fail) -> bytes | None:
-        """Return the plaintext of a blob, from another pack if it has to be; None if it went to `fail`."""
+        """Return the plaintext of a blob, from another pack if necessary; None if it went to `fail`."""
         try:
             return self._codec.decode(blob.type, blob.id, sealed, blob.plain_length)
         except DamageError:
@@ -333,7 +331,7 @@ class Loader:
     def _load_bytes(self, pack: ID, blob_type: BlobType, offset: int, length: int) -> bytes:
         handle = Handle(FileType.PACK, pack.hex())
         if blob_type is BlobType.TREE:
-            # Tree packs are worth keeping whole in the cache; a backend without one has no such method.
+            # The cache should keep entire tree packs; a backend without a cache has no such method.
             load_metadata = getattr(self._backend, "load_metadata", None)
             if load_metadata is not None:
                 return bytes(load_metadata(handle, offset, length))

@@ -1,8 +1,8 @@
-"""The time as locks see it, by two clocks: neither alone is enough.
+"""Time for locks, from two clocks: neither alone is sufficient.
 
-The clock on the wall is what locks are dated by, and other machines judge them by it; it can be set, forwards and
-back. The time since boot cannot be set and goes on while the machine sleeps, but not while a virtual machine is
-stopped, whose clock on the wall is put right later.
+Locks carry wall-clock time, and other machines judge them by it; but it can be set, forward and back. The time since
+boot cannot be set and continues while the machine sleeps, but not while a virtual machine is stopped; its wall clock is
+corrected later.
 """
 
 import time
@@ -17,13 +17,13 @@ def _boot_seconds() -> float:
 
 
 class Moment(NamedTuple):
-    """A moment by both clocks, in seconds since 1970 and since boot."""
+    """A point in time on both clocks, in seconds since 1970 and since boot."""
 
     wall: float
     elapsed: float
 
     def text(self) -> str:
-        """Return it as lock files have it."""
+        """Return it in the format of lock files."""
         return gojson.format_time(int(self.wall * 1e9), time.localtime(self.wall).tm_gmtoff)
 
 
@@ -31,7 +31,7 @@ NEVER = Moment(float("-inf"), float("-inf"))
 
 
 class LockClock:
-    """Both clocks, and how to sleep; tests bring their own."""
+    """Both clocks, and a sleep function; tests pass their own."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class LockClock:
         return Moment(self._wall(), self._elapsed())
 
     def since(self, moment: Moment) -> float:
-        """Return how many seconds have passed since then, by the clock that says more."""
+        """Return the seconds since then, by the clock that advanced more."""
         now = self.now()
         return max(now.wall - moment.wall, now.elapsed - moment.elapsed)
 
     def was_set_back(self, moment: Moment) -> bool:
-        """Whether the clock on the wall shows less than it did then."""
+        """Whether the wall clock has gone back since then."""
         return self._wall() < moment.wall

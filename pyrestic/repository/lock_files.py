@@ -1,4 +1,4 @@
-"""The lock files of a repository: list, read, show and remove them, whoever they belong to."""
+"""The lock files of a repository: list, read, show and remove them, regardless of their owner."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from pyrestic.repository.machine import STALE_SECONDS, Machine
 
 
 class UnpackedStore(Protocol):
-    """What locks need of a Repository."""
+    """The part of a Repository that locks need."""
 
     fence: Fence
-    """What asks the lock before something is written."""
+    """The fence that checks the lock before each write."""
 
     @property
     def backend(self) -> Backend:
-        """Where the files are."""
+        """The backend of the files."""
 
     def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate files of a type with their lengths."""
@@ -38,12 +38,12 @@ class UnpackedStore(Protocol):
 
 
 def list_lock_ids(store: UnpackedStore) -> Iterator[ID]:
-    """Iterate the IDs of the locks. Empty files are left out: some places show a file before it has content."""
+    """Iterate the IDs of the locks. Empty files are skipped: some backends list a file before it has content."""
     return (parse_id(info.name) for info in store.list_files(FileType.LOCK) if info.length > 0)
 
 
 def is_stored(store: UnpackedStore, identifier: ID) -> bool:
-    """Tell whether a lock is there, be it readable or not; raise BackendError."""
+    """Tell whether a lock exists, readable or not; raise BackendError."""
     try:
         store.backend.stat(Handle(FileType.LOCK, identifier.hex()))
     except NotFoundError:
@@ -59,9 +59,9 @@ def load_lock(store: UnpackedStore, identifier: ID) -> LockFile:
 def remove_stale(
     store: UnpackedStore, *, machine: Machine | None = None, clock: Callable[[], float] = time.time
 ) -> int:
-    """Remove the locks that are 30 minutes old or whose process on this machine seems dead; return how many.
+    """Remove locks that are 30 minutes old or whose process on this machine seems dead; return the number.
 
-    Locks that cannot be read are left. Raises BackendError.
+    Locks that cannot be read are kept. Raises BackendError.
     """
     machine = machine or Machine()
     removed = 0
@@ -77,7 +77,7 @@ def remove_stale(
 
 
 def remove_all(store: UnpackedStore) -> int:
-    """Remove every lock, also those that are in use or cannot be read; return how many. Raises BackendError."""
+    """Remove every lock, even if in use or unreadable; return the number. Raises BackendError."""
     return sum(_remove(store, parse_id(info.name)) for info in list(store.list_files(FileType.LOCK)))
 
 
@@ -99,7 +99,7 @@ def _remove(store: UnpackedStore, identifier: ID) -> int:
 
 
 def describe_lock(identifier: ID, lock: LockFile, now_seconds: float) -> tuple[str, ...]:
-    """Return lines that say who holds a lock since when, in restic's words."""
+    """Return lines that name the holder of a lock and its age, in restic's words."""
     exclusively = "exclusively " if lock.exclusive else ""
     age = format_duration(now_seconds - lock.time_ns / 1e9)
     return (
@@ -111,5 +111,5 @@ def describe_lock(identifier: ID, lock: LockFile, now_seconds: float) -> tuple[s
 
 
 def show_time(lock: LockFile) -> str:
-    """Return when a lock was last written, in the zone of its writer."""
+    """Return the time of the last write of a lock, in the zone of its writer."""
     return lock.time[:19].replace("T", " ")

@@ -1,11 +1,11 @@
-"""Locks: files in the repository that say who uses it, and whether alone (restic design document, "Locks").
+"""Locks: files in the repository that name its users, shared or exclusive (restic design document, "Locks").
 
-Many processes may hold a shared lock at once; an exclusive one excludes all others. Who wants a lock looks for others,
-writes its own, waits a moment and looks again, so that of two who come at the same time at least one sees the other.
-What becomes of it then is told in held_lock.py.
+Many processes may hold a shared lock at once; an exclusive one excludes all others. A process that wants a lock checks
+for others, writes its own, waits a moment and checks again, so that of two simultaneous processes at least one sees the
+other. held_lock.py continues from there.
 
-Only `unlock` removes locks of others, with one exception: a lock of ours whose process has certainly ended (see
-machine.py) is removed by whoever meets it.
+Only `unlock` removes locks of others, with one exception: any process that finds a lock of pyrestic whose process has
+certainly ended (see machine.py) removes it.
 """
 
 import time
@@ -35,7 +35,7 @@ _INVALID_HINT = (
 
 
 def _ignore_loss(error: LockedError) -> None:
-    """The holder asks ensure_held instead."""
+    """The holder calls ensure_held instead."""
 
 
 class Lock:
@@ -72,7 +72,7 @@ class Lock:
         self._timing = timing or LockTiming()
         self._clock = clock or LockClock()
         self.met_interrupted = False
-        """Whether a run of this machine had left its lock: such a run may have left packs without an index."""
+        """Whether a run on this machine had left its lock: it may have left packs without an index."""
         self.held = HeldLock(store, report, self._describe, self._timing, self._clock, on_lost)
 
     def __enter__(self) -> "Lock":
@@ -92,7 +92,7 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock. Raises LockedError, DamageError if another lock cannot be read, BackendError.
 
-        Whatever else it raises, an interrupt too, leaves no lock.
+        After any exception, including an interrupt, no lock is left.
         """
         try:
             self._wait_and_take()
@@ -128,18 +128,18 @@ class Lock:
             delay = min(delay * 2, self._timing.longest_retry)
 
     def release(self) -> None:
-        """Remove the lock after work that succeeded. Fine if it is not held.
+        """Remove the lock after work that succeeded. No error if it is not held.
 
         Raises LockedError if something was written and the lock had been lost by then.
         """
         self.held.release(confirm=True)
 
     def ensure_held(self) -> None:
-        """Raise LockedError if the lock is known to be lost; whatever is written asks for more by itself."""
+        """Raise LockedError if the lock is known to be lost; each write checks further by itself."""
         self.held.ensure_held()
 
     def confirm(self) -> None:
-        """Raise LockedError if something was written and the lock is not there now."""
+        """Raise LockedError if something was written and the lock does not exist now."""
         self.held.confirm()
 
     def _describe(self, when: str) -> LockFile:
@@ -150,9 +150,9 @@ class Lock:
         looked = time.monotonic(), self._clock.now()
         self._look_for_others(known)
         self.held.save_first()
-        # Who came after our first look takes its own second one no sooner than this time after it. Was our lock there
-        # by then, it gave way, and nothing that is read from now on changes. Else it may end its work, and take its
-        # lock away, before our second look: what was read before that could be outdated.
+        # A process that came after our first check makes its own second check no sooner than this time after it. If our
+        # lock existed by then, that process gave way, and nothing that is read from now on changes. Otherwise it may
+        # finish its work and remove its lock before our second check: data read before that could be outdated.
         passed = max(time.monotonic() - looked[0], self._clock.since(looked[1]))
         seen_by_all = passed < self._timing.second_look
         try:
@@ -179,7 +179,7 @@ class Lock:
         failure: DamageError | None = None
         for attempt in range(self._timing.unreadable_tries):
             if attempt:
-                # Some places show a new file before its content can be read.
+                # Some backends list a new file before its content can be read.
                 self._clock.sleep(self._timing.unreadable_retry * 2 ** (attempt - 1))
             failure = self._look_once(known)
             if failure is None:

@@ -1,16 +1,16 @@
-"""This machine as locks see it: who runs here, and has the process that left a lock ended beyond doubt?
+"""This machine as locks see it: identifies processes, and decides whether the process of a lock has certainly ended.
 
-A lock names a host and a process number. Both can mislead: another machine may have the same host name, a container
-counts its processes on its own, and numbers are used again. So our locks also carry a process mark that settles it: the
-machine, its boot, the namespace of process numbers, and when the process started. Restic ignores that field.
+A lock contains a host name and a PID. Both can mislead: another machine may have the same host name, a container has
+PIDs of its own, and PIDs are reused. So pyrestic's locks also carry a process mark that is unique: the machine, its
+boot, the PID namespace, and the start time of the process. Restic ignores that field.
 
-Without `unlock` a lock ends in two cases only, and one without a mark (restic's own) never:
-- All of the mark is ours, but there is no such process any more: at once.
-- The machine's ID is ours, but either the boot is another one and the lock is older than ours, or the process ran in
-  another container: when the lock has not been refreshed for 30 minutes. Nothing tells this disk, an earlier boot, from
-  a clone that runs now with the same ID; a clone that lives refreshes its lock.
+Without `unlock`, a lock ends in only two cases, and a lock without a mark (restic's) never ends:
+- The entire mark is ours, but the process no longer exists: at once.
+- The machine ID is ours, but either the boot differs and the lock is older than ours, or the process ran in another
+  container: after 30 minutes without a refresh. An earlier boot of this disk cannot be distinguished from a clone that
+  runs now with the same ID, but a live clone refreshes its lock.
 In every other case, and on systems without /proc, nothing is certain and the lock is respected. A virtual machine that
-runs twice from one picture of its memory has one mark in both; nothing visible tells these apart.
+was resumed twice from one memory image has the same mark in both; nothing visible distinguishes them.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from typing import NamedTuple
 from pyrestic.format.lock import LockFile
 
 STALE_SECONDS = 30 * 60.0
-"""A lock that has not been refreshed for so long is given up by its holder (restic's number)."""
+"""A lock without a refresh for this long is given up by its holder (restic's number)."""
 
 _INITIAL_TIME_NAMESPACE = "time:[4026531834]"
 """Start times are counted in the namespace of time; the one in which they are the kernel's own has this fixed number
@@ -39,7 +39,7 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        # It exists and belongs to somebody else, or nobody knows.
+        # It exists and belongs to another user, or its state is unknown.
         return True
     return True
 
@@ -47,7 +47,7 @@ def _exists(pid: int) -> bool:
 class End(NamedTuple):
     """When a lock ends without `unlock`, in seconds since 1970: infinitely long ago if its process has certainly ended.
 
-    `interrupted`: as far as can be told here, its process did not end by itself.
+    `interrupted`: as far as this machine can tell, its process was killed.
     """
 
     at: float
@@ -55,7 +55,7 @@ class End(NamedTuple):
 
 
 class _Mark(NamedTuple):
-    """What tells one process from all others, on all machines, for all times."""
+    """Identifies one process among all processes, on all machines, at all times."""
 
     machine: str
     boot: str
@@ -73,7 +73,7 @@ class _Process:
 
 
 class Machine:
-    """The machine and process this runs on. The arguments are for tests, which bring a machine of their own."""
+    """The current machine and process. Tests pass a different machine in the arguments."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Machine:
         self._machine_id_file = machine_id_file
 
     def describe_lock(self, *, exclusive: bool, time: str) -> LockFile:
-        """Return the lock that this process writes; `time` is as gojson.format_time writes it."""
+        """Return the lock of this process; `time` is in the format of gojson.format_time."""
         mark = self._find_mark()
         return LockFile(
             time=time,
@@ -113,17 +113,18 @@ class Machine:
         if mark.boot != own.boot:
             booted_at = self._booted_at()
             if own.machine == "" or booted_at is None or written_at > booted_at:
-                # Some other machine without an ID, or written while this boot runs, so elsewhere.
+                # Another machine without an ID, or written since this boot and therefore elsewhere.
                 return None
             return End(written_at + STALE_SECONDS, True)
         if mark.namespace != own.namespace:
-            # In another container, whose processes we do not see; a live one refreshes its lock.
+            # In another container, whose processes are invisible; a live one refreshes its lock.
             return End(written_at + STALE_SECONDS, False)
         return End(-math.inf, True) if self._has_ended(lock.pid, mark) else None
 
     def seems_dead(self, lock: LockFile, now_seconds: float) -> bool:
-        """Whether `unlock` may remove the lock: of ours as far as can be told, of others by restic's rule, which is the
-        same host name, and no such process.
+        """Whether `unlock` may remove the lock.
+
+        Ours as far as can be told; others by restic's rule: the same host name, and no such process.
         """
         if not self._is_same_host(lock):
             return False
@@ -134,7 +135,7 @@ class Machine:
         return end is not None and (end.interrupted or now_seconds > end.at)
 
     def _is_same_host(self, lock: LockFile) -> bool:
-        # Zero and negative numbers stand for groups of processes.
+        # Zero and negative numbers denote process groups.
         return lock.pid > 0 and lock.hostname == self.hostname and self.hostname not in ("", "localhost")
 
     def _find_mark(self) -> _Mark | None:
@@ -148,14 +149,14 @@ class Machine:
         return _Mark(self._machine_code(), boot, namespace, str(process.started_ticks))
 
     def _has_ended(self, pid: int, mark: _Mark) -> bool:
-        """Whether the process of a mark that is ours but for it has ended."""
+        """Whether the process of a mark has ended, if the rest of the mark is ours."""
         process = self._find_process(pid)
         if process is None:
             return not self._exists(pid)
         return process.state in _DEAD_STATES or str(process.started_ticks) != mark.started_ticks
 
     def _machine_code(self) -> str:
-        """The machine's ID is meant to stay secret, a hash for this one purpose is not; "" if there is no ID."""
+        """The machine ID is meant to stay secret, a hash for this purpose is not; "" if there is no ID."""
         try:
             with open(self._machine_id_file, "rb") as file:
                 identifier = file.read(100).strip()
@@ -172,7 +173,7 @@ class Machine:
             return ""
 
     def _booted_at(self) -> float | None:
-        """When the machine booted, in seconds since 1970."""
+        """The boot time of the machine, in seconds since 1970."""
         for line in self._read("stat").splitlines():
             if line.startswith("btime "):
                 return float(line[6:])
@@ -180,7 +181,7 @@ class Machine:
 
     def _find_process(self, pid: int) -> _Process | None:
         text = self._read(f"{pid}/stat")
-        # The name, in parentheses, may hold anything.
+        # The name, in parentheses, may contain anything.
         fields = text.rpartition(")")[2].split()
         # proc_pid_stat(5): the state follows the name, the start time in clock ticks after boot is field 22.
         if len(fields) < 20 or not fields[19].isdigit():

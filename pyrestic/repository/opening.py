@@ -1,4 +1,4 @@
-"""What a repository is opened with."""
+"""Settings for opening a repository."""
 
 import importlib.util
 
@@ -6,10 +6,10 @@ from pyrestic.engines import Engines
 
 
 def find_engines(folder: str, *, keep: bool) -> Engines:
-    """Return compiled code, kept in a folder, as far as this installation can compile.
+    """Return compiled code, cached in a folder, if this installation can compile.
 
-    Nothing else imports from pyrestic.native: a base install does without it. Without `keep` nothing is put into the
-    folder, and "" is no folder.
+    Nothing else imports from pyrestic.native, so that a base install works without it. Without `keep` nothing is added
+    to the folder; "" means no folder.
     """
     if importlib.util.find_spec("llvmlite") is None:
         return Engines.none()

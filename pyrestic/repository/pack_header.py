@@ -1,4 +1,4 @@
-"""The header at the end of a stored pack: which blobs it holds (restic design document, "Pack Format")."""
+"""The header at the end of a stored pack, which lists its blobs (restic design document, "Pack Format")."""
 
 from pyrestic.errors import DamageError, FormatError
 from pyrestic.format.pack import (
@@ -19,7 +19,7 @@ from pyrestic.repository.rereading import read_again
 def load_header(repository: Repository, pack: ID, pack_length: int) -> list[HeaderEntry]:
     """Return the blobs of a stored pack of pack_length bytes; raise NotFoundError or BackendError.
 
-    Raises DamageError only if the header is damaged each of several times it is read, past every cache.
+    Raises DamageError only if the header is damaged in each of several reads that bypass every cache.
     """
     handle = Handle(FileType.PACK, pack.hex())
     if pack_length < MIN_PACK_LENGTH:
@@ -36,9 +36,9 @@ def load_header(repository: Repository, pack: ID, pack_length: int) -> list[Head
 def parse_pack_tail(
     repository: Repository, pack: ID, pack_length: int, tail: bytes, expected: list[HeaderEntry] | None = None
 ) -> list[HeaderEntry]:
-    """Return the blobs of a pack whose last bytes are given; what is missing of a long header is loaded.
+    """Return the blobs of a pack from its last bytes; the rest of a long header is loaded.
 
-    A header that names the `expected` blobs, which lie without gaps from the start of the pack, is known by its bytes.
+    A header that lists the `expected` blobs, without gaps from the start of the pack, is recognized by its bytes.
     """
     handle = Handle(FileType.PACK, pack.hex())
     try:

@@ -1,4 +1,4 @@
-"""How long packs are: as the index has it, and as they are stored."""
+"""The lengths of packs, in the index and in the backend."""
 
 import math
 from collections.abc import Collection
@@ -15,11 +15,11 @@ from pyrestic.repository.index import Index
 from pyrestic.repository.repository import Repository
 
 NAMES_A_CALL = 1000
-"""So many names of a listing are billed as one call."""
+"""A listing of this number of names is billed as one call."""
 
 
 def indexed_lengths(index: Index) -> dict[ID, int]:
-    """Return the length in bytes of each pack that the index names."""
+    """Return the length in bytes of each pack in the index."""
     packs = index.pack_list()
     totals = np.zeros(len(packs), np.int64)
     for segment in index.segments():
@@ -28,16 +28,16 @@ def indexed_lengths(index: Index) -> dict[ID, int]:
         totals += np.bincount(segment.pack_numbers, weights, len(packs)).astype(np.int64)
     lengths: dict[ID, int] = {}
     for pack, total in zip(packs, totals.tolist(), strict=True):
-        # A pack that two index files name is counted for each.
+        # A pack in two index files is counted for each.
         lengths[pack] = max(lengths.get(pack, 0), total + HEADER_OVERHEAD)
     return lengths
 
 
 class StoredLengths:
-    """The lengths of packs as the repository's place has them, asked for pack by pack or by one listing of all.
+    """The lengths of packs in the backend, queried pack by pack or by one listing of all.
 
-    `listing_costs` says how many questions for single packs cost as much as one call of a listing, which tells
-    NAMES_A_CALL names. So what is asked here never costs more than a question for each pack that is wanted.
+    `listing_costs` is the number of single-pack queries that cost as much as one listing call, which returns
+    NAMES_A_CALL names. So this never costs more than one query for each pack.
     """
 
     def __init__(self, repository: Repository, listing_costs: float) -> None:
@@ -46,12 +46,12 @@ class StoredLengths:
         self._known: dict[ID, int | None] = {}
         self._all_known = False
         self.asked = 0
-        """How often a single pack was asked for."""
+        """Number of single-pack queries so far."""
         self.listed_calls = 0
-        """How many calls listings were billed as."""
+        """Number of calls billed for listings."""
 
     def find(self, packs: Collection[ID]) -> dict[ID, int | None]:
-        """Return the length in bytes of each of these packs, None for one that is not there; raise BackendError."""
+        """Return the length in bytes of each of these packs, None for a missing one; raise BackendError."""
         unknown = [pack for pack in packs if pack not in self._known]
         if unknown and not self._all_known:
             pages = math.ceil(max(1, len(self._repository.index.packs())) / NAMES_A_CALL)

@@ -1,10 +1,10 @@
 """Packs being filled, in memory.
 
-A pack is one reused buffer. A worker reserves room, then seals its blob straight into that room while others do the
-same, so no sealed byte is copied. Blobs are spread at random over two open packs of each kind: the lengths of packs
-then tell less about the lengths of chunks (restic design document, "Threat Model"; chunking attacks on backups). The
-fuller one gets two of three, so that one is short when the other is full: together they take a third less memory than
-if they grew side by side. Nothing is written to disk before a pack is whole.
+A pack is one reused buffer. A worker reserves space, then seals its blob directly into it while others do the same, so
+no sealed byte is copied. Blobs are distributed at random over two open packs of each kind: the lengths of packs then
+reveal less about the lengths of chunks (restic design document, "Threat Model"; chunking attacks on backups). The
+fuller pack gets two of three blobs, so that one is short when the other is full: together they take a third less memory
+than if they grew side by side. Nothing is written to disk before a pack is complete.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ from pyrestic.ids import ID_LENGTH
 
 OPEN_PACKS = 2
 MOST_TOGETHER = 4096
-"""How many blobs may get a room together."""
+"""Maximum number of blobs in one reservation."""
 LONGEST_TOGETHER = 4 << 20
-"""Sealed bytes that they may have together: with their entries, no more than the longest blob has."""
+"""Maximum sealed bytes of one reservation: with their entries, no more than the longest blob."""
 
 # A zstd frame of incompressible data is longer than the data by at most 1/256 and some bytes.
 _ROOM_FOR_ONE_BLOB = MAX_LENGTH + (MAX_LENGTH >> 8) + 1024
@@ -40,7 +40,7 @@ _PATIENCE_SECONDS = 0.1
 
 
 class Run(NamedTuple):
-    """Blobs that lie one after the other in a pack, from `offset` on. A plain length is 0 for one not compressed."""
+    """Consecutive blobs in a pack, from `offset` on. A plain length of 0 means uncompressed."""
 
     offset: int
     ids: bytes
@@ -50,25 +50,25 @@ class Run(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class OpenPack:
-    """A pack that still takes blobs; `length` bytes of its buffer are reserved."""
+    """A pack that still accepts blobs; `length` bytes of its buffer are reserved."""
 
     type: BlobType
     buffer: memoryview
     length: int = 0
     runs: list[Run] = field(default_factory=list)
     filled: int = 0
-    """How many blobs are in."""
+    """The number of finished blobs."""
     reserved: int = 0
-    """How many have a room, perhaps still on the way."""
+    """The number of reserved blobs, finished or not."""
     closed: bool = False
 
     @property
     def whole(self) -> bool:
-        """No more blobs come and all that were promised are there."""
+        """Whether it accepts no more blobs and all reserved ones are finished."""
         return self.closed and self.filled == self.reserved
 
     def columns(self) -> Columns:
-        """Return the blobs of a whole pack by their offsets."""
+        """Return the blobs of a complete pack by their offsets."""
         runs = sorted(self.runs)
         ids = np.frombuffer(b"".join([run.ids for run in runs]), np.uint8).reshape(-1, ID_LENGTH)
         lengths, plain_lengths = (
@@ -81,7 +81,7 @@ class OpenPack:
 
 @dataclass(slots=True)
 class Room:
-    """A reserved part of a pack's buffer, to be filled by one blob or by several, one after the other."""
+    """A reserved part of a pack's buffer, for one blob or several consecutive ones."""
 
     pack: OpenPack
     offset: int
@@ -89,11 +89,11 @@ class Room:
 
 
 class BufferPool:
-    """Buffers of packs, a limited number. `get` blocks when all are in use.
+    """A limited number of pack buffers. `get` blocks while all are in use.
 
-    Memory is taken page by page as a pack grows and goes back to the system when the pack is stored: packs at all
-    stages of growth take half of what full ones would. Whoever wants one more while a pack is being stored waits a
-    moment first: where places are quick one comes back within it. `is_storing` tells whether a pack is being stored.
+    Memory is taken page by page as a pack grows and returns to the system when the pack is stored: packs at all stages
+    of growth take half as much as full ones. A caller that needs another buffer while a pack is being stored waits a
+    moment first: on fast backends one is returned within it. `is_storing` tells whether a pack is being stored.
     """
 
     def __init__(self, count: int, pack_length: int, is_storing: Callable[[], bool] = bool) -> None:
@@ -105,7 +105,7 @@ class BufferPool:
         self._broken = False
 
     def get(self, minimum_bytes: int) -> memoryview:
-        """Return a buffer of at least minimum_bytes; wait until one is given back if all are in use."""
+        """Return a buffer of at least minimum_bytes; wait for one if all are in use."""
         with self._changed:
             if self._is_storing():
                 self._changed.wait_for(self._may_go_on, _PATIENCE_SECONDS)
@@ -122,7 +122,7 @@ class BufferPool:
         return bool(self._free) or self._broken
 
     def put(self, buffer: memoryview) -> None:
-        """Give a buffer back."""
+        """Return a buffer to the pool."""
         with self._changed:
             if len(buffer) == self._length:
                 _give_back(buffer)
@@ -132,14 +132,14 @@ class BufferPool:
             self._changed.notify()
 
     def release_waiters(self) -> None:
-        """Let everyone who waits go on: the run is ending with an error and nobody gives buffers back."""
+        """Wake up all waiting threads: the run is ending with an error and nobody returns buffers."""
         with self._changed:
             self._broken = True
             self._changed.notify_all()
 
 
 class Packer:
-    """The open packs of one kind of blob."""
+    """The open packs of one type of blob."""
 
     def __init__(self, blob_type: BlobType, pack_length: int, pool: BufferPool) -> None:
         self._type = blob_type
@@ -150,9 +150,9 @@ class Packer:
         self._dice = b""
 
     def reserve(self, length: int, count: int = 1) -> Room:
-        """Return room for `length` sealed bytes in one of the open packs; may wait for a buffer.
+        """Reserve `length` sealed bytes in one of the open packs; may wait for a buffer.
 
-        `count` blobs come there, several only if they are short: at most MOST_TOGETHER, of LONGEST_TOGETHER in all.
+        `count` blobs go there, several only if they are short: at most MOST_TOGETHER, of LONGEST_TOGETHER in total.
         """
         spare: memoryview | None = None
         while True:
@@ -162,13 +162,13 @@ class Packer:
                 if spare is not None and room.pack.buffer is not spare:
                     self._pool.put(spare)
                 return room
-            # Waiting happens outside the lock: the buffer we wait for may have to pass through `commit` first.
+            # Wait outside the lock: the buffer may have to pass through `commit` first.
             spare = self._pool.get(length + _ROOM_FOR_HEADER)
 
     def _reserve(self, length: int, count: int, spare: memoryview | None) -> Room | None:
         alone = count == 1 and length >= min(self._pack_length, _ROOM_FOR_ONE_BLOB)
         slot = self._roll()
-        # A blob that fills a pack gets one of its own: it is fetched and repacked without dragging others along.
+        # A blob that fills a pack gets its own: it is fetched and repacked without other blobs.
         pack = None if alone else self._open[slot]
         if pack is None:
             if spare is None:
@@ -186,9 +186,9 @@ class Packer:
         return Room(pack, offset, pack.buffer[offset : offset + length])
 
     def commit(self, room: Room, ids: bytes, lengths: Sequence[int], plain_lengths: Sequence[int]) -> OpenPack | None:
-        """Note that the room is filled; return the pack if it is whole now and wants to be stored.
+        """Mark the reserved part as filled; return the pack if it is complete now and must be stored.
 
-        The blobs come in their order; plain lengths are 0 if they are not compressed.
+        The blobs are in order; plain lengths are 0 if uncompressed.
         """
         room.view.release()
         with self._lock:
@@ -197,7 +197,7 @@ class Packer:
             return room.pack if room.pack.whole else None
 
     def close(self) -> list[OpenPack]:
-        """Close the open packs, joined where they fit into one, and return them; no room may be pending."""
+        """Close the open packs, merge them if they fit into one, and return them; no reservation may be pending."""
         with self._lock:
             packs = [pack for pack in self._open if pack is not None]
             self._open = [None] * OPEN_PACKS
@@ -236,11 +236,11 @@ def _append(pack: OpenPack, other: OpenPack) -> None:
 
 
 def _new_buffer(length: int) -> memoryview:
-    # Private: what is given back of shared memory would stay with the kernel.
+    # Private: freed shared memory would stay with the kernel.
     memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):
-            # Large pages are filled with fewer steps; not every kernel has them. Many a pack stays shorter than one.
+            # Large pages need fewer page faults; not every kernel has them. Many packs are shorter than one.
             memory.madvise(mmap.MADV_HUGEPAGE, _FIRST_BYTES)
     return memoryview(memory)
 

@@ -1,10 +1,10 @@
 """A repository over one backend: its config and key, its unpacked files, its blobs.
 
-Opening needs a password and reads one key file and the config; the index is loaded separately, by those who need blobs
+Opening needs a password and reads one key file and the config. Callers that need blobs load the index separately
 (restic design document, "Keys, Encryption and MAC" and "Repository Layout").
 
-What costs time to import, numpy above all, is imported by those who need it while something is waited for: the second
-look for locks, or the derivation of the key. That is why some imports of this module stand in functions.
+Slow imports, above all numpy, run during a wait: for the second lock check or the key derivation. That is why some
+imports of this module are inside functions.
 """
 
 import threading
@@ -58,11 +58,11 @@ DEFAULT_PACK_LENGTH = 16 << 20
 MIN_PACK_LENGTH = 4 << 20
 MAX_PACK_LENGTH = 128 << 20
 _HEAD_START_SECONDS = 0.05
-"""How long imports wait at most for the derivation of the key to begin."""
+"""How long imports wait at most for the key derivation to begin."""
 
 
 def import_machinery() -> None:
-    """Import what works with blobs, so that it is there when it is needed."""
+    """Import the modules for blobs, so that they are ready when needed."""
     import pyrestic.format.index_file
     import pyrestic.repository.index
     import pyrestic.repository.index_copy
@@ -72,7 +72,7 @@ def import_machinery() -> None:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryOptions:
-    """How to write: compression of blobs, target length of packs in bytes, whether to skip reading back."""
+    """Write settings: compression of blobs, target length of packs in bytes, whether to skip reading back."""
 
     compression: Compression = Compression.AUTO
     pack_length: int = DEFAULT_PACK_LENGTH
@@ -80,7 +80,7 @@ class RepositoryOptions:
 
 
 class IndexFileInfo(NamedTuple):
-    """An index file: which packs it names, and how many blobs in them."""
+    """An index file: the packs that it lists, and the number of blobs in them."""
 
     id: ID
     packs: list[ID]
@@ -88,7 +88,7 @@ class IndexFileInfo(NamedTuple):
 
 
 class Repository:
-    """An opened repository. Made by `create` or `open`."""
+    """An opened repository, from `create` or `open`."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Repository:
         self.key: MasterKey = key.master
         self.key_id: ID = key.id
         self.listed_keys: tuple[ID, ...] = key.listed
-        """The key files that there were when this was opened."""
+        """The key files at the time of opening."""
         self.options = options
         self.index_files: list[IndexFileInfo] = []
         self.engines = engines or Engines.none()
@@ -131,9 +131,9 @@ class Repository:
         params: ScryptParams | None = None,
         options: RepositoryOptions | None = None,
     ) -> "Repository":
-        """Make a new repository in an empty place and return it opened; raise UsageError if one is there.
+        """Create a repository in an empty location and return it opened; raise UsageError if one exists.
 
-        Where an earlier attempt was killed before it stored the config, and the password opens its key, that is used.
+        If an earlier attempt was killed before it stored the config, and the password opens its key, that key is used.
         """
         key = find_unfinished_key(backend, password)
         config = Config.create(version, polynomial)
@@ -144,7 +144,7 @@ class Repository:
                 backend, master, password, hostname=hostname, username=username, created=created, params=params
             )
         repository = cls(backend, key, config, options or RepositoryOptions())
-        # The config is what makes a place a repository: it comes last.
+        # The config is what makes this a repository: it comes last.
         backend.save(CONFIG, repository.codec.seal(config.encode()))
         return repository
 
@@ -184,7 +184,7 @@ class Repository:
 
         found = Background(search, "key")
         try:
-            # What is imported holds Python's lock, and the sooner the key is begun with the better.
+            # Imports hold the GIL, and the key derivation should start as early as possible.
             begun.wait(_HEAD_START_SECONDS)
             import_ciphers()
             meanwhile()
@@ -196,28 +196,28 @@ class Repository:
 
     @cached_property
     def index(self) -> "Index":
-        """Where every blob is; empty until an index is loaded."""
+        """The index of all blobs; empty until an index is loaded."""
         from pyrestic.repository.index import Index
 
         return Index()
 
     @cached_property
     def loader(self) -> "Loader":
-        """What loads blobs."""
+        """The loader of blobs."""
         from pyrestic.repository.loader import Loader
 
         return Loader(self.backend, self.codec, self.index)
 
     @cached_property
     def index_writer(self) -> "IndexWriter":
-        """What notes stored packs in index files."""
+        """Records stored packs in index files."""
         from pyrestic.repository.saver import IndexWriter
 
         return IndexWriter(self._save_index)
 
     @property
     def saver(self) -> "Saver":
-        """What saves blobs; its threads start with the first use."""
+        """The saver of blobs; its threads start on first use."""
         if self._saver is None:
             from pyrestic.repository.saver import Saver
 
@@ -236,7 +236,7 @@ class Repository:
         self.use_index(self.read_index(report, anew=anew))
 
     def load_new_index(self) -> None:
-        """Read and use the index files that came after those in use; raise DamageError if one cannot be used."""
+        """Read and use the index files added since; raise DamageError if one cannot be used."""
         from pyrestic.repository.index_copy import ReadIndex
 
         known = {info.id for info in self.index_files}
@@ -244,7 +244,7 @@ class Repository:
         self.use_index(ReadIndex([(identifier, self.load_index_file(identifier)) for identifier in new]))
 
     def use_index(self, read: "ReadIndex") -> None:
-        """Use what `read_index` has returned, which is emptied, and keep a copy of it if that is worth while."""
+        """Use the result of `read_index`, which is emptied, and store a copy of it if worthwhile."""
         if read.copy is not None:
             self._use_copy(read.copy)
         self.index_files += [IndexFileInfo(one, columns.packs, len(columns.ids)) for one, columns in read.files]
@@ -258,7 +258,7 @@ class Repository:
     def read_index(self, report: Reporter, *, anew: bool = False) -> "ReadIndex":
         """Return the content of all index files; raise DamageError if one cannot be used.
 
-        What the cache has a copy of is taken from there, unless `anew` says that the files themselves are wanted.
+        Uses the copy in the cache, unless `anew` requires the files themselves.
         """
         from pyrestic.repository.index_columns import detach
         from pyrestic.repository.index_copy import ReadIndex, load_copy
@@ -301,7 +301,7 @@ class Repository:
 
         data = self.load_unpacked(FileType.INDEX, identifier)
         try:
-            # Python's own lock lets one thread parse at a time anyway; half parsed files take ten times their columns.
+            # The GIL lets one thread parse at a time anyway; partly parsed files take ten times their columns.
             with self._parsing:
                 columns = index_file.parse_columns(data)
         except DamageError as error:
@@ -358,17 +358,17 @@ class Repository:
         return self.codec.open(sealed)
 
     def flush(self) -> None:
-        """Store all saved blobs and the index that names them."""
+        """Store all saved blobs and their index."""
         if self._saver is not None:
             self._saver.flush()
 
     def close(self) -> None:
-        """End all threads and connections. What was saved since the last flush is dropped."""
+        """End all threads and connections. Blobs saved since the last flush are dropped."""
         self.end_saving()
         self.backend.close()
 
     def end_saving(self) -> None:
-        """End the threads that save. What was saved since the last flush is dropped."""
+        """End the saving threads. Blobs saved since the last flush are dropped."""
         if self._saver is not None:
             self._saver.close()
 

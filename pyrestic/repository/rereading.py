@@ -1,7 +1,7 @@
-"""Reading again what looks damaged, past every cache, before the damage counts.
+"""Rereads data that looks damaged, bypassing every cache, before the damage counts.
 
-A byte that flips on the way, or in a cache, must cost neither a pack nor a file. So whoever finds damage reads again,
-and only what is damaged each time is damaged in the repository.
+A bit flip in transit or in a cache must cost neither a pack nor a file. So damage is confirmed by further reads, and
+only data that is damaged in each of them is damaged in the repository.
 """
 
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from pyrestic.errors import DamageError
 from pyrestic.handle import Handle
 
 READS: Final = 3
-"""How often a file is read in all before it counts as damaged."""
+"""Number of reads before a file counts as damaged."""
 
 T = TypeVar("T")
 
 
 def forget_copy(backend: Backend, handle: Handle) -> None:
-    """Drop what the cache has of a file, if there is a cache, so that the next read asks the repository itself."""
+    """Drop the cached copy of a file, if there is a cache, so that the next read goes to the repository."""
     forget: Callable[[Handle], None] | None = getattr(backend, "forget", None)
     if forget is not None:
         forget(handle)
 
 
 def read_again(backend: Backend, handle: Handle, read: Callable[[], T]) -> T:
-    """Return what `read` returns; raise its DamageError only if it raises one READS times."""
+    """Return the result of `read`; raise its DamageError only after READS failures."""
     for _ in range(READS - 1):
         try:
             return read()

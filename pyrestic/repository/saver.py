@@ -1,9 +1,8 @@
-"""Saving blobs: hash, look up, compress, seal into a pack, store whole packs, note them in index files.
+"""Saves blobs: hash, look up, compress, seal into a pack, store complete packs, record them in index files.
 
-Threads: callers may save from any number of threads; `submit` offers as many workers as there are processors, and as
-many uploads run at once as the backend likes. Memory is bounded by the pool of pack buffers: when uploads are slower
-than sealing, `save` waits. The order of writing is packs first, then the index that names them; snapshots come after
-`flush`.
+Threads: callers may save from any number of threads; `submit` offers one worker per processor, and the backend
+determines the number of concurrent uploads. The pool of pack buffers bounds the memory: when uploads are slower than
+sealing, `save` waits. Packs are written first, then the index that lists them; snapshots follow after `flush`.
 """
 
 import contextlib
@@ -39,14 +38,14 @@ INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
 
 _LONGEST_PLAIN = LONGEST_TOGETHER * 3 // 4
-"""So many bytes of short blobs are sealed together; they hardly ever become longer than LONGEST_TOGETHER."""
+"""This number of bytes of short blobs is sealed together; sealed, they hardly ever exceed LONGEST_TOGETHER."""
 
 _ZERO_CHUNK = bytes(MIN_LENGTH)
 _ZERO_CHUNK_ID = hash_id(_ZERO_CHUNK)
 
 
 class SavedBlob(NamedTuple):
-    """Outcome of saving: the ID, whether the repository had the blob already, and the stored bytes added."""
+    """Result of a save: the ID, whether the repository had the blob already, and the stored bytes added."""
 
     id: ID
     known: bool
@@ -54,32 +53,32 @@ class SavedBlob(NamedTuple):
 
 
 class SavedBlobs(NamedTuple):
-    """Outcome of saving many: their IDs, and the stored bytes added for each, 0 if the repository had it already."""
+    """Result of a batch save: the IDs, and the stored bytes added for each, 0 if the repository had it already."""
 
     ids: list[ID]
     lengths: list[int]
 
 
 class _Output(threading.local):
-    """Where a thread seals blobs that are saved together."""
+    """A thread's buffer for sealing blobs that are saved together."""
 
     def __init__(self) -> None:
         self.view = memoryview(b"")
 
     def of_length(self, length: int) -> memoryview:
-        """Return at least so many bytes; what they held is lost."""
+        """Return at least this number of bytes; their previous content is lost."""
         if len(self.view) < length:
             self.view = memoryview(bytearray(length))
         return self.view
 
 
 def _is_zero_chunk(data: Buffer) -> bool:
-    """Tell whether data is the chunk that holes in sparse files give: comparing takes a tenth of hashing."""
+    """Tell whether data is the chunk of a hole in a sparse file: comparing takes a tenth of hashing."""
     return memoryview(data).nbytes == MIN_LENGTH and data == _ZERO_CHUNK
 
 
 class IndexWriter:
-    """Collects stored packs and saves an index file whenever enough blobs or time have come together."""
+    """Collects stored packs and saves an index file after enough blobs or time."""
 
     def __init__(self, save: Callable[[list[PackRows]], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._save = save
@@ -90,7 +89,7 @@ class IndexWriter:
         self._since = clock()
 
     def add(self, pack: PackRows) -> None:
-        """Note a stored pack; saves an index file when 50,000 blobs or ten minutes are reached."""
+        """Record a stored pack; saves an index file at 50,000 blobs or ten minutes."""
         with self._lock:
             if not self._packs:
                 self._since = self._clock()
@@ -102,7 +101,7 @@ class IndexWriter:
         self._save(packs)
 
     def flush(self) -> None:
-        """Save an index file of what is left."""
+        """Save an index file of the rest."""
         with self._lock:
             packs = self._take()
         if packs:
@@ -145,7 +144,7 @@ class Saver:
     ) -> SavedBlob:
         """Store a blob unless the repository has it (or `duplicate` is set); raise PyresticError.
 
-        `identifier` is its SHA-256 if that is known. data may be reused by the caller as soon as this returns.
+        `identifier` is its SHA-256 if known. The caller may reuse data as soon as this returns.
         """
         if self._failure is not None:
             self._raise_failure()
@@ -165,11 +164,10 @@ class Saver:
         *,
         duplicate: bool = False,
     ) -> SavedBlobs | None:
-        """Store those of many short blobs that the repository does not have, or all; raise PyresticError.
+        """Store the new blobs among many short ones, or all; raise PyresticError.
 
-        They lie in data; `ids` has their SHA-256 one after the other if they are known. The work is done by few calls
-        that leave Python to other threads, and new blobs come next to each other into a pack. None if there is no
-        engine for that: then they are to be saved one by one.
+        They are in data; `ids` has their concatenated SHA-256 if known. A few calls that release the GIL do the work,
+        and new blobs go next to each other into a pack. Returns None without an engine: then save them one by one.
         """
         if self._failure is not None:
             self._raise_failure()
@@ -191,7 +189,7 @@ class Saver:
 
     @property
     def saves_many(self) -> bool:
-        """There is an engine for `save_all` by now."""
+        """Whether there is an engine for `save_all` by now."""
         return self._codec.engine is not None
 
     def knows(self, blob_type: BlobType, identifier: ID) -> bool:
@@ -199,7 +197,7 @@ class Saver:
         return identifier in self._pending[blob_type] or self._index.has((blob_type, identifier))
 
     def knows_all(self, blob_type: BlobType, identifiers: bytes) -> bool:
-        """Tell whether all of these blobs are stored or about to be; IDs stand one after the other."""
+        """Tell whether all of these blobs are stored or about to be, given as concatenated IDs."""
         if self._index.has_all(blob_type, identifiers):
             return True
         return all(self.knows(blob_type, identifier) for identifier in split_ids(identifiers))
@@ -209,7 +207,7 @@ class Saver:
         return self._workers.submit(self.save, blob_type, data)
 
     def flush(self) -> None:
-        """Store what is left in open packs and save the index; no save may be under way. Raises PyresticError."""
+        """Store the open packs and save the index; no save may be running. Raises PyresticError."""
         for packer in self._packers.values():
             for pack in packer.close():
                 self._upload(pack)
@@ -217,12 +215,12 @@ class Saver:
         self._index_writer.flush()
 
     def abort(self) -> None:
-        """Give up: drop what is not stored, let running uploads end, save the index of the rest if that works."""
+        """Abort: drop unsaved data, let running uploads end, and try to save the index of the rest."""
         self._fail(PyresticError("saving was interrupted"))
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._uploads.shutdown(wait=True, cancel_futures=True)
         with contextlib.suppress(PyresticError):
-            # Whatever ended the run is what has to be told, not that the place did not answer for this either.
+            # Report what ended the run, not that the backend did not respond to this either.
             self._index_writer.flush()
 
     def close(self) -> None:
@@ -231,10 +229,10 @@ class Saver:
         self._uploads.shutdown(wait=True, cancel_futures=True)
 
     def _claim(self, blob_type: BlobType, identifier: ID) -> bool:
-        """Make this caller the one that stores the blob; False if it is stored or someone else does."""
+        """Make this caller the one that stores the blob; False if it is stored or another caller does."""
         pending, token = self._pending[blob_type], object()
-        # Pending first, index second, and `_store_pack` fills the index before it clears pending: a blob on its way
-        # from one to the other is always seen in one of them.
+        # Pending first, index second, and `_store_pack` fills the index before it clears pending: a blob that moves
+        # from one to the other is always visible in one of them.
         if pending.setdefault(identifier, token) is not token:
             return False
         if self._index.has((blob_type, identifier)):
@@ -279,7 +277,7 @@ class Saver:
     def _store_part(
         self, engine: "BatchCodec", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
-        """Store blobs as _store_all does, next to each other; a pack takes them together."""
+        """Store blobs like _store_all, next to each other; a pack accepts them together."""
         if not blobs:
             return []
         ids, starts, lengths = map(list, zip(*blobs, strict=True))
@@ -335,12 +333,12 @@ class Saver:
             raise
 
     def _save_pack(self, blob_type: BlobType, handle: Handle, data: memoryview) -> None:
-        # Packs of trees are kept in a cache, if the backend has one: the next backup reads them.
+        # The cache, if any, keeps packs of trees: the next backup reads them.
         save = getattr(self._backend, "save_metadata", None) if blob_type is BlobType.TREE else None
         (save or self._backend.save)(handle, data)
 
     def _write_header(self, pack: OpenPack, blobs: Columns) -> int:
-        """Seal the header behind the blobs and return the length of the pack (design document, "Pack Format")."""
+        """Seal the header after the blobs and return the length of the pack (design document, "Pack Format")."""
         header = encode_header(blobs)
         sealed_length = len(header) + OVERHEAD
         end = pack.length + sealed_length

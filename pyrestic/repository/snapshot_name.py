@@ -1,7 +1,7 @@
-"""Names of snapshots on a command line: an ID or the beginning of one, `latest`, `latest~3`, `@2026-03-01 14:30`.
+"""Snapshot names on the command line: an ID or a prefix, `latest`, `latest~3`, `@2026-03-01 14:30`.
 
-A name may be followed by a colon and a folder. What begins with @ means the newest snapshot at that moment or before
-it, as `parse_point` reads it; a day means its end. `~3` goes three further back.
+A colon and a folder may follow. A name with @ means the newest snapshot at or before that time, which `parse_point`
+reads; a day means its end. `~3` goes three snapshots back.
 """
 
 import re
@@ -18,7 +18,7 @@ _POINT: Final = re.compile(r"@(?P<moment>[^~]*)(?:~(?P<back>\d{1,9}))?", re.ASCI
 
 @dataclass(frozen=True, slots=True)
 class SnapshotName:
-    """A name and the folder after it. Without `id` it means the newest but `back` of those that are not too new.
+    """A name and its folder. Without `id` it means the newest but `back` of the snapshots in the time limit.
 
     `not_after_ns` is in nanoseconds since 1970, None for no limit; `text` is the name without the folder.
     """
@@ -31,7 +31,7 @@ class SnapshotName:
 
 
 def parse_name(text: str, now_ns: int) -> SnapshotName:
-    """Return what a name says at a time in nanoseconds since 1970; raise UsageError for a moment that is none."""
+    """Return the meaning of a name at a time in nanoseconds since 1970; raise UsageError for an invalid time."""
     if text.startswith("@"):
         return _parse_point(text, now_ns)
     name, _, folder = text.partition(":")
@@ -58,7 +58,7 @@ def _parse_point(text: str, now_ns: int) -> SnapshotName:
 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:
-    """Iterate the ways to take a name and a folder apart, the longest name first: times have colons, too."""
+    """Iterate the ways to split name and folder, longest name first: times contain colons, too."""
     yield text, ""
     end = len(text)
     while (end := text.rfind(":", 0, end)) >= 0:

@@ -1,4 +1,4 @@
-"""Walking through the trees of many snapshots in order, while their trees are fetched many at a time."""
+"""Walks the trees of many snapshots in order and prefetches them in batches."""
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
@@ -13,11 +13,11 @@ from pyrestic.repository.trail import Trail
 from pyrestic.repository.tree_prefetch import TreeCache
 
 _AHEAD_FOLDERS: Final = 64
-"""So many of the folders on the way are asked what comes next, the nearest ones."""
+"""Number of next folders, the nearest ones, whose subfolders are prefetched."""
 
 
 class _Soon(NamedTuple):
-    """A folder that comes later. Those of one folder share its `prefix`."""
+    """An upcoming folder. Subfolders of one folder share its `prefix`."""
 
     prefix: bytes
     name: bytes
@@ -25,7 +25,7 @@ class _Soon(NamedTuple):
 
 
 class Kind(Enum):
-    """What happens on a walk: a node is met, a folder was left, a folder's tree cannot be read."""
+    """Events of a walk: a node, the end of a folder, a tree that cannot be read."""
 
     NODE = auto()
     LEFT = auto()
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 class Event(NamedTuple):
-    """A step of a walk. `tree` is that of the folder that holds the node or was left; an `entered` node's come next."""
+    """A step of a walk. `tree` is the tree of the folder; the entries of an `entered` node come next."""
 
     kind: Kind
     tree: ID
@@ -44,11 +44,11 @@ class Event(NamedTuple):
 
 
 Enter = Callable[[bytes, Node], bool]
-"""Tells whether to go into a folder."""
+"""Decides whether to enter a folder."""
 
 
 class Forest:
-    """The trees of some snapshots, walked through one snapshot after the other."""
+    """The trees of some snapshots, walked one after the other."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Forest:
         enter: Enter = lambda _, __: True,
         trees: TreeCache | None = None,
     ) -> None:
-        """`roots` are in the order in which they will be walked; `enter` may change its mind while that is done."""
+        """`roots` are in walking order; the result of `enter` may change during the walk."""
         self._trees = trees or TreeCache(repository)
         self._enter = enter
         self._later = [_Soon(b"", b"", root) for root in reversed(list(roots))]
@@ -65,9 +65,9 @@ class Forest:
         self._trail = Trail()
 
     def walk(self, root: ID) -> Iterator[Event]:
-        """Iterate what is below a root: a folder's nodes in order, each entered one followed by what is in it.
+        """Iterate everything below a root: a folder's nodes in order, each entered one followed by its content.
 
-        The tree of a folder is read before the folder is told of. A root that cannot be read is the only event.
+        The tree of a folder is read before the folder is reported. For an unreadable root, that is the only event.
         """
         while self._later and self._later[-1].tree == root:
             self._later.pop()
@@ -114,14 +114,14 @@ class Forest:
         return self._choose(folder.prefix + folder.name + b"/", self._trees.peek(folder.tree) or ())
 
     def _upcoming(self) -> Iterator[_Soon]:
-        """Iterate the folders that come next, the next first."""
-        # Not all of a long way: each of its folders would be a step of each of its folders.
+        """Iterate the upcoming folders, the next first."""
+        # Not for all of a long path: each of its folders would be a step of each of its folders.
         for prefix, frame in islice(zip(self._trail.prefixes(), reversed(self._stack), strict=False), _AHEAD_FOLDERS):
             yield from self._choose(prefix, frame.rest())
         yield from reversed(self._later)
 
     def _choose(self, prefix: bytes, nodes: Iterable[Node]) -> Iterator[_Soon]:
-        """Iterate the folders among the nodes of a folder that will be entered."""
+        """Iterate the subfolders of a folder that will be entered."""
         for node in nodes:
             if node.type == DIRECTORY and node.subtree is not None:
                 name = node.raw_name
@@ -130,7 +130,7 @@ class Forest:
 
 
 class _Frame:
-    """A folder that is being walked through."""
+    """A folder during its walk."""
 
     def __init__(self, tree: ID, nodes: list[Node]) -> None:
         self.tree = tree
@@ -144,5 +144,5 @@ class _Frame:
             yield node
 
     def rest(self) -> Iterator[Node]:
-        """Iterate the nodes that were not met yet."""
+        """Iterate the nodes not yet visited."""
         return islice(self._all, self._passed, None)

@@ -1,8 +1,8 @@
-"""Finding snapshots: by their names, and by host, tags, paths and time.
+"""Finds snapshots by name, and by host, tags, paths and time.
 
-A snapshot that cannot be read may be the one that a name or a filter means. So whoever chooses one, or decides on what
-is removed, gets an error that names the file; whoever lists many is told what is missing from the list. Only where
-somebody agreed to it (`SnapshotFilter.skip_damaged`) is such a snapshot left out.
+An unreadable snapshot may be the one that a name or a filter selects. So operations that choose one snapshot, or decide
+what to remove, fail with an error that names the file; operations that list many report it. Only with explicit consent
+(`SnapshotFilter.skip_damaged`) is such a snapshot skipped.
 """
 
 import dataclasses
@@ -41,11 +41,11 @@ class StoredSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFilter:
-    """Which snapshots are meant. Within `tags` each list asks for all of its tags, and one list has to match.
+    """Selects snapshots. Each list in `tags` requires all of its tags, and one list must match.
 
-    An empty tag fits a snapshot without any. `paths` all have to be among the snapshot's. Times are in
-    nanoseconds since 1970, and a snapshot of just that time is meant; `not_after_ns` counts for the latest alone.
-    With `skip_damaged` snapshots that cannot be read are left out, with a note.
+    An empty tag matches a snapshot without tags. All `paths` must be in the snapshot. Times are in nanoseconds since
+    1970 and inclusive; `not_after_ns` only applies to the latest. With `skip_damaged`, unreadable snapshots are
+    skipped, with a note.
     """
 
     hosts: tuple[str, ...] = ()
@@ -58,11 +58,11 @@ class SnapshotFilter:
 
     @property
     def empty(self) -> bool:
-        """Nothing is asked for."""
+        """Whether the filter is empty."""
         return not (self.hosts or self.tags or self.paths) and self.after_ns is None and self.before_ns is None
 
     def matches(self, snapshot: Snapshot) -> bool:
-        """Tell whether the snapshot is meant."""
+        """Tell whether the snapshot matches."""
         return (
             (not self.hosts or snapshot.hostname in self.hosts)
             and (not self.tags or any(has_tags(snapshot.tags, wanted) for wanted in self.tags))
@@ -78,7 +78,7 @@ class SnapshotFilter:
 
 
 def has_tags(tags: list[str], wanted: tuple[str, ...]) -> bool:
-    """Tell whether all wanted tags are there; an empty one asks that there be none."""
+    """Tell whether all wanted tags are present; an empty one requires that there are none."""
     for tag in wanted:
         if tag == "" and not tags:
             return True
@@ -97,7 +97,7 @@ def load_snapshot(repository: Repository, identifier: ID) -> Snapshot:
 
 
 class Unreadable(NamedTuple):
-    """A snapshot whose file is there and cannot be read, and why."""
+    """A snapshot whose file exists but cannot be read, and the reason."""
 
     id: ID
     error: PyresticError
@@ -105,14 +105,14 @@ class Unreadable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotList:
-    """All snapshots in no order, and those that cannot be read."""
+    """All snapshots in any order, and the unreadable ones."""
 
     found: list[StoredSnapshot]
     unreadable: list[Unreadable]
 
 
 def read_snapshots(repository: Repository) -> SnapshotList:
-    """Return all snapshots and what cannot be read of them; raise BackendError if they cannot be listed."""
+    """Return all snapshots and the unreadable ones; raise BackendError if they cannot be listed."""
     identifiers = list(repository.list_ids(FileType.SNAPSHOT))
 
     def load(identifier: ID) -> StoredSnapshot | Unreadable:
@@ -129,7 +129,7 @@ def read_snapshots(repository: Repository) -> SnapshotList:
         else:
             unreadable.append(one)
     if any(isinstance(one.error, NotFoundError) for one in unreadable):
-        # Another program may have removed some since they were listed.
+        # Another program may have removed some since the listing.
         present = set(repository.list_ids(FileType.SNAPSHOT))
         unreadable = [one for one in unreadable if one.id in present]
     snapshots = SnapshotList(found, unreadable)
@@ -139,7 +139,7 @@ def read_snapshots(repository: Repository) -> SnapshotList:
 
 
 def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnapshot]:
-    """Return the snapshots that can be read, in no order; the others go to report.error."""
+    """Return the readable snapshots, in any order; the others go to report.error."""
     snapshots = read_snapshots(repository)
     for identifier, error in snapshots.unreadable:
         report.error(f"snapshot {short(identifier)}", error)
@@ -149,9 +149,9 @@ def load_snapshots(repository: Repository, report: Reporter) -> list[StoredSnaps
 def load_all_snapshots(
     repository: Repository, report: Reporter, *, what: str, skip_damaged: bool = False
 ) -> list[StoredSnapshot]:
-    """Return all snapshots in no order; raise DamageError or BackendError if one cannot be read.
+    """Return all snapshots in any order; raise DamageError or BackendError if one cannot be read.
 
-    `what` completes "so it is not known". With `skip_damaged` what cannot be read is left out, with a note.
+    `what` completes "so it is not known". With `skip_damaged`, unreadable ones are skipped, with a note.
     """
     snapshots = read_snapshots(repository)
     if not snapshots.unreadable:
@@ -174,7 +174,7 @@ def _incomplete(unreadable: list[Unreadable], what: str) -> PyresticError:
 
 
 class Parent(NamedTuple):
-    """The snapshot that a backup is compared with, if there is one, and those that cannot be read."""
+    """The parent snapshot of a backup, if there is one, and the unreadable snapshots."""
 
     found: StoredSnapshot | None
     unreadable: list[Unreadable]
@@ -191,7 +191,7 @@ class Parent(NamedTuple):
 
 
 def find_parent(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Parent:
-    """Return the newest snapshot that matches and can be read: a wrong parent costs time, no backup costs data.
+    """Return the newest readable snapshot that matches: a wrong parent costs time, no backup costs data.
 
     Raises BackendError if the snapshots cannot be listed.
     """
@@ -210,7 +210,7 @@ def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter
 
 
 def newest_first(snapshots: list[StoredSnapshot], wanted: SnapshotFilter) -> list[StoredSnapshot]:
-    """Return those of the snapshots that match, the newest first."""
+    """Return the matching snapshots, newest first."""
     wanted = wanted.absolute()
     limit = wanted.not_after_ns
     matching = [
@@ -226,7 +226,7 @@ def _newest_first(repository: Repository, wanted: SnapshotFilter, report: Report
 
 
 def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
-    """Return the ID of the file that begins with a hex prefix; raise UsageError if none or several do."""
+    """Return the ID of the file with a hex prefix; raise UsageError if none or several match."""
     if len(prefix) == 64:
         try:
             return parse_id(prefix)
@@ -235,7 +235,7 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
     known = [identifier.hex() for identifier in repository.list_ids(file_type)]
     matches = [parse_id(name) for name in known if name.startswith(prefix)]
     if not matches or not prefix:
-        # As many digits of each as were given, so that a wrong one among them shows.
+        # As many digits of each as were given, so that a typo is visible.
         length = min(max(len(prefix), _SHORT_DIGITS), 64)
         hint = suggest(prefix, (name[:length] for name in known), "IDs")
         raise UsageError(f'no matching ID found for prefix "{prefix}"', hint=hint)
@@ -250,10 +250,10 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
 def find_snapshot(
     repository: Repository, name: str, wanted: SnapshotFilter, report: Reporter
 ) -> tuple[StoredSnapshot, str]:
-    """Return the snapshot that a name means, and the folder after a colon, or "".
+    """Return the snapshot of a name, and the folder after a colon, or "".
 
-    A name is an ID or the beginning of one, or one of those of `parse_name`, which the filter counts for. Raises
-    UsageError if there is no such snapshot, DamageError or BackendError if one cannot be read that may be meant.
+    A name is an ID or a prefix, or one of those of `parse_name`, which respect the filter. Raises UsageError if there
+    is no such snapshot, DamageError or BackendError if an unreadable one may be selected.
     """
     parsed = parse_name(name, time.time_ns())
     if parsed.id is None:
@@ -285,9 +285,9 @@ def _find_relative(
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The snapshots that were asked for, how many names or snapshot files could not be used, and what was not needed.
+    """The selected snapshots, the number of unusable names or snapshot files, and what was unused.
 
-    `filter_unused` says that snapshots were named and a filter was given beside the names.
+    `filter_unused` means that both snapshot names and a filter were given.
     """
 
     snapshots: list[StoredSnapshot]
@@ -296,7 +296,7 @@ class Selection:
 
 
 def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
-    """Return the named snapshots, or all that match the filter; what cannot be found or read is reported and counted.
+    """Return the named snapshots, or all that match the filter; missing and unreadable ones are reported and counted.
 
     For commands that only read. Raises BackendError if the snapshots cannot be listed.
     """
@@ -314,10 +314,10 @@ def select_snapshots(repository: Repository, names: list[str], wanted: SnapshotF
 
 
 def find_snapshots(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
-    """Return the named snapshots, or all that match the filter; names that mean nothing are reported and counted.
+    """Return the named snapshots, or all that match the filter; invalid names are reported and counted.
 
-    For commands that change or remove snapshots. Raises DamageError or BackendError if a snapshot cannot be read that
-    may be meant.
+    For commands that change or remove snapshots. Raises DamageError or BackendError if an unreadable snapshot may be
+    selected.
     """
     if not names:
         loaded = load_all_snapshots(repository, report, what="which snapshots are meant")
@@ -356,7 +356,7 @@ def _without_repetition(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
 
 
 def _tell_unused_filter(names: list[str], wanted: SnapshotFilter, report: Reporter) -> bool:
-    """Tell of a filter that none of the names needs, and whether there is one."""
+    """Report an unused filter, and return whether there is one."""
     if wanted.empty:
         return False
     for name in names:
@@ -385,7 +385,7 @@ def _find_named(repository: Repository, name: str, wanted: SnapshotFilter, repor
 
 
 def describe(wanted: SnapshotFilter) -> str:
-    """Return the filter as it is named in messages."""
+    """Return the filter as messages name it."""
     wanted = wanted.absolute()
     tags = " ".join(f"[{', '.join(tags)}]" for tags in wanted.tags)
     limits = (("After", wanted.after_ns), ("Before", wanted.before_ns))

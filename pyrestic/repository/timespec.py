@@ -1,6 +1,6 @@
-"""Moments as people write them: those that restic reads with the library of Go, and a few in words.
+"""Times as people write them: the formats that restic reads with Go's library, and some phrases.
 
-What has no zone is meant in that of this machine, as it is at that moment.
+Times without a zone use the local zone and its offset at that time.
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ _MAX_OFFSET_MINUTES: Final = 60
 
 @functools.cache
 def _forms() -> list[re.Pattern[str]]:
-    """Return the patterns of all forms, which take milliseconds to compile and are wanted by few commands."""
+    """Return the patterns of all formats; they take milliseconds to compile and few commands need them."""
     forms = [re.compile(date + rest, re.ASCII) for date in _DATES for rest in _TIMES]
     return [*forms, re.compile(_LONG, re.ASCII | re.IGNORECASE)]
 
@@ -51,7 +51,7 @@ def parse_moment(text: str) -> int:
 
 
 def parse_snapshot_time(text: str) -> int:
-    """Return nanoseconds since 1970 for the local time that a snapshot shall have; raise UsageError."""
+    """Return nanoseconds since 1970 for the local time of a snapshot; raise UsageError."""
     try:
         if _SNAPSHOT_TIME(text) is None:
             raise UsageError(f'cannot parse "{text}"')
@@ -61,11 +61,11 @@ def parse_snapshot_time(text: str) -> int:
 
 
 def parse_point(text: str, now_ns: int, *, end: bool) -> int:
-    """Return nanoseconds since 1970 for a moment, a day, or a time ago; raise UsageError.
+    """Return nanoseconds since 1970 for a time, a day, or an age; raise UsageError.
 
-    Beside what `parse_moment` takes these are RFC 3339 with or without seconds and zone, `today`, `yesterday`, `now`,
-    and a number of hours, days, weeks, months or years before `now_ns`, such as `3 days ago` or `2w`. A day stands for
-    its end if `end`, for its begin otherwise.
+    In addition to the formats of `parse_moment`: RFC 3339 with or without seconds and zone, `today`, `yesterday`,
+    `now`, and a number of hours, days, weeks, months or years before `now_ns`, such as `3 days ago` or `2w`. A day
+    means its end if `end`, otherwise its start.
     """
     word = text.strip()
     if word.lower() == "now":
@@ -85,12 +85,12 @@ def parse_point(text: str, now_ns: int, *, end: bool) -> int:
 
 
 def show_moment(moment: int) -> str:
-    """Return a moment (nanoseconds since 1970) in the local zone, to the second."""
+    """Return a time (nanoseconds since 1970) in the local zone, to the second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment // SECOND))
 
 
 def _parse_iso(text: str) -> int | None:
-    """Return a moment in RFC 3339, which may lack its seconds and its zone; None for anything else."""
+    """Return a time in RFC 3339, possibly without seconds and zone; None for anything else."""
     date, separator, clock = text.partition("T")
     if not separator:
         return None
@@ -110,7 +110,7 @@ def _local_date(moment: int) -> dt.date:
 
 
 def _edge(date: dt.date, *, end: bool) -> int:
-    """Return the first or the last nanosecond of a day here."""
+    """Return the first or the last nanosecond of a local day."""
     try:
         if not end:
             return parse_moment(date.isoformat())
@@ -120,7 +120,7 @@ def _edge(date: dt.date, *, end: bool) -> int:
 
 
 def _ago(number: int, unit: str, now_ns: int) -> int:
-    """Return a moment so long ago, at the same time of the day unless hours are counted."""
+    """Return the time of an age; except for hours, the time of day stays the same."""
     if unit == "h":
         return now_ns - number * 3600 * SECOND
     when = time.localtime(now_ns // SECOND)

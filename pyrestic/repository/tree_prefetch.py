@@ -1,9 +1,9 @@
-"""Trees that will be needed soon, fetched many at a time.
+"""Prefetches trees in batches.
 
-Who walks from folder to folder needs one tree after the other, and each would cost a request of its own. So when one is
-needed that is not at hand, those that come next are fetched with it, level by level below the folders that wait, in as
-few requests as their packs allow. What was fetched and not visited yet is bounded, and so is what is kept of visited
-trees for the next snapshot: they count by their stored bytes, and take about twice as much as objects.
+A walk from folder to folder needs one tree after the other, and each would cost a request. So a tree that is not cached
+is fetched together with the upcoming ones, level by level below the waiting folders, in as few requests as their packs
+allow. The size of prefetched trees is bounded, and so is the size of visited trees kept for the next snapshot: they
+count by their stored bytes, and take about twice as much as objects.
 """
 
 from collections import OrderedDict
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class TreeCache:
-    """Trees at hand, those that will be visited and those that were."""
+    """The cached trees, upcoming and visited."""
 
     def __init__(
         self, repository: Repository, *, ahead_bytes: int = _AHEAD_BYTES, kept_bytes: int = _KEPT_BYTES
@@ -47,12 +47,12 @@ class TreeCache:
         return tree in self._ahead or tree in self._kept or tree in self._failed
 
     def peek(self, tree: ID) -> list[Node] | None:
-        """Return a tree if it is at hand."""
+        """Return a tree if it is cached."""
         found = self._ahead.get(tree) or self._kept.get(tree)
         return found[0] if found else None
 
     def take(self, tree: ID) -> list[Node]:
-        """Return a tree that is visited now; raise DamageError or BackendError."""
+        """Return a tree and mark it as visited; raise DamageError or BackendError."""
         if tree in self._failed:
             raise self._failed[tree]
         if tree in self._kept:
@@ -79,7 +79,7 @@ class TreeCache:
             raise
 
     def _fetch(self, trees: Iterable[ID], limit: int) -> None:
-        """Fetch trees up to about `limit` bytes, the first in any case."""
+        """Fetch trees up to about `limit` bytes, and always the first."""
         wanted = [BlobHandle(BlobType.TREE, tree) for tree in dict.fromkeys(trees)]
         found: dict[ID, tuple[list[Node], int]] = {}
 
@@ -101,16 +101,16 @@ class TreeCache:
         trees_of: Callable[[T], Iterable[ID]],
         below: Callable[[T], Iterable[T]],
     ) -> None:
-        """Have the trees of `now` at hand, and those of what comes next, level by level below it.
+        """Cache the trees of `now`, and the upcoming ones, level by level below it.
 
-        When much is at hand that was not visited, only the nearest are fetched. `below` returns what is in the trees of
-        something that are at hand. Trees that cannot be read are left for `take`.
+        If many unvisited trees are cached, only the nearest are fetched. `below` returns the subfolders of cached
+        trees. Unreadable trees are left to `take`.
         """
         if all(self._has(tree) for tree in trees_of(now)):
             return
         roomy = 2 * self._waiting_bytes < self._ahead_bytes
         level = [now, *islice(upcoming, _WAITING if roomy else _NEXT)]
-        # What waits may be much, like the roots of all snapshots: half of the room is for what is below the first.
+        # Many trees may be waiting, such as the roots of all snapshots: half of the limit is for those below the first.
         room = (self._ahead_bytes - self._waiting_bytes) // 2
         while level:
             missing = [tree for one in level for tree in trees_of(one) if not self._has(tree)][:_ROUND]
@@ -123,11 +123,11 @@ class TreeCache:
 
 
 def _pass(_: BlobHandle, __: PyresticError) -> None:
-    """Leave it to who needs the blob."""
+    """Leave the error to the user of the blob."""
 
 
 def _up_to(ranges: list[loader.PackRange], limit: int) -> Iterator[loader.PackRange]:
-    """Iterate requests until their blobs have reached a length."""
+    """Iterate requests until their blobs reach a total length."""
     for request in ranges:
         if limit <= 0:
             return

@@ -1,4 +1,4 @@
-"""Walking through the trees of a snapshot."""
+"""Walks the trees of a snapshot."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pyrestic.repository.repository import Repository
 
 
 class Visit(NamedTuple):
-    """A node on the way through a tree. `location` is its path in the snapshot; `leaving` comes after its entries."""
+    """A node during a tree walk. `location` is its path in the snapshot; `leaving` comes after its entries."""
 
     location: bytes
     node: Node
@@ -29,9 +29,9 @@ def find_tree(repository: Repository, tree: ID, folder: str | bytes) -> ID:
 
 
 def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple[Node | None, ID]:
-    """Return the tree of a folder below `tree`, or the node of something else and the tree that holds it.
+    """Return the tree of a folder below `tree`, or another node and the tree that contains it.
 
-    Raises UsageError if there is no such thing, DamageError or BackendError.
+    Raises UsageError if it does not exist, DamageError or BackendError.
     """
     parts = _parts(location)
     for number, name in enumerate(parts, 1):
@@ -50,7 +50,7 @@ def find_entry(repository: Repository, tree: ID, location: str | bytes) -> tuple
 
 
 def load_possible(load: Callable[[ID], list[Node]], tree: ID) -> list[Node]:
-    """Return the nodes of a tree without those of impossible names; raises what `load` raises for other reasons."""
+    """Return the nodes of a tree except those with impossible names; raises other errors of `load`."""
     try:
         return load(tree)
     except ImpossibleNamesError as error:
@@ -58,7 +58,7 @@ def load_possible(load: Callable[[ID], list[Node]], tree: ID) -> list[Node]:
 
 
 def suggest_location(folder: list[bytes], name: bytes, nodes: list[Node]) -> str:
-    """Return a sentence that names what comes nearest to `name` in a folder of a snapshot, "" if nothing does."""
+    """Return a hint with the name closest to `name` in a folder of a snapshot, "" if there is none."""
 
     def show(one: bytes) -> str:
         return "/" + _shown([*folder, one])
@@ -76,7 +76,7 @@ def _shown(parts: list[bytes]) -> str:
 
 
 class KeptTrees:
-    """Loads trees, and keeps the first ones for who walks twice: those that hold so many nodes in all."""
+    """Loads trees, and caches the first ones for a second walk, up to a total number of nodes."""
 
     def __init__(self, repository: Repository, nodes: int = 30_000) -> None:
         self._repository = repository
@@ -90,7 +90,7 @@ class KeptTrees:
             nodes = self._repository.load_tree(tree)
             if len(nodes) < self._room:
                 self._trees[tree] = nodes
-                # An empty tree takes room as well.
+                # An empty tree takes memory as well.
                 self._room -= len(nodes) + 1
         return nodes
 
@@ -107,13 +107,12 @@ def walk(
 ) -> Iterator[Visit]:
     """Iterate all nodes below a tree, a folder before its entries, names in order.
 
-    `enter` decides for each folder whether to go into it. With `leaving` a folder is visited again after its entries. A
-    tree that cannot be read goes to `on_error`, or is raised if there is none; so do impossible names, and the rest of
-    their folder is visited. Memory holds the folders on the way.
-    `load` may be another way to get a tree than from the repository.
+    `enter` decides for each folder whether to enter it. With `leaving`, a folder is visited again after its entries. An
+    unreadable tree goes to `on_error`, or is raised without one; so do impossible names, and the rest of their folder
+    is visited. Memory contains the folders on the path. `load` may replace loading trees from the repository.
     """
     load = load or repository.load_tree
-    # One path is kept, not one for each folder on the way: they would take the square of the depth.
+    # One path is kept, not one per folder: that would be quadratic in the depth.
     prefix = posixpath.join(root, b"")
     stack: list[tuple[Node | None, Iterator[Node]]] = [(None, _load(load, tree, root, on_error))]
     while stack:

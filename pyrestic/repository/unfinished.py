@@ -1,4 +1,4 @@
-"""What an `init` may leave that was killed: a key, and no config yet."""
+"""Leftovers of a killed `init`: a key without a config."""
 
 from typing import Final
 
@@ -11,9 +11,9 @@ _LOST_CONFIG_HINT: Final = "Something is stored here, but the file config is gon
 
 
 def find_unfinished_key(backend: Backend, password: str) -> OpenedKey | None:
-    """Return the key of an `init` that was killed before it stored the config, None if the place is empty.
+    """Return the key of an `init` that was killed before it stored the config, None for an empty location.
 
-    Raises UsageError if there is a repository, or what is left of one whose config is lost.
+    Raises UsageError if there is a repository, or one whose config is lost.
     """
     try:
         backend.stat(Handle(FileType.CONFIG, ""))
