@@ -7,31 +7,28 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pyrestic.api.reporting import LogReporter
 from pyrestic.api.repository import OpenRepository
-from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, parse_location
-from pyrestic.backend.place import Place, reach
-from pyrestic.backend.wrap.cache import CacheBackend
-from pyrestic.backend.wrap.cache_folder import find_default_base, open_cache
-from pyrestic.errors import PyresticError, UntrustedError, UsageError
+from pyrestic.backend.wrap.cache_folder import find_default_base
+from pyrestic.errors import UntrustedError, UsageError
 from pyrestic.format.compress import Compression
-from pyrestic.format.config import Config
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file, run_command
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
-from pyrestic.repository.opening import find_engines
-from pyrestic.repository.repository import Repository, RepositoryOptions, import_machinery
+from pyrestic.repository.opening import Backends, LocalFolders, Opening, find_engines, reach
+from pyrestic.repository.overlap import Overlap, import_machinery
+from pyrestic.repository.repository import Repository, RepositoryOptions
 
 CompressionMode: TypeAlias = Literal["auto", "off", "fastest", "better", "max"]
 """How hard to compress what is stored."""
 
 
-class _Opening(NamedTuple):
+class _Request(NamedTuple):
     """What a repository is opened or made with."""
 
-    place: Place
+    place: Backends
     password: str
     options: RepositoryOptions
     report: Reporter
@@ -64,36 +61,22 @@ def open_repository(
     Raises PyresticError: NoRepositoryError, WrongPasswordError, LockedError, BackendError and what else is below it.
     """
     secret = _find_password(password, password_file, password_command)
-    opening = _prepare(location, secret, environment, options, cacert, compression, report)
-    place = opening.place
+    request = _prepare(location, secret, environment, options, cacert, compression, report)
+    place = request.place
     # Nothing can be written to the past, and the cache is that of the present.
     past = place.retry.read_only
-    base = "" if past else _find_cache(opening.environment) if cache_dir is None else os.fspath(cache_dir)
-
-    def with_cache(backend: Backend, config: Config) -> Backend:
-        try:
-            folder = open_cache(base, config.id).folder if base else None
-        except PyresticError as error:
-            opening.report.note(f"unable to open cache: {error}", 2 if isinstance(error, UntrustedError) else 0)
-            folder = None
-        if folder is None:
-            return backend
-        return CacheBackend(backend, folder, on_note=lambda message: opening.report.note(message, 0))
-
+    base = "" if past else _find_cache(request.environment) if cache_dir is None else os.fspath(cache_dir)
+    folders = LocalFolders(base, find_own_folder(request.environment))
+    opening = Opening(place.retry, request.options, folders, request.report)
     try:
-        repository = Repository.open(
-            place.retry,
-            opening.password,
-            options=opening.options,
-            report=opening.report,
-            wrap=with_cache,
-            meanwhile=import_machinery,
-            engines=find_engines(find_own_folder(opening.environment), keep=True),
-        )
+        repository = opening.open(request.password, Overlap(imports=import_machinery))
     except BaseException:
         place.retry.close()
         raise
-    return _finish(repository, opening, base, lock=lock and not past, retry_lock_seconds=retry_lock_seconds)
+    failure = opening.cache.failure
+    if failure is not None:
+        request.report.note(f"unable to open cache: {failure}", 2 if isinstance(failure, UntrustedError) else 0)
+    return _finish(repository, request, base, lock=lock and not past, retry_lock_seconds=retry_lock_seconds)
 
 
 def create_repository(
@@ -115,22 +98,23 @@ def create_repository(
     Raises UsageError if there is a repository already, BackendError.
     """
     secret = _find_password(password, password_file, password_command)
-    opening = _prepare(location, secret, environment, options, cacert, compression, report)
+    request = _prepare(location, secret, environment, options, cacert, compression, report)
     who = current_identity()
     try:
         repository = Repository.create(
-            opening.place.retry,
-            opening.password,
+            request.place.retry,
+            request.password,
             version=version,
             hostname=who.hostname,
             username=who.username,
             created=format_local_time(time.time_ns()),
-            options=opening.options,
+            options=request.options,
+            engines=find_engines(find_own_folder(request.environment), keep=True),
         )
     except BaseException:
-        opening.place.retry.close()
+        request.place.retry.close()
         raise
-    return _finish(repository, opening, "", lock=lock, retry_lock_seconds=0.0)
+    return _finish(repository, request, "", lock=lock, retry_lock_seconds=0.0)
 
 
 def _prepare(
@@ -141,14 +125,14 @@ def _prepare(
     cacert: Sequence[str],
     compression: str,
     report: Reporter | None,
-) -> _Opening:
+) -> _Request:
     variables = environment or {}
     reporter = report or LogReporter()
     if compression not in {mode.value for mode in Compression}:
         raise UsageError(f"{compression!r} is not a compression mode")
     access = Access(variables, HttpSettings(ca_files=tuple(cacert), proxies=read_proxies(variables)))
     place = reach(parse_location(os.fspath(location)), options or {}, access, lambda message: reporter.note(message, 0))
-    return _Opening(place, password, RepositoryOptions(Compression(compression)), reporter, variables)
+    return _Request(place, password, RepositoryOptions(Compression(compression)), reporter, variables)
 
 
 def _find_password(
@@ -169,13 +153,13 @@ def _find_cache(environment: Mapping[str, str]) -> str:
 
 
 def _finish(
-    repository: Repository, opening: _Opening, cache_base: str, *, lock: bool, retry_lock_seconds: float
+    repository: Repository, request: _Request, cache_base: str, *, lock: bool, retry_lock_seconds: float
 ) -> OpenRepository:
     try:
         return OpenRepository(
             repository,
-            opening.report,
-            environment=opening.environment,
+            request.report,
+            environment=request.environment,
             cache_folder=cache_base,
             lock=lock,
             retry_lock_seconds=retry_lock_seconds,

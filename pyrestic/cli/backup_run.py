@@ -12,7 +12,6 @@ from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.source_stream import opened_stream
 from pyrestic.errors import UsageError
@@ -25,6 +24,7 @@ from pyrestic.localfs.select import BackupSelector
 from pyrestic.localfs.user_folders import find_written_folders
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.retention import GroupBy
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Parent, SnapshotFilter, StoredSnapshot, find_parent, find_snapshot
 
@@ -60,17 +60,16 @@ class Backup:
         output.attach(terminal, self._progress)
         mode = LockMode.NONE if flags["dry_run"] else LockMode.APPEND
         terminal.note("open repository", 2)
-        look = None if flags["stdin"] else Look(self._find_parent)
+        look = Overlap(None if flags["stdin"] else self._find_parent, imports=_import_machinery)
         with opened(
             self._app.settings,
             terminal,
             mode,
             load_index=True,
             dry_run=flags["dry_run"],
-            meanwhile=_import_machinery,
-            look=look,
+            overlap=look,
         ) as session:
-            parent = self._tell_parent(look.found) if look is not None else Parent(None, [])
+            parent = Parent(None, []) if flags["stdin"] else self._tell_parent(look.found)
             terminal.note("load index files", 2)
             if session.interrupted_before:
                 from pyrestic.operations.salvage import salvage

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -10,28 +10,27 @@ from typing import TYPE_CHECKING, Any
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, Location, describe_unknown_options, parse_location
-from pyrestic.backend.place import Place, reach
-from pyrestic.backend.wrap.dryrun import DryRunBackend
+from pyrestic.backend.wrap.cache_folder import find_default_base
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
 from pyrestic.cli import password as passwords
 from pyrestic.cli.interrupts import end_for, when_forced, when_interrupted
-from pyrestic.cli.local_folders import code_folder, tell_distrusted, with_cache
+from pyrestic.cli.local_folders import code_folder, tell_distrusted
 from pyrestic.cli.options import Settings
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import (
     NoRepositoryError,
     NotFoundError,
     PyresticError,
+    UntrustedError,
     UsageError,
     WrongPasswordError,
 )
 from pyrestic.format.compress import Compression
-from pyrestic.format.config import Config
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
-from pyrestic.repository.opening import find_engines
+from pyrestic.repository.opening import Backends, CacheUse, LocalFolders, Opening, reach
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import (
     CONFIG,
     DEFAULT_PACK_LENGTH,
@@ -39,12 +38,10 @@ from pyrestic.repository.repository import (
     MIN_PACK_LENGTH,
     Repository,
     RepositoryOptions,
-    import_machinery,
 )
 
 if TYPE_CHECKING:
     from pyrestic.cli.billing import Bill
-    from pyrestic.repository.index_copy import ReadIndex
 
 
 _THE_ONE = "repository"
@@ -106,7 +103,7 @@ def repository_options(settings: Settings) -> RepositoryOptions:
     return RepositoryOptions(Compression(settings.compression), pack_length, settings.no_extra_verify)
 
 
-def open_place(settings: Settings, terminal: Terminal) -> Place:
+def open_place(settings: Settings, terminal: Terminal) -> Backends:
     """Return the backend of the location, limited and with retries; nothing is connected yet."""
     location = find_location(settings)
     place = reach(location, settings.options, make_access(settings), lambda text: terminal.note(text, 0))
@@ -121,7 +118,7 @@ def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
 
 
 @contextlib.contextmanager
-def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Place]:
+def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Backends]:
     """Yield where the repository is, without opening it, for the time of a with block."""
     place = open_place(settings, terminal)
     bill = open_bill(settings, terminal, place.retry)
@@ -175,20 +172,22 @@ def open_repository(
     dry_run: bool = False,
     cache_base: str | None = None,
     name: str = _THE_ONE,
-    meanwhile: Callable[[], None] = lambda: None,
+    overlap: Overlap[Any] | None = None,
 ) -> Repository:
     """Open the repository with the password that was given or asked for; raise PyresticError.
 
-    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for, and
-    `meanwhile` is done while the key is derived.
+    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for.
     """
-
-    def wrap(backend: Backend, config: Config) -> Backend:
-        wrapped = with_cache(settings, terminal, backend, config, cache_base)
-        return DryRunBackend(wrapped) if dry_run else wrapped
-
     options = repository_options(settings)
-    engines = find_engines(code_folder(settings), keep=not settings.no_cache)
+    base, failure = _choose_cache(settings, cache_base)
+    folders = LocalFolders(
+        base,
+        code_folder(settings),
+        keep_code=not settings.no_cache,
+        look_for_old=terminal.is_terminal,
+        remove_old=settings.cleanup_cache,
+    )
+    opening = Opening(backend, options, folders, terminal, key_hint=settings.key_hint, dry_run=dry_run)
     given = passwords.find_password(settings)
     passwords.warn_of_other_writers(settings, terminal)
     if given is None:
@@ -200,16 +199,7 @@ def open_repository(
             if password is None:
                 password = passwords.ask(f"enter password for {name}: ", settings.password_names, name)
             with terminal.waiting("opening the repository"):
-                repository = Repository.open(
-                    backend,
-                    password,
-                    key_hint=settings.key_hint,
-                    options=options,
-                    report=terminal,
-                    wrap=wrap,
-                    meanwhile=meanwhile,
-                    engines=engines,
-                )
+                repository = opening.open(password, overlap or Overlap())
         except NoRepositoryError as error:
             raise _no_repository(settings, error) from error
         except (WrongPasswordError, passwords.EmptyPasswordError) as error:
@@ -220,12 +210,33 @@ def open_repository(
                 raise
             terminal.complain(f"{error}. Try again")
             continue
+        _tell_cache(terminal, base, opening.cache, failure or opening.cache.failure)
         if terminal.is_terminal:
             config = repository.config
             level = f", compression level {options.compression}" if config.version >= 2 else ""
             terminal.note(f"repository {config.id[:8]} opened (version {config.version}{level})")
         return repository
     raise AssertionError("the last attempt returns or raises")
+
+
+def _choose_cache(settings: Settings, base: str | None) -> tuple[str, PyresticError | None]:
+    """Return the folder for caches, "" for none, and why there is none; `base` is as in open_repository."""
+    if settings.no_cache:
+        return "", None
+    try:
+        return settings.cache_dir or find_default_base(settings.environment) if base is None else base, None
+    except UsageError as error:
+        return "", error
+
+
+def _tell_cache(terminal: Terminal, base: str, cache: CacheUse, failure: PyresticError | None) -> None:
+    if cache.created and terminal.is_terminal:
+        terminal.note(f"created new cache in {base}")
+    if cache.old and terminal.is_terminal:
+        terminal.note(f"found {cache.old} old cache directories in {base}, run with --cleanup-cache to remove them")
+    # What others could have written to is told once for all that is kept.
+    if failure is not None and not isinstance(failure, UntrustedError):
+        terminal.note(f"unable to open cache: {failure}", 0)
 
 
 def _check_exists(settings: Settings, backend: Backend) -> None:
@@ -258,14 +269,12 @@ def opened(
     dry_run: bool = False,
     cache_base: str | None = None,
     name: str = _THE_ONE,
-    meanwhile: Callable[[], None] = lambda: None,
-    look: Look[Any] | None = None,
+    overlap: Overlap[Any] | None = None,
 ) -> Iterator[Session]:
     """Open and lock the repository for the time of a with block; raise PyresticError.
 
-    `name` is as in open_repository. `meanwhile` is done, and what works with blobs is imported, while a lock waits, and
-    without a lock while the key is derived: that takes memory of its own, which imports should not come on top of.
-    `look` is read after the index, if that is loaded. A lock that is lost interrupts the block, and ends the program.
+    `name` is as in open_repository, `overlap` has what is done and read while something is waited for. A lock that is
+    lost interrupts the block, and ends the program.
     """
     backend = make_backend(settings, terminal)
     if backend.read_only:
@@ -279,40 +288,21 @@ def opened(
         lock = LockMode.NONE
     tell_distrusted(settings, terminal)
     bill = open_bill(settings, terminal, backend)
+    overlap = overlap or Overlap()
+    overlap.loads_index, overlap.waits_for_lock = load_index, lock is not LockMode.NONE
     try:
         with when_interrupted(backend.stop_retrying):
-
-            def prepare() -> None:
-                if load_index:
-                    import_machinery()
-                meanwhile()
-
             repository = open_repository(
-                settings,
-                terminal,
-                backend,
-                dry_run=dry_run,
-                cache_base=cache_base,
-                name=name,
-                meanwhile=prepare if lock is LockMode.NONE else lambda: None,
+                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, overlap=overlap
             )
-            index: list[ReadIndex] = []
-
-            def read() -> None:
-                if load_index:
-                    # What is removed must not depend on a copy.
-                    index[:] = [repository.read_index(terminal, anew=lock is LockMode.EXCLUSIVE)]
-                if look is not None:
-                    look(repository)
-
-            reading = read if load_index or look is not None else None
+            # What is removed must not depend on a copy.
+            overlap.opened(repository, terminal, anew=lock is LockMode.EXCLUSIVE)
             with (
                 contextlib.closing(repository),
                 _watched(settings, terminal, repository, dry_run=dry_run, past=backend.read_only),
-                _locked(settings, terminal, repository, lock, prepare, reading) as held,
+                _locked(settings, terminal, repository, lock, overlap) as held,
             ):
-                if load_index:
-                    repository.use_index(index.pop())
+                overlap.use_index(repository)
                 yield Session(repository, held, backend.read_only)
     except OSError as error:
         if error.filename is None:
@@ -348,12 +338,10 @@ def _locked(
     terminal: Terminal,
     repository: Repository,
     mode: LockMode,
-    prepare: Callable[[], None],
-    reading: Callable[[], None] | None,
+    overlap: Overlap[Any],
 ) -> Iterator[Lock | None]:
     if mode is LockMode.NONE:
-        if reading is not None:
-            reading()
+        overlap.read_rest()
         yield None
         return
 
@@ -363,12 +351,11 @@ def _locked(
         exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
         retry_seconds=settings.retry_lock_seconds,
         on_lost=end_for,
-        prepare=prepare,
-        meanwhile=reading,
+        overlap=overlap,
     )
     with when_forced(lock.held.release_at_once):
         try:
-            with terminal.waiting("waiting for the lock" if reading is None else "waiting for the lock and the index"):
+            with terminal.waiting("waiting for the lock and the index" if overlap.reads else "waiting for the lock"):
                 lock.acquire()
             yield lock
             lock.release()

@@ -11,6 +11,7 @@ certainly ended (see machine.py) removes it.
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from pyrestic.errors import BackendError, DamageError, LockedError, NotFoundError
 from pyrestic.format.lock import LockFile
@@ -28,6 +29,7 @@ from pyrestic.repository.lock_files import (
     show_time,
 )
 from pyrestic.repository.machine import Machine
+from pyrestic.repository.overlap import Overlap
 
 _INVALID_HINT = (
     "If no other process uses the repository, the unlock command with --remove-all removes locks that cannot be read."
@@ -43,9 +45,8 @@ class Lock:
 
     It waits up to `retry_seconds` for others. While it is held, a thread refreshes it; if it is lost, `on_lost` is
     called once, on the thread that finds out, and the fence of the repository lets nothing be written from then on.
-    `meanwhile` is done between the two looks for others, each time the lock is tried for, or after the second one if
-    that is not safe: it may read, and what it read counts once the lock is taken. `prepare` is done before it, between
-    the two looks in any case: it does not read the repository.
+    `overlap` has what is imported between the two looks for others, each time the lock is tried for, and what is read
+    there, or after the second look where that would not be safe: what was read counts once the lock is taken.
     """
 
     def __init__(
@@ -56,8 +57,7 @@ class Lock:
         exclusive: bool,
         retry_seconds: float = 0.0,
         on_lost: Callable[[LockedError], None] = _ignore_loss,
-        meanwhile: Callable[[], None] | None = None,
-        prepare: Callable[[], None] | None = None,
+        overlap: Overlap[Any] | None = None,
         machine: Machine | None = None,
         timing: LockTiming | None = None,
         clock: LockClock | None = None,
@@ -66,8 +66,7 @@ class Lock:
         self._report = report
         self._exclusive = exclusive
         self._retry_seconds = retry_seconds
-        self._meanwhile = meanwhile
-        self._prepare = prepare
+        self._overlap = overlap
         self._machine = machine or Machine()
         self._timing = timing or LockTiming()
         self._clock = clock or LockClock()
@@ -156,21 +155,20 @@ class Lock:
         passed = max(time.monotonic() - looked[0], self._clock.since(looked[1]))
         seen_by_all = passed < self._timing.second_look
         try:
-            self._wait_for_second_look(self._prepare, self._meanwhile if seen_by_all else None)
+            self._wait_for_second_look(may_read=seen_by_all)
             self._look_for_others(known | {self.id})
-            if self._meanwhile is not None and not seen_by_all:
-                self._meanwhile()
+            if self._overlap is not None:
+                self._overlap.read_rest()
         except BaseException:
             self.held.drop()
             raise
 
-    def _wait_for_second_look(self, *meanwhile: Callable[[], None] | None) -> None:
+    def _wait_for_second_look(self, *, may_read: bool) -> None:
         seconds = self._timing.second_look
-        for work in meanwhile:
-            if work is not None:
-                started = time.monotonic()
-                work()
-                seconds -= time.monotonic() - started
+        if self._overlap is not None:
+            started = time.monotonic()
+            self._overlap.while_lock_waits(may_read=may_read)
+            seconds -= time.monotonic() - started
         if seconds > 0:
             self._clock.sleep(seconds)
 

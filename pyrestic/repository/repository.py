@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import Buffer
 
@@ -41,6 +41,7 @@ from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.config_file import open_config
 from pyrestic.repository.direct_read import find_near_reader
 from pyrestic.repository.keys import OpenedKey, add_key, find_key
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.rereading import read_again
 from pyrestic.repository.unfinished import find_unfinished_key
 
@@ -59,15 +60,6 @@ MIN_PACK_LENGTH = 4 << 20
 MAX_PACK_LENGTH = 128 << 20
 _HEAD_START_SECONDS = 0.05
 """How long imports wait at most for the key derivation to begin."""
-
-
-def import_machinery() -> None:
-    """Import the modules for blobs, so that they are ready when needed."""
-    import pyrestic.format.index_file
-    import pyrestic.repository.index
-    import pyrestic.repository.index_copy
-    import pyrestic.repository.loader
-    import pyrestic.repository.saver  # noqa: F401 - later imports find them loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +122,7 @@ class Repository:
         created: str,
         params: ScryptParams | None = None,
         options: RepositoryOptions | None = None,
+        engines: Engines | None = None,
     ) -> "Repository":
         """Create a repository in an empty location and return it opened; raise UsageError if one exists.
 
@@ -143,7 +136,7 @@ class Repository:
             key = add_key(
                 backend, master, password, hostname=hostname, username=username, created=created, params=params
             )
-        repository = cls(backend, key, config, options or RepositoryOptions())
+        repository = cls(backend, key, config, options or RepositoryOptions(), engines)
         # The config is what makes this a repository: it comes last.
         backend.save(CONFIG, repository.codec.seal(config.encode()))
         return repository
@@ -158,13 +151,13 @@ class Repository:
         options: RepositoryOptions | None = None,
         report: Reporter | None = None,
         wrap: Callable[[Backend, Config], Backend] = lambda backend, _: backend,
-        meanwhile: Callable[[], None] = lambda: None,
+        overlap: Overlap[Any] | None = None,
         engines: Engines | None = None,
     ) -> "Repository":
         """Open the repository; raise NoRepositoryError, WrongPasswordError, DamageError or UnsupportedError.
 
-        `wrap` may put a backend around the given one once the repository is known, such as its cache. `meanwhile` is
-        done while the key is derived: a good time to import what comes next.
+        `wrap` may put a backend around the given one once the repository is known, such as its cache. `overlap`
+        has what is done while the key is derived.
         """
         try:
             sealed = backend.load(CONFIG)
@@ -187,7 +180,8 @@ class Repository:
             # Imports hold the GIL, and the key derivation should start as early as possible.
             begun.wait(_HEAD_START_SECONDS)
             import_ciphers()
-            meanwhile()
+            if overlap is not None:
+                overlap.while_key_is_derived()
             key = found.result()
         finally:
             stopped.set()

@@ -20,6 +20,7 @@ from pyrestic.errors import (
     WrongPasswordError,
 )
 from pyrestic.report import NullReporter
+from tests.support.engines import keep_code
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, Program
 from tests.support.sourcetree import describe, difference, make_source
@@ -376,3 +377,14 @@ def test_a_program_that_was_killed_leaves_nothing_to_mend_and_nothing_is_stored_
         repository.backup_stream(io.BytesIO(data), "file")
     assert len([note for note in notes if "took over" in note]) == 1
     newest.run("check", "--read-data", repository=place)
+
+
+def test_a_repository_that_was_made_or_opened_has_compiled_code(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    keep_code(tmp_path / "pyrestic", "chunker", "file_reader")
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    for get in (pyrestic.create_repository, pyrestic.open_repository):
+        with get(tmp_path / "repository", password=PASSWORD, environment=environment) as repository:
+            engines = repository._repository.engines
+            assert engines.may_read_batches
+            assert None not in (engines.chunker, engines.reader)

@@ -70,7 +70,7 @@ def _serve(folder: Path) -> None:
     for module in pkgutil.iter_modules(commands.__path__):
         importlib.import_module(f"{commands.__name__}.{module.name}")
     importlib.import_module("pyrestic.cli.backup_run")
-    importlib.import_module("pyrestic.repository.repository").import_machinery()
+    importlib.import_module("pyrestic.repository.overlap").import_machinery()
     for line in sys.stdin:
         request = json.loads(line)
         files = [folder / name for name in ("out", "err")]

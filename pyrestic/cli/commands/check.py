@@ -13,7 +13,6 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import tell_leftovers
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Fields
 from pyrestic.cli.verification import format_age, open_proven
@@ -22,7 +21,8 @@ from pyrestic.golang import parse_size
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.operations.check_run import parse_subset, run_check
-from pyrestic.repository.repository import Repository, import_machinery
+from pyrestic.repository.overlap import Overlap, import_machinery
+from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes
 
@@ -70,10 +70,8 @@ def command(
         with _temporary_cache(app, with_cache=with_cache) as cache_base:
             if mode is not LockMode.NONE:
                 app.terminal.note("create exclusive lock for repository")
-            index = Look(lambda repository: read_index(app, repository))
-            with opened(
-                app.settings, app.terminal, mode, cache_base=cache_base, meanwhile=import_machinery, look=index
-            ) as session:
+            index = Overlap(lambda repository: read_index(app, repository), imports=import_machinery)
+            with opened(app.settings, app.terminal, mode, cache_base=cache_base, overlap=index) as session:
                 check = Check(session.repository, app.terminal, output.found)
                 names = list(snapshot_id)
                 proofs = open_proven(app, session, needed=bool(budget_bytes))

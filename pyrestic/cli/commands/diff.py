@@ -7,11 +7,11 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.tree_walk import find_tree
 from pyrestic.units import format_bytes
@@ -29,8 +29,8 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
         raise UsageError("specify two snapshot IDs")
     terminal = app.terminal
     wanted = make_filter(app.settings.environment)
-    look = Look(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
-    with opened(app.settings, terminal, LockMode.READ, load_index=True, look=look) as session:
+    look = Overlap(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
+    with opened(app.settings, terminal, LockMode.READ, load_index=True, overlap=look) as session:
         # It brings numpy, which is imported while a lock waits.
         from pyrestic.operations.diff import Diff
 

@@ -10,7 +10,6 @@ from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.errors import DamageError, FormatError, UsageError
@@ -30,6 +29,7 @@ from pyrestic.operations.find import (
     find_pack_blobs,
     locate,
 )
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 from pyrestic.repository.timespec import parse_moment
 from pyrestic.repository.tree_walk import Visit
@@ -60,8 +60,8 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
     period = _make_period(flags["oldest"], flags["newest"])
     if flags["blob"] + flags["tree"] + flags["pack"] > 1:
         raise UsageError("cannot have several ID types")
-    look = Look(lambda repository: select_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal))
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
+    look = Overlap(lambda repository: select_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal))
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look) as session:
         search = _make_search(app, session, patterns, period, **flags)
         reverse = not flags["reverse"]
         snapshots = sorted(look.found.snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=reverse)

@@ -11,7 +11,6 @@ from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_j
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.prune_run import ensure_all_removed, format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import exit_error
@@ -20,7 +19,7 @@ from pyrestic.ids import ID
 from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
 from pyrestic.operations.prune_options import PruneOptions
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
-from pyrestic.repository.repository import import_machinery
+from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
 
 _NOT_REMOVED = 3
@@ -99,9 +98,11 @@ class _Forget:
         if settings.no_lock and not self._dry_run:
             raise UsageError("--no-lock is only applicable in combination with --dry-run for forget command")
         mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
-        look = Look(lambda repository: find_snapshots(repository, names, self._filter, self._terminal))
         prepare = import_machinery if self._flags["prune"] else lambda: None
-        with opened(settings, self._terminal, mode, meanwhile=prepare, look=look) as session:
+        look = Overlap(
+            lambda repository: find_snapshots(repository, names, self._filter, self._terminal), imports=prepare
+        )
+        with opened(settings, self._terminal, mode, overlap=look) as session:
             found = look.found.snapshots
             groups: list[ForgetGroup] = []
             removed = {stored.id for stored in found}

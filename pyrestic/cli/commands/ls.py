@@ -13,7 +13,6 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.errors import UsageError
@@ -21,6 +20,7 @@ from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
 from pyrestic.ids import ID
 from pyrestic.operations.describe import describe_snapshot
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.repository.trail import check_depth
@@ -89,8 +89,8 @@ def command(
     """Print the files of a snapshot, or of some of its folders."""
     _check(app, arguments, sort, **shape)
     folders = [posixpath.normpath(os.fsencode(folder)) for folder in arguments[1:]]
-    look = Look(lambda repository: find_snapshot(repository, arguments[0], wanted, app.terminal))
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look) as session:
+    look = Overlap(lambda repository: find_snapshot(repository, arguments[0], wanted, app.terminal))
+    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look) as session:
         stored, folder = look.found
         tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
         printer = _make_printer(app, arguments[1:], sort, **shape)

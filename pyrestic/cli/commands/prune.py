@@ -5,11 +5,10 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.prune_run import ensure_all_removed, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
-from pyrestic.repository.repository import import_machinery
+from pyrestic.repository.overlap import Overlap, import_machinery
 
 
 @define("prune", "Remove data that no snapshot uses.", any_arguments=True)
@@ -29,8 +28,8 @@ def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **fla
     if settings.no_lock and not dry_run:
         raise UsageError("--no-lock is only applicable in combination with --dry-run for prune command")
     mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
-    look = Look(lambda repository: repository.read_index(app.terminal, anew=True))
-    with opened(settings, app.terminal, mode, meanwhile=import_machinery, look=look) as session:
+    look = Overlap(lambda repository: repository.read_index(app.terminal, anew=True), imports=import_machinery)
+    with opened(settings, app.terminal, mode, overlap=look) as session:
         identifier = session.repository.config.id
         if options.recover_space and unsafe_recover_no_free_space != identifier:
             raise UsageError(f"must pass id '{identifier}' to --unsafe-recover-no-free-space")

@@ -10,7 +10,6 @@ from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.preflight_output import show_plan
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import Terminal
@@ -25,6 +24,7 @@ from pyrestic.operations.restore import Restore
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_progress import RestoreProgress
 from pyrestic.operations.restore_root import Named, RestoreRoot, Source, find_source
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 
@@ -75,8 +75,8 @@ def command(
     report = output.RestoreReporter(terminal, progress)
     look = None
     if not flags["all_versions"]:
-        look = Look(lambda repository: find_snapshot(repository, snapshot_id[0], wanted, terminal))
-    with opened(settings, terminal, LockMode.READ, load_index=True, look=look) as session:
+        look = Overlap(lambda repository: find_snapshot(repository, snapshot_id[0], wanted, terminal))
+    with opened(settings, terminal, LockMode.READ, load_index=True, overlap=look) as session:
         repository = session.repository
         source: Source
         if look is None:

@@ -11,13 +11,13 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes
 
@@ -42,8 +42,8 @@ def command(
     snapshot_id: tuple[str, ...],
 ) -> int | None:
     """Print the snapshots that match, oldest first."""
-    look = Look(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
-    with opened(app.settings, app.terminal, LockMode.READ, look=look):
+    look = Overlap(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
+    with opened(app.settings, app.terminal, LockMode.READ, overlap=look):
         found, failures = look.found.snapshots, look.found.failures
     limit = 1 if last and not latest else latest
     groups = group_snapshots(found, group_by)

@@ -8,7 +8,6 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.prefetch import Look
 from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.table import format_table
@@ -17,6 +16,7 @@ from pyrestic.errors import UsageError
 from pyrestic.operations.histogram import Histogram, blob_lengths, file_lengths
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
+from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes, format_duration, format_percent, plain_number
 
@@ -41,9 +41,11 @@ def command(
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
     names = list(snapshot_id)
-    look = Look(lambda repository: select_snapshots(repository, names, wanted, app.terminal))
+    look = Overlap(lambda repository: select_snapshots(repository, names, wanted, app.terminal))
     counts = mode != _DEBUG
-    with opened(app.settings, app.terminal, LockMode.READ, load_index=True, look=look if counts else None) as session:
+    with opened(
+        app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look if counts else None
+    ) as session:
         if not counts:
             _print_histograms(app.terminal, session)
             return None
