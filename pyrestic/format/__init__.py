@@ -1,1 +1,1 @@
-"""Bytes of repository files to values and back; no file, clock, environment or thread is touched here."""
+"""Converts bytes of repository files to values and back, without files, clocks, environment or threads."""

@@ -1,10 +1,10 @@
-"""Where files are cut into chunks: Rabin fingerprints, the cuts of restic for any polynomial.
+"""Cuts files into chunks by Rabin fingerprints, at restic's positions for any polynomial.
 
-A cut may come where the low 20 bits of the fingerprint of the last 64 bytes are zero, but not before 512 KiB and at the
+A cut is possible if the low 20 bits of the fingerprint of the last 64 bytes are zero, but not before 512 KiB and at the
 latest after 8 MiB (restic design document, "Content Defined Chunking"). Restic primes its window with a byte 1 at the
-start of every chunk; that byte has left the window when 512 KiB are reached, so the fingerprint there depends on the
-64 bytes before it alone. Hence the first 512 KiB of every chunk need no look at all, and the rest can be scanned as
-several independent streams.
+start of every chunk; that byte has left the window at 512 KiB, so the fingerprint there depends only on the 64 bytes
+before it. Hence the first 512 KiB of every chunk can be skipped, and the rest can be scanned as several independent
+streams.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ MAX_LENGTH = 8 << 20
 
 
 class Chunker:
-    """Cuts for one polynomial; safe to use from any thread."""
+    """Cuts for one polynomial; thread-safe."""
 
     def __init__(self, polynomial: int, *, min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH) -> None:
         if not WINDOW <= min_length <= max_length:
@@ -28,17 +28,17 @@ class Chunker:
         self._max = max_length
 
     def cuts(self, buffer: Buffer, length: int, *, final: bool, engine: FirstCut | None = None) -> list[int]:
-        """Return where the chunks of buffer[:length] end, ascending; the buffer starts with a chunk.
+        """Return the ends of the chunks of buffer[:length], ascending; the buffer starts with a chunk.
 
-        The last chunk may go on beyond the buffer: it is left out unless `final` says that nothing follows. Callers
-        fill a large buffer before they ask, as an undecided rest is scanned again. Without `engine` numpy looks for the
-        cuts; all engines find the same.
+        The last chunk may continue beyond the buffer: it is omitted unless `final` says that nothing follows. Fill a
+        large buffer before each call, because an undecided rest is scanned again. Without `engine`, numpy finds the
+        cuts; all engines find the same ones.
         """
         ends: list[int] = []
         start = 0
         if length >= self._min:
             if engine is None:
-                # With compiled code nobody needs it.
+                # Not needed with compiled code.
                 from pyrestic.format import chunker_numpy
 
                 engine = chunker_numpy.first_cut

@@ -1,4 +1,4 @@
-"""The chunker's inner loop in numpy: thousands of short lanes of one block step forward together."""
+"""The chunker's inner loop in numpy: thousands of short lanes of one block advance together."""
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -33,7 +33,7 @@ def _scan(data: NDArray[np.uint8], low: int, high: int, lanes: int, tables: Tabl
     needed = (lanes - 1) * _LANE + steps
     if len(block) < needed:
         block = np.concatenate([block, np.zeros(needed - len(block), dtype=np.uint8)])
-    # Row t holds the byte that every lane takes in at step t.
+    # Row t holds the byte that every lane consumes at step t.
     rows = np.ascontiguousarray(as_strided(block, (steps, lanes), (1, _LANE)))
     digest = np.zeros(lanes, dtype=np.uint64)
     best = -1

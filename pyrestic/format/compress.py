@@ -1,12 +1,11 @@
-"""zstd frames, and the byte before them in unpacked files.
+"""Zstd frames, and the byte before them in unpacked files.
 
-Repository version 2 compresses all trees, all unpacked files but the config, and data blobs unless switched off (restic
-design document, "Repository Version 2"). What is written here is one frame with its content size, without a checksum
-(the sealing has a better one), with a window of 512 KiB, as restic writes it. What is read may be any sequence of
-frames.
+Repository version 2 compresses all trees, all unpacked files except the config, and data blobs unless disabled (restic
+design document, "Repository Version 2"). Compressed data is one frame with its content size, without a checksum (the
+sealing has a better one), with a window of 512 KiB, as in restic. Any sequence of frames can be read.
 
-Levels of zstd were chosen so that each costs about as much processor time as restic's of the same name; all compress
-better. With 1 MiB blobs of source text and of a program, ratio and nanoseconds per byte:
+Each zstd level costs about as much CPU time as restic's mode of the same name; all compress better. With 1 MiB blobs
+of source text and of a program, ratio and nanoseconds per byte:
 
 | mode | level | text | program | ns/B | restic text | restic program |
 |---|---|---|---|---|---|---|
@@ -27,24 +26,24 @@ from pyrestic.errors import FormatError
 from pyrestic.handle import BlobType
 
 UNPACKED_LIMIT_BYTES: Final = 1 << 30
-"""Longest unpacked file that is decompressed. Index files, the longest, end at about 110 MiB."""
+"""Longest unpacked file that is decompressed. Index files, the longest ones, reach about 110 MiB."""
 
 SMALL_BYTES: Final = 8 << 10
-"""What is not longer is compressed with parameters of its own."""
+"""Blobs up to this length are compressed with parameters of their own."""
 
 _WINDOW_LOG: Final = 19
 _ZSTD_VERSION_BYTE: Final = 2
 _RAW_JSON_STARTS: Final = b"{["
-# A frame can claim 30,000 times its own length. Blobs of zeros really do that, but they are short: what has more than
-# _PLAUSIBLE_BYTES is a tree or an index, and hardly reaches a ratio of 100.
+# A frame can claim 30,000 times its own length. Blobs of zeros really reach that, but they are short: content beyond
+# _PLAUSIBLE_BYTES is a tree or an index, which hardly reaches a ratio of 100.
 _PLAUSIBLE_BYTES: Final = 64 << 20
 _PLAUSIBLE_RATIO: Final = 1000
-# Input is taken in pieces this long where the output's length is not known: one of them makes at most 33 MB.
+# Input is read in pieces of this length if the output length is unknown: one piece yields at most 33 MB.
 _PIECE_BYTES: Final = 1024
 
 
 class Compression(StrEnum):
-    """How hard to compress; the values are the words of --compression."""
+    """Compression modes; the values are those of --compression."""
 
     AUTO = "auto"
     OFF = "off"
@@ -53,7 +52,7 @@ class Compression(StrEnum):
     MAX = "max"
 
     def covers(self, blob_type: BlobType) -> bool:
-        """Return whether blobs of this type are compressed: `off` is about data blobs only."""
+        """Return whether blobs of this type are compressed: `off` affects only data blobs."""
         return self is not Compression.OFF or blob_type is not BlobType.DATA
 
 
@@ -69,15 +68,15 @@ _LEVELS: Final = {
 def compression_parameters(
     mode: Compression,
 ) -> tuple[zstandard.ZstdCompressionParameters, zstandard.ZstdCompressionParameters]:
-    """Return how blobs of at most SMALL_BYTES are compressed, and how longer ones are."""
+    """Return the parameters for blobs of at most SMALL_BYTES, and for longer ones."""
     level = _LEVELS[mode]
     large = zstandard.ZstdCompressionParameters(
         compression_level=level, window_log=_WINDOW_LOG, write_content_size=True, write_checksum=False
     )
     if level > _LEVELS[Compression.AUTO]:
         return large, large
-    # Tables made for small inputs stay in the processor's cache: on files of 2 KB level 1 with them compresses as well
-    # as level 3 with large ones, in half the time.
+    # Tables for small inputs stay in the CPU cache: on files of 2 KB, level 1 with them compresses as well as level 3
+    # with large tables, in half the time.
     small = zstandard.ZstdCompressionParameters.from_level(
         1, source_size=SMALL_BYTES, write_content_size=True, write_checksum=False
     )
@@ -85,9 +84,9 @@ def compression_parameters(
 
 
 class Compressor:
-    """Makes frames. Not for two threads at once: every thread makes its own and keeps it.
+    """Makes frames. Not thread-safe: every thread has its own.
 
-    With `Compression.OFF` it compresses like `auto`, for what is compressed nevertheless.
+    With `Compression.OFF` it compresses like `auto`, for data that is always compressed.
     """
 
     def __init__(self, mode: Compression = Compression.AUTO) -> None:
@@ -102,15 +101,14 @@ class Compressor:
 
 
 Decompressor: TypeAlias = zstandard.ZstdDecompressor
-"""Reads frames. Not for two threads at once. Making one takes longer than decompressing a small blob, so every thread
-that has many makes its own and keeps it.
-"""
+"""Reads frames. Not thread-safe. Creating one takes longer than decompressing a small blob, so every thread with many
+blobs keeps its own."""
 
 
 def decompress(data: Buffer, plain_length: int, decompressor: Decompressor | None = None) -> bytes:
-    """Return the content of the frames in data, which has to have `plain_length` bytes; raise FormatError otherwise.
+    """Return the content of the frames in data, which must have `plain_length` bytes; otherwise raise FormatError.
 
-    Takes memory for plain_length at most, and refuses a plain_length no honest blob has: above 64 MiB and above 1000
+    Takes at most plain_length of memory, and rejects implausible values of plain_length: above 64 MiB and above 1000
     times its stored length.
     """
     view, decompressor = memoryview(data), decompressor or Decompressor()
@@ -122,7 +120,7 @@ def decompress(data: Buffer, plain_length: int, decompressor: Decompressor | Non
             if len(plain) == plain_length:
                 return plain
     except zstandard.ZstdError:
-        pass  # It may still be several frames, or one of the kind that is skipped.
+        pass  # It may still be several frames, or a skippable one.
     plain = _decompress_frames(view, plain_length, decompressor)
     if len(plain) != plain_length:
         raise FormatError(f"compressed bytes hold {len(plain)} bytes instead of {plain_length}")
@@ -132,9 +130,9 @@ def decompress(data: Buffer, plain_length: int, decompressor: Decompressor | Non
 def decompress_pieces(
     pieces: Iterable[bytes], plain_length: int, decompressor: Decompressor | None = None
 ) -> Iterator[bytes]:
-    """Iterate the content of the one frame that lies in pieces; raise FormatError at the end unless it is plain_length.
+    """Iterate the content of a single frame given in pieces; at the end, raise FormatError unless it has plain_length.
 
-    For reading back what was compressed here: nothing guards against what a hostile frame would take of memory.
+    For reading back our own frames: nothing limits the memory that a hostile frame would take.
     """
     frame = (decompressor or Decompressor()).decompressobj()
     total = 0
@@ -157,9 +155,9 @@ def encode_unpacked(data: bytes, version: int, compressor: Compressor | None = N
 
 
 def is_encoded(plain: bytes, data: bytes, version: int) -> bool:
-    """Tell whether this is what encode_unpacked makes of data, without taking memory for data once more.
+    """Tell whether this is the result of encode_unpacked for data, without allocating another copy of data.
 
-    Raises FormatError if it is broken.
+    Raises FormatError if it is corrupt.
     """
     if version < 2:
         return plain == data
@@ -182,8 +180,8 @@ def decode_unpacked(
 ) -> bytes:
     """Return the JSON of an opened unpacked file.
 
-    Version 1 never compresses; otherwise the first byte tells, and files that version 1 wrote stay readable. Raises
-    FormatError for an unknown first byte, broken frames, and content longer than `limit_bytes` or not plausible.
+    Version 1 never compresses; otherwise the first byte decides, and files from version 1 stay readable. Raises
+    FormatError for an unknown first byte, corrupt frames, and content that is longer than `limit_bytes` or implausible.
     """
     if version == 1 or not data or data[0] in _RAW_JSON_STARTS:
         return data
@@ -199,7 +197,7 @@ def _plausible_bytes(stored_length: int) -> int:
 
 
 def _decompress_frames(data: memoryview, limit_bytes: int, decompressor: Decompressor) -> bytes:
-    """Return the content of all frames; raise FormatError if they are broken or hold more than limit_bytes."""
+    """Return the content of all frames; raise FormatError if they are corrupt or hold more than limit_bytes."""
     parts: list[bytes] = []
     total = 0
     frame = None

@@ -10,7 +10,7 @@ from pyrestic.format.document import HexId, Int64, decode
 from pyrestic.ids import ID_LENGTH
 
 VERSIONS: Final = (1, 2)
-"""Repository versions that are read and written."""
+"""Supported repository versions."""
 LATEST_VERSION: Final = 2
 POLYNOMIAL_DEGREE: Final = 53
 
@@ -30,7 +30,7 @@ _decoder: Final = msgspec.json.Decoder(_ConfigDocument)
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What holds for the whole life of a repository. `id` is 64 hex digits."""
+    """Settings for the lifetime of a repository. `id` is 64 hex digits."""
 
     version: int
     id: str
@@ -40,12 +40,12 @@ class Config(msgspec.Struct, frozen=True):
     def create(cls, version: int = LATEST_VERSION, polynomial: int | None = None) -> "Config":
         """Return the config of a new repository with a random ID and, unless one is given, a random polynomial.
 
-        Raises UnsupportedError for an unknown version and FormatError for a polynomial that does not fit.
+        Raises UnsupportedError for an unknown version and FormatError for an unsuitable polynomial.
         """
         _check_version(version)
         polynomial = gf2.random_polynomial() if polynomial is None else polynomial
         _check_polynomial(polynomial)
-        # Only new repositories need it.
+        # Only needed for new repositories.
         from secrets import token_hex
 
         return cls(version, token_hex(ID_LENGTH), polynomial)
@@ -54,9 +54,9 @@ class Config(msgspec.Struct, frozen=True):
     def parse(cls, data: bytes) -> "Config":
         """Return the config in this JSON.
 
-        Raises UnsupportedError for an unknown version and FormatError for anything else that is wrong.
+        Raises UnsupportedError for an unknown version and FormatError for any other error.
         """
-        # The version first: another version may have other fields.
+        # The version first: other versions may have other fields.
         _check_version(decode(_version_decoder, data, "the config").version)
         document = decode(_decoder, data, "the config")
         polynomial = int(document.chunker_polynomial, 16)
@@ -64,7 +64,7 @@ class Config(msgspec.Struct, frozen=True):
         return cls(document.version, document.id, polynomial)
 
     def encode(self) -> bytes:
-        """Return the JSON as restic writes it."""
+        """Return the JSON in restic's form."""
         return msgspec.json.encode(_ConfigDocument(self.version, self.id, f"{self.chunker_polynomial:x}"))
 
 

@@ -1,9 +1,9 @@
 """Sealing and opening bytes: AES-256 in counter mode, authenticated by Poly1305-AES.
 
 Sealed bytes are `nonce (16) | ciphertext | tag (16)` (restic design document, "Keys, Encryption and MAC"). The tag
-covers the ciphertext only; its one-time key is `r | AES-128_k(nonce)`. Three engines make identical bytes:
-"libcrypto" (OpenSSL 3, as Python or the system has it), "cryptography" (an OpenSSL of its own, for machines whose
-Python has none to offer), and "pycryptodome", which is there on every machine.
+covers the ciphertext only; its one-time key is `r | AES-128_k(nonce)`. Three engines produce identical bytes:
+"libcrypto" (OpenSSL 3 of Python or of the system), "cryptography" (with its own OpenSSL, for Pythons built without
+OpenSSL 3), and "pycryptodome", which is always available.
 
 Measured per message of 2 KB and per further byte: libcrypto 6 µs and 0.2 ns, cryptography 4 µs and 0.2 ns, pycryptodome
 21 µs and 0.9 ns. Importing cryptography takes 13 ms and 10 MB.
@@ -26,13 +26,13 @@ from pyrestic.libcrypto import address_of
 NONCE_LENGTH = 16
 TAG_LENGTH = 16
 OVERHEAD = NONCE_LENGTH + TAG_LENGTH
-"""How much longer sealed bytes are than their plaintext."""
+"""Overhead of sealed bytes over their plaintext."""
 
 ENCRYPT_KEY_LENGTH = 32
 MAC_KEY_LENGTH = 16
 
 ENGINES = ("libcrypto", "cryptography", "pycryptodome")
-"""Names of the engines, the faster first."""
+"""Names of the engines, fastest first."""
 
 _PIECE_LENGTH = 128 << 10
 _ZERO_NONCE = bytes(NONCE_LENGTH)
@@ -55,9 +55,9 @@ _key_decoder = msgspec.json.Decoder(_KeyDocument)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MasterKey:
-    """The three keys that seal a repository. Never shows its bytes in repr, str or format, and refuses to be pickled.
+    """The three keys that seal a repository. Never shows its bytes in repr, str or format, and rejects pickling.
 
-    `encrypt` is 32 bytes; `mac_k` and `mac_r` are 16 bytes each, r as it is stored, that is unmasked.
+    `encrypt` is 32 bytes; `mac_k` and `mac_r` are 16 bytes each, r as stored, that is unmasked.
     """
 
     encrypt: bytes
@@ -78,22 +78,22 @@ class MasterKey:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "MasterKey":
-        """Return the key written as encrypt | k | r in 64 bytes, the form scrypt's output is taken in."""
+        """Return the key from encrypt | k | r in 64 bytes, the form of scrypt's output."""
         mac_k_end = ENCRYPT_KEY_LENGTH + MAC_KEY_LENGTH
         return cls(raw[:ENCRYPT_KEY_LENGTH], raw[ENCRYPT_KEY_LENGTH:mac_k_end], raw[mac_k_end:])
 
     @classmethod
     def from_json(cls, data: bytes) -> "MasterKey":
-        """Return the key of `{"mac":{"k":…,"r":…},"encrypt":…}` (base64); raise FormatError if it is none."""
+        """Return the key of `{"mac":{"k":…,"r":…},"encrypt":…}` (base64); raise FormatError if it is invalid."""
         try:
             keys = document.decode(_key_decoder, data, "the master key")
         except FormatError:
-            # The cause could quote what it stumbled over, so it is not kept.
+            # The cause could quote the key, so it is dropped.
             raise FormatError("the master key is not written as restic writes it") from None
         return cls(keys.encrypt, keys.mac.k, keys.mac.r)
 
     def to_json(self) -> bytes:
-        """Return the form that key files hold sealed. These bytes are secret."""
+        """Return the form that key files contain sealed. These bytes are secret."""
         return msgspec.json.encode(_KeyDocument(_MacKeyDocument(self.mac_k, self.mac_r), self.encrypt))
 
     def __repr__(self) -> str:
@@ -104,23 +104,23 @@ class MasterKey:
 
 
 class _Engine(Protocol):
-    """The ciphers of one key. Not for two threads at once."""
+    """The ciphers of one key. Not thread-safe."""
 
     def encrypt_into(self, nonce: bytes, plaintext: memoryview, out: memoryview) -> None:
-        """Write the ciphertext of plaintext to the start of out, which has TAG_LENGTH bytes more room than needed."""
+        """Write the ciphertext of plaintext to the start of out, which is TAG_LENGTH bytes longer than necessary."""
 
     def decrypt(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         """Return the plaintext."""
 
     def decrypt_pieces(self, nonce: bytes, ciphertext: memoryview) -> Iterator[bytes]:
-        """Iterate the plaintext in short pieces; nothing else may be asked of the engine before the end."""
+        """Iterate the plaintext in short pieces; the engine must not be used otherwise before the end."""
 
     def tag(self, nonce: bytes, ciphertext: memoryview) -> bytes:
         """Return the 16-byte authentication tag of the ciphertext."""
 
 
 class _LibcryptoEngine:
-    """OpenSSL without anything between."""
+    """OpenSSL, called directly."""
 
     def __init__(self, key: MasterKey) -> None:
         library = libcrypto.find_library()
@@ -155,15 +155,15 @@ class _LibcryptoEngine:
 
 
 class _CryptographyEngine:
-    """OpenSSL through `cryptography`: contexts are kept, since making one costs as much as sealing 10 KB."""
+    """OpenSSL through `cryptography`: contexts are reused, because creating one costs as much as sealing 10 KB."""
 
     def __init__(self, key: MasterKey) -> None:
-        # Imported when the first key is there, as it takes 40 ms.
+        # Imported with the first key, because it takes 40 ms.
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
         from cryptography.hazmat.primitives.poly1305 import Poly1305
 
         self._r = masked_r(key)
-        # ECB on purpose: single blocks, the nonces, are turned into one-time keys.
+        # ECB on purpose: single blocks, the nonces, become one-time keys.
         self._one_time = Cipher(algorithms.AES(key.mac_k), modes.ECB()).encryptor()  # noqa: S305
         # Counter mode decrypts by encrypting, so one context does both.
         self._counter = Cipher(algorithms.AES(key.encrypt), modes.CTR(_ZERO_NONCE)).encryptor()
@@ -188,10 +188,10 @@ class _CryptographyEngine:
 
 
 class _PycryptodomeEngine:
-    """The base engine, there on every machine."""
+    """The base engine, available on every machine."""
 
     def __init__(self, key: MasterKey) -> None:
-        # Imported only if it is the engine to use, as it takes 70 ms.
+        # Imported only if it is used, because it takes 70 ms.
         from Crypto.Cipher import AES
         from Crypto.Hash import Poly1305
 
@@ -221,25 +221,25 @@ class _PycryptodomeEngine:
 
 
 class Sealer:
-    """Seals and opens with one key. Not for two threads at once: every thread makes its own and keeps it.
+    """Seals and opens with one key. Not thread-safe: every thread has its own.
 
-    Buffers are bytes, bytearrays or memoryviews of bytes. Without `engine`, the fastest is taken that is there.
+    Buffers are bytes, bytearrays or memoryviews of bytes. Without `engine`, the fastest available one is used.
     """
 
     def __init__(self, key: MasterKey, engine: str | None = None) -> None:
         self._engine = _make_engine(key, engine)
 
     def seal(self, plaintext: Buffer, *, nonce: bytes | None = None) -> bytes:
-        """Return the sealed bytes, OVERHEAD longer than plaintext. A nonce is given by tests only."""
+        """Return the sealed bytes, OVERHEAD longer than plaintext. Only tests pass a nonce."""
         out = bytearray(len(memoryview(plaintext)) + OVERHEAD)
         self.seal_into(plaintext, memoryview(out), nonce=nonce)
         return bytes(out)
 
     def seal_into(self, plaintext: Buffer, out: memoryview, *, nonce: bytes | None = None) -> int:
-        """Write the sealed bytes to the start of out and return how many they are.
+        """Write the sealed bytes to the start of out and return their number.
 
         `out` is a writable memoryview of bytes, at least OVERHEAD longer than plaintext, that shares no memory with it.
-        Raises ValueError if there is not enough room. A nonce is given by tests only: using one twice tells secrets.
+        Raises ValueError if it is too short. Only tests pass a nonce: using one twice reveals secrets.
         """
         view = memoryview(plaintext)
         tag_start = NONCE_LENGTH + len(view)
@@ -254,21 +254,21 @@ class Sealer:
         return end
 
     def open(self, sealed: Buffer) -> bytes:
-        """Return the plaintext of what seal made; raise UnauthenticError unless every byte is as it was sealed.
+        """Return the plaintext of sealed bytes; raise UnauthenticError unless every byte is unchanged.
 
-        The tag is compared in constant time, and before anything is decrypted.
+        The tag is compared in constant time, before anything is decrypted.
         """
         return self._engine.decrypt(*self._authenticated(sealed))
 
     def open_pieces(self, sealed: Buffer) -> Iterator[bytes]:
-        """Return what iterates the same plaintext in pieces that stay in the processor's cache; raises as `open` does.
+        """Return an iterator of the same plaintext in pieces that stay in the CPU cache; raises as `open` does.
 
-        The whole tag is compared before this returns. The pieces have to be used up before the sealer is used again.
+        The tag is fully verified before this returns. Consume the pieces before the sealer is used again.
         """
         return self._engine.decrypt_pieces(*self._authenticated(sealed))
 
     def _authenticated(self, sealed: Buffer) -> tuple[bytes, memoryview]:
-        """Return nonce and ciphertext; raise UnauthenticError unless the tag is theirs."""
+        """Return nonce and ciphertext; raise UnauthenticError unless the tag matches."""
         view = memoryview(sealed)
         if len(view) < OVERHEAD:
             raise UnauthenticError(f"{len(view)} bytes are too few to be sealed bytes, which have {OVERHEAD} or more")
@@ -283,7 +283,7 @@ def _pieces(data: memoryview) -> Iterator[memoryview]:
 
 
 def import_ciphers() -> None:
-    """Import the engine that a first key will want, for those who have a moment before it is there."""
+    """Import the engine for the first key in advance, for callers with idle time."""
     if libcrypto.find_library() is not None:
         return
     try:
@@ -295,17 +295,17 @@ def import_ciphers() -> None:
 
 
 def masked_r(key: MasterKey) -> bytes:
-    """Return r as Poly1305 uses it: some of its bits are always zero."""
+    """Return r in the form that Poly1305 uses: some of its bits are always zero."""
     return (int.from_bytes(key.mac_r, "little") & _R_MASK).to_bytes(MAC_KEY_LENGTH, "little")
 
 
 def random_nonces(count: int) -> bytes:
-    """Return nonces one after the other, to be used at once: a forked process has a copy of those that are kept."""
+    """Return nonces for immediate use: a forked process would share stored ones."""
     return os.urandom(NONCE_LENGTH * count)
 
 
 def _random_nonce() -> bytes:
-    # Drawn one by one: a stock of them would be used twice by a forked process.
+    # Drawn one by one: a forked process would use a stock of them again.
     nonce = os.urandom(NONCE_LENGTH)
     while nonce == _ZERO_NONCE:
         nonce = os.urandom(NONCE_LENGTH)

@@ -1,4 +1,4 @@
-"""The JSON of repository files: written as Go writes it, read with errors of ours."""
+"""The JSON of repository files: written as Go writes it, read with pyrestic's errors."""
 
 from typing import Annotated, TypeVar
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: Buffer, name: str) -> T:
-    """Return the value that decoder makes of data; `name` ("the index file") begins the message of a FormatError.
+    """Return data decoded by decoder; `name` ("the index file") starts the message of a FormatError.
 
-    Bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD, as for Go, whatever msgspec thinks of them. A
-    field that is null counts as absent, as it does for restic.
+    Bytes that are not UTF-8 and unpaired surrogates become U+FFFD, as in Go, whatever msgspec does with them. A null
+    field counts as absent, as in restic.
     """
     try:
         return decoder.decode(data)
@@ -49,7 +49,7 @@ def _not_restic(name: str, error: Exception) -> FormatError:
 def encode(fields: dict[str, object]) -> bytes:
     """Return the JSON object with these fields as Go writes it.
 
-    Text may hold surrogates that stand for bytes that are not UTF-8 (as os.fsdecode makes them); they become U+FFFD.
+    Text may contain surrogates for bytes that are not UTF-8 (from os.fsdecode); they become U+FFFD.
     """
     try:
         document = msgspec.json.encode(fields)

@@ -1,8 +1,8 @@
-"""JSON as Go's encoding/json writes it, since an ID is the hash of exactly these bytes.
+"""JSON as Go's encoding/json writes it, because an ID is the hash of exactly these bytes.
 
-Three things differ from what a JSON library gives: Go escapes `<`, `>`, `&`, U+2028 and U+2029; times are RFC 3339 with
-up to nine digits and the zone of the writer; and restic runs names of files through Go's strconv.Quote before JSON, so
-that any bytes can be a name (restic design document, "Trees and Data").
+Three things differ from a typical JSON library: Go escapes `<`, `>`, `&`, U+2028 and U+2029; times are RFC 3339 with up
+to nine digits and the zone of the writer; and restic passes file names through Go's strconv.Quote before JSON, so that
+any bytes can be a name (restic design document, "Trees and Data").
 """
 
 import re
@@ -15,15 +15,15 @@ from pyrestic.format.printable import is_printable
 
 SECOND = 1_000_000_000
 _DAY = 86_400
-_DAYS_TO_1970 = 719_468  # from 0000-03-01, the day on which the count of a leap cycle starts
+_DAYS_TO_1970 = 719_468  # from 0000-03-01, the first day of a leap cycle
 
 _ESCAPED = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
     (b"&", b"\\u0026"),
 )
-_WRONG_BYTE = re.compile("[\udc80-\udcff]")  # as surrogateescape gives them
-# An escape, which is a whole surrogate pair, half of one, or anything else.
+_WRONG_BYTE = re.compile("[\udc80-\udcff]")  # in the form of surrogateescape
+# An escape, which is a surrogate pair, an unpaired surrogate, or anything else.
 _JSON_ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
@@ -35,7 +35,7 @@ _SEPARATORS = (
 
 
 def escape(document: bytes) -> bytes:
-    """Return a JSON document with the characters escaped that Go escapes; none of them occurs outside strings."""
+    """Return a JSON document with Go's escapes; none of these characters occurs outside strings."""
     for character, replacement in _ESCAPED:
         if character in document:
             document = document.replace(character, replacement)
@@ -46,7 +46,7 @@ def escape(document: bytes) -> bytes:
 
 
 def encode_invalid(raw: bytes) -> bytes:
-    """Return the JSON string that Go writes for bytes that are not UTF-8: every wrong byte becomes `\\ufffd`."""
+    """Return Go's JSON string for bytes that are not UTF-8: every invalid byte becomes `\\ufffd`."""
     pieces = _WRONG_BYTE.split(raw.decode("utf-8", "surrogateescape"))
     return b'"' + b"\\ufffd".join(msgspec.json.encode(piece)[1:-1] for piece in pieces) + b'"'
 
@@ -66,9 +66,9 @@ def replace_invalid(raw: bytes) -> bytes:
 
 
 def replace_invalid_text(document: bytes) -> bytes:
-    """Return a JSON document with the text replaced by U+FFFD that Go's decoder replaces.
+    """Return a JSON document with the replacements of Go's decoder.
 
-    That is every byte that is not part of valid UTF-8, and every escaped surrogate without its other half.
+    U+FFFD replaces every byte that is not part of valid UTF-8, and every escaped unpaired surrogate.
     """
     if not is_utf8(document):
         document = replace_invalid(document)
@@ -100,7 +100,7 @@ def _date(day: int) -> str:
 def _zone(offset_seconds: int) -> str:
     if offset_seconds == 0:
         return "Z"
-    # Go drops the seconds of odd offsets (local mean time before 1900) towards zero.
+    # Go truncates the seconds of odd offsets (local mean time before 1900) toward zero.
     hours, minutes = divmod(abs(offset_seconds) // 60, 60)
     return f"{'-' if offset_seconds < 0 else '+'}{hours:02}:{minutes:02}"
 
@@ -129,9 +129,9 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def parse_time(text: str) -> int:
-    """Return the moment an RFC 3339 text names, in nanoseconds since 1970 (UTC); raise FormatError.
+    """Return the time in an RFC 3339 text, in nanoseconds since 1970 (UTC); raise FormatError.
 
-    Digits after the ninth are dropped, as Go does.
+    Digits after the ninth are dropped, as in Go.
     """
     seconds = _parse_second(text[:_PREFIX_LENGTH])
     match = _FRACTION_AND_ZONE.fullmatch(text, _PREFIX_LENGTH)
@@ -149,7 +149,7 @@ def parse_time(text: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _parse_second(text: str) -> int | None:
-    """Return a date and time of day as seconds since 1970, None for what no calendar and clock has."""
+    """Return a date and time of day as seconds since 1970, None if it does not exist."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None
@@ -203,7 +203,7 @@ def _quote_character(character: str) -> str:
 
 
 def unquote_name(text: str) -> bytes:
-    """Return the bytes of a file name as a tree holds it; raise FormatError for what Go's Unquote refuses."""
+    """Return the bytes of a file name in a tree; raise FormatError if Go's Unquote rejects it."""
     if _PLAIN_QUOTED.fullmatch(text):
         return text.encode("utf-8")
     parts: list[bytes] = []

@@ -1,8 +1,8 @@
-"""Index files: JSON that says which blobs lie where in which packs (restic design document, "Indexing").
+"""Index files: JSON that lists the blobs of packs (restic design document, "Indexing").
 
-An index file of a large repository names 50,000 blobs, so there are two readers: `parse` gives values, `parse_columns`
-numpy columns, at 0.4 µs per blob. Both read the layout of today, the older one with `supersedes` (which is ignored) and
-the oldest, a bare list of packs.
+An index file of a large repository lists 50,000 blobs, so there are two readers: `parse` returns values,
+`parse_columns` returns numpy columns, at 0.4 µs per blob. Both read the current layout, the older one with `supersedes`
+(which is ignored) and the oldest, a bare list of packs.
 """
 
 from collections.abc import Iterable
@@ -48,17 +48,17 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class IndexPack(NamedTuple):
-    """A pack and the blobs that an index file places in it."""
+    """A pack and its blobs in an index file."""
 
     id: ID
     blobs: list[HeaderEntry]
 
 
 class Columns(NamedTuple):
-    """What an index file says, a row per blob, in the order of the file. The same blob may come several times."""
+    """The content of an index file, one row per blob, in file order. A blob may appear several times."""
 
     packs: list[ID]
-    """IDs of the packs; `pack_numbers` are positions in this list."""
+    """IDs of the packs; `pack_numbers` are indexes into this list."""
     ids: NDArray[np.uint8]
     """Blob IDs, shape (n, 32)."""
     types: NDArray[np.uint8]
@@ -66,18 +66,18 @@ class Columns(NamedTuple):
     pack_numbers: NDArray[np.uint32]
     offsets: NDArray[np.uint32]
     lengths: NDArray[np.uint32]
-    """Stored lengths in bytes. Mind that offset + length may be too large for 32 bits."""
+    """Stored lengths in bytes. Caution: offset + length may not fit into 32 bits."""
     plain_lengths: NDArray[np.uint32]
     """Plaintext lengths in bytes of compressed blobs, 0 for others."""
 
     def take(self, rows: NDArray[np.intp] | slice) -> "Columns":
-        """Return some rows, in that order."""
+        """Return the given rows, in that order."""
         columns: list[NDArray[Any]] = [column[rows] for column in self[1:]]
         return Columns(self.packs, *columns)
 
 
 class PackRows(NamedTuple):
-    """A pack and its blobs as rows, whose pack numbers mean nothing."""
+    """A pack and its blobs as rows, whose pack numbers are ignored."""
 
     id: ID
     blobs: Columns
@@ -94,12 +94,12 @@ def encode_rows(packs: Iterable[PackRows]) -> bytes:
 
 
 def _join(packs: Iterable[_PackDocument]) -> bytes:
-    # One by one: the blobs of a pack take more memory as documents than their JSON does.
+    # One by one: as documents, the blobs of a pack take more memory than their JSON.
     return b'{"packs":[' + b",".join(map(_encoder.encode, packs)) + b"]}\n"
 
 
 def parse(data: bytes) -> list[IndexPack]:
-    """Return the packs of an index file; raise FormatError if it is none."""
+    """Return the packs of an index file; raise FormatError if it is invalid."""
     packs = []
     for pack in _read_packs(data):
         blobs = pack.blobs or []
@@ -119,7 +119,7 @@ def parse(data: bytes) -> list[IndexPack]:
 
 
 def parse_columns(data: bytes) -> Columns:
-    """Return an index file as columns; raise FormatError if it is none."""
+    """Return an index file as columns; raise FormatError if it is invalid."""
     packs = _read_packs(data)
     pack_ids = _id_bytes([pack.id for pack in packs])
     blobs = [blob for pack in packs for blob in pack.blobs or ()]
@@ -156,12 +156,12 @@ def _read_packs(data: bytes) -> list[_PackDocument]:
 
 
 def _id_bytes(ids: list[str]) -> bytes:
-    """Return the IDs one after the other; each has 64 characters already."""
+    """Return the concatenated IDs; each is known to have 64 characters."""
     try:
         joined = bytes.fromhex("".join(ids))
     except ValueError as error:
         raise FormatError("the index file has an ID that is not of hex digits") from error
-    # White space between digits would have been skipped silently.
+    # Whitespace between digits would have been skipped silently.
     if len(joined) != ID_LENGTH * len(ids):
         raise FormatError("the index file has an ID that is not of hex digits")
     return joined

@@ -1,7 +1,7 @@
-"""Key files: the master key, sealed with a key that scrypt makes from a password.
+"""Key files: the master key, sealed with a key that scrypt derives from a password.
 
-A key file is plain JSON; its name is the SHA-256 of its bytes (restic design document, "Keys, Encryption and MAC").
-Nothing vouches for what it says, so the cost it asks for is bounded before scrypt is called.
+A key file is plain JSON; its name is the SHA-256 of its bytes (restic design document, "Keys, Encryption and MAC"). Its
+content is not authenticated, so its scrypt cost is limited before scrypt runs.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from pyrestic.format import document
 from pyrestic.format.crypto import ENCRYPT_KEY_LENGTH, MAC_KEY_LENGTH, OVERHEAD, MasterKey, Sealer
 
 Scrypt = Callable[[bytes, bytes, int, int, int, int], bytes]
-"""(password, salt, n, r, p, length) -> a key of that many bytes; the parameters have been looked at."""
+"""(password, salt, n, r, p, length) -> a key of this number of bytes; the parameters have been checked."""
 
 SALT_LENGTH: Final = 64
 MAX_MEMORY_BYTES: Final = 1 << 30
-"""Most memory a key file may ask for; restic itself stays below 60 MB."""
+"""Memory limit of a key file; restic itself stays below 60 MB."""
 MAX_WORK_BYTES: Final = 64 << 30
-"""Most work a key file may ask for, as bytes that scrypt fills: some minutes. Restic asks for about 200 MB."""
+"""Work limit of a key file in bytes that scrypt fills: some minutes. Restic's keys need about 200 MB."""
 
 _KDF: Final = "scrypt"
 _DERIVED_LENGTH: Final = ENCRYPT_KEY_LENGTH + 2 * MAC_KEY_LENGTH
@@ -31,11 +31,11 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 _ENGINE_FROM_N: Final = 1 << 12
 _ENGINE_R: Final = 32
 _PBKDF2_FILLS: Final = 8
-"""What PBKDF2 does before and after takes as long as filling its bytes so many times."""
+"""PBKDF2 before and after takes as long as filling its bytes this number of times."""
 
 
 class ScryptParams(NamedTuple):
-    """What scrypt costs: 128 * n * r bytes of memory, filled p times over."""
+    """The cost of scrypt: 128 * n * r bytes of memory, filled p times."""
 
     n: int = 1 << 15
     r: int = 8
@@ -43,25 +43,25 @@ class ScryptParams(NamedTuple):
 
     @property
     def memory_bytes(self) -> int:
-        """Memory it takes."""
+        """Its memory in bytes."""
         return 128 * self.r * (self.n + self.p)
 
     @property
     def work_bytes(self) -> int:
-        """Bytes it fills, which its time goes with."""
+        """The bytes that it fills, to which its time is proportional."""
         return 128 * (self.n + _PBKDF2_FILLS) * self.r * self.p
 
     @property
     def suits_engine(self) -> bool:
-        """An engine that mixes several lanes at a time is worth while; it needs memory for each."""
+        """Whether an engine with several parallel lanes is worthwhile; it needs memory for each."""
         return self.n >= _ENGINE_FROM_N and self.r <= _ENGINE_R and self.p > 1
 
 
 class KeyFile(msgspec.Struct, frozen=True):
-    """The content of a key file, in the order restic writes it."""
+    """The content of a key file, in restic's order."""
 
     created: str
-    """RFC 3339 with nanoseconds, as it stands in the file."""
+    """RFC 3339 with nanoseconds, as in the file."""
     username: str
     hostname: str
     kdf: str
@@ -74,7 +74,7 @@ class KeyFile(msgspec.Struct, frozen=True):
 
     @property
     def params(self) -> ScryptParams:
-        """What this key file's scrypt costs."""
+        """The scrypt cost of this key file."""
         return ScryptParams(self.n, self.r, self.p)
 
 
@@ -84,8 +84,7 @@ _decoder: Final = msgspec.json.Decoder(KeyFile)
 def create(password: str, key: MasterKey, *, hostname: str, username: str, created: str, params: ScryptParams) -> bytes:
     """Return the bytes of a new key file that opens `key` with this password.
 
-    `created` is a time as gojson.format_time writes it. Making the key takes as long as opening it
-    will.
+    `created` is a time in the format of gojson.format_time. This takes as long as opening the key file will.
     """
     salt = os.urandom(SALT_LENGTH)
     sealed = Sealer(derive(password, salt, params)).seal(key.to_json())
@@ -107,8 +106,8 @@ def create(password: str, key: MasterKey, *, hostname: str, username: str, creat
 def parse(data: bytes) -> KeyFile:
     """Return the key file of these bytes.
 
-    Raises UnsupportedError for a key derivation other than scrypt, FormatError for parameters that scrypt does not
-    take or that would cost more than the limits above, and for anything that is no key file.
+    Raises UnsupportedError for a key derivation other than scrypt, FormatError for scrypt parameters that are invalid
+    or exceed the limits above, and for any other invalid key file.
     """
     keyfile = document.decode(_decoder, data, "the key file")
     if keyfile.kdf != _KDF:
@@ -122,11 +121,11 @@ def parse(data: bytes) -> KeyFile:
 
 
 def unwrap(keyfile: KeyFile, password: str, engine: Scrypt | None = None) -> MasterKey:
-    """Return the master key; takes half a second, without holding the interpreter's lock.
+    """Return the master key; takes half a second without holding the GIL.
 
     `engine` is a faster scrypt than hashlib's, for parameters that suit it.
 
-    Raises WrongPasswordError if the password does not open it and FormatError if it opens, but holds no key.
+    Raises WrongPasswordError if the password does not open it and FormatError if it opens, but contains no key.
     """
     try:
         plain = Sealer(derive(password, keyfile.salt, keyfile.params, engine)).open(keyfile.data)
@@ -136,13 +135,13 @@ def unwrap(keyfile: KeyFile, password: str, engine: Scrypt | None = None) -> Mas
 
 
 def derive(password: str, salt: bytes, params: ScryptParams, engine: Scrypt | None = None) -> MasterKey:
-    """Return the key that seals a master key; raise FormatError for parameters that scrypt does not take."""
+    """Return the key that seals a master key; raise FormatError for parameters that scrypt does not support."""
     n, r, p = params
-    # A password that came as bytes which are not UTF-8 counts as those bytes, as it does for restic.
+    # A password from bytes that are not UTF-8 means those bytes, as in restic.
     raw_password = password.encode("utf-8", "surrogateescape")
     if engine is not None:
         return MasterKey.from_bytes(engine(raw_password, salt, n, r, p, _DERIVED_LENGTH))
-    # OpenSSL counts some scratch space besides what the parameters ask for.
+    # OpenSSL counts some scratch space in addition to the parameters.
     limit = params.memory_bytes + 256 * r + 65536
     try:
         raw = hashlib.scrypt(raw_password, salt=salt, n=n, r=r, p=p, maxmem=limit, dklen=_DERIVED_LENGTH)

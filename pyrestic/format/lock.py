@@ -1,4 +1,4 @@
-"""Lock files: who uses the repository, and whether alone (restic design document, "Locks")."""
+"""Lock files: the user of the repository, and whether exclusive (restic design document, "Locks")."""
 
 from typing import Final
 
@@ -8,15 +8,15 @@ from pyrestic.format import document, gojson
 from pyrestic.format.document import Int64, UInt32
 from pyrestic.format.snapshot import ZERO_TIME
 
-# Fields that restic leaves out if they are zero.
+# Fields that restic omits if they are zero.
 _OMITTED_IF_ZERO: Final = frozenset(("uid", "gid", "pyrestic_process"))
 
 
 class LockFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a lock file, in the order restic writes it. What is missing counts as empty."""
+    """The content of a lock file, in restic's order. Missing fields count as empty."""
 
     time: str = ZERO_TIME
-    """When the lock was made or last refreshed, RFC 3339."""
+    """When the lock was created or last refreshed, RFC 3339."""
     exclusive: bool = False
     hostname: str = ""
     username: str = ""
@@ -24,7 +24,7 @@ class LockFile(msgspec.Struct, frozen=True, kw_only=True):
     uid: UInt32 = 0
     gid: UInt32 = 0
     pyrestic_process: str = ""
-    """Tells the process from all others (see repository.machine); restic knows no such field and passes over it."""
+    """Identifies the process uniquely (see repository.machine); restic ignores this field."""
 
     @property
     def time_ns(self) -> int:
@@ -44,7 +44,7 @@ def encode(lock: LockFile) -> bytes:
 
 
 def parse(data: bytes) -> LockFile:
-    """Return the lock in this JSON; unknown fields are dropped. Raise FormatError if it is none."""
+    """Return the lock in this JSON; unknown fields are dropped. Raise FormatError if it is invalid."""
     lock = document.decode(_decoder, data, "the lock file")
     gojson.parse_time(lock.time)
     return lock

@@ -1,8 +1,8 @@
-"""Nodes: what a tree says of one file, folder or other thing (restic design document, "Trees and Data").
+"""Nodes: the entry of a file, folder or other object in a tree (restic design document, "Trees and Data").
 
-Fields stand in the order and with the omission rules of restic's JSON, which decide the ID of a tree. Values are kept
-as the JSON has them: names Go-quoted, times as RFC 3339 text, IDs as hex; properties give them as bytes and numbers. So
-a node that is read and written again costs no conversion and keeps its bytes.
+Fields have the order and the omission rules of restic's JSON, which determine the ID of a tree. Values are kept in
+their JSON form: names Go-quoted, times as RFC 3339 text, IDs as hex; properties convert them to bytes and numbers. So
+reading and writing a node needs no conversion and keeps its bytes.
 """
 
 import stat
@@ -19,15 +19,15 @@ DEVICE, CHARACTER_DEVICE, FIFO, SOCKET = "dev", "chardev", "fifo", "socket"
 IRREGULAR, INVALID = "irregular", ""
 
 NO_TIME = "0001-01-01T00:00:00Z"
-"""What Go writes for a time that was never set."""
+"""Go's zero time."""
 
 _Unsigned: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 _Unsigned32: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 _Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Hex: TypeAlias = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
-"""A text as long as an ID; whether it is one is looked at for all of a tree at once."""
+"""A text of the length of an ID; the digits are checked for all of a tree at once."""
 
-# Go's FileMode bits (package io/fs), by the bits that stat gives.
+# Go's FileMode bits (package io/fs), by stat's bits.
 _GO_TYPES = {
     stat.S_IFDIR: 1 << 31,
     stat.S_IFLNK: 1 << 27,
@@ -45,7 +45,7 @@ _GO_FLAGS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 
 
 @lru_cache(maxsize=1024)
 def mode_to_go(st_mode: int) -> int:
-    """Return Go's FileMode for the mode that stat gives."""
+    """Return Go's FileMode for a stat mode."""
     mode = st_mode & 0o777 | _GO_TYPES.get(stat.S_IFMT(st_mode), _GO_IRREGULAR)
     if st_mode & 0o7000:
         for flag, go in _GO_FLAGS:
@@ -56,7 +56,7 @@ def mode_to_go(st_mode: int) -> int:
 
 @lru_cache(maxsize=1024)
 def mode_from_go(mode: int) -> int:
-    """Return the mode in stat's bits for Go's FileMode; an unknown type gives no type bits."""
+    """Return the stat mode for Go's FileMode; an unknown type gives no type bits."""
     st_mode = mode & 0o777 | _STAT_TYPES.get(mode & _GO_TYPE_MASK, 0)
     for flag, go in _GO_FLAGS:
         if mode & go:
@@ -65,7 +65,7 @@ def mode_from_go(mode: int) -> int:
 
 
 class ExtendedAttribute(msgspec.Struct, gc=False):
-    """An extended attribute; its value goes into JSON as base64."""
+    """An extended attribute; its value is base64 in JSON."""
 
     name: str
     value: bytes | None = None
@@ -80,12 +80,12 @@ def _no_content() -> None:
 
 
 class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A file, folder or other thing. `mode` has Go's bits, `size` counts bytes."""
+    """A file, folder or other object. `mode` has Go's bits, `size` counts bytes."""
 
     name: str
     type: str
     mode: _Unsigned32 = 0
-    # Defaults made by a function are written even when nothing else was set, as Go does for these fields.
+    # Fields with a default factory are always written, as in Go.
     mtime: str = msgspec.field(default_factory=_no_time)
     atime: str = msgspec.field(default_factory=_no_time)
     ctime: str = msgspec.field(default_factory=_no_time)
@@ -108,41 +108,41 @@ class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
     @property
     def raw_name(self) -> bytes:
-        """The name's bytes; raises FormatError if it is not a quoted name."""
+        """The name's bytes; raises FormatError if it is not quoted correctly."""
         return gojson.unquote_name(self.name)
 
     @property
     def mtime_ns(self) -> int:
-        """Time of modification in nanoseconds since 1970, UTC."""
+        """Modification time in nanoseconds since 1970, UTC."""
         return gojson.parse_time(self.mtime)
 
     @property
     def atime_ns(self) -> int:
-        """Time of access in nanoseconds since 1970, UTC."""
+        """Access time in nanoseconds since 1970, UTC."""
         return gojson.parse_time(self.atime)
 
     @property
     def ctime_ns(self) -> int:
-        """Time of change of status in nanoseconds since 1970, UTC."""
+        """Change time in nanoseconds since 1970, UTC."""
         return gojson.parse_time(self.ctime)
 
     @property
     def raw_linktarget(self) -> bytes:
-        """The bytes a symbolic link points to."""
+        """The target of a symbolic link in bytes."""
         return self.linktarget.encode("utf-8") if self.linktarget_raw is None else self.linktarget_raw
 
     @property
     def st_mode(self) -> int:
-        """Type and permissions in the bits that stat gives."""
+        """Type and permissions in stat's bits."""
         return mode_from_go(self.mode)
 
     def same_as(self, other: "Node") -> bool:
-        """Tell whether nothing differs, whatever zone times are written in and whatever order attributes have."""
+        """Tell whether two nodes are equal, ignoring the zones of times and the order of attributes."""
         return self == other or _in_one_form(self) == _in_one_form(other)
 
 
 def same_time(one: str, other: str) -> bool:
-    """Tell whether two times are the same moment; what is not a time equals only itself."""
+    """Tell whether two times are equal; an invalid time equals only itself."""
     return one == other or _moment(one) == _moment(other)
 
 
@@ -154,7 +154,7 @@ def _moment(time: str) -> int | str:
 
 
 def _in_one_form(node: Node) -> tuple[list[int | str], list[ExtendedAttribute], Node]:
-    """Return what compares equal for nodes that say the same in different words."""
+    """Return a comparison key: equal for nodes with the same meaning."""
     times = [_moment(time) for time in (node.mtime, node.atime, node.ctime)]
     attributes = sorted(node.extended_attributes or (), key=lambda attribute: attribute.name)
     return times, attributes, msgspec.structs.replace(node, mtime="", atime="", ctime="", extended_attributes=None)

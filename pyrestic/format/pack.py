@@ -1,10 +1,10 @@
-"""The header at the end of a pack: which blobs the pack holds, in which order.
+"""The header at the end of a pack, which lists its blobs in order.
 
-A pack is `blob… | sealed header | length of the sealed header (4 bytes, little-endian)` (restic design document,
-"Pack Format"). An offset is not stored: blobs lie one after the other from the start of the file.
+A pack is `blob… | sealed header | length of the sealed header (4 bytes, little-endian)` (restic design document, "Pack
+Format"). Offsets are not stored: the blobs are contiguous from the start of the file.
 
-`header_declaration` says what an entry looks like. Reading by it takes construct 9 µs per entry, so packs are read by
-precompiled layouts (0.4 µs); a test holds the two to the same result.
+`header_declaration` describes an entry. Reading by it takes construct 9 µs per entry, so packs are read with
+precompiled layouts (0.4 µs); a test compares the results.
 """
 
 import struct
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from construct import Construct
 
 ENTRY_LENGTH: Final = 37
-"""Bytes of the entry of a blob that is stored as it is."""
+"""Entry length of an uncompressed blob in bytes."""
 COMPRESSED_ENTRY_LENGTH: Final = 41
-"""Bytes of the entry of a compressed blob."""
+"""Entry length of a compressed blob in bytes."""
 TRAILER_LENGTH: Final = 4
-"""Bytes after the sealed header, which hold its length."""
+"""Bytes after the sealed header, which contain its length."""
 MAX_HEADER_LENGTH: Final = 16 * 1024 * 1024
 """Longest sealed header that restic writes or reads, without the trailer."""
 MAX_ENTRIES: Final = (MAX_HEADER_LENGTH - OVERHEAD) // COMPRESSED_ENTRY_LENGTH
-"""A pack with this many blobs has room for no more."""
+"""A pack with this many blobs is full."""
 FIRST_READ_LENGTH: Final = 15 * COMPRESSED_ENTRY_LENGTH + OVERHEAD + TRAILER_LENGTH
-"""Bytes to ask for from a pack's end, so that the header of a pack with few blobs takes one request."""
+"""Bytes to read from the end of a pack, so that the header of a pack with few blobs takes one request."""
 MIN_PACK_LENGTH: Final = ENTRY_LENGTH + OVERHEAD + TRAILER_LENGTH
-"""A file shorter than this is no pack."""
+"""Minimum length of a pack."""
 
 COMPRESSED_BIT: Final = 2
-"""This bit of the type byte says that a plain length follows the stored length."""
+"""This bit of the type byte means that a plain length follows the stored length."""
 _LAST_TYPE: Final = 3
 
 _BLOB_TYPES: Final = tuple(BlobType)
@@ -60,7 +60,7 @@ class HeaderEntry(NamedTuple):
 
 
 def encode_header(entries: Iterable[HeaderEntry]) -> bytes:
-    """Return the plaintext of the header for blobs that lie in this order from the start of the pack."""
+    """Return the plaintext of the header for blobs in this order from the start of the pack."""
     parts = []
     for blob_type, blob_id, _, length, plain_length in entries:
         if plain_length is None:
@@ -76,12 +76,12 @@ def encode_trailer(sealed_header_length: int) -> bytes:
 
 
 def entry_length(plain_length: int | None) -> int:
-    """Return how many header bytes a blob takes, given its plain length or None if it is not compressed."""
+    """Return the header bytes of a blob, given its plain length or None if it is not compressed."""
     return ENTRY_LENGTH if plain_length is None else COMPRESSED_ENTRY_LENGTH
 
 
 def header_length(trailer: bytes, pack_length: int) -> int:
-    """Return how long the sealed header is that lies before the last four bytes of a pack.
+    """Return the length of the sealed header from the last four bytes of a pack.
 
     Raises FormatError if no header of a pack of `pack_length` bytes can be that long.
     """
@@ -100,8 +100,8 @@ def header_length(trailer: bytes, pack_length: int) -> int:
 def parse_header(plain: bytes, data_length: int | None = None, *, as_declared: bool = False) -> list[HeaderEntry]:
     """Return the entries of an opened header, with their offsets.
 
-    `data_length` is how many bytes lie before the header. Raises FormatError if the blobs need more than that, if there
-    is no blob, and for whatever is not a header. `as_declared` reads by the declaration, to the same result.
+    `data_length` is the number of bytes before the header. Raises FormatError if the blobs need more than that, if
+    there is no blob, and for any other invalid header. `as_declared` reads by the declaration, with the same result.
     """
     entries = []
     offset = 0
@@ -120,7 +120,7 @@ def parse_header(plain: bytes, data_length: int | None = None, *, as_declared: b
 
 
 def _read_records(plain: bytes) -> Iterator[_Record]:
-    """Iterate the stored entries with the precompiled layouts; raise FormatError where the bytes are no entry."""
+    """Iterate the stored entries with the precompiled layouts; raise FormatError for invalid bytes."""
     position, end = 0, len(plain)
     while position < end:
         kind = plain[position]
@@ -139,7 +139,7 @@ def _read_records(plain: bytes) -> Iterator[_Record]:
 
 
 def _read_as_declared(plain: bytes) -> Iterator[_Record]:
-    """Iterate the stored entries as `header_declaration` reads them; raise FormatError where it cannot."""
+    """Iterate the stored entries with `header_declaration`; raise FormatError for invalid bytes."""
     from construct import ConstructError
 
     try:
@@ -153,12 +153,12 @@ def _read_as_declared(plain: bytes) -> Iterator[_Record]:
 @cache
 def header_declaration() -> "Construct":
     """Return the layout of an opened header: entries to the end of the bytes."""
-    # Imported here since only tests and curious people read it, and the import takes 60 ms.
+    # Imported here because only tests and curious readers need it, and the import takes 60 ms.
     from construct import Bytes, GreedyRange, If, Int8ul, Int32ul, OneOf, Struct, Terminated, this
 
     entry = Struct(
         "type" / OneOf(Int8ul, range(_LAST_TYPE + 1)),  # bit 0: a tree, bit 1: compressed
-        "length" / Int32ul,  # stored bytes, with the overhead of sealing
+        "length" / Int32ul,  # stored bytes, including the sealing overhead
         "plain_length" / If(this.type & COMPRESSED_BIT, Int32ul),
         "id" / Bytes(32),
     )

@@ -1,4 +1,4 @@
-"""The blobs of a pack as columns: what pack.py does with entries one by one, for packs of thousands of short blobs."""
+"""The blobs of a pack as columns: like pack.py, for packs of thousands of short blobs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +26,7 @@ def columns_of(entries: Iterable[HeaderEntry]) -> Columns:
 
 
 def encode_header(blobs: Columns) -> bytes:
-    """Return what pack.encode_header returns for the same blobs."""
+    """Return the result of pack.encode_header for the same blobs."""
     compressed = blobs.plain_lengths > 0
     entries = np.empty((len(compressed), COMPRESSED_ENTRY_LENGTH), np.uint8)
     entries[:, 0] = blobs.types + COMPRESSED_BIT * compressed
@@ -40,7 +40,7 @@ def encode_header(blobs: Columns) -> bytes:
 
 
 def is_header_of(plain: bytes, blobs: Columns) -> bool:
-    """Tell whether the header of a pack, parsed, names just these blobs; raise FormatError if it is no header."""
+    """Tell whether a parsed pack header lists exactly these blobs; raise FormatError if it is invalid."""
     found = _parse_compressed(plain)
     if found is None:
         found = columns_of(pack.parse_header(plain))
@@ -72,7 +72,7 @@ def _parse_compressed(plain: bytes) -> Columns | None:
 
 
 def offsets_of(lengths: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return where blobs of these lengths lie that come one after the other from the start of a pack."""
+    """Return the offsets of contiguous blobs of these lengths from the start of a pack."""
     return (np.cumsum(lengths, dtype=np.int64) - lengths).astype(np.uint32)
 
 

@@ -49,7 +49,7 @@ def is_irreducible(polynomial: int) -> bool:
 
 def random_polynomial() -> int:
     """Return a random irreducible polynomial of degree 53 from the system's random source."""
-    # Only new repositories need it.
+    # Only needed for new repositories.
     from secrets import randbits
 
     while True:

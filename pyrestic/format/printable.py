@@ -1,7 +1,7 @@
-"""Which characters Go's strconv.IsPrint takes for printable: those are not escaped in the names of a tree.
+"""The characters that Go's strconv.IsPrint considers printable: they are not escaped in the names of a tree.
 
-Go knows Unicode 15.0 from its release 1.21 to 1.26, which restic is built with. Python follows other versions, so its
-str.isprintable would give new characters other names, and folders other IDs, from one Python to the next.
+Go 1.21 to 1.26, with which restic is built, use Unicode 15.0. Python uses other versions, so with str.isprintable the
+names of new characters, and thus the IDs of folders, would depend on the Python version.
 """
 
 from bisect import bisect_right
@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 _FIRST = 0x80
-"""All of ASCII from the blank to the tilde is printable, nothing else of it."""
+"""In ASCII, only the characters from the space to the tilde are printable."""
 
 # Lengths of runs in hex, from U+0080 on: not printable, printable, not printable and so on.
 _RUNS = """
@@ -52,7 +52,7 @@ def _bounds() -> list[int]:
 
 
 def is_printable(code: int) -> bool:
-    """Tell whether Go takes the character with this code for printable."""
+    """Tell whether Go considers the character with this code printable."""
     if code < _FIRST:
         return 0x20 <= code < 0x7F
     return bisect_right(_bounds(), code) % 2 == 1

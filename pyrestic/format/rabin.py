@@ -1,4 +1,4 @@
-"""Rabin fingerprints of the last 64 bytes: what the engines of the chunker share.
+"""Rabin fingerprints of the last 64 bytes, shared by the chunker engines.
 
 A fingerprint is the window as a polynomial over GF(2), modulo the repository's polynomial (restic design document,
 "Content Defined Chunking").
@@ -19,7 +19,7 @@ SPLIT_MASK = (1 << 20) - 1
 
 
 class Tables(NamedTuple):
-    """Per byte: what to add to slide it out of the window, and what reduces the top bits of a fingerprint."""
+    """Per byte: the value that removes it from the window, and the value that reduces the top bits of a fingerprint."""
 
     out: NDArray[np.uint64]
     mod: NDArray[np.uint64]
@@ -40,7 +40,7 @@ def make_tables(polynomial: int) -> Tables:
 
 
 def _linear(value: Callable[[int], int]) -> NDArray[np.uint64]:
-    """Return the values of all bytes for a function that is linear in their bits: those of eight bytes are enough."""
+    """Return the values of all bytes for a function that is linear in their bits: eight of them determine the rest."""
     table = [0] * 256
     for bit in range(8):
         one = value(1 << bit)

@@ -1,6 +1,6 @@
-"""Snapshots: a root tree, and when, where, by whom and of what it was made (restic design document, "Snapshots").
+"""Snapshots: a root tree with its time, host, user and sources (restic design document, "Snapshots").
 
-IDs and times are kept as the text that stands in the file, so that what is written back is what was read.
+IDs and times keep the text of the file, so that a rewritten snapshot has the same bytes.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from pyrestic.format.document import HexId, UInt32
 from pyrestic.ids import ID
 
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
-"""What Go writes for a time that was never set."""
+"""Go's zero time."""
 
 # Fields that restic writes even if they are empty.
 _ALWAYS: Final = frozenset(("time", "tree", "paths"))
 
 
 Unknown: TypeAlias = dict[str, msgspec.Raw]
-"""Fields of later versions, which stay as they are when a snapshot is written again."""
+"""Fields of later versions, which are kept when a snapshot is rewritten."""
 
-# msgspec takes no bound above 63 bits.
+# msgspec supports no bound above 63 bits.
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 _MAX_COUNT: Final = (1 << 64) - 1
 
@@ -33,7 +33,7 @@ def _no_fields() -> Unknown:
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup counted; absent in snapshots made before restic 0.17. Times are RFC 3339, lengths are bytes."""
+    """Statistics of a backup; absent in snapshots made before restic 0.17. Times are RFC 3339, lengths are in bytes."""
 
     backup_start: str = ZERO_TIME
     backup_end: str = ZERO_TIME
@@ -48,7 +48,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     data_added: _Count = 0
     """Bytes of new blobs before compression."""
     data_added_packed: _Count = 0
-    """Bytes they take in the repository."""
+    """Their stored size in bytes."""
     total_files_processed: _Count = 0
     total_bytes_processed: _Count = 0
     # A name that no field has.
@@ -56,10 +56,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot, in the order restic writes it. `msgspec.structs.replace` makes a changed copy."""
+    """A snapshot, in restic's field order. `msgspec.structs.replace` makes a changed copy."""
 
     time: str
-    """When the backup began, RFC 3339 with the zone offset of that place and moment."""
+    """Start of the backup, RFC 3339 with the local zone offset at that time."""
     parent: HexId | None = None
     tree: HexId
     paths: list[str] = []
@@ -70,7 +70,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     excludes: list[str] = []
     tags: list[str] = []
     original: HexId | None = None
-    """The snapshot this one was first made from by tag, rewrite or copy."""
+    """The snapshot from which tag, rewrite or copy first derived this one."""
     program_version: str = ""
     summary: Summary | None = None
     unknown: Unknown = msgspec.field(default_factory=_no_fields, name="\ue000")
@@ -93,7 +93,7 @@ _SUMMARY_NAMES: Final = frozenset(Summary.__struct_fields__)
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """Return the JSON as restic writes it, without a newline. Empty fields are left out, unknown ones come last."""
+    """Return the JSON in restic's form, without a newline. Empty fields are omitted, unknown ones come last."""
     fields = {name: value for name, value in _fields(snapshot).items() if value or name in _ALWAYS}
     if snapshot.summary is not None:
         fields["summary"] = {**_fields(snapshot.summary), **snapshot.summary.unknown}
@@ -107,7 +107,7 @@ def _fields(struct: Snapshot | Summary) -> dict[str, Any]:
 
 
 def parse(data: bytes) -> Snapshot:
-    """Return the snapshot in this JSON; raise FormatError if it is none."""
+    """Return the snapshot in this JSON; raise FormatError if it is invalid."""
     snapshot = document.decode(_decoder, data, "the snapshot")
     gojson.parse_time(snapshot.time)
     _check_counts(snapshot.summary)
@@ -135,12 +135,12 @@ def _with_unknown(snapshot: Snapshot, data: bytes) -> Snapshot:
 
 
 def without_unknown(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with those fields alone that restic shows."""
+    """Return the snapshot with only the fields that restic shows."""
     if snapshot.summary is not None and snapshot.summary.unknown:
         snapshot = msgspec.structs.replace(snapshot, summary=msgspec.structs.replace(snapshot.summary, unknown={}))
     return msgspec.structs.replace(snapshot, unknown={}) if snapshot.unknown else snapshot
 
 
 def _find_unknown(fields: Mapping[str, msgspec.Raw], known: frozenset[str]) -> Unknown:
-    """Return copies of the fields with other names; restic does not mind upper and lower case in those it knows."""
+    """Return copies of the unknown fields; restic ignores the case of the names that it knows."""
     return {name: raw.copy() for name, raw in fields.items() if name.lower() not in known - {"unknown"}}

@@ -15,12 +15,12 @@ from pyrestic.ids import ID, ID_LENGTH, split_ids
 
 
 class _Tree(msgspec.Struct):
-    # `repair snapshots` of restic 0.16 to 0.18 wrote null for a folder it had emptied.
+    # `repair snapshots` of restic 0.16 to 0.18 wrote null for an emptied folder.
     nodes: list[Node] | None
 
 
 class _NodeLinks(msgspec.Struct, gc=False):
-    """Of a node what names blobs: whoever wants no more need not wait for the rest."""
+    """The fields of a node that name blobs: decoding only these is faster."""
 
     type: str
     content: list[Hex] | None = None
@@ -32,7 +32,7 @@ class _TreeLinks(msgspec.Struct):
 
 
 class ImpossibleNamesError(FormatError):
-    """A tree holds entries that cannot be restored; `nodes` are the others."""
+    """A tree has entries that cannot be restored; `nodes` are the others."""
 
     def __init__(self, message: str, nodes: list[Node]) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class ImpossibleNamesError(FormatError):
 
 
 class Links(NamedTuple):
-    """The blobs that a tree names: its folders' trees, and the content of its files."""
+    """The blobs of a tree: the trees of its folders, and the content of its files."""
 
     trees: list[ID]
     content: list[ID]
@@ -54,7 +54,7 @@ _IMPOSSIBLE_NAMES = {"", ".", ".."}
 
 
 class TreePart(NamedTuple):
-    """Nodes that stand next to each other in a tree, encoded, which takes a third of their memory.
+    """Consecutive nodes of a tree, encoded, which takes a third of their memory.
 
     `first` and `last` are names, unquoted.
     """
@@ -77,7 +77,7 @@ def encode_tree(entries: Sequence[Node | TreePart]) -> bytes:
 
 
 def _parts(entries: Sequence[Node | TreePart]) -> Iterator[TreePart]:
-    """Iterate parts, those given and those made of the nodes between them."""
+    """Iterate the given parts, and parts made of the nodes between them."""
     nodes: list[Node] = []
     for entry in entries:
         if isinstance(entry, Node):
@@ -92,7 +92,7 @@ def _parts(entries: Sequence[Node | TreePart]) -> Iterator[TreePart]:
 
 
 def encode_part(nodes: list[Node]) -> TreePart:
-    """Return some nodes, at least one, as a part of a tree; raises as encode_tree does."""
+    """Return nodes, at least one, as a part of a tree; raises as encode_tree does."""
     names = _comparable_names(nodes)
     if not all(map(lt, names, islice(names, 1, None))):
         ordered = [gojson.unquote_name(node.name) for node in nodes]
@@ -114,7 +114,7 @@ def _disorder(one: bytes, other: bytes) -> FormatError:
 
 
 def _with_raw_names(node: Node) -> Node:
-    """Replace names of owners and attributes that hold undecodable bytes (surrogate escapes) by what Go writes."""
+    """Replace owner and attribute names with undecodable bytes (surrogate escapes) by what Go writes."""
     attributes = [
         msgspec.structs.replace(attribute, name=_raw_name(attribute.name))
         for attribute in node.extended_attributes or ()
@@ -131,18 +131,18 @@ def _raw_name(name: str) -> str | msgspec.Raw:
 
 
 def _with_raw_target(node: Node) -> Node:
-    """Write a target that is not UTF-8 twice, as restic does: with its wrong bytes replaced, and whole in base64."""
+    """Write a target that is not UTF-8 twice, as restic does: with replacements, and in base64."""
     raw = node.raw_linktarget
     target = msgspec.Raw(gojson.encode_invalid(raw))
     return msgspec.structs.replace(node, linktarget=target, linktarget_raw=None if gojson.is_utf8(raw) else raw)
 
 
 def parse_tree(data: bytes) -> list[Node]:
-    """Return the nodes of a tree; unknown keys are passed over.
+    """Return the nodes of a tree; unknown keys are ignored.
 
-    Raises FormatError if the JSON does not fit or an ID is not one. A name that is not quoted as it should be, is
-    empty, `.`, `..`, has a slash or a NUL in it or comes twice cannot be restored, and no restic has written it: that
-    raises ImpossibleNamesError, which holds the other nodes.
+    Raises FormatError if the JSON does not fit or an ID is invalid. A name that is quoted incorrectly, is empty, `.`,
+    `..`, contains a slash or a NUL, or appears twice cannot be restored, and no restic has written it: that raises
+    ImpossibleNamesError, which has the other nodes.
     """
     nodes = json_document.decode(_decoder, data, "a tree").nodes or []
     _check_ids(nodes)
@@ -157,7 +157,7 @@ def parse_tree(data: bytes) -> list[Node]:
 
 
 def _impossible(nodes: list[Node]) -> ImpossibleNamesError:
-    """Return the error that tells which names are impossible, with the nodes of all others."""
+    """Return the error that lists the impossible names, with all other nodes."""
     possible: dict[bytes, Node] = {}
     faults: list[str] = []
     for node in nodes:
@@ -178,9 +178,9 @@ def _impossible(nodes: list[Node]) -> ImpossibleNamesError:
 
 
 def parse_links(data: bytes) -> Links:
-    """Return the blobs that a tree names, of its files and folders; raise FormatError if one is no ID.
+    """Return the blobs of the files and folders of a tree; raise FormatError for an invalid ID.
 
-    Nothing else of the tree is looked at.
+    The rest of the tree is ignored.
     """
     trees: list[str] = []
     content: list[str] = []
@@ -198,14 +198,14 @@ def _parse_ids(texts: list[str]) -> list[ID]:
         joined = bytes.fromhex("".join(texts))
     except ValueError:
         joined = b""
-    # White space between digits would have been skipped silently.
+    # Whitespace between digits would have been skipped silently.
     if len(joined) != ID_LENGTH * len(texts):
         raise FormatError("a tree holds a content that is not an ID of 64 hex digits")
     return split_ids(joined)
 
 
 def _comparable_names(nodes: list[Node]) -> list[str]:
-    """Return names, unquoted, as text that sorts like their bytes: code points do, and so does latin-1."""
+    """Return names, unquoted, as text that sorts like their bytes, as code points do, and latin-1 as well."""
     names = [node.name for node in nodes]
     joined = "".join(names)
     if "\\" not in joined and '"' not in joined and "\n" not in joined:
@@ -214,7 +214,7 @@ def _comparable_names(nodes: list[Node]) -> list[str]:
 
 
 def _check_ids(nodes: list[Node]) -> None:
-    """Raise FormatError unless every ID is lower-case hex; their lengths were looked at when they were decoded."""
+    """Raise FormatError unless every ID is lower-case hex; decoding has checked their lengths."""
     found: list[str] = []
     for node in nodes:
         if node.content:
@@ -231,7 +231,7 @@ def _check_ids(nodes: list[Node]) -> None:
 
 
 def reproducible(data: bytes, nodes: list[Node]) -> bool:
-    """Tell whether encoding nodes gives data again; if not, a rewritten tree would lose something."""
+    """Tell whether encoding nodes returns data; if not, a rewritten tree would lose information."""
     try:
         return encode_tree(nodes) == data
     except FormatError:

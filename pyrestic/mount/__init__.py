@@ -1,1 +1,1 @@
-"""A repository as a file system of this machine, by FUSE."""
+"""A repository as a FUSE file system."""

@@ -1,4 +1,4 @@
-"""What the mounted repository says of each file and folder, in the words of stat(2)."""
+"""The stat(2) attributes of the files and folders in a mounted repository."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ from pyrestic.format.node import DIRECTORY, SYMLINK, Node
 from pyrestic.vfs.view import Entry
 
 BLOCK_BYTES: Final = 512
-"""What the sizes of blocks are counted in, whatever the kernel uses."""
+"""The unit of block counts, whatever the kernel uses."""
 
 
 def make_attributes(path: str, entry: Entry, *, owner_is_root: bool) -> dict[str, Any]:
-    """Return the attributes of what is at a path, times in nanoseconds; raise FormatError for what is no time."""
+    """Return the attributes of the entry at a path, times in nanoseconds; raise FormatError for an invalid time."""
     attributes = _place_attributes(entry) if entry.node is None else _node_attributes(entry.node)
     attributes["st_ino"] = inode_of(path, entry.node)
     if owner_is_root:
@@ -23,7 +23,7 @@ def make_attributes(path: str, entry: Entry, *, owner_is_root: bool) -> dict[str
 
 
 def inode_of(path: str, node: Node | None) -> int:
-    """Return a number that stays the same, and is the same for the names of one file."""
+    """Return a stable number that is equal for all names of one file."""
     if node is not None and node.type != DIRECTORY and node.links > 1:
         text = f"{node.device_id} {node.inode}".encode()
     else:

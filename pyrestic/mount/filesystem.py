@@ -1,4 +1,4 @@
-"""What the kernel asks of the mounted repository, answered from a View. Reading only; errors become errno values."""
+"""Answers the kernel's requests for the mounted repository from a View. Read-only; errors become errno values."""
 
 import contextlib
 import errno
@@ -31,14 +31,14 @@ except OSError as error:
     raise UnsupportedError("mount needs libfuse", hint="On Debian: apt-get install fuse3") from error
 
 _KEPT_SECONDS = 60
-"""How long the kernel need not ask again for a name and its attributes, as in restic's mount. New names it asks for."""
+"""How long the kernel may cache a name and its attributes, as in restic's mount. It always looks up new names."""
 _Names: TypeAlias = list[tuple[str, Entry | None]]
-"""What is in a folder that somebody lists; it itself and the one above it have no entry."""
+"""The entries of a listed folder; itself and its parent have no entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """How to mount. `default_permissions` lets the kernel check permissions where others are allowed."""
+    """Mount settings. `default_permissions` lets the kernel check permissions if other users are allowed."""
 
     owner_is_root: bool = False
     allow_other: bool = False
@@ -46,7 +46,7 @@ class MountOptions:
 
 
 class Filesystem(mfusepy.Operations):  # type: ignore[misc]
-    """Answers for one mount, for the Server. Methods may be called by several threads."""
+    """The operations of one mount, for the Server. Thread-safe."""
 
     use_ns = True
 
@@ -68,34 +68,34 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
         self._cache = BlobCache(lambda identifier: repository.load_blob(BlobHandle(BlobType.DATA, identifier)), threads)
         self._readers: dict[int, FileReader] = {}
         self._listings: dict[int, _Names] = {}
-        # What is done to each of these is done in one step, so that they need no lock.
+        # Each operation on these is atomic, so they need no lock.
         self._numbers = itertools.count(1)
 
     def close(self) -> None:
-        """End the threads that read ahead."""
+        """End the read-ahead threads."""
         self._cache.close()
 
     def init(self, path: str) -> None:  # noqa: ARG002 - the signature of FUSE
-        """Note that the kernel has mounted it."""
+        """Record that the kernel has mounted it."""
         self.was_mounted = True
         self._on_ready()
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:  # noqa: ARG002 - the signature of FUSE
-        """Return the attributes of what is at a path."""
+        """Return the attributes of the entry at a path."""
         with self._errno(path):
             entry = self._view.find(os.fsencode(path))
             return make_attributes(path, entry, owner_is_root=self._options.owner_is_root)
 
     def opendir(self, path: str) -> int:  # noqa: ARG002 - the signature of FUSE
-        """Return a number for listing a folder."""
+        """Return a handle for listing a folder."""
         number = next(self._numbers)
         self._listings[number] = []
         return number
 
     def readdir_with_offset(self, path: str, offset: int, fh: int) -> Iterator[tuple[str, dict[str, Any], int]]:
-        """Iterate names in a folder with their attributes and the offset of what follows.
+        """Iterate names in a folder with their attributes and the next offset.
 
-        From 0 on this is what is there now; from elsewhere it goes on with what was there then.
+        Offset 0 returns the current entries; other offsets continue the earlier listing.
         """
         with self._errno(path):
             if offset == 0:
@@ -112,7 +112,7 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
                 yield name, attributes, number + 1
 
     def releasedir(self, path: str, fh: int) -> int:  # noqa: ARG002 - the signature of FUSE
-        """Forget an open folder."""
+        """Close a folder."""
         self._listings.pop(fh, None)
         return 0
 
@@ -121,7 +121,7 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
         return [(".", None), ("..", None), *((os.fsdecode(name), entry) for name, entry in children)]
 
     def readlink(self, path: str) -> str:
-        """Return what a symbolic link points to."""
+        """Return the target of a symbolic link."""
         with self._errno(path):
             entry = self._view.find(os.fsencode(path))
             if entry.place is not None:
@@ -131,7 +131,7 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
             return os.fsdecode(entry.node.raw_linktarget)
 
     def open(self, path: str, flags: int) -> int:
-        """Return a number for reading a file."""
+        """Return a handle for reading a file."""
         if flags & (os.O_WRONLY | os.O_RDWR):
             _refuse(errno.EROFS)
         with self._errno(path):
@@ -143,17 +143,17 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
             return number
 
     def read(self, path: str, memory: memoryview, offset: int, fh: int) -> int:
-        """Fill memory with bytes of an open file and return how many there are."""
+        """Fill the buffer with bytes of an open file and return their number."""
         with self._errno(path):
             return self._readers[fh].read_into(offset, memory)
 
     def release(self, path: str, fh: int) -> int:  # noqa: ARG002 - the signature of FUSE
-        """Forget an open file."""
+        """Close a file."""
         self._readers.pop(fh, None)
         return 0
 
     def statfs(self, path: str) -> dict[str, int]:  # noqa: ARG002 - the signature of FUSE
-        """Return that there is no space, and that names are as long as usual."""
+        """Return that there is no free space and the usual limit of names."""
         return {"f_bsize": BLOCK_BYTES, "f_namemax": 255}
 
     def listxattr(self, path: str) -> list[str]:
@@ -175,7 +175,7 @@ class Filesystem(mfusepy.Operations):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _errno(self, path: str | bytes) -> Iterator[None]:
-        """Turn our errors into those of the kernel; what is wrong with the repository is also told."""
+        """Turn our errors into errno values; damage of the repository is also reported."""
         try:
             yield
         except NotFoundError:
@@ -190,9 +190,9 @@ def _refuse(number: int) -> NoReturn:
 
 
 def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions) -> None:
-    """Mount on a folder and answer until it is unmounted or a signal comes; raise PyresticError if it cannot be.
+    """Mount on a folder and serve until it is unmounted or a signal comes; raise PyresticError on failure.
 
-    While it lasts, SIGINT, SIGTERM and SIGHUP belong to libfuse, which unmounts and returns.
+    Meanwhile libfuse handles SIGINT, SIGTERM and SIGHUP: it unmounts and returns.
     """
     flags: dict[str, Any] = {"fsname": name, "subtype": "pyrestic", "ro": True, "foreground": True, "use_ino": True}
     flags |= {"entry_timeout": _KEPT_SECONDS, "attr_timeout": _KEPT_SECONDS}
@@ -206,7 +206,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
         Server(filesystem, folder, **flags)
     except RuntimeError as error:
         if filesystem.was_mounted:
-            # That is how libfuse says that a signal ended it.
+            # libfuse reports the end by a signal this way.
             return
         raise PyresticError(f"mounting at {folder} failed (libfuse says {error})") from error
     finally:

@@ -1,8 +1,8 @@
-"""mfusepy's server, made to answer quickly what the kernel asks most often.
+"""mfusepy's server with faster answers to the most frequent requests.
 
-mfusepy knows listings of names only. Here a listing brings all attributes with the names (READDIRPLUS of FUSE), and
-each entry says where the next one is found: otherwise libfuse would keep a list of its own without the attributes, and
-the kernel would ask for each file again. What is read is copied once, from where it was decoded to libfuse's memory.
+mfusepy only supports listings of names. Here a listing returns all attributes with the names (READDIRPLUS of FUSE), and
+each entry has the offset of the next one: otherwise libfuse would keep a list of its own without the attributes, and
+the kernel would request each file again. Data is copied once, from the decoded blob to libfuse's buffer.
 """
 
 import ctypes
@@ -15,21 +15,21 @@ from typing import Any, Final
 import mfusepy
 
 LISTING_WANTED: Final = 1
-"""The bit of libfuse's fuse_readdir_flags by which the kernel asks for attributes."""
+"""The bit of libfuse's fuse_readdir_flags with which the kernel requests attributes."""
 ALL_GIVEN: Final = 2
-"""The bit of libfuse's fuse_fill_dir_flags that says that all attributes are there."""
+"""The bit of libfuse's fuse_fill_dir_flags that marks the attributes as complete."""
 _THREADS_STAY: Final = mfusepy.fuse_version_major >= 3
-"""libfuse can be told to keep all threads; that of version 2 ends those beyond ten that have nothing to do."""
+"""libfuse can be told to keep all threads; version 2 ends idle threads beyond ten."""
 _IDLE_THREADS: Final = 1000
-"""More than ever have nothing to do."""
+"""More than the number of idle threads at any time."""
 _NO_ATTRIBUTE: Final = getattr(errno, "ENODATA", errno.ENOENT)
 
 
 class Server(mfusepy.FUSE):  # type: ignore[misc]
-    """Serves operations of which three differ from mfusepy's.
+    """Serves operations, three of which differ from mfusepy's.
 
-    `readdir_with_offset` gives names with all their attributes, `read(path, memory, offset, number)` fills memory and
-    returns how much of it, and `getxattr(path, name)` takes bytes and returns None where there is no such attribute.
+    `readdir_with_offset` returns names with all their attributes, `read(path, memory, offset, number)` fills the buffer
+    and returns the number of bytes, and `getxattr(path, name)` takes bytes and returns None for a missing attribute.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of mfusepy
@@ -47,7 +47,7 @@ class Server(mfusepy.FUSE):  # type: ignore[misc]
         info: Any,  # noqa: ANN401 - a pointer of ctypes
         flags: int,
     ) -> int:
-        """Give a folder's entries to the kernel; mfusepy looks for this name."""
+        """Pass a folder's entries to the kernel; mfusepy looks for this name."""
         if not flags & LISTING_WANTED:
             return int(super().readdir_fuse_3(path, buffer, fill, offset, info, flags))
         status = mfusepy.c_stat()
@@ -61,14 +61,14 @@ class Server(mfusepy.FUSE):  # type: ignore[misc]
         return 0
 
     def read(self, path: bytes, buffer: Any, size: int, offset: int, info: Any) -> int:  # noqa: ANN401 - pointers of ctypes
-        """Put bytes of an open file into libfuse's memory; mfusepy looks for this name."""
+        """Copy bytes of an open file into libfuse's buffer; mfusepy looks for this name."""
         memory = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))).cast("B")
         return int(self.operations.read(os.fsdecode(path), memory, offset, info.contents.fh))
 
     def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: int) -> int:  # noqa: ANN401 - a pointer of ctypes
-        """Give an extended attribute, or its length if there is no room; mfusepy looks for this name.
+        """Return an extended attribute, or its length if the buffer is empty; mfusepy looks for this name.
 
-        Programs that list files ask two or three of these for each, and hardly any file has them: this raises nothing.
+        Programs that list files request two or three of these per file, and few files have them: this raises nothing.
         """
         found = self.operations.getxattr(path, name)
         if found is None:
@@ -80,10 +80,10 @@ class Server(mfusepy.FUSE):  # type: ignore[misc]
         return len(found)
 
     def _wrapper(self, function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - those of mfusepy
-        """Answer one request, by a thread of libfuse.
+        """Answer one request on a thread of libfuse.
 
-        Python makes a state for a thread that calls it and drops it with the answer, and with it what is kept for
-        each thread: the keys of ciphers, memory to read into. Holding on to it once keeps it for good.
+        Python creates a thread state for each call from a foreign thread and drops it with the answer, and with it all
+        thread-local data: cipher contexts, read buffers. Holding a reference once keeps it for good.
         """
         if _THREADS_STAY and not hasattr(self._threads, "is_known"):
             self._threads.is_known = True

@@ -1,1 +1,1 @@
-"""A repository seen as folders and files, for reading only."""
+"""Read-only access to a repository as folders and files."""

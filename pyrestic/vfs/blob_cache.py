@@ -1,4 +1,4 @@
-"""Blobs that were read a moment ago or are about to be read, in bounded memory."""
+"""A bounded cache of recently read and prefetched blobs."""
 
 import threading
 from collections import OrderedDict
@@ -11,7 +11,7 @@ DEFAULT_BYTES = 32 << 20
 
 
 class BlobCache:
-    """Loads each blob once, whoever asks, and keeps those used last. `load` may be called by several threads."""
+    """Loads each blob once for all threads, and keeps the most recently used ones. `load` must be thread-safe."""
 
     def __init__(self, load: Callable[[ID], bytes], threads: int, max_bytes: int = DEFAULT_BYTES) -> None:
         self._load = load
@@ -23,7 +23,7 @@ class BlobCache:
         self._bytes = 0
 
     def get(self, identifier: ID) -> bytes:
-        """Return a blob; raise what loading it raises."""
+        """Return a blob; raises the errors of loading it."""
         with self._lock:
             future = self._blobs.get(identifier)
             mine = future is None
@@ -36,7 +36,7 @@ class BlobCache:
         return future.result()
 
     def prefetch(self, identifiers: list[ID]) -> None:
-        """Begin to load blobs that are likely to be wanted soon."""
+        """Start to load blobs that are likely to be requested soon."""
         for identifier in identifiers:
             with self._lock:
                 if identifier in self._blobs:
@@ -45,7 +45,7 @@ class BlobCache:
             self._pool.submit(self._fill, identifier, future)
 
     def close(self) -> None:
-        """Let running loads end, and drop everything."""
+        """Wait for running loads, and drop everything."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             waiting = [future for future in self._blobs.values() if not future.done()]
@@ -58,7 +58,7 @@ class BlobCache:
             data = self._load(identifier)
         except BaseException as error:
             with self._lock:
-                # Whoever asks next tries again.
+                # The next request retries.
                 if self._blobs.get(identifier) is future:
                     del self._blobs[identifier]
             future.set_exception(error)
@@ -70,7 +70,7 @@ class BlobCache:
             self._lengths[identifier] = len(data)
             self._bytes += len(data)
             while self._bytes > self._max_bytes:
-                # The one just loaded stays, and so do those that are still on their way.
+                # Keep the blob just loaded, and those that are still loading.
                 old = next((one for one in self._blobs if one != identifier and one in self._lengths), None)
                 if old is None:
                     return

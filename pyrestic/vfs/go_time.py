@@ -1,4 +1,4 @@
-"""Times written by a layout of Go's time package: a sample that says how "Mon Jan 2 15:04:05 -0700 MST 2006" looks."""
+"""Formats times by a Go layout: a sample that shows how "Mon Jan 2 15:04:05 -0700 MST 2006" looks."""
 
 import re
 from datetime import datetime, timedelta, timezone
@@ -12,7 +12,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _moment = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
 ).fullmatch
-# Longer samples first, as Go reads them. "Jan" and "Mon" are samples only where no lower-case letter follows.
+# Longer samples first, as in Go. "Jan" and "Mon" are samples only if no lower-case letter follows.
 _sample = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|2006|_2006|__2|_2|002|01|02|03|04|05|06|1(?!5)|15|2|3|4|5|PM|pm"
     r"|[-Z]07:00:00|[-Z]070000|[-Z]07:00|[-Z]0700|[-Z]07|[.,]0+(?!\d)|[.,]9+(?!\d)"
@@ -20,16 +20,16 @@ _sample = re.compile(
 
 
 def format_layout(layout: str, time: str, local_name: str = "") -> str:
-    """Return a time (RFC 3339, as in the repository) in a layout.
+    """Return a time (RFC 3339, from the repository) in a layout.
 
-    `local_name` is what MST stands for where the zone has a name; without one it is the offset, as in Go.
+    `local_name` replaces MST if the zone has a name; without one, the offset does, as in Go.
     """
     match = _moment(time)
     if match is None:
         return time
     minutes = int(match[9]) * 60 + int(match[10]) if match[8] else 0
     offset = -minutes if match[8] == "-" else minutes
-    # Year 0 exists in Go alone.
+    # Only Go has year 0.
     year = int(match[1])
     month, day, hour, minute, second = (int(match[group]) for group in (2, 3, 4, 5, 6))
     zone = timezone(timedelta(minutes=offset))
@@ -47,7 +47,7 @@ def format_layout(layout: str, time: str, local_name: str = "") -> str:
 
 
 def _write(sample: str, when: datetime, year: int, fraction: str, offset: int, name: str) -> str:
-    """Return what a sample stands for."""
+    """Return the value for a sample."""
     if sample[0] in ".,":
         digits = fraction[: len(sample) - 1]
         if sample[1] == "0":
@@ -87,7 +87,7 @@ def _write(sample: str, when: datetime, year: int, fraction: str, offset: int, n
 
 
 def _offset(minutes: int, sample: str) -> str:
-    """Return an offset as 0700, 07:00, 07, 070000 or 07:00:00 show it."""
+    """Return an offset in the form of 0700, 07:00, 07, 070000 or 07:00:00."""
     sign = "-" if minutes < 0 else "+"
     hour, minute = divmod(abs(minutes), 60)
     colon = ":" if ":" in sample else ""

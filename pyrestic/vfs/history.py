@@ -1,10 +1,10 @@
-"""The history of one path: its versions, from when to when each was there, and when there was nothing.
+"""The history of one path: its versions, the periods in which each existed, and periods of absence.
 
-Snapshots are compared with those before them on the same line: that of a host, as far as the path is in what they were
-made of. So hosts with the same folders, and snapshots of other folders, do not disturb one another.
+A snapshot is compared with the previous one on the same line: the snapshots of a host whose sources contain the path.
+So hosts with the same folders, and snapshots of other folders, do not interfere.
 
-A file has another version when its type or content is another; a new time or owner makes none. A folder has another
-version when anything below it changed in name, type, size, time of modification or content.
+A file has a new version when its type or content changes; a new time or owner does not count. A folder has a new
+version when the name, type, size, modification time or content of anything below it changes.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from pyrestic.vfs.tree_summaries import Trees, identify, time_of
 
 
 class Line(NamedTuple):
-    """Which snapshots follow one another: those of a host, and of the same sources where the path is in none."""
+    """Groups snapshots into lines: by host, and by sources if none of them contains the path."""
 
     host: str
     paths: tuple[str, ...] = ()
 
 
 class State(NamedTuple):
-    """What one snapshot has at the path. Equal identities are equal versions; there is no node where nothing is.
+    """The state of the path in one snapshot. Equal identities mean equal versions; an absence has no node.
 
-    `size` is in bytes, for a folder the sum of all files below; `mtime_ns` is in nanoseconds since 1970, for a folder
-    the newest of all below.
+    `size` is in bytes, for a folder the total of all files below it; `mtime_ns` is in nanoseconds since 1970, for a
+    folder the newest time below it.
     """
 
     identity: bytes = b""
@@ -45,9 +45,9 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Snapshots in a row that have the same at the path. `state` is what the first of them has.
+    """Consecutive snapshots with the same state of the path. `state` comes from the first of them.
 
-    `change` is by how many bytes that is more than what was there before; None if nothing is known of before.
+    `change` is the growth in bytes over the previous span; None if it is unknown.
     """
 
     line: Line
@@ -59,22 +59,22 @@ class Span:
 
     @property
     def is_absence(self) -> bool:
-        """There was nothing at the path."""
+        """The path was absent."""
         return self.state.node is None
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One content of the path, or an absence of it. `spans` are when it was there, the newest first.
+    """One content of the path, or an absence. `spans` are the periods in which it existed, newest first.
 
-    Same content at several times is one version; each absence is one of its own.
+    The same content at several times is one version; each absence is a version of its own.
     """
 
     spans: tuple[Span, ...]
 
     @property
     def state(self) -> State:
-        """What it is, as it was when it came last."""
+        """Its latest state."""
         return self.spans[0].state
 
     @property
@@ -89,7 +89,7 @@ class Version:
 
     @property
     def change(self) -> int | None:
-        """By how many bytes it was more than what was there before, when it came last."""
+        """Its growth in bytes over the previous state, the last time."""
         return self.spans[0].change
 
     @property
@@ -109,16 +109,16 @@ class Version:
 
     @property
     def came_back(self) -> bool:
-        """On some line there was something else, or nothing, in between."""
+        """Whether there was other content, or an absence, in between on some line."""
         lines = [span.line for span in self.spans]
         return len(set(lines)) < len(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of a location, the newest first: `versions`, and `absences` between, before and after them.
+    """The history of a location, newest first: `versions`, and the `absences` before, between and after them.
 
-    `snapshots` counts those that were looked at, `unreadable` those that could not be.
+    `snapshots` is the number of searched snapshots, `unreadable` of unreadable ones.
     """
 
     location: bytes
@@ -129,12 +129,12 @@ class History:
 
     @property
     def all(self) -> list[Version]:
-        """Versions and absences by the newest snapshot that has them, the newest first."""
+        """Versions and absences by their newest snapshots, newest first."""
         return sorted((*self.versions, *self.absences), key=lambda version: age(version.last), reverse=True)
 
     @property
     def spans(self) -> list[Span]:
-        """All spans by their last snapshots, the newest first."""
+        """All spans by their last snapshots, newest first."""
         every = (span for version in (*self.versions, *self.absences) for span in version.spans)
         return sorted(every, key=lambda span: age(span.last), reverse=True)
 
@@ -146,10 +146,10 @@ def find_history(
     index: HistoryIndex | None,
     report: Reporter,
 ) -> History:
-    """Return the history of a location (an absolute path in the snapshots) as some snapshots tell it.
+    """Return the history of a location (an absolute path in the snapshots) from some snapshots.
 
-    The repository's index is read if a tree has to be loaded. Snapshots whose trees cannot be read are passed over and
-    counted, and the trees go to report.error; other trouble with the place is raised as BackendError.
+    The repository's index is read if a tree must be loaded. Snapshots with unreadable trees are skipped and counted,
+    and the trees go to report.error; other backend errors are raised as BackendError.
     """
     location = posixpath.normpath(b"/" + location.lstrip(b"/"))
     ordered = sorted(snapshots, key=age)
@@ -176,7 +176,7 @@ def find_history(
 
 
 def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: bytes) -> dict[ID, State]:
-    """Return what each snapshot, named by its ID, has at a location; those that cannot be read are left out."""
+    """Return the state of a location in each snapshot, by snapshot ID; unreadable ones are omitted."""
     roots = dict.fromkeys(stored.snapshot.tree_id for stored in snapshots)
     nodes = _find_nodes(trees, roots, [name for name in location.split(b"/") if name])
     folders = {tree for node in nodes.values() if node is not None and (tree := tree_of(node)) is not None}
@@ -200,7 +200,7 @@ def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: byt
 
 
 def _find_nodes(trees: Trees, roots: Iterable[ID], names: list[bytes]) -> dict[ID, Node | None]:
-    """Return what stands at the end of a path below each root, step by step for all of them together."""
+    """Return the entry at the end of a path below each root, one step at a time for all roots together."""
     nodes: dict[ID, Node | None] = {root: Node(name="", type=DIRECTORY, subtree=root.hex()) for root in roots}
     for name in names:
         folders = {root: None if node is None else tree_of(node) for root, node in nodes.items()}
@@ -214,17 +214,17 @@ def _find_nodes(trees: Trees, roots: Iterable[ID], names: list[bytes]) -> dict[I
 
 
 def tree_of(node: Node) -> ID | None:
-    """Return the tree of a folder, None for what is none."""
+    """Return the tree of a folder, None for other nodes."""
     return parse_id(node.subtree) if node.type == DIRECTORY and node.subtree is not None else None
 
 
 def age(stored: StoredSnapshot) -> tuple[int, ID]:
-    """Return what snapshots are in order by, the oldest first."""
+    """Return the sort key of snapshots, oldest first."""
     return stored.snapshot.time_ns, stored.id
 
 
 def _line(stored: StoredSnapshot, location: bytes) -> Line:
-    """Return the line of a snapshot: its sources matter only where they do not hold the location."""
+    """Return the line of a snapshot: its sources matter only if they do not contain the location."""
     snapshot = stored.snapshot
     sources = (path.encode("utf-8", "surrogateescape").rstrip(b"/") for path in snapshot.paths)
     covered = any(location == source or location.startswith(source + b"/") for source in sources)
@@ -232,7 +232,7 @@ def _line(stored: StoredSnapshot, location: bytes) -> Line:
 
 
 def _spans(line: Line, found: Sequence[tuple[StoredSnapshot, State]]) -> Iterator[Span]:
-    """Iterate the spans of a line, the oldest first."""
+    """Iterate the spans of a line, oldest first."""
     before: State | None = None
     for _, group in groupby(found, key=lambda each: each[1].identity):
         members = list(group)

@@ -1,7 +1,7 @@
-"""The folders above the snapshots: which names a template gives each snapshot, and the links to the latest ones.
+"""The folders above the snapshots: the names from a template, and the links to the latest snapshots.
 
-Templates are restic's: %i and %I short and long ID, %u user, %h host, %t each tag, %T the time by a layout of Go. Where
-a template ends with %T, the folder also gets a link `latest`.
+Templates are restic's: %i and %I short and long ID, %u user, %h host, %t each tag, %T the time in a Go layout. If a
+template ends with %T, the folder also gets a link `latest`.
 """
 
 import posixpath
@@ -21,7 +21,7 @@ _VERBS = frozenset("iIuhtT")
 
 @dataclass(slots=True)
 class Place:
-    """A folder above the snapshots, or a snapshot itself, or a link to one beside it."""
+    """A folder above the snapshots, a snapshot, or a link to a snapshot in the same folder."""
 
     snapshot: StoredSnapshot | None = None
     link: str = ""
@@ -35,14 +35,14 @@ def make_namespace(
     *,
     links: bool = True,
 ) -> Place:
-    """Return the root folder for snapshots, of which later ones get a number where names collide.
+    """Return the root folder for snapshots; if names collide, later ones get a number.
 
-    Without `links`, what would be a link to the latest snapshot is that snapshot itself under another name.
+    Without `links`, the link to the latest snapshot is that snapshot under another name.
     """
     places: dict[str, Place] = {}
     _enter(places, "")
     for template in templates:
-        # These are there even without any snapshot in them.
+        # These exist even without snapshots.
         if fixed := _fixed_folder(template):
             _enter(places, _clean(f"/{fixed}"))
     latest: dict[str, int] = {}
@@ -62,13 +62,13 @@ def make_namespace(
 
 
 def _clean(path: str) -> str:
-    """Return a path with one slash in front of each part; names such as .. lead nowhere above the root."""
+    """Return a path with one slash before each part; names such as .. do not lead above the root."""
     clean = posixpath.normpath("/" + path.lstrip("/"))
     return "" if clean == "/" else clean
 
 
 def _enter(places: dict[str, Place], path: str) -> Place:
-    """Return the place at a path, made with all folders above it if it is new."""
+    """Return the entry at a path, created with all its parents if it is new."""
     place = places.get(path)
     if place is None:
         place = places[path] = Place()
@@ -87,7 +87,7 @@ def _unique(places: dict[str, Place], folder: str, name: str) -> str:
 
 
 def _names(template: str, time_layout: str, stored: StoredSnapshot) -> tuple[list[str], str]:
-    """Return the names a template gives a snapshot, and the time if it ends with that, which is then not in them."""
+    """Return a snapshot's names from a template, and the time if it ends with that, which is then not part of them."""
     snapshot = stored.snapshot
     time_name = format_layout(time_layout, snapshot.time, _zone_name(snapshot.time))
     simple = {
@@ -115,7 +115,7 @@ def _names(template: str, time_layout: str, stored: StoredSnapshot) -> tuple[lis
         elif character == "t":
             if not tags:
                 return [], ""
-            # Only among several are tags made fit for names; one alone may hold slashes.
+            # Only one of several tags is made safe for names; a single one may contain slashes.
             fit = tags if len(tags) == 1 else [_tag_name(tag) for tag in tags]
             names = [name + tag for tag in fit for name in names]
         else:
@@ -128,7 +128,7 @@ def _tag_name(tag: str) -> str:
 
 
 def _fixed_folder(template: str) -> str:
-    """Return the folders of a template before the first that depends on the snapshot."""
+    """Return the folders of a template before the first one that depends on the snapshot."""
     position = 0
     while (position := template.find("%", position)) >= 0:
         if template[position + 1 : position + 2] in _VERBS:
@@ -138,7 +138,7 @@ def _fixed_folder(template: str) -> str:
 
 
 def _zone_name(time: str) -> str:
-    """Return the name of this machine's zone if the time has its offset, "" otherwise."""
+    """Return the name of the local zone if the time has its offset, "" otherwise."""
     try:
         when = datetime.fromisoformat(time[:19] + (time[19:].lstrip(".0123456789") or "Z"))
         local = when.astimezone()

@@ -15,9 +15,9 @@ _AHEAD_BYTES = 8 << 20
 
 
 class FileReader:
-    """Reads any part of a file; blobs come from a shared cache, and those that follow are fetched ahead.
+    """Reads any part of a file; blobs come from a shared cache, with read-ahead.
 
-    Raises MissingBlobError if a blob of it is in no index, FormatError if it has no content list.
+    Raises MissingBlobError if a blob is missing from the index, FormatError without a content list.
     """
 
     def __init__(self, node: Node, index: Index, cache: BlobCache) -> None:
@@ -36,7 +36,7 @@ class FileReader:
 
     @property
     def length(self) -> int:
-        """How many bytes the content has, which is more to be believed than what the node says."""
+        """The length of the content in bytes, which is more reliable than the node's size."""
         return self._ends[-1] if self._ends else 0
 
     def read(self, offset: int, length: int) -> bytes:
@@ -44,7 +44,7 @@ class FileReader:
         return b"".join(self._pieces(offset, length))
 
     def read_into(self, offset: int, memory: memoryview) -> int:
-        """Fill memory with bytes from offset and return how many there were; raise as `read` does."""
+        """Fill the buffer with bytes from offset and return their number; raise as `read` does."""
         done = 0
         for piece in self._pieces(offset, len(memory)):
             memory[done : done + len(piece)] = piece
@@ -68,7 +68,7 @@ class FileReader:
             number += 1
 
     def _fetch_ahead(self, number: int) -> None:
-        """Fetch what follows blob `number`, if that one or the one before it was read last: somebody reads in order."""
+        """Prefetch the blobs after `number` in sequential reads: if it or the previous one was read last."""
         follows = number in (self._next_blob, self._next_blob + 1)
         self._next_blob = number
         if not follows:

@@ -1,7 +1,7 @@
-"""Following a path through its other names: where its content was before it appeared, and went when it vanished.
+"""Follows a path through its other names: where its content was before it appeared, and after it vanished.
 
-Two snapshots next to one another are compared, and folders that are equal in both are not looked into: what was moved
-has changed the folder that it left.
+Two consecutive snapshots are compared, and folders that are equal in both are skipped: a move changes the folder that
+the file left.
 """
 
 import posixpath
@@ -18,7 +18,7 @@ from pyrestic.vfs.history import History, Line, Span, age, find_history, find_st
 from pyrestic.vfs.tree_summaries import Trees
 
 _MOST_NAMES: Final = 32
-"""So many names are followed each way; a path that goes round in a circle ends sooner."""
+"""Maximum number of names in each direction; a path that moves in a cycle ends sooner."""
 
 
 def follow(
@@ -28,9 +28,9 @@ def follow(
     index: HistoryIndex | None,
     report: Reporter,
 ) -> list[History]:
-    """Return the histories of a path under its other names, the newest name first.
+    """Return the histories of a path under its other names, newest name first.
 
-    They end where the path of `history` begins, or begin where it ends. Empty files are not followed.
+    They end when the path of `history` begins, or begin when it ends. Empty files are not followed.
     """
     every = sorted(snapshots, key=age)
     tracker = _Tracker(repository, every, index, report)
@@ -40,7 +40,7 @@ def follow(
 
 
 class _Tracker:
-    """Goes from name to name."""
+    """Follows one name after the other."""
 
     def __init__(
         self, repository: Repository, every: Sequence[StoredSnapshot], index: HistoryIndex | None, report: Reporter
@@ -52,7 +52,7 @@ class _Tracker:
         self._trees = Trees(repository, index, report)
 
     def walk(self, history: History, seen: set[bytes], *, forward: bool) -> list[History]:
-        """Return the histories of the names after, or before, that of `history`; the nearest first."""
+        """Return the histories of the later, or earlier, names of `history`; the nearest first."""
         found: list[History] = []
         while len(found) < _MOST_NAMES:
             edge = _edge(history, forward=forward)
@@ -74,7 +74,7 @@ class _Tracker:
         return found
 
     def _find(self, location: bytes, there: StoredSnapshot, beyond: StoredSnapshot) -> bytes | None:
-        """Return where a snapshot has what another one has at a location."""
+        """Return the location in a snapshot of the content that another snapshot has at a location."""
         state = find_states(self._trees, [there], location).get(there.id)
         if state is None or state.node is None or (state.node.type == FILE and not state.node.content):
             return None
@@ -101,7 +101,7 @@ class _Tracker:
 
 
 class _Pair(NamedTuple):
-    """A folder of the snapshot that is searched, and the tree of the same place in the other one."""
+    """A folder of the searched snapshot, and the tree at the same location in the other one."""
 
     location: bytes
     here: ID
@@ -109,7 +109,7 @@ class _Pair(NamedTuple):
 
 
 def _edge(history: History, *, forward: bool) -> tuple[StoredSnapshot, StoredSnapshot, Line] | None:
-    """Return the last snapshot that has the path and the next that has not, or the first and the one before it."""
+    """Return the last snapshot with the path and the next one without it, or the first and the previous one."""
     spans = history.spans if forward else history.spans[::-1]
     there = next((span for span in spans if not span.is_absence), None)
     if there is None:

@@ -11,7 +11,7 @@ _BUFFER_BYTES = 256 << 10
 
 
 class _RawStream(io.RawIOBase):
-    """Reads and seeks; what is read raises what FileReader.read raises."""
+    """Reads and seeks; reads raise the errors of FileReader.read."""
 
     def __init__(self, reader: FileReader) -> None:
         super().__init__()
@@ -19,11 +19,11 @@ class _RawStream(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Whether it is readable: yes."""
         return True
 
     def seekable(self) -> bool:
-        """It can be read from any place."""
+        """Whether it is seekable: yes."""
         return True
 
     def tell(self) -> int:
@@ -32,7 +32,7 @@ class _RawStream(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position and return it; places after the end are allowed, and nothing is there."""
+        """Seek to a position and return it; positions beyond the end are allowed and read as empty."""
         self._refuse_closed()
         starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.length}
         if whence not in starts:
@@ -44,7 +44,7 @@ class _RawStream(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill the buffer from the position on; return how many bytes it got, 0 at the end."""
+        """Fill the buffer from the position on; return the number of bytes, 0 at the end."""
         self._refuse_closed()
         count = self._reader.read_into(self._position, memoryview(buffer).cast("B"))
         self._position += count
@@ -61,4 +61,4 @@ class ContentStream(io.BufferedReader):
     def __init__(self, reader: FileReader) -> None:
         super().__init__(_RawStream(reader), _BUFFER_BYTES)
         self.size = reader.length
-        """How many bytes the content has."""
+        """The length of the content in bytes."""

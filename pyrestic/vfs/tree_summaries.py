@@ -1,7 +1,7 @@
-"""What trees say under a name and what folders hold in all, asked of many trees at once.
+"""Bulk queries of trees: the entry of a name, and the totals of folders.
 
-Trees that the index of histories does not know are loaded, each once and all of a kind together, in as few requests as
-their packs allow. The repository's own index is read when the first tree has to be loaded, and not before.
+Trees that the history index does not know are loaded, each once and in batches, in as few requests as their packs
+allow. The repository's index is read only when the first tree must be loaded.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from pyrestic.repository.repository import Repository
 
 _AT_ONCE: Final = 4096
 _MAX: Final = (1 << 63) - 1
-"""The largest number that is kept of sizes and times."""
+"""The largest stored number of sizes and times."""
 
 
 class Trees:
@@ -35,14 +35,14 @@ class Trees:
         self._damaged: set[ID] = set()
 
     def look_up(self, name: bytes, trees: Collection[ID]) -> dict[ID, Node | None]:
-        """Return what stands under a name in each tree, None for nothing; trees that cannot be read are left out."""
+        """Return the entry of a name in each tree, None if there is none; unreadable trees are omitted."""
         known = self._index.find(name, trees) if self._index is not None else {}
         found: dict[ID, Node | None] = {}
 
         quoted = quote_name(name)
 
         def take(tree: ID, nodes: list[Node]) -> None:
-            # The name as everyone writes it, or in other words.
+            # The usual encoding of the name, or another one.
             same = (node for node in nodes if node.name == quoted)
             other = (node for node in nodes if "\\" in node.name and node.raw_name == name)
             found[tree] = next(chain(same, other), None)
@@ -53,7 +53,7 @@ class Trees:
         return known | found
 
     def summarize(self, trees: Collection[ID]) -> dict[ID, FolderSummary]:
-        """Return what folders hold in all; those below which a tree cannot be read are left out."""
+        """Return the totals of folders; those with an unreadable tree below them are omitted."""
         known: dict[ID, FolderSummary] = {}
         outlines: dict[ID, _Outline] = {}
         wanted = dict.fromkeys(trees)
@@ -76,7 +76,7 @@ class Trees:
         return {tree: known[tree] for tree in trees if tree in known}
 
     def load(self, trees: Collection[ID]) -> dict[ID, list[Node]]:
-        """Return the nodes of trees; those that cannot be read are left out."""
+        """Return the nodes of trees; unreadable ones are omitted."""
         found: dict[ID, list[Node]] = {}
         self._load(list(trees), found.__setitem__)
         return found
@@ -107,7 +107,7 @@ class Trees:
 
 
 class _Folder(NamedTuple):
-    """A folder in a folder: what is said of it there, and its tree."""
+    """A subfolder: the digest of its entry, and its tree."""
 
     entry: bytes
     newest_ns: int
@@ -115,14 +115,14 @@ class _Folder(NamedTuple):
 
 
 class _Outline(NamedTuple):
-    """A tree as far as it is needed for a summary: that of all but the folders in it, and these."""
+    """The part of a tree that a summary needs: that of all other nodes, and its folders."""
 
     rest: FolderSummary
     folders: list[_Folder]
 
 
 def _outline(nodes: Iterable[Node]) -> _Outline:
-    """Return a tree's outline; raise FormatError if it holds a folder without a tree."""
+    """Return a tree's outline; raise FormatError if it has a folder without a tree."""
     digest = hashlib.sha256()
     size = files = newest_ns = 0
     folders = []
@@ -142,12 +142,12 @@ def _outline(nodes: Iterable[Node]) -> _Outline:
 
 
 def _field(value: bytes) -> bytes:
-    """Return bytes so that what follows them cannot be taken for a part of them."""
+    """Return bytes with a length prefix, so that concatenations are unambiguous."""
     return len(value).to_bytes(4, "big") + value
 
 
 def _complete(outlines: dict[ID, _Outline], known: dict[ID, FolderSummary]) -> dict[ID, FolderSummary]:
-    """Return the summaries of outlines whose folders, all the way down, are outlined or known."""
+    """Return the summaries of outlines whose folders are, at every level, outlined or known."""
     made: dict[ID, FolderSummary] = {}
     for tree in _lowest_first(outlines):
         rest, folders = outlines[tree]
@@ -168,7 +168,7 @@ def _complete(outlines: dict[ID, _Outline], known: dict[ID, FolderSummary]) -> d
 
 
 def _lowest_first(outlines: dict[ID, _Outline]) -> Iterator[ID]:
-    """Iterate trees, each after those below it; however deep the folders are, this does not call itself."""
+    """Iterate trees, each after those below it; without recursion, so that depth does not matter."""
     done: set[ID] = set()
     for start in outlines:
         stack = [start]
@@ -188,7 +188,7 @@ def _lowest_first(outlines: dict[ID, _Outline]) -> Iterator[ID]:
 
 
 def time_of(node: Node) -> int:
-    """Return the time of modification in nanoseconds since 1970, 0 for what is not a time."""
+    """Return the modification time in nanoseconds since 1970, 0 if it is invalid."""
     try:
         return max(-_MAX, min(node.mtime_ns, _MAX))
     except FormatError:
@@ -196,7 +196,7 @@ def time_of(node: Node) -> int:
 
 
 def identify(node: Node) -> bytes:
-    """Return a digest of what a node that is no folder has for content: the same for the same type and content."""
+    """Return a digest of the content of a node other than a folder: equal for the same type and content."""
     content = hashlib.sha256(node.type.encode() + b"\0")
     if node.type == FILE:
         content.update("".join(node.content or ()).encode())

@@ -1,4 +1,4 @@
-"""Names of versions for people: the name of the file, and when it was modified."""
+"""Names of versions: the file name with the modification time."""
 
 import posixpath
 import time
@@ -9,14 +9,14 @@ from pyrestic.format.gojson import SECOND
 from pyrestic.vfs.history import History, Version
 
 _MOST_BYTES: Final = 255
-"""So long may a name be on most file systems."""
+"""Maximum length of a name on most file systems."""
 _ROOT: Final = b"root"
 
 
 def name_versions(history: History) -> list[tuple[bytes, Version]]:
-    """Return each version with a name such as `notes_2026-03-01_14.30.15.txt`, the oldest first.
+    """Return each version with a name such as `notes_2026-03-01_14.30.15.txt`, oldest first.
 
-    Times are those of the local zone. Where two versions have the same second, the younger gets a number more.
+    Times are in the local zone. If two versions have the same second, the later one gets a number.
     """
     name = posixpath.basename(history.location) or _ROOT
     taken: set[bytes] = set()
@@ -29,7 +29,7 @@ def name_versions(history: History) -> list[tuple[bytes, Version]]:
 
 
 def dated_name(name: bytes, mtime_ns: int, taken: Iterable[bytes] = ()) -> bytes:
-    """Return a name with a time in it, and with a number more where that is taken."""
+    """Return a name with a time in it, and with a number if that is taken."""
     when = time.strftime("%Y-%m-%d_%H.%M.%S", time.localtime(mtime_ns // SECOND))
     stem, extension = posixpath.splitext(name)
     number = 1

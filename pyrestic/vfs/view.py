@@ -1,4 +1,4 @@
-"""A repository as one tree of folders: those above the snapshots, then what the snapshots hold."""
+"""A repository as one tree of folders: those above the snapshots, then the content of the snapshots."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ _MAX_NODES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a path leads to: a folder above the snapshots or a link there (`place`), or something in a snapshot.
+    """The result of a path: a folder above the snapshots or a link there (`place`), or a node in a snapshot.
 
     The root of a snapshot has no node.
     """
@@ -34,14 +34,14 @@ class Entry:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it holds entries."""
+        """Whether it is a folder."""
         if self.place is not None:
             return not self.place.link
         return self.node is None or self.node.type == DIRECTORY
 
 
 class _Recent(NamedTuple):
-    """The folder in a snapshot in which something was found last: most often that is where the next thing is."""
+    """The folder of the last lookup in a snapshot: usually the next one is in the same folder."""
 
     path: bytes
     places: Place
@@ -49,9 +49,9 @@ class _Recent(NamedTuple):
 
 
 class View:
-    """Finds entries by their paths. `load_places` gives the folders above the snapshots, anew every minute.
+    """Finds entries by path. `load_places` returns the folders above the snapshots, reloaded every minute.
 
-    Trees used last are kept, in bounded number. Methods may be called by several threads.
+    A bounded number of recently used trees is kept. Thread-safe.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class View:
         self._recent: _Recent | None = None
 
     def find(self, path: bytes) -> Entry:
-        """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
+        """Return the entry at a path; raise NotFoundError, DamageError or BackendError."""
         places = self._current_places()
         above, _, last = path.rpartition(b"/")
         recent = self._recent
@@ -81,7 +81,7 @@ class View:
             if recent.path == above:
                 return self._step(recent.entry, last)
             if path.startswith(recent.path + b"/"):
-                # Who goes down folder by folder would start at the top for each.
+                # A walk down the folders would otherwise start at the top for each.
                 start, rest = recent.entry, path[len(recent.path) :]
         parts = [part for part in rest.split(b"/") if part]
         if not parts:
@@ -110,7 +110,7 @@ class View:
         return self._load_tree(entry.tree)
 
     def find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
-        """Return what a list of names leads to in a snapshot; raise NotFoundError, DamageError or BackendError."""
+        """Return the entry at a list of names in a snapshot; raise NotFoundError, DamageError or BackendError."""
         return self._walk(Entry(snapshot=stored, tree=stored.snapshot.tree_id), parts)
 
     def _walk(self, entry: Entry, parts: list[bytes]) -> Entry:
@@ -119,7 +119,7 @@ class View:
         return entry
 
     def _step(self, folder: Entry, name: bytes) -> Entry:
-        """Return what is in a folder under a name."""
+        """Return the entry with a name in a folder."""
         if folder.place is not None:
             place = folder.place.children.get(name.decode("utf-8", "surrogateescape"))
             if place is None:
