@@ -1,7 +1,12 @@
 """What somebody may have meant who misspelt a name: the nearest names there are, as a hint for a message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
 
+Kind = Literal["IDs", "commands", "hosts", "migrations", "names", "options", "paths", "tags"]
+"""What names are of, as sentences call it."""
+MEANT: Final = "Did you mean {}?"
+THERE_ARE: Final = "The {} there are: {}."
 _MOST = 3
 _ALL = 5
 _LIKE = 0.65
@@ -22,14 +27,19 @@ def find_nearest(name: str, known: Iterable[str]) -> list[str]:
     return [one for key in dict.fromkeys(near) for one in by_folded[key]][:_MOST]
 
 
-def suggest(name: str, known: Iterable[str], what: str = "names") -> str:
+def suggest(name: str, known: Iterable[str], what: Kind = "names") -> str:
     """Return a sentence that says which known names come near, or which there are if they are few; "" for neither."""
     # A hint may have several lines; a name is part of one.
     names = sorted({one.replace("\n", r"\n") for one in known})
     near = find_nearest(name, names)
     if near:
-        return f"Did you mean {join(near)}?"
-    return f"The {what} there are: {', '.join(names)}." if 0 < len(names) <= _ALL else ""
+        return ask_meant(near)
+    return THERE_ARE.format(what, ", ".join(names)) if 0 < len(names) <= _ALL else ""
+
+
+def ask_meant(near: Sequence[str]) -> str:
+    """Return a sentence that asks whether one of these names is meant, "" if there is none."""
+    return MEANT.format(join(list(near))) if near else ""
 
 
 def join(names: list[str]) -> str:

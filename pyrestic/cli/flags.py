@@ -12,7 +12,7 @@ import click
 from pyrestic.cli.arguments import parse_bool, parse_duration
 from pyrestic.errors import UsageError
 from pyrestic.golang import parse_integer
-from pyrestic.nearest import find_nearest, join
+from pyrestic.nearest import ask_meant, find_nearest
 
 
 class FlagError(click.UsageError):
@@ -145,7 +145,7 @@ class _Reader:
             self._state["as_json"] = name in self._flags
 
     def _refuse(self, message: str, near: Sequence[str] = ()) -> NoReturn:
-        raise FlagError(message, self._ctx, hint=f"Did you mean {join(list(near))}?" if near else "")
+        raise FlagError(message, self._ctx, hint=ask_meant(near))
 
 
 def _takes_value(option: click.Option) -> bool:

@@ -4,6 +4,7 @@ from pyrestic.cli.command import App
 from pyrestic.cli.terminal import exit_error
 
 FAILED = 1
+UNUSABLE = "Fatal: {} could not be found or read"
 
 
 def end_incomplete(app: App, failures: int) -> int | None:
@@ -11,5 +12,5 @@ def end_incomplete(app: App, failures: int) -> int | None:
     if not failures:
         return None
     snapshots = "1 snapshot" if failures == 1 else f"{failures} snapshots"
-    exit_error(FAILED, f"Fatal: {snapshots} could not be found or read", as_json=app.settings.json)
+    exit_error(FAILED, UNUSABLE.format(snapshots), as_json=app.settings.json)
     return FAILED

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from pyrestic.format.node import Node
 from pyrestic.ids import ID
-from pyrestic.nearest import find_nearest, join
+from pyrestic.nearest import ask_meant, find_nearest
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.tree_walk import walk
 
@@ -33,4 +33,4 @@ def suggest_for_patterns(
         for name in find_nearest(_WILD.sub("", pattern.rstrip("/").rpartition("/")[2]), by_name)
         for location in by_name[name][:2]
     }
-    return f"Did you mean {join(sorted(near)[:3])}?" if near else ""
+    return ask_meant(sorted(near)[:3])

@@ -28,6 +28,7 @@ DAMAGED_SNAPSHOT_HINT: Final = (
     "`recover` makes a new snapshot of what no readable snapshot refers to; then `repair snapshots --forget ID` removes"
     " the damaged file."
 )
+NO_MATCH: Final = "no snapshot matches the filter. {}"
 _SHORT_DIGITS = 8
 _SHOWN = 5
 
@@ -347,7 +348,7 @@ def _select_matching(repository: Repository, wanted: SnapshotFilter, report: Rep
 def _matching(there: list[StoredSnapshot], wanted: SnapshotFilter, report: Reporter) -> list[StoredSnapshot]:
     found = [one for one in there if wanted.matches(one.snapshot)]
     if not found and (hint := suggest_filter(wanted, there)):
-        report.note(f"no snapshot matches the filter. {hint}", 0)
+        report.note(NO_MATCH.format(hint), 0)
     return found
 
 

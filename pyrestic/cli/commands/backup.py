@@ -16,7 +16,7 @@ from pyrestic.cli.options import from_environment
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import text_file
-from pyrestic.nearest import find_nearest, join
+from pyrestic.nearest import ask_meant, find_nearest
 from pyrestic.repository.timespec import parse_snapshot_time
 
 Flags = dict[str, Any]
@@ -140,7 +140,7 @@ def _suggest_source(path: bytes) -> str:
     except OSError:
         return ""
     near = find_nearest(os.fsdecode(path), (os.fsdecode(os.path.join(folder, name)) for name in names))
-    return f"Did you mean {join(near)}?" if near else ""
+    return ask_meant(near)
 
 
 def _snapshot_time(text: str) -> int:

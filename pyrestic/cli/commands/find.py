@@ -35,6 +35,7 @@ from pyrestic.repository.timespec import parse_moment
 from pyrestic.repository.tree_walk import Visit
 from pyrestic.units import format_mode
 
+UNREAD = "{} trees could not be read, so the results may be incomplete"
 _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 
@@ -79,7 +80,7 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
         if flags["show_pack_id"] and isinstance(search, BlobSearch):
             _show_packs(app, session, search)
     if unread:
-        raise DamageError(f"{unread} trees could not be read, so the results may be incomplete")
+        raise DamageError(UNREAD.format(unread))
     return end_incomplete(app, look.found.failures)
 
 

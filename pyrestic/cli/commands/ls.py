@@ -27,6 +27,7 @@ from pyrestic.repository.trail import check_depth
 from pyrestic.repository.tree_walk import Visit, find_entry, find_tree, walk
 from pyrestic.units import format_bytes, format_mode
 
+NOT_THERE = "{} is not in the snapshot"
 _SORT: dict[str, Callable[[Visit], Any]] = {
     "size": lambda visit: visit.node.size,
     "time": lambda visit: visit.node.mtime_ns,
@@ -123,7 +124,7 @@ def _tell_missing(app: App, repository: Repository, tree: ID, location: bytes) -
         find_entry(repository, tree, location)
     except UsageError as error:
         hint = error.hint
-    app.terminal.complain(f"{_shown(location)} is not in the snapshot", *filter(None, [hint]))
+    app.terminal.complain(NOT_THERE.format(_shown(location)), *filter(None, [hint]))
 
 
 def _check(app: App, arguments: tuple[str, ...], sort: str, **shape: bool) -> None:
