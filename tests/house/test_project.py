@@ -48,3 +48,12 @@ def test_each_link_between_the_pages_of_the_top_folder_leads_somewhere() -> None
         for link in re.findall(r"\]\(([^)]*)\)", page.read_text()):
             if "://" not in link and not link.startswith("#"):
                 assert (ROOT / link.partition("#")[0]).exists(), f"{page.name} links to {link}"
+
+
+def test_the_commands_of_contributing_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"python3 (tools/\w+\.py)((?: --[\w-]+)*)", text)
+    assert {"tools/run_tests.py", "tools/release.py"} <= {program for program, _ in named}
+    for program, flags in named:
+        source = (ROOT / program).read_text()
+        assert all(f'"{flag}"' in source for flag in flags.split()), f"{program} has no {flags}"
