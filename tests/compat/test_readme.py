@@ -86,7 +86,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
         )
         assert done.returncode == 0, f"{line} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -239,6 +239,7 @@ def test_the_extras_are_those_of_the_package() -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_every_line_runs_in_a_new_home_with_what_pip_installs(reader: Reader, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "fixtures", "__pycache__"), symlinks=True)
