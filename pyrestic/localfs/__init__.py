@@ -1,1 +1,1 @@
-"""Files of this machine: the only code that calls stat, listxattr, chown."""
+"""Local files: the only code that calls stat, listxattr, chown."""

@@ -1,4 +1,4 @@
-"""Nodes of many regular files at once, of what file_reader found of them: the same that metadata makes one by one."""
+"""Creates the nodes of many regular files at once from the results of file_reader: the same as metadata's."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,9 +16,10 @@ def make_nodes(
     device_ids_for_links_alone: bool = False,
     add_attributes: Callable[[int, Node], None],
 ) -> list[Node | None]:
-    """Return the nodes of files without content, None where nothing was read.
+    """Return the nodes of files without content, None for files that were not read.
 
-    The size is what was read. `add_attributes` is given the number and the node of a file with extended attributes.
+    The size is the number of bytes read. `add_attributes` receives the number and the node of a file with extended
+    attributes.
     """
     nodes: list[Node | None] = []
     columns = zip(

@@ -1,4 +1,4 @@
-"""Copies of packs that a repair keeps in the working folder, in case that what it leaves out is wanted after all."""
+"""Copies of packs that a repair keeps in the working directory, in case the dropped data is needed after all."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from pyrestic.errors import LocalFileError
 
 
 def keep_copy(name: str, data: Buffer) -> str:
-    """Write data to a new file of this name in the working folder, or of a numbered one; return the name.
+    """Write data to a new file of this name in the working directory, or of a numbered one; return the name.
 
-    A file of that name with just this content, which a run has left that was killed, will do. Nothing is overwritten.
-    Raises LocalFileError.
+    An existing file with exactly this content, from a killed run, is reused. Nothing is overwritten. Raises
+    LocalFileError.
     """
     for candidate in _names(name):
         try:
@@ -31,7 +31,7 @@ def _names(name: str) -> Iterator[str]:
 
 
 def _holds(path: str, data: Buffer) -> bool:
-    """Tell whether there is a file with just this content."""
+    """Tell whether there is a file with exactly this content."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -44,7 +44,7 @@ def _holds(path: str, data: Buffer) -> bool:
 
 
 def _write_new(path: str, data: Buffer) -> bool:
-    """Write a file durably; False if something is there."""
+    """Write a file durably; False if the path exists."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:

@@ -1,11 +1,10 @@
-"""Being a quiet guest on this machine: the lowest priority for processor and disk, and a limit for the CPU time.
+"""Runs in the background: the lowest CPU and disk priority, and a limit for the CPU time.
 
-The limit holds for the process as a whole, C code of its threads included. A thread of its own looks how much CPU time
-the process took since it last looked, and where that was too much it makes everybody wait: it sleeps without giving
-Python's global lock away. C code that runs without that lock comes to the end of its call, some milliseconds at most,
-and then waits for it like all others. No place in the program has to know of this, and nothing is stopped that a shell
-or a lock on a repository would notice. Only the derivation of a key, half a second of CPU time in one call, is beyond
-it, and is paid for by a longer pause afterwards.
+The limit applies to the entire process, including the C code of its threads. A separate thread measures the CPU time of
+the process, and if it was too much, it sleeps while holding the GIL. C code that runs without the GIL finishes its
+call, some milliseconds at most, and then waits for the GIL like all other threads. No other code has to know about
+this, and no signal stops the process, which a shell or a lock on a repository would notice. Only the derivation of a
+key, half a second of CPU time in one call, exceeds the limit; a longer pause afterward compensates for it.
 """
 
 import ctypes
@@ -17,20 +16,20 @@ from typing import Final
 
 _LOOK_SECONDS: Final = 0.01
 _LONGEST_PAUSE_SECONDS: Final = 0.2
-"""An interrupt waits for so long at most."""
+"""Maximum delay of an interrupt."""
 _CREDIT_SECONDS: Final = 0.25
-"""CPU time that was left unused earlier than so long ago is lost."""
+"""CPU time that was unused before this number of seconds is lost."""
 
 
 class CpuAccount:
-    """How far the CPU time of a process is ahead of its share; `share` is that of one processor, 0.25 for a quarter."""
+    """How far the CPU time of a process exceeds its share; `share` is that of one processor, 0.25 for a quarter."""
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._ahead_seconds = 0.0
 
     def pause_seconds(self, wall_seconds: float, cpu_seconds: float) -> float:
-        """Return for how long the process has to rest, having taken so much CPU time in so much time."""
+        """Return how long the process must sleep after using this CPU time in this time."""
         credit = -_CREDIT_SECONDS * self._share
         self._ahead_seconds = max(credit, self._ahead_seconds + cpu_seconds - wall_seconds * self._share)
         return max(0.0, self._ahead_seconds / self._share)
@@ -38,7 +37,7 @@ class CpuAccount:
 
 @contextmanager
 def limited_cpu(percent: int) -> Iterator[None]:
-    """Keep the CPU time of this process below that part of one processor for the time of a with block."""
+    """Limit the CPU time of this process to that share of one processor, for the duration of a with block."""
     stop = threading.Event()
     thread = threading.Thread(target=_govern, args=(CpuAccount(percent / 100), stop), name="cpu limit", daemon=True)
     thread.start()
@@ -50,7 +49,7 @@ def limited_cpu(percent: int) -> Iterator[None]:
 
 
 def _govern(account: CpuAccount, stop: threading.Event) -> None:
-    # A PyDLL calls its functions without giving the global lock away.
+    # A PyDLL calls its functions without releasing the GIL.
     sleep_with_lock = ctypes.PyDLL(None).usleep
     wall, cpu = time.monotonic(), time.process_time()
     while not stop.wait(_LOOK_SECONDS):

@@ -1,4 +1,4 @@
-"""Open descriptors kept for reuse: a bounded number, closed when nobody uses them."""
+"""A bounded cache of open descriptors, closed when unused."""
 
 import os
 import threading
@@ -10,10 +10,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class OpenDescriptor:
-    """A descriptor in use by `users`; `kept` while the cache may hand it out again.
+    """A descriptor in use by `users`; `kept` while the cache may lend it again.
 
-    `writing` is for those who write much: where several write to a file, all but one would spend the time of a
-    processor on waiting in the kernel.
+    Hold `writing` for long writes: if several threads write to a file, all but one would spend CPU time waiting in the
+    kernel.
     """
 
     __slots__ = ("descriptor", "kept", "users", "writing")
@@ -26,7 +26,7 @@ class OpenDescriptor:
 
 
 class DescriptorCache(Generic[K]):
-    """Keeps up to `limit` descriptors by key, the least recently used go first. For any thread."""
+    """Keeps up to `limit` descriptors by key and closes the least recently used first. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,7 +34,7 @@ class DescriptorCache(Generic[K]):
         self._lock = threading.Lock()
 
     def acquire(self, key: K, open_it: Callable[[K], int]) -> OpenDescriptor:
-        """Return the descriptor for a key, opened if need be; whoever gets it has to release it."""
+        """Return the descriptor for a key, opened if necessary; the caller must release it."""
         found = self.find(key)
         if found is not None:
             return found
@@ -42,7 +42,7 @@ class DescriptorCache(Generic[K]):
         return self.add(key, fresh)
 
     def find(self, key: K) -> OpenDescriptor | None:
-        """Return the descriptor for a key if it is open, to be released."""
+        """Return the descriptor for a key if it is open; the caller must release it."""
         with self._lock:
             found = self._open.get(key)
             if found is not None:
@@ -51,7 +51,7 @@ class DescriptorCache(Generic[K]):
             return found
 
     def add(self, key: K, fresh: OpenDescriptor) -> OpenDescriptor:
-        """Keep a descriptor just opened and return it, or the one another thread has kept meanwhile."""
+        """Keep a new descriptor and return it, or the one that another thread has kept meanwhile."""
         with self._lock:
             found = self._open.get(key)
             if found is not None:
@@ -64,7 +64,7 @@ class DescriptorCache(Generic[K]):
             return fresh
 
     def release(self, used: OpenDescriptor) -> None:
-        """Give back what acquire returned."""
+        """Release a descriptor from acquire."""
         with self._lock:
             used.users -= 1
             if not used.users and not used.kept:

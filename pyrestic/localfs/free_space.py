@@ -1,4 +1,4 @@
-"""How much free space there is for the folders of a restore, which may lie on several file systems."""
+"""The free space for the folders of a restore, which may be on several file systems."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from pyrestic.errors import LocalFileError
 
 @dataclass(slots=True)
 class Space:
-    """A file system that is written to, by a folder on it. Counts bytes; `free_bytes` is None if that is not known."""
+    """A file system that is written to, by a folder on it. Counts bytes; `free_bytes` is None if unknown."""
 
     path: bytes
     free_bytes: int | None
@@ -17,19 +17,19 @@ class Space:
 
     @property
     def fits(self) -> bool:
-        """What is needed is free, as far as one knows."""
+        """Whether there is enough free space, as far as known."""
         return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
     def measure(self) -> None:
-        """Ask the file system again."""
+        """Query the file system again."""
         path = _nearest(self.path)
         self.free_bytes = None if path is None else _free_bytes(path)
 
 
 class Spaces:
-    """The file systems of a target and of the folders below it that exist already.
+    """The file systems of a target and of its existing folders.
 
-    Raises LocalFileError if something else than a folder stands where the target should be.
+    Raises LocalFileError if the target exists and is not a folder.
     """
 
     def __init__(self, target: bytes) -> None:
@@ -41,7 +41,7 @@ class Spaces:
         self._way: list[tuple[bytes, Space]] = [(b"", self.target)]
 
     def enter(self, location: bytes, path: bytes, status: os.stat_result | None) -> None:
-        """Go into a folder, given what is there now: a folder on a file system of its own, or anything, or nothing."""
+        """Enter a folder, given its current state: a folder on its own file system, anything else, or nothing."""
         space = self._way[-1][1]
         if status is not None and stat.S_ISDIR(status.st_mode):
             found = self._by_device.get(status.st_dev)
@@ -59,7 +59,7 @@ class Spaces:
         return self._way[-1][1]
 
     def used(self) -> list[Space]:
-        """Return those that something is needed on, the target's own first in any case."""
+        """Return the file systems that need space, always including the target's, which comes first."""
         return [
             self.target,
             *(space for space in self._by_device.values() if space.needed_bytes and space is not self.target),
@@ -67,7 +67,7 @@ class Spaces:
 
 
 def _nearest(folder: bytes) -> bytes | None:
-    """Return the nearest folder at or above a path that exists, None if that cannot be found out."""
+    """Return the nearest existing folder at or above a path, None if unknown."""
     path = os.path.abspath(folder)
     while True:
         try:
@@ -83,12 +83,12 @@ def _nearest(folder: bytes) -> bytes | None:
 
 
 def _free_bytes(path: bytes) -> int | None:
-    """Return how many bytes this user may still write there, None where the file system does not say."""
+    """Return how many bytes this user may still write there, None if the file system does not report it."""
     try:
         room = os.statvfs(path)
     except (OSError, ValueError):
         return None
-    # Some network file systems have no size at all.
+    # Some network file systems report no size.
     if room.f_blocks == 0:
         return None
     return room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail)

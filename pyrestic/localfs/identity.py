@@ -1,4 +1,4 @@
-"""Who runs the program, and where: what keys, locks and snapshots say of their maker."""
+"""The user and host for keys, locks and snapshots."""
 
 import os
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from pyrestic.localfs.metadata import user_name
 
 
 class Identity(NamedTuple):
-    """Host and user as restic writes them."""
+    """Host and user in restic's form."""
 
     hostname: str
     username: str
@@ -16,6 +16,6 @@ class Identity(NamedTuple):
 
 
 def current_identity() -> Identity:
-    """Return this machine's name and the user who runs the program."""
+    """Return this machine's name and the current user."""
     uid = os.getuid()
     return Identity(os.uname().nodename, user_name(uid), uid, os.getgid())

@@ -1,7 +1,7 @@
-"""A small JSON document in this user's state folder, replaced as a whole under a lock.
+"""A small JSON document in this user's state folder, replaced atomically under a lock.
 
-It is believed, and changed, only where nobody else can write. It holds no secret. A document that cannot be read is put
-aside and begun anew: it is bookkeeping, not a backup.
+It is read and written only if nobody else can write to it. It contains no secret. An unreadable document is moved aside
+and replaced: it is bookkeeping, not a backup.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ _MAX_BYTES = 64 << 20
 
 
 class StateFile(Generic[T]):
-    """The document of this name in a folder, which is made when something is written.
+    """The document of this name in a folder, which is created on the first write.
 
-    `parse` makes a value of the JSON and raises ValueError for what is no such document; `encode` goes the other way.
+    `parse` converts JSON to a value and raises ValueError for an invalid document; `encode` does the reverse.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class StateFile(Generic[T]):
         self._nothing = nothing
 
     def read(self) -> T:
-        """Return what it says, or the value for nothing; raise LocalFileError."""
+        """Return its value, or the value of an empty document; raise LocalFileError."""
         with self._translated():
             try:
                 with open_private(self._folder) as folder:
@@ -49,7 +49,7 @@ class StateFile(Generic[T]):
                 return self._nothing()
 
     def change(self, change: Callable[[T], T]) -> None:
-        """Replace what it says; nobody else writes meanwhile. Raises LocalFileError."""
+        """Replace its value; no other process writes meanwhile. Raises LocalFileError."""
         with self._translated(), open_private(self._folder, create=True) as folder, folder.locked(f"{self._name}.lock"):
             self._remove_leftovers(folder)
             value = change(self._read(folder))
@@ -74,7 +74,7 @@ class StateFile(Generic[T]):
             return self._nothing()
 
     def _remove_leftovers(self, folder: PrivateFolder) -> None:
-        """Remove what killed processes were writing: nobody writes but who has the lock."""
+        """Remove leftovers of killed processes: only the holder of the lock writes."""
         for name in os.listdir(folder.descriptor):
             if name.startswith(f"{self._name}{TEMPORARY_MARK}"):
                 folder.remove(name)

@@ -1,4 +1,4 @@
-"""Files that mark their folder as not worth keeping, such as CACHEDIR.TAG (https://bford.info/cachedir/)."""
+"""Files that exclude their folder from backups, such as CACHEDIR.TAG (https://bford.info/cachedir/)."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class MarkerRule:
-    """Rejects everything in a folder that holds a file of this name and beginning, but for the file itself."""
+    """Rejects everything in a folder that contains a file with this name and header, except for the file itself."""
 
     def __init__(self, name: bytes, header: bytes, warn: Callable[[str], None]) -> None:
         self._name = name
@@ -18,7 +18,7 @@ class MarkerRule:
         self._marked: dict[bytes, bool] = {}
 
     def __call__(self, path: bytes, _status: os.stat_result) -> bool:
-        """Tell whether to leave out the file at an absolute path."""
+        """Tell whether to exclude the file at an absolute path."""
         folder, _, name = path.rpartition(b"/")
         if name == self._name:
             return False
@@ -46,7 +46,7 @@ class MarkerRule:
 
 
 def _read(path: bytes, length: int) -> bytes:
-    """Read the beginning of a file, links followed; nothing of anything else, as opening a device may have effects."""
+    """Read the header of a file, following links; skip other types, because opening a device may have side effects."""
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):

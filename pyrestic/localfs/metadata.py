@@ -1,4 +1,4 @@
-"""Metadata of a file on this machine as a node: what restic's nodes hold on Linux, no more and no less."""
+"""The metadata of a local file as a node: exactly the content of restic's nodes on Linux."""
 
 import errno
 import grp
@@ -15,7 +15,7 @@ from pyrestic.format.gojson import format_time, quote_name
 from pyrestic.format.node import ExtendedAttribute, Node, mode_to_go
 
 Report = Callable[[bytes, LocalFileError], None]
-"""Takes the path and what could not be read of it; the rest of the node is kept."""
+"""Takes the path and the part that could not be read; the rest of the node is kept."""
 
 _NODE_TYPES = {
     stat.S_IFREG: nodes.FILE,
@@ -30,19 +30,19 @@ _QUARTER = 900
 _SECOND = 1_000_000_000
 _WHOLE_LENGTH = len("2006-01-02T15:04:05")
 _CYCLE = 146_097 * 86_400
-"""Seconds of 400 years: after them dates fall on the same days of the week, so zones have the same rules."""
+"""Seconds of 400 years: after them, dates fall on the same days of the week, so zones have the same rules."""
 
 
 @lru_cache(maxsize=65_536)
 def _offset_of_quarter(quarter: int) -> int | None:
-    """Return the zone offset that holds for a whole quarter of an hour, None if it changes within."""
+    """Return the zone offset for an entire quarter of an hour, None if it changes within it."""
     first, last = quarter * _QUARTER, (quarter + 1) * _QUARTER - 1
     offset = time.localtime(first).tm_gmtoff
     return offset if offset == time.localtime(last).tm_gmtoff else None
 
 
 def local_offset_seconds(seconds: int) -> int:
-    """Return how far east of UTC this machine's zone is at a moment, in seconds, however far it is."""
+    """Return the local zone's offset from UTC at a time, in seconds, for any year."""
     try:
         offset = _offset_of_quarter(seconds // _QUARTER)
         return time.localtime(seconds).tm_gmtoff if offset is None else offset
@@ -53,18 +53,18 @@ def local_offset_seconds(seconds: int) -> int:
 
 @lru_cache(maxsize=8192)
 def _second(second: int) -> tuple[str, str]:
-    """Return what stands before and after the fraction of a second."""
+    """Return the text before and after the fraction of a second."""
     whole = format_time(second * _SECOND, local_offset_seconds(second))
     return whole[:_WHOLE_LENGTH], whole[_WHOLE_LENGTH:]
 
 
 def format_local_time(ns: int) -> str:
-    """Return a moment in nanoseconds since 1970 as RFC 3339 in the zone this machine has at that moment."""
+    """Return a time in nanoseconds since 1970 as RFC 3339 with the local zone's offset at that time."""
     return format_local_second(*divmod(ns, _SECOND))
 
 
 def format_local_second(second: int, fraction: int) -> str:
-    """Return the same of a moment in seconds since 1970 and nanoseconds."""
+    """Return the same for a time in seconds since 1970 and nanoseconds."""
     whole, zone = _second(second)
     return f"{whole}.{fraction:09}".rstrip("0") + zone if fraction else whole + zone
 
@@ -101,10 +101,10 @@ def node_from_stat(
 ) -> Node:
     """Return the node of a file, without content and subtree; raise OSError if a link cannot be read.
 
-    `folder` is a descriptor of the folder that holds it, as `entry`, which is `name` if it is not given; `descriptor`
-    is the file itself where it is open. Nothing is taken from what `path` leads to.
+    `folder` is a descriptor of its folder, in which it is `entry`, by default `name`; `descriptor` is the file itself
+    if it is open. Nothing is read through `path`.
 
-    Extended attributes that cannot be read go to `report`; `ignore_denied_attributes` keeps quiet about those that may
+    Extended attributes that cannot be read go to `report`; `ignore_denied_attributes` suppresses the error if they may
     not be listed (folders above the sources).
     """
     mode = status.st_mode
@@ -145,9 +145,9 @@ def node_from_stat(
 
 
 def _may_have_attributes(path: bytes) -> bool:
-    """Tell whether it is worth to look for attributes from the open folder, which costs three times as much.
+    """Tell whether to read attributes from the open folder, which costs three times as much.
 
-    Whoever leads the path to something else meanwhile gets at most the attributes of his own file left out.
+    An attacker who redirects the path meanwhile can only omit the attributes of his own file.
     """
     try:
         return bool(os.listxattr(path, follow_symlinks=False))
@@ -156,7 +156,7 @@ def _may_have_attributes(path: bytes) -> bool:
 
 
 def attribute_target(folder: int, entry: bytes) -> bytes:
-    """Return by what set_attributes reaches something in an open folder without opening it or following a link."""
+    """Return a path for set_attributes to an entry of an open folder, without opening it or following a link."""
     return b"/proc/self/fd/%d/%s" % (folder, entry)
 
 
@@ -176,7 +176,7 @@ def set_attributes(
     *,
     ignore_denied: bool = False,
 ) -> None:
-    """Give a node the extended attributes of an open file or of what attribute_target names."""
+    """Add to a node the extended attributes of an open file or of an attribute_target."""
     follow = isinstance(target, int)
     try:
         names = os.listxattr(target, follow_symlinks=follow)
@@ -192,7 +192,7 @@ def set_attributes(
 def _attribute(
     path: bytes, target: int | bytes, name: str, report: Report | None, *, follow: bool
 ) -> ExtendedAttribute | None:
-    """Read an attribute. Undecodable bytes in its name stay surrogate escapes, which encode_tree understands."""
+    """Read an attribute. Undecodable bytes in its name stay surrogate escapes, which encode_tree handles."""
     try:
         value: bytes | None = os.getxattr(target, name, follow_symlinks=follow)
     except OSError as error:
@@ -204,7 +204,7 @@ def _attribute(
 
 
 def _without_attributes(error: OSError) -> bool:
-    """Tell whether the file system has no attributes (or, over SMB, says so with another number)."""
+    """Tell whether the file system has no attributes (SMB reports that with another number)."""
     return error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA)
 
 

@@ -1,4 +1,4 @@
-"""Whole small files below a target, many at a time: those that are as simple as most go to the compiled writer."""
+"""Writes complete small files below a target in batches: simple ones go to the compiled writer."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
@@ -10,11 +10,11 @@ from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
 from pyrestic.localfs.restore_metadata import MetadataRestorer
 
 _MOST_FOLDERS = 4
-"""Folders that are open for one call: the limit of open files may be low, and there are several threads."""
+"""Open folders per call: the limit of open files may be low, and there are several threads."""
 
 
 class SmallFile(NamedTuple):
-    """A file to write: its place below the target, and which part of the data is its content, in bytes."""
+    """A file to write: its location below the target, and the range of its content in the data, in bytes."""
 
     location: bytes
     node: Node
@@ -23,11 +23,11 @@ class SmallFile(NamedTuple):
 
 
 Outcome: TypeAlias = Stamp | PyresticError | None
-"""What became of a file: it is finished and has this stamp, or has one that nobody looked at, or what went wrong."""
+"""The result of a file: finished with this stamp, finished without a stamp, or an error."""
 
 
 class _Placed(NamedTuple):
-    """A file, in which folder and under which name."""
+    """A file with its folder and name."""
 
     folder: bytes
     name: bytes
@@ -42,7 +42,7 @@ def make_new(
     folders: DescriptorCache[bytes],
     open_folder: Callable[[bytes], int],
 ) -> list[Stamp | None]:
-    """Make all files that are new and simple; return their stamps, and None for those that have to go another way."""
+    """Create all new and simple files; return their stamps, and None for those that need another path."""
     stamps: list[Stamp | None] = []
     for part in _parts(files):
         opened: dict[bytes, OpenDescriptor] = {}
@@ -82,7 +82,7 @@ def _make_part(
 
 
 def _parts(files: Iterable[SmallFile]) -> Iterator[list[_Placed]]:
-    """Iterate the files in parts that lie in few folders each."""
+    """Iterate the files in groups that use few folders each."""
     part: list[_Placed] = []
     folders: set[bytes] = set()
     for file in files:

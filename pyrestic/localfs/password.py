@@ -1,4 +1,4 @@
-"""A password, or another short secret, from a file or from what a command prints."""
+"""A password or another short secret, from a file or the output of a command."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _SPACE = re.compile(r"\s")
 
 
 def run_command(command: str) -> str:
-    """Return what a command prints, without white space around it; raise UsageError. There is no shell."""
+    """Return the output of a command without surrounding whitespace; raise UsageError. There is no shell."""
     import subprocess
 
     words = split_command(command)
@@ -25,7 +25,7 @@ def run_command(command: str) -> str:
 
 
 def read_file(path: str) -> str:
-    """Return a password file's content, without byte order mark and white space around it; raise UsageError."""
+    """Return a password file's content, without byte order mark and surrounding whitespace; raise UsageError."""
     from pyrestic.localfs.text_file import read_text
 
     if not os.path.lexists(path):
@@ -34,9 +34,9 @@ def read_file(path: str) -> str:
 
 
 def describe_other_writers(path: str) -> str:
-    """Return a sentence if others than its owner and root may change a password file, "" if not or not known.
+    """Return a warning if users other than its owner and root may change a password file, "" if not or unknown.
 
-    A group that has the name of the file's owner is the owner's own.
+    A group with the name of the file's owner counts as the owner.
     """
     try:
         target = os.path.realpath(path)
@@ -70,9 +70,9 @@ def _trim(data: bytes) -> str:
 
 
 def split_command(text: str) -> list[str]:
-    """Return the words of a command as restic splits it: at white space and backslashes, but not within quotes.
+    """Return the words of a command as restic splits it: at whitespace and backslashes, but not within quotes.
 
-    There is no shell: quotes end a word, too, and a backslash only keeps a quote from being one. Raises UsageError.
+    There is no shell: quotes also end a word, and a backslash only escapes a quote. Raises UsageError.
     """
     words: list[str] = []
     word = quote = last = ""

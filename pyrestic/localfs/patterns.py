@@ -1,12 +1,12 @@
-"""Patterns for paths, as restic's --exclude and --include take them (restic's manual, "Excluding Files").
+"""Path patterns of restic's --exclude and --include (restic's manual, "Excluding Files").
 
-A pattern is a run of components. It fits a path if the run fits somewhere in it, at the path's start if the pattern
-begins with a slash; what is below a fitting path fits too. `**` stands for any number of components. In a list the
-last pattern that fits decides, and those with a leading `!` decide against.
+A pattern is a sequence of components. It matches a path if the sequence matches anywhere in it, or at the path's start
+if the pattern begins with a slash; everything below a matching path matches too. `**` matches any number of components.
+In a list, the last matching pattern decides, and a leading `!` negates it.
 
 All patterns of a list are matched at once. A state is an integer in which every pattern owns a range of bits: bit i of
-the range says that its first i components have been found in a row. A path's next component shifts the bits on, masked
-by the components that fit its name. States of folders are kept, so a path costs one step.
+the range means that its first i components have been found in a row. A path's next component shifts the bits, masked by
+the components that match its name. States of folders are cached, so a path costs one step.
 """
 
 import os
@@ -19,7 +19,7 @@ from pyrestic.localfs.wildcards import Kind, Test, compile_component
 
 _KEPT_BYTES = 4 << 20
 _ENTRY_BYTES = 256
-"""States are kept of so many bytes of paths, counting so much more for each."""
+"""Limit of the state cache in bytes of paths, with this overhead for each."""
 _DOUBLE = b"**"
 
 
@@ -40,7 +40,7 @@ def _parse(pattern: bytes) -> _Pattern:
     negated = pattern.startswith(b"!")
     path = os.path.normpath(pattern[negated:])
     parts = path.lstrip(b"/").split(b"/")
-    # An empty part stands for `**` in restic; it comes from the pattern `/` alone.
+    # An empty part means `**` in restic; it only comes from the pattern `/`.
     return _Pattern(tuple(part or _DOUBLE for part in parts), path.startswith(b"/"), negated)
 
 
@@ -49,7 +49,7 @@ def _encode(text: str) -> bytes:
 
 
 def check_patterns(patterns: Iterable[str], origin: str) -> None:
-    """Raise UsageError with the option the patterns come from if one of them is malformed."""
+    """Raise UsageError with the option of the patterns if one of them is malformed."""
     bad = [text for text in patterns if text and not _is_valid(_parse(_encode(text)))]
     if bad:
         raise UsageError(f"{origin}: invalid pattern(s) provided:", *bad)
@@ -65,10 +65,10 @@ def _is_valid(pattern: _Pattern) -> bool:
 
 
 class PatternList:
-    """A list of patterns, ready for use by any thread. Paths are bytes; absolute ones begin with a slash."""
+    """A compiled list of patterns; thread-safe. Paths are bytes; absolute ones begin with a slash."""
 
     def __init__(self, patterns: Iterable[str], *, ignore_case: bool = False) -> None:
-        """Compile the patterns, passing over empty ones; raise UsageError for a malformed one."""
+        """Compile the patterns, ignoring empty ones; raise UsageError for a malformed one."""
         encoded = [_encode(text) for text in patterns if text]
         self._ignore_case = ignore_case
         parsed = [_parse(lower(pattern) if ignore_case else pattern) for pattern in encoded]
@@ -78,12 +78,12 @@ class PatternList:
         self._kept_bytes = 0
 
     def matches(self, path: bytes) -> bool:
-        """Tell whether the list decides for the path."""
+        """Tell whether the list matches the path."""
         found = self._state(path) & self._automaton.accepting
         return found != 0 and not self._automaton.negated >> (found.bit_length() - 1) & 1
 
     def matches_or_below(self, path: bytes) -> tuple[bool, bool]:
-        """Tell whether the list decides for the path, and whether it may decide for something below it."""
+        """Tell whether the list matches the path, and whether it may match anything below it."""
         automaton = self._automaton
         state = self._state(path)
         found = state & automaton.accepting
@@ -106,7 +106,7 @@ class PatternList:
         return state
 
     def _enter(self, folder: bytes) -> int:
-        """Find the state after a folder and keep it: one step from that of the folder above, if that was kept."""
+        """Compute the state after a folder and cache it: one step from its parent's state, if that was cached."""
         automaton = self._automaton
         above, slash, name = folder.rpartition(b"/")
         state = self._states.get(above) if slash else None
@@ -126,8 +126,8 @@ class PatternList:
 
 
 class _Automaton:
-    """What the bits of a state mean. `anchored` are all bits of absolute patterns that decide for a path,
-    `floating` the accepting bits of relative ones, which may always fit something further down."""
+    """The meaning of a state's bits. `anchored` are all bits of absolute patterns that match a path,
+    `floating` the accepting bits of relative ones, which may always match further down."""
 
     def __init__(self, patterns: Sequence[_Pattern]) -> None:
         self.start = self.start_of_relative = 0
@@ -165,7 +165,7 @@ class _Automaton:
             self.floating |= accept
 
     def _add_parts(self, pattern: _Pattern) -> int:
-        """Give each component its bit, up to the first `**` if there are several; return the last bit."""
+        """Assign each component its bit, up to the first `**` if there are several; return the last bit."""
         bit = 1 << self._width
         for part in pattern.parts:
             if part != _DOUBLE:
@@ -181,7 +181,7 @@ class _Automaton:
 
 
 class _Names:
-    """Tells which components of all patterns fit a name, as a mask of their bits."""
+    """Finds the components of all patterns that match a name, as a mask of their bits."""
 
     def __init__(self) -> None:
         self._bits: dict[bytes, int] = {}
@@ -232,13 +232,13 @@ class _Names:
 class _Counted:
     """A pattern with several `**`, which no automaton matches as restic does.
 
-    Restic replaces one `**` after the other by stars and gives up as soon as the pattern, with each `**` that is left
-    counted as one component, has become longer than the path. So `/a/**/b/**` does not fit `/a/b`.
+    Restic replaces one `**` after the other with stars and gives up as soon as the pattern, with each remaining `**`
+    counted as one component, is longer than the path. So `/a/**/b/**` does not match `/a/b`.
     """
 
     def __init__(self, pattern: _Pattern, candidate: int) -> None:
         self.candidate = candidate
-        """The state's bit that says that the parts before the first `**` have been found."""
+        """The state's bit for the parts before the first `**`."""
         self.accept = candidate << 1
         self._absolute = pattern.absolute
         self._tests = [None if part == _DOUBLE else compile_component(part).test for part in pattern.parts]
@@ -252,7 +252,7 @@ class _Counted:
         return any(self._fits(names, start, start) for start in range(int(rooted), len(names)))
 
     def _fits(self, names: list[bytes], start: int, before: int) -> bool:
-        """Match a run from `start` on, backwards. `spare` counts components that the later parts leave over."""
+        """Match a sequence from `start` on, backward. `spare` counts the components that later parts leave over."""
         ends = {(end, before + len(names) - end) for end in range(start, len(names) + 1)}
         left = self._doubles
         for test in reversed(self._tests):
@@ -271,7 +271,7 @@ class _Counted:
 
 
 def lower(text: bytes) -> bytes:
-    """Return text in lower case as Go's strings.ToLower does: character by character, wrong bytes as U+FFFD."""
+    """Return text in lower case like Go's strings.ToLower: character by character, invalid bytes as U+FFFD."""
     if text.isascii():
         return text.lower()
     return "".join(map(_lower_character, text.decode("utf-8", "surrogateescape"))).encode("utf-8")

@@ -1,4 +1,4 @@
-"""Removing a folder with all that is in it, never through a symbolic link, with one descriptor however deep it is."""
+"""Removes a folder with its content, never through a symbolic link, with one descriptor at any depth."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class _Level:
-    """A folder on the way down: its path, identity, and the entries still to go with whether they are folders."""
+    """A folder on the path down: its path, identity, and remaining entries with their types."""
 
     path: bytes
     identity: tuple[int, int]
@@ -20,9 +20,9 @@ class _Level:
 def remove_tree(
     directory: int, name: bytes, told: Callable[[bytes], None] | None = None, *, dry_run: bool = False
 ) -> None:
-    """Remove an entry of an open folder with all below it, telling each path from name on, children first.
+    """Remove an entry of an open folder with everything below it, reporting each path from name on, children first.
 
-    Raises OSError and stops where something cannot be removed. A dry run only tells.
+    Raises OSError at the first failure. A dry run only reports.
     """
     tell = told or _tell_nobody
     try:
@@ -77,7 +77,7 @@ def _look(descriptor: int, path: bytes) -> _Level:
 
 
 def _leave(current: int, levels: list[_Level], directory: int) -> int:
-    """Go up one folder, and make sure that it is the one we came from."""
+    """Go up one folder, and check that it is the one we came from."""
     above = os.open(b"..", _FLAGS, dir_fd=current) if levels else os.dup(directory)
     if levels:
         status = os.fstat(above)

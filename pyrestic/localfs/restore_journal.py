@@ -1,10 +1,10 @@
-"""The note of a restore that is under way: which files are finished, for the next run should this one be interrupted.
+"""The journal of a running restore: its finished files, for the next run if this one is interrupted.
 
-A file counts as finished only as long as its inode and its time of change are those that it had then: the kernel renews
-the latter with every change of content or metadata, and nobody can set it. After a boot nothing is believed, as a power
-cut may have lost what was not on the disk yet. So a note saves reading, and never vouches for a file that was touched.
+A file counts as finished only while its inode number and change time match the journal: the kernel updates the change
+time with every change of content or metadata, and no program can set it. After a reboot the journal is ignored, because
+a power failure may have lost recent writes. So the journal saves reads, and never vouches for a modified file.
 
-The file has a record of 32 bytes for each finished file; it is removed when a restore ends well.
+The journal has a record of 32 bytes for each finished file; it is removed when a restore succeeds.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class RestoreNote:
-    """The note of one restore. `what` says of what and where to; restores with equal words share a note."""
+    """The journal of one restore. `what` describes source and target; restores with equal descriptions share it."""
 
     def __init__(self, folder: str, what: tuple[str, ...]) -> None:
         self._folder = os.path.join(folder, "restores")
@@ -47,7 +47,7 @@ class RestoreNote:
         return len(self._known)
 
     def knows(self, location: bytes, status: os.stat_result) -> bool:
-        """Tell whether an earlier run has finished this file, and nobody has touched it since."""
+        """Tell whether an earlier run has finished this file, and it was not modified since."""
         if not len(self._known):
             return False
         import numpy as np
@@ -57,7 +57,7 @@ class RestoreNote:
         return place < len(self._known) and bool(self._known[place] == wanted[0])
 
     def add(self, finished: Iterable[tuple[bytes, int, int]]) -> None:
-        """Note that files are finished: their locations, inodes and times of change in nanoseconds; any thread.
+        """Record finished files: their locations, inodes and change times in nanoseconds; thread-safe.
 
         Raises LocalFileError.
         """
@@ -70,7 +70,7 @@ class RestoreNote:
                 self._flush()
 
     def close(self, *, done: bool) -> None:
-        """End the note: it goes when the restore is done, and stays when it has to go on. Raises LocalFileError."""
+        """Close the journal: remove it after a success, otherwise keep it. Raises LocalFileError."""
         with self._lock:
             try:
                 if not done:
@@ -97,7 +97,7 @@ class RestoreNote:
                 data = folder.read(self._name, _MAX_BYTES)
         except (OSError, UntrustedError):
             data = b""
-        # The last record may have been cut by a kill.
+        # A kill may have truncated the last record.
         count = len(data) // _RECORD.size
         return np.unique(np.frombuffer(data, "S32", count))
 
@@ -117,7 +117,7 @@ class RestoreNote:
 
 
 def _forget_old(folder: PrivateFolder) -> None:
-    """Keep the newest notes alone: those of restores that nobody took up again would stay for ever."""
+    """Keep only the newest journals: those of abandoned restores would stay forever."""
     with os.scandir(folder.descriptor) as entries:
         notes = sorted(entries, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime, reverse=True)
     for entry in notes[_MAX_NOTES:]:
@@ -133,5 +133,5 @@ def _read_boot_id() -> str:
         with open(_BOOT_ID, encoding="ascii") as file:
             return file.read().strip()
     except OSError:
-        # Without it no note of another process is found.
+        # Without it, no journal of another process is found.
         return f"{os.getpid()} {time.time_ns()}"

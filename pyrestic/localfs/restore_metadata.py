@@ -1,8 +1,8 @@
-"""Metadata of nodes given back to files: owner, extended attributes, times, mode, in this order.
+"""Restores the metadata of files from nodes: owner, extended attributes, times, mode, in this order.
 
-A change of owner clears set-user-id bits and file capabilities, so it comes first; a mode may forbid what the other
-steps need, so it comes last. Nothing here follows a symbolic link: files and folders are opened without following and
-changed through the descriptor, other things by name below an open folder.
+A change of owner clears set-user-ID bits and file capabilities, so it comes first; a mode may forbid the other steps,
+so it comes last. Nothing here follows a symbolic link: files and folders are opened without following links and changed
+through the descriptor, other objects by name below an open folder.
 """
 
 import errno
@@ -22,7 +22,7 @@ from pyrestic.format.gojson import SECOND, parse_time
 from pyrestic.format.node import CHARACTER_DEVICE, DEVICE, DIRECTORY, FILE, SYMLINK, Node
 
 CAPABILITY = "security.capability"
-"""The extended attribute that holds a program's capabilities."""
+"""The extended attribute with a program's capabilities."""
 DEVICES = (DEVICE, CHARACTER_DEVICE)
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
@@ -56,9 +56,9 @@ def group_id(name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class MetadataRules:
-    """`ownership_by_name`: owners are looked up by name here, numbers serve for unknown names.
+    """`ownership_by_name`: owners are looked up by name, and unknown names use the number.
     `attributes` selects extended attributes by name, None means all; others are neither set nor removed.
-    Without `privileged` there are no devices, no set-user-ID and set-group-ID bits of files and no capabilities.
+    Without `privileged`, devices, set-user-ID and set-group-ID bits of files, and capabilities are skipped.
     """
 
     ownership_by_name: bool = False
@@ -67,9 +67,10 @@ class MetadataRules:
 
 
 class MetadataRestorer:
-    """Restores metadata; for any thread. Steps are tried independently, the first failure is raised as OSError.
+    """Restores metadata; thread-safe. Steps are tried independently, and the first failure is raised as OSError.
 
-    What an ordinary user may not do, such as giving files to others, is counted in `denied` and is no failure.
+    Operations that an ordinary user may not do, such as giving files to others, are counted in `denied` and are no
+    failure.
     """
 
     def __init__(self, rules: MetadataRules | None = None, warn: Callable[[str], None] | None = None) -> None:
@@ -77,20 +78,20 @@ class MetadataRestorer:
         self._rules = rules or MetadataRules()
         self._warn = warn
         self.is_root = os.geteuid() == 0
-        """Whoever runs this may give files to others; only for ordinary users it is no failure if they cannot."""
+        """Whether the user may give files to others; for ordinary users, a failure is no error."""
         self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     def apply_to_open(self, descriptor: int, node: Node) -> None:
-        """Restore the metadata of an open file or folder; raise OSError, FormatError for a time that is none."""
+        """Restore the metadata of an open file or folder; raise OSError, FormatError for an invalid time."""
         self._apply(descriptor, node, follow=True)
 
     def leaves_out(self, node: Node) -> bool:
-        """Tell whether something is not restored at all."""
+        """Tell whether a node is skipped."""
         return node.type in DEVICES and not self._rules.privileged
 
     def plain(self, node: Node) -> PlainMetadata | None:
-        """Return what is to be restored of a node if that is all there is to do; None if there is more or no time."""
+        """Return the metadata of a simple node; None if it has more metadata or an invalid time."""
         if node.extended_attributes or node.generic_attributes:
             return None
         try:
@@ -101,12 +102,12 @@ class MetadataRestorer:
         return PlainMetadata(*self._owner(node), self._permissions(node), *atime, *mtime)
 
     def count_denied(self, count: int) -> None:
-        """Count so many files that could not be given to others."""
+        """Count files that could not be given to others."""
         with self._lock:
             self.denied += count
 
     def apply(self, directory: int, name: bytes, node: Node) -> None:
-        """Restore the metadata of an entry of an open folder; raise OSError, also if it is not what node says."""
+        """Restore the metadata of an entry of an open folder; raise OSError, also if its type differs from the node."""
         if node.type in (FILE, DIRECTORY):
             with _opened(directory, name) as (target, mode):
                 if stat.S_IFMT(mode) != stat.S_IFMT(node.st_mode):
@@ -151,11 +152,11 @@ class MetadataRestorer:
             named_user, named_group = user_id(node.user), group_id(node.group)
             uid = uid if named_user is None else named_user
             gid = gid if named_group is None else named_group
-        # The largest number means "leave it" to the kernel, which Python writes as -1.
+        # The largest number means "unchanged" to the kernel, which Python writes as -1.
         return -1 if uid == _NO_CHANGE else uid, -1 if gid == _NO_CHANGE else gid
 
     def _permissions(self, node: Node) -> int:
-        """Return the bits for chmod. The set-group-ID bit of a folder gives nobody rights, so it always stays."""
+        """Return the bits for chmod. A folder's set-group-ID bit grants no privileges, so it always stays."""
         allowed = 0o7777 if self._rules.privileged or node.type == DIRECTORY else 0o7777 & ~SET_ID
         return node.st_mode & allowed
 
@@ -180,7 +181,7 @@ class MetadataRestorer:
                     os.removexattr(target, name, follow_symlinks=follow)
 
     def _warn_of_generic(self, attributes: Iterable[str]) -> None:
-        """Tell once of each attribute that no restic known here writes."""
+        """Report each attribute that no known restic version writes, once."""
         for name in attributes:
             with self._lock:
                 if name in _KNOWN_GENERIC or name in self._warned:
@@ -209,7 +210,7 @@ def _collecting(failures: list[OSError]) -> Iterator[None]:
 
 @contextmanager
 def _opened(directory: int, name: bytes) -> Iterator[tuple[Target, int]]:
-    """Open a file or folder; give what to change it by, and its mode. One that may not be read is reached by /proc."""
+    """Open a file or folder; yield a handle to change it, and its mode. /proc reaches one that may not be read."""
     try:
         descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory)
         target: Target = descriptor

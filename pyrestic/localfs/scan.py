@@ -1,7 +1,7 @@
-"""Sources of a backup: which paths were named, and how they come together as one tree.
+"""The sources of a backup: the named paths, and their combination into one tree.
 
-Restic keeps the way to every source: `backup /home/me/a /etc` gives a tree with `home` and `etc` at its top. A relative
-path is kept as it was typed, without its leading dots, and `.` or `/` stand for what is in them.
+Restic keeps the path to every source: `backup /home/me/a /etc` gives a tree with `home` and `etc` at its top. A
+relative path is kept as typed, without its leading dots, and `.` or `/` stand for their entries.
 """
 
 import os
@@ -15,10 +15,10 @@ from pyrestic.errors import UsageError
 
 @dataclass(slots=True)
 class SourceTree:
-    """A folder of the snapshot to be. A leaf takes over `path` whole, others hold only the named children.
+    """A folder of the new snapshot. A leaf includes all of `path`, other folders only the named children.
 
-    `path` of others is where their own metadata comes from. `explicit` leaves were named and cannot be excluded.
-    `origin` is where a folder at the top was found, which may differ for equal names.
+    For those, `path` is the source of their own metadata. `explicit` leaves were named and cannot be excluded. `origin`
+    is the origin of a top-level folder, which may differ for equal names.
     """
 
     path: bytes = b""
@@ -29,7 +29,7 @@ class SourceTree:
 
 
 class Totals(NamedTuple):
-    """What a scan counted."""
+    """The totals of a scan."""
 
     files: int
     directories: int
@@ -38,16 +38,16 @@ class Totals(NamedTuple):
 
 
 def clean(path: bytes) -> bytes:
-    """Return a path without doubled slashes, `.` and resolvable `..`, like Go's filepath.Clean."""
+    """Return a path without double slashes, `.` and resolvable `..`, like Go's filepath.Clean."""
     normal = os.path.normpath(path)
     return normal[1:] if normal.startswith(b"//") else normal
 
 
 def working_directory(environment: Mapping[str, str], sources: Iterable[bytes] = ()) -> bytes:
-    """Return the working directory as the shell shows it: $PWD, if that is where we are, may go through links.
+    """Return the working directory as the shell shows it: a valid $PWD may contain links.
 
-    Absolute paths of sources begin with it, as in restic, so both tools find each other's parent snapshots. Where it
-    was removed absolute sources need none, and it is the root; raise UsageError if another source is among them.
+    Absolute paths of sources start with it, as in restic, so both tools find each other's parent snapshots. If it was
+    removed, absolute sources do not need it, and it is the root; raise UsageError if there is another source.
     """
     shown = environment.get("PWD", "")
     try:
@@ -73,14 +73,14 @@ def read_directory(path: bytes) -> list[bytes]:
 
 
 def _components(path: bytes) -> list[bytes]:
-    """Return the parts a path has in a snapshot: relative ones count as if they began at the root."""
+    """Return the parts of a path in a snapshot: relative ones count as if they started at the root."""
     if not path.startswith(b"/"):
         path = b"/" + path
     return [part for part in clean(path).split(b"/") if part]
 
 
 def _root_of(path: bytes) -> bytes:
-    """Return the folder that holds the first component of a source."""
+    """Return the folder that contains the first component of a source."""
     if path.startswith(b"/"):
         return b"/"
     ups = [part for part in path.split(b"/") if part == b".."]
@@ -88,7 +88,7 @@ def _root_of(path: bytes) -> bytes:
 
 
 def resolve(targets: Iterable[bytes]) -> SourceTree:
-    """Return the tree of all targets; raise UsageError for targets that cannot be read or come together."""
+    """Return the tree of all targets; raise UsageError for unreadable or conflicting targets."""
     tree = SourceTree()
     seen = set()
     for path, explicit in _expand(targets):
@@ -100,7 +100,7 @@ def resolve(targets: Iterable[bytes]) -> SourceTree:
 
 
 def _expand(targets: Iterable[bytes]) -> Iterable[tuple[bytes, bool]]:
-    """Replace targets without a name of their own (`.`, `/`, `../..`) by what is in them."""
+    """Replace targets without a name of their own (`.`, `/`, `../..`) with their entries."""
     for target in targets:
         path = clean(target)
         if _components(path):
@@ -119,7 +119,7 @@ def _add_top(tree: SourceTree, path: bytes, *, explicit: bool) -> None:
     first = clean(os.path.join(_root_of(path), components[0]))
     name = components[0]
     number = 0
-    # Sources of different places that begin alike (`a` and `../a`) stand side by side under different names.
+    # Sources from different folders with equal first components (`a` and `../a`) get different names.
     while name in tree.children and tree.children[name].origin != first:
         number += 1
         name = components[0] + b"-%d" % number
@@ -140,7 +140,7 @@ def _place(node: SourceTree, rest: list[bytes], target: bytes, here: bytes, *, e
 
 
 def _unroll(node: SourceTree) -> None:
-    """Where a source lies inside another one, replace the outer leaf by its entries."""
+    """If a source is inside another one, replace the outer leaf with its entries."""
     if node.is_leaf and node.children:
         try:
             names = read_directory(node.path)
@@ -163,9 +163,9 @@ def measure(
     stopped: Callable[[], bool],
     failed: Callable[[bytes, str, OSError], None] = lambda *_: None,
 ) -> None:
-    """Count what a backup of the tree will see, telling `found` the totals so far at every folder and at the end.
+    """Count the files of a backup of the tree, passing the totals so far to `found` at every folder and at the end.
 
-    Paths that cannot be read are passed over; `failed` is told the path and what could not be done.
+    Unreadable paths are skipped; `failed` receives the path and the failed operation.
     """
     files = directories = length = 0
     stack = [tree]

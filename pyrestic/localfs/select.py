@@ -1,4 +1,4 @@
-"""Which files a backup takes and which files a restore gives back."""
+"""Selects the files of a backup and of a restore."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ _KEPT_FOLDERS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Patterns of one kind, those that tell upper from lower case and those that do not.
+    """Patterns of one kind, case-sensitive and case-insensitive.
 
     `option` is "exclude" or "include", for errors.
     """
@@ -42,9 +42,9 @@ class Patterns:
 
 
 class BackupSelector:
-    """Decides by path, then by stat; what any rule rejects is left out. For any thread.
+    """Decides by path, then by stat; one rule suffices to reject. Thread-safe.
 
-    Rules see absolute paths; relative ones are taken to start from the working directory.
+    Rules see absolute paths; relative ones start from the working directory.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class BackupSelector:
 
     @property
     def looks_at_paths(self) -> bool:
-        """There are rules about paths; if not, nobody needs to ask."""
+        """Whether there are rules for paths."""
         return bool(self._by_path)
 
     @property
     def looks_at_status(self) -> bool:
-        """There are rules about what stat says."""
+        """Whether there are rules for stat results."""
         return bool(self._by_status)
 
     def by_path(self, path: bytes) -> bool:
-        """Tell whether a path is wanted, before anything is known of the file."""
+        """Tell whether a path is selected, before the file is examined."""
         if not path.startswith(b"/"):
             path = self._absolute(path)
         for reject in self._by_path:  # noqa: SIM110 - a generator would cost more than the rules
@@ -78,7 +78,7 @@ class BackupSelector:
         return True
 
     def by_status(self, path: bytes, status: os.stat_result) -> bool:
-        """Tell whether a file is wanted."""
+        """Tell whether a file is selected."""
         if not path.startswith(b"/"):
             path = self._absolute(path)
         for reject in self._by_status:  # noqa: SIM110
@@ -97,18 +97,18 @@ class BackupSelector:
 
 
 def absolute(path: bytes, working_directory: bytes) -> bytes:
-    """Return the cleaned absolute form of a path, without looking at the disk."""
+    """Return the cleaned absolute form of a path, without disk access."""
     cleaned = os.path.normpath(os.path.join(working_directory, path))
     return cleaned[1:] if cleaned.startswith(b"//") else cleaned
 
 
 def reject_patterns(patterns: Patterns) -> list[RejectPath]:
-    """Return rules that leave out what matches; raise UsageError for a malformed pattern."""
+    """Return rules that exclude matching paths; raise UsageError for a malformed pattern."""
     return [compiled.matches for compiled in patterns.lists()]
 
 
 def reject_folders(folders: Iterable[str]) -> list[RejectPath]:
-    """Return rules that leave out folders and all below them, such as our own cache; "" is no folder."""
+    """Return rules that exclude folders with their content, such as our own cache; "" means no folder."""
     return [_reject_folder(os.fsencode(os.path.abspath(folder))) for folder in folders if folder]
 
 
@@ -118,18 +118,18 @@ def _reject_folder(folder: bytes) -> RejectPath:
 
 
 def reject_larger_than(limit_bytes: int) -> RejectStatus:
-    """Return a rule that leaves out everything but folders above a size."""
+    """Return a rule that excludes everything but folders above a size."""
     return lambda _path, status: status.st_size > limit_bytes and not stat.S_ISDIR(status.st_mode)
 
 
 def reject_other_devices(targets: Iterable[bytes], working_directory: bytes | None = None) -> RejectStatus:
-    """Return a rule that keeps to the file systems of the targets; raise UsageError if one cannot be looked at."""
+    """Return a rule that stays on the file systems of the targets; raise UsageError if stat fails for one."""
     base = os.getcwdb() if working_directory is None else working_directory
     return _DeviceRule(absolute(target, base) for target in targets)
 
 
 def reject_if_present(marker: str, warn: Callable[[str], None]) -> RejectStatus:
-    """Return a rule for folders marked by `filename[:header]`; raise UsageError if there is no file name."""
+    """Return a rule for folders marked by `filename[:header]`; raise UsageError without a file name."""
     name, _, header = marker.partition(":")
     if not name:
         raise UsageError(f"the marker {marker!r} has no file name")
@@ -137,7 +137,7 @@ def reject_if_present(marker: str, warn: Callable[[str], None]) -> RejectStatus:
 
 
 class _DeviceRule:
-    """Rejects what lies on another file system than the named source above it, but for the empty mount point."""
+    """Rejects everything on another file system than its named source, except for the empty mount point."""
 
     def __init__(self, targets: Iterable[bytes]) -> None:
         self._named: dict[bytes, int] = {}
@@ -149,7 +149,7 @@ class _DeviceRule:
         self._folders: dict[bytes, int | None] = {}
 
     def __call__(self, path: bytes, status: os.stat_result) -> bool:
-        """Tell whether to leave the path out."""
+        """Tell whether to exclude the path."""
         if self._device_for(path) == status.st_dev:
             return False
         if not stat.S_ISDIR(status.st_mode):
@@ -183,7 +183,7 @@ def _parent(path: bytes) -> bytes:
 
 
 def restore_selector(includes: Patterns, excludes: Patterns) -> Select | None:
-    """Return what selects files to restore, None for everything; raise UsageError for bad patterns or both kinds."""
+    """Return the selector of files to restore, None for all; raise UsageError for bad or conflicting patterns."""
     excluding, including = excludes.lists(), includes.lists()
     if excluding and including:
         raise UsageError("exclude and include patterns are mutually exclusive")
@@ -209,7 +209,7 @@ def _include(lists: list[PatternList], location: bytes, *, is_directory: bool) -
 
 
 def attribute_selector(includes: Sequence[str], excludes: Sequence[str]) -> Callable[[str], bool] | None:
-    """Return what selects extended attributes by name, None for all; raise UsageError as restore_selector does."""
+    """Return the selector of extended attributes by name, None for all; raise UsageError as restore_selector does."""
     if includes and excludes:
         raise UsageError("exclude and include xattr patterns are mutually exclusive")
     check_patterns(excludes, "--exclude-xattr")

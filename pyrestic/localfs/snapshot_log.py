@@ -1,6 +1,6 @@
-"""The book of the newest snapshots that this user has seen in a repository, to notice when they vanish.
+"""A log of the newest snapshots that this user has seen in a repository, to detect that they vanish.
 
-One JSON document for each repository, in this user's state folder.
+One JSON document per repository, in this user's state folder.
 """
 
 import os
@@ -15,14 +15,14 @@ MAX_SNAPSHOTS = 1000
 
 
 class Seen(NamedTuple):
-    """When a snapshot was made, in nanoseconds since 1970, and on which host."""
+    """The time of a snapshot, in nanoseconds since 1970, and its host."""
 
     time_ns: int
     host: str
 
 
 class SeenBook:
-    """The book of one repository in a folder, which is made when something is written."""
+    """The log of one repository in a folder, which is created on the first write."""
 
     def __init__(self, folder: str, repository: str) -> None:
         place = os.path.join(folder, "seen")
@@ -30,11 +30,11 @@ class SeenBook:
         self.path = self._file.path
 
     def read(self) -> dict[ID, Seen]:
-        """Return the snapshots that were seen; raise LocalFileError."""
+        """Return the snapshots seen; raise LocalFileError."""
         return self._file.read()
 
     def update(self, seen: Mapping[ID, Seen], gone: Collection[ID]) -> None:
-        """Enter snapshots and take out others, of all keep the newest; raise LocalFileError."""
+        """Add snapshots and remove others; only the newest are kept. Raises LocalFileError."""
 
         def change(known: dict[ID, Seen]) -> dict[ID, Seen]:
             left = {each: what for each, what in {**known, **seen}.items() if each not in gone}
@@ -50,7 +50,7 @@ def _encode(seen: dict[ID, Seen]) -> object:
 
 
 def _parse(document: object) -> dict[ID, Seen]:
-    """Return what a document says; raise ValueError for anything else."""
+    """Return the content of a document; raise ValueError if it is invalid."""
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise ValueError("another version")
     snapshots = document.get("snapshots")

@@ -1,8 +1,8 @@
-"""Folders of a backup's sources, reached by descriptors, so that nobody can lead the walk elsewhere.
+"""Folders of a backup's sources, opened by descriptors, so that an attacker cannot redirect the walk.
 
-The folder that holds a source is opened by the path the user named; links on that way are the user's choice. Every
-folder below is opened from the one that holds it, and never through a link. Few stay open. A folder that was closed
-meanwhile is opened again step by step, and each step must lead to the same inode as before.
+The folder that contains a source is opened by the user's path; links on that path are the user's choice. Every folder
+below is opened from its parent, and never through a link. Few folders stay open. A closed folder is reopened step by
+step, and each step must lead to the same inode as before.
 """
 
 import errno
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
 
 PATH_MAX = 4096
-"""Bytes of a path from which on the kernel refuses it; restic refuses it, too."""
+"""Length of a path in bytes that the kernel rejects; restic rejects it, too."""
 
 _KEPT = 12
 _TOP_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -23,12 +23,12 @@ _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class SourceFolder:
-    """A folder that was opened once: which one it is, and how to get there again."""
+    """A folder that was opened once: its identity, and how to open it again."""
 
     __slots__ = ("_skipped", "above", "identity", "name", "top")
 
     def __init__(self, above: "SourceFolder | None", name: bytes, descriptor: int) -> None:
-        """`name` is the one in the folder above; of a folder without one it is the path that was named."""
+        """`name` is its name in the parent; for a folder without parent, it is the user's path."""
         self.above = above
         self.name = name
         self.identity = _identity(descriptor)
@@ -36,13 +36,13 @@ class SourceFolder:
         self._skipped: int = len(os.path.join(name, b"")) if above is None else above.top._skipped
 
     def below_top(self, path: bytes) -> bytes:
-        """Return the rest of a path in this folder: its way from the top one."""
+        """Return the rest of a path in this folder: its path from the top folder."""
         return path[self._skipped :]
 
 
 @contextmanager
 def open_named(path: bytes) -> Iterator[int]:
-    """Give a descriptor of a folder above the sources, links followed; raise OSError. It is not open for reading."""
+    """Yield a descriptor of a folder above the sources, following links; raise OSError. It is not open for reading."""
     descriptor = os.open(path, _TOP_FLAGS)
     try:
         yield descriptor
@@ -51,7 +51,7 @@ def open_named(path: bytes) -> Iterator[int]:
 
 
 class SourcePath(NamedTuple):
-    """Something in a folder of the sources: its name there, and its path for people and rules."""
+    """An entry of a source folder: its name there, and its path for display and rules."""
 
     folder: SourceFolder
     name: bytes
@@ -59,14 +59,14 @@ class SourcePath(NamedTuple):
 
 
 class SourceFolders:
-    """Opens the folders of one backup, and keeps some of them open; for any thread."""
+    """Opens the folders of one backup, and keeps some of them open; thread-safe."""
 
     def __init__(self) -> None:
         self._cache: DescriptorCache[SourceFolder] = DescriptorCache(_KEPT)
         self._last_top: SourceFolder | None = None
 
     def locate(self, path: bytes) -> SourcePath:
-        """Return a path that was named as something in its folder; raise OSError. For the walking thread."""
+        """Return a named path as an entry of its folder; raise OSError. For the walking thread."""
         folder, name = os.path.split(path)
         top = self._last_top
         if top is None or top.name != folder:
@@ -76,22 +76,22 @@ class SourceFolders:
         return SourcePath(top, name, path)
 
     def open_below(self, above: SourceFolder, descriptor: int, name: bytes) -> tuple[SourceFolder, OpenDescriptor]:
-        """Open a folder for listing from the open one that holds it; raise OSError. The caller releases it."""
+        """Open a folder for listing from its open parent; raise OSError. The caller releases it."""
         opened = os.open(name, _LIST_FLAGS, dir_fd=descriptor)
         folder = SourceFolder(above, name, opened)
         return folder, self._cache.add(folder, OpenDescriptor(opened))
 
     def acquire(self, folder: SourceFolder) -> OpenDescriptor:
-        """Return a folder's descriptor, to be released; raise OSError if it is no longer where it was."""
+        """Return a folder's descriptor, to be released; raise OSError if it was moved or replaced."""
         return self._cache.acquire(folder, self._open_again)
 
     def release(self, used: OpenDescriptor) -> None:
-        """Give back what acquire or open_below returned."""
+        """Release a descriptor from acquire or open_below."""
         self._cache.release(used)
 
     @contextmanager
     def opened(self, folder: SourceFolder) -> Iterator[int]:
-        """Give a folder's descriptor; raise OSError if it is no longer where it was."""
+        """Yield a folder's descriptor; raise OSError if it was moved or replaced."""
         used = self.acquire(folder)
         try:
             yield used.descriptor
@@ -99,7 +99,7 @@ class SourceFolders:
             self.release(used)
 
     def leave(self, folder: SourceFolder, descriptor: int) -> None:
-        """Have the folder above open: from here that is one step, however deep it is."""
+        """Open the parent of the current folder: one step from here, however deep it is."""
         above = folder.above
         if above is None:
             return
@@ -110,7 +110,7 @@ class SourceFolders:
             except OSError:
                 return
             if _identity(up) != above.identity:
-                # It was moved; whoever needs the one above looks for it from the top.
+                # It was moved; the next caller searches for the parent from the top.
                 os.close(up)
                 return
             found = self._cache.add(above, OpenDescriptor(up))

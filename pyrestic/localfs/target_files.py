@@ -1,4 +1,4 @@
-"""Files and other things below an open folder: opened in place, given a length, written, made."""
+"""Files and other objects below an open folder: opened in place, resized, written, created."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ _NO_BLOCK = bytes(_BLOCK)
 
 
 def take_over(folder: int, name: bytes) -> int | None:
-    """Open an existing file for writing; None if it has to be replaced: other type, several links, running program."""
+    """Open an existing file for writing; None if it must be replaced: other type, several links, running program."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         return None
@@ -43,7 +43,7 @@ def _allow_writing(folder: int, name: bytes) -> None:
 
 
 def set_length(descriptor: int, length: int, *, is_new: bool, sparse: bool) -> None:
-    """Give a file its length in bytes; a sparse one loses what it held."""
+    """Set the length of a file in bytes; a sparse one loses its content."""
     if sparse:
         if not is_new:
             os.ftruncate(descriptor, 0)
@@ -53,7 +53,7 @@ def set_length(descriptor: int, length: int, *, is_new: bool, sparse: bool) -> N
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of data at an offset, however many calls it takes."""
+    """Write all of data at an offset, in as many calls as necessary."""
     written = os.pwrite(descriptor, data, offset)
     if written < len(data):
         rest = memoryview(data)[written:]
@@ -64,7 +64,7 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def write_sparse(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write only the blocks, as they lie in the file, that are not all zeros."""
+    """Write only the blocks, aligned to the file, that are not all zeros."""
     start = position = 0
     while position < len(data):
         end = min(len(data), position + _BLOCK - (offset + position) % _BLOCK)
@@ -78,7 +78,7 @@ def write_sparse(descriptor: int, data: bytes | memoryview, offset: int) -> None
 
 
 def make_node(folder: int, name: bytes, node: Node) -> None:
-    """Make a symbolic link, pipe or device, private until its metadata is restored; raise OSError."""
+    """Create a symbolic link, pipe or device, private until its metadata is restored; raise OSError."""
     if node.type == nodes.SYMLINK:
         os.symlink(node.raw_linktarget, name, dir_fd=folder)
     elif node.type == nodes.FIFO:

@@ -1,7 +1,7 @@
-"""A folder below which may be written, held open: whatever happens to its path, nothing leads out of it.
+"""An open folder to which restores are limited: whatever happens to its path, nothing leads out of it.
 
-The way from there to the target of a restore is gone step by step from descriptor to descriptor, and never through a
-link: what was a folder when a person chose it may have become a link meanwhile.
+From there, the path to the target of a restore is opened step by step from descriptor to descriptor, and never through
+a link: a folder that a user selected may have become a link meanwhile.
 """
 
 import errno
@@ -16,9 +16,9 @@ _Identity = tuple[int, int]
 
 
 class TargetRoot:
-    """The folder `path`, an absolute path without links in it; `kept_out` are folders that nothing is written to.
+    """The folder `path`, an absolute path without links; nothing is written to `kept_out`.
 
-    Methods may be called by any thread. Raises LocalFileError if the folder cannot be opened.
+    Thread-safe. Raises LocalFileError if the folder cannot be opened.
     """
 
     def __init__(self, path: str, kept_out: Iterable[str] = ()) -> None:
@@ -34,10 +34,10 @@ class TargetRoot:
         os.close(self._descriptor)
 
     def open(self, target: str, *, create: bool) -> int:
-        """Return a descriptor of a folder below, to be closed by the caller; missing folders are made if `create`.
+        """Return a descriptor of a folder below, for the caller to close; missing folders are created if `create`.
 
-        Without `create` a missing one is looked at as empty. Raises LocalFileError for a way that leads through a link,
-        out of the folder or to a folder that is kept out, and if a folder cannot be made or opened.
+        Without `create`, a missing one counts as empty. Raises LocalFileError for a path that leads through a link, out
+        of the folder or to an excluded folder, and if a folder cannot be created or opened.
         """
         below = os.path.relpath(target, self.path)
         names = [name for name in below.split("/") if name != "."]
@@ -63,7 +63,7 @@ class TargetRoot:
         return current
 
     def _refuse_kept_out(self, descriptor: int, target: str, *, last: bool) -> None:
-        """Raise LocalFileError if a folder on the way is kept out, or one is below the target itself."""
+        """Raise LocalFileError if an excluded folder is on the path, or below the target itself."""
         here = _identity(os.fstat(descriptor))
         for folder in self._kept_out:
             chain = _chain(folder)
@@ -87,7 +87,7 @@ def _enter(folder: int, name: str, *, create: bool) -> int:
 
 
 def _chain(folder: str) -> list[_Identity]:
-    """Return what identifies a folder and those above it, nothing if there is no such folder."""
+    """Return the identities of a folder and its ancestors, empty if there is no such folder."""
     found = []
     try:
         while True:

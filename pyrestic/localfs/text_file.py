@@ -1,4 +1,4 @@
-"""Text files that people write: lists of files, of patterns, passwords; with byte order marks and white space."""
+"""User-written text files: lists of files, of patterns, passwords; with byte order marks and whitespace."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pyrestic.localfs.wildcards import glob
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# What Go's unicode.IsSpace holds for white space; Python's strip would take U+001C to U+001F too.
+# Whitespace by Go's unicode.IsSpace; Python's strip would also remove U+001C to U+001F.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\{)|([*#$@!?\-0-9])|([A-Za-z0-9_]+))")
 
@@ -30,7 +30,7 @@ def _read(path: str) -> bytes:
 
 
 def decode_text(data: bytes) -> bytes:
-    """Return text as UTF-8 without byte order mark; text without a mark is taken as it is."""
+    """Return text as UTF-8 without byte order mark; text without a mark is returned unchanged."""
     if data.startswith(_UTF8_MARK):
         return data[len(_UTF8_MARK) :]
     if data.startswith(_UTF16_MARKS):
@@ -39,7 +39,7 @@ def decode_text(data: bytes) -> bytes:
 
 
 def split_lines(data: bytes) -> list[bytes]:
-    """Return the lines of a text without their ends, which are a newline or a carriage return and a newline."""
+    """Return the lines of a text without their ends: a newline, or a carriage return and a newline."""
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -47,7 +47,7 @@ def split_lines(data: bytes) -> list[bytes]:
 
 
 def trim(line: bytes) -> bytes:
-    """Return a line without white space at its ends."""
+    """Return a line without surrounding whitespace."""
     text = line.decode("utf-8", "surrogateescape").strip(_SPACE)
     return text.encode("utf-8", "surrogateescape")
 
@@ -58,7 +58,7 @@ def useful_lines(data: bytes) -> list[bytes]:
 
 
 def expand_variables(text: str, environment: Mapping[str, str]) -> str:
-    """Replace `$NAME` and `${NAME}` by the environment's values, unknown ones by nothing, and `$$` by `$`."""
+    """Replace `$NAME` and `${NAME}` with the environment's values, unknown ones with nothing, and `$$` with `$`."""
 
     def value(match: re.Match[str]) -> str:
         braced, _, special, plain = match.groups()
@@ -76,9 +76,9 @@ def read_patterns(paths: Iterable[str], environment: Mapping[str, str]) -> list[
 
 
 def read_sources(paths: Iterable[str]) -> tuple[list[bytes], list[str]]:
-    """Return the files that the wildcards in some lists stand for, and those wildcards that fit nothing.
+    """Return the files that match the wildcards in some lists, and the wildcards without a match.
 
-    A list named `-` is standard input. Raises UsageError for a list that cannot be read and a malformed wildcard.
+    A list named `-` is standard input. Raises UsageError for an unreadable list and a malformed wildcard.
     """
     sources: list[bytes] = []
     without_match: list[str] = []
@@ -91,17 +91,17 @@ def read_sources(paths: Iterable[str]) -> tuple[list[bytes], list[str]]:
 
 
 def read_sources_verbatim(paths: Iterable[str]) -> list[bytes]:
-    """Return the files that some lists name, one in each line as it stands; raise UsageError."""
+    """Return the files in some lists, one per line, verbatim; raise UsageError."""
     return [line for path in paths for line in split_lines(_read_list(path)) if line]
 
 
 def read_sources_raw(paths: Iterable[str]) -> list[bytes]:
-    """Return the files that some lists name, a zero byte after each; raise UsageError."""
+    """Return the files in some lists, each terminated by a zero byte; raise UsageError."""
     return [name for path in paths for name in split_raw(_read_raw(path))]
 
 
 def split_raw(data: bytes) -> list[bytes]:
-    """Return the names in a list with a zero byte after each; raise UsageError for an empty or unfinished name."""
+    """Return the names in a list terminated by zero bytes; raise UsageError for an empty or unterminated name."""
     *names, rest = data.split(b"\0")
     if rest:
         raise UsageError("--files-from-raw: trailing zero byte missing")

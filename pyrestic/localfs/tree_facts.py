@@ -1,9 +1,9 @@
-"""What was learned of trees while histories were looked up, kept in a SQLite file for the next time.
+"""A SQLite cache of facts about trees for the next history lookup.
 
-It answers two questions without loading a tree again: what stands in it under a name, and what it and the folders below
-hold in all. The answers belong to the ID of a tree and so never change. The file is a cache: it is made anew when it is
-missing, damaged, full or of another version, and trouble with it only costs time. It holds names, times, sizes and the
-IDs of contents in the clear, therefore only its owner may read it.
+It answers two questions without loading a tree again: the entry of a name in it, and the totals of it and the folders
+below. The answers belong to the ID of a tree and so never change. The file is a cache: it is rebuilt if it is missing,
+damaged, full or in another format version, and errors only cost time. It contains names, times, sizes and content IDs
+in the clear, therefore only its owner may read it.
 """
 
 import contextlib
@@ -43,15 +43,15 @@ T = TypeVar("T")
 
 
 def index_path(folder: str, repository_id: str) -> str:
-    """Return where the index of a repository is kept in pyrestic's own folder, "" if there is no such folder."""
+    """Return the path of a repository's history index in pyrestic's own folder, "" if there is no such folder."""
     return os.path.join(folder, "history", f"{repository_id}.sqlite") if folder else ""
 
 
 class FolderSummary(NamedTuple):
-    """All that is below a folder: a digest of it, the sum of the files' bytes, their number, the newest time.
+    """Totals of everything below a folder: a digest, the bytes of all files, their number, the newest time.
 
-    The digest is that of names, types, sizes, times of modification and contents. `newest_ns` is in nanoseconds since
-    1970, 0 for an empty folder.
+    The digest covers names, types, sizes, modification times and contents. `newest_ns` is in nanoseconds since 1970, 0
+    for an empty folder.
     """
 
     digest: bytes
@@ -61,7 +61,7 @@ class FolderSummary(NamedTuple):
 
 
 class HistoryIndex:
-    """The file at a path; who opens it has to close it. Any thread may use it, and no method raises anything."""
+    """The file at a path; its opener must close it. Thread-safe; no method raises anything."""
 
     def __init__(self, path: str, *, max_bytes: int = _MAX_BYTES) -> None:
         self.path = path
@@ -72,10 +72,10 @@ class HistoryIndex:
         try:
             self._database = self._open()
         except sqlite3.OperationalError:
-            # Somebody keeps it locked, or the disk fails: another file would fare no better.
+            # Another process has locked it, or the disk fails: another file would not help.
             return
         except (sqlite3.Error, OSError, UntrustedError, *_NOT_OURS):
-            # SQLite's own words for a damaged file may hold bytes of it, which then are no text.
+            # SQLite's message for a damaged file may contain bytes of it that are not text.
             self._begin_anew()
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class HistoryIndex:
             self._database = None
 
     def find(self, name: bytes, trees: Iterable[ID]) -> dict[ID, Node | None]:
-        """Return what stands under a name in those trees of which that is known; None is nothing."""
+        """Return the known entries of a name in those trees; None means that there is none."""
 
         def read(database: sqlite3.Connection) -> dict[ID, Node | None]:
             nodes: dict[bytes | None, Node | None] = {None: None}
@@ -108,7 +108,7 @@ class HistoryIndex:
         return self._try(read, {})
 
     def add(self, name: bytes, found: Mapping[ID, Node | None]) -> None:
-        """Keep what stands under a name in some trees."""
+        """Store the entries of a name in some trees."""
 
         def write(database: sqlite3.Connection) -> None:
             nodes: dict[bytes, bytes] = {}
@@ -127,7 +127,7 @@ class HistoryIndex:
         self._try(write, None)
 
     def find_folders(self, trees: Iterable[ID]) -> dict[ID, FolderSummary]:
-        """Return what those folders hold of which that is known."""
+        """Return the known totals of those folders."""
 
         def read(database: sqlite3.Connection) -> dict[ID, FolderSummary]:
             found: dict[ID, FolderSummary] = {}
@@ -139,7 +139,7 @@ class HistoryIndex:
         return self._try(read, {})
 
     def add_folders(self, summaries: Mapping[ID, FolderSummary]) -> None:
-        """Keep what some folders hold."""
+        """Store the totals of some folders."""
 
         def write(database: sqlite3.Connection) -> None:
             rows = [(tree, _pack(tree, summary)) for tree, summary in summaries.items()]
@@ -149,7 +149,7 @@ class HistoryIndex:
         self._try(write, None)
 
     def _try(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """Do something with the file; one that is damaged or full is begun anew, other trouble ends its use."""
+        """Run an operation on the file; rebuild a damaged or full one, and stop using it after other errors."""
         with self._lock:
             if self._database is None:
                 return otherwise
@@ -157,7 +157,7 @@ class HistoryIndex:
                 return work(self._database)
             except sqlite3.OperationalError as error:
                 self._close()
-                # The second is what SQLite says of tables that are missing.
+                # The second is SQLite's message for missing tables.
                 if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_ERROR):
                     self._begin_anew()
             except (sqlite3.Error, *_NOT_OURS):
@@ -166,7 +166,7 @@ class HistoryIndex:
             return otherwise
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file, with its tables made if it is new; raise sqlite3.Error or OSError if it cannot be used."""
+        """Open the file and create its tables if it is new; raise sqlite3.Error or OSError if it cannot be used."""
         with self._open_folder() as folder:
             # SQLite gives its journal the mode of the file itself.
             descriptor = folder.open_or_create_file(self._name, os.O_RDWR)
@@ -175,7 +175,7 @@ class HistoryIndex:
             if status.st_uid != os.geteuid() or status.st_mode & 0o077:
                 raise PermissionError("the file is not this user's alone")
             self._refuse_other_journal(folder)
-            # SQLite opens by name. Nobody else can change what the names on this way mean.
+            # SQLite opens by name. Nobody else can change the meaning of this path.
             path = os.path.join(folder.path, self._name)
         database = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
@@ -198,7 +198,7 @@ class HistoryIndex:
                 )
 
     def _begin_anew(self) -> None:
-        """Replace the file by an empty one; who has it open keeps the old one to the end."""
+        """Replace the file with an empty one; processes that have it open keep the old one."""
         try:
             with self._alone(), self._open_folder() as folder:
                 folder.remove(f"{self._name}-journal")
@@ -209,7 +209,7 @@ class HistoryIndex:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other processes from making or replacing the file meanwhile."""
+        """Prevent other processes from creating or replacing the file meanwhile."""
         with self._open_folder() as folder, folder.locked(f"{self._name}.lock"):
             yield
 
@@ -217,7 +217,7 @@ class HistoryIndex:
         return open_private(os.path.dirname(self.path), create=True)
 
     def _refuse_other_journal(self, folder: PrivateFolder) -> None:
-        """Raise UntrustedError if there is a journal that somebody else could have left."""
+        """Raise UntrustedError if there is a journal that another user could have left."""
         try:
             os.close(folder.open_file(f"{self._name}-journal"))
         except FileNotFoundError:
@@ -238,7 +238,7 @@ def _key(data: bytes) -> bytes:
 
 
 def _decode(key: bytes, data: object) -> Node:
-    """Return a kept node; raise ValueError if it is not what was kept."""
+    """Return a stored node; raise ValueError if it is damaged."""
     if not isinstance(data, bytes) or _key(data) != key:
         raise ValueError("a node is damaged")
     return _decoder.decode(data)
@@ -250,7 +250,7 @@ def _pack(tree: ID, summary: FolderSummary) -> bytes:
 
 
 def _unpack(tree: ID, data: bytes) -> FolderSummary:
-    """Return a kept summary; raise ValueError if it is not what was kept."""
+    """Return a stored summary; raise ValueError if it is damaged."""
     packed = bytes(data)[:-_CHECK_LENGTH]
     if len(tree) != ID_LENGTH or hashlib.sha256(tree + packed).digest()[:_CHECK_LENGTH] != data[-_CHECK_LENGTH:]:
         raise ValueError("the summary of a folder is damaged")

@@ -1,7 +1,7 @@
-"""The book of what was asked of B2, day by day, in this user's state folder.
+"""A log of B2 usage per day, in this user's state folder.
 
-A JSON document, {"version": 1, "days": {"2026-11-23": {"b2:bucket:path": {...}}}}, replaced as a whole under a lock.
-It holds no secret. A book that cannot be read is put aside and begun anew: it is bookkeeping, not a backup.
+A JSON document, {"version": 1, "days": {"2026-11-23": {"b2:bucket:path": {...}}}}, replaced atomically under a lock. It
+contains no secret. An unreadable log is moved aside and replaced: it is bookkeeping, not a backup.
 """
 
 from dataclasses import asdict, fields
@@ -14,18 +14,18 @@ _VERSION = 1
 _MAX_DAYS = 800
 
 Days = dict[str, dict[str, Sums]]
-"""Day -> location -> sums."""
+"""Day -> location -> totals."""
 
 
 class CostBook:
-    """The book in a folder, which is made when something is written."""
+    """The log in a folder, which is created on the first write."""
 
     def __init__(self, folder: str) -> None:
         self._file: StateFile[Days] = StateFile(folder, "costs.json", _parse, _encode, dict)
         self.path = self._file.path
 
     def add(self, day: str, location: str, usage: Sums) -> None:
-        """Add what was asked of a location on a day; raise LocalFileError."""
+        """Add usage of a location on a day; raise LocalFileError."""
 
         def change(days: Days) -> Days:
             days.setdefault(day, {}).setdefault(location, Sums()).add(usage)
@@ -34,7 +34,7 @@ class CostBook:
         self._file.change(change)
 
     def read(self) -> Days:
-        """Return all that is known; raise LocalFileError."""
+        """Return the entire log; raise LocalFileError."""
         return self._file.read()
 
 
@@ -46,7 +46,7 @@ def _encode(days: Days) -> object:
 
 
 def _parse(document: object) -> Days:
-    """Return the days of a document; raise ValueError for anything else."""
+    """Return the days of a document; raise ValueError if it is invalid."""
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise ValueError("another version")
     days = document.get("days")

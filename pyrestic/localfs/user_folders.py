@@ -1,6 +1,6 @@
-"""Where pyrestic keeps things for a user whose variables are given: what can be made again, notes, settings.
+"""Locations of pyrestic's files for a user with the given variables: caches, state, settings.
 
-Each function returns a path, "" for none. Whether anything there is believed is decided when it is opened, see
+Each function returns a path, "" for none. Opening a folder checks whether its content can be trusted, see
 pyrestic.backend.private_folder.
 """
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 
 
 def find_own_folder(environment: Mapping[str, str]) -> str:
-    """Return the folder of what can be made again; apart from the cache that is shared with restic."""
+    """Return the folder of caches, except for the cache shared with restic."""
     home = environment.get("HOME", "")
     base = environment.get("XDG_CACHE_HOME", "") or (os.path.join(home, ".cache") if home else "")
     return os.path.join(base, "pyrestic") if base.startswith("/") else ""
 
 
 def find_state_folder(environment: Mapping[str, str]) -> str:
-    """Return the folder of notes of what was done."""
+    """Return the folder of state files."""
     return _find(environment, "XDG_STATE_HOME", ".local/state")
 
 
@@ -26,7 +26,7 @@ def find_config_folder(environment: Mapping[str, str]) -> str:
 
 
 def find_written_folders(environment: Mapping[str, str]) -> list[str]:
-    """Return the folders that pyrestic itself writes to in a run, which would make every backup of a home differ."""
+    """Return the folders that pyrestic writes to in a run; backing them up would change every snapshot of a home."""
     return [folder for folder in (find_own_folder(environment), find_state_folder(environment)) if folder]
 
 

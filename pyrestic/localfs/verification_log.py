@@ -1,6 +1,6 @@
-"""The book of what was proven when: packs that were read and verified whole, and drills.
+"""A log of verifications: packs that were fully verified, and drills.
 
-One JSON document for each repository, in this user's state folder. Times are whole seconds since 1970, UTC.
+One JSON document per repository, in this user's state folder. Times are seconds since 1970, UTC.
 """
 
 import os
@@ -17,7 +17,7 @@ _MAX_PACKS = 1_000_000
 
 
 class Drill(NamedTuple):
-    """A drill: when it began, of which snapshot, how many files and bytes were given back, and whether all was well."""
+    """A drill: its start, its snapshot, the number of files and bytes restored, and whether it succeeded."""
 
     seconds: int
     snapshot: str
@@ -28,14 +28,14 @@ class Drill(NamedTuple):
 
 @dataclass(slots=True)
 class Proofs:
-    """What is known of one repository: the drills, oldest first, and when each pack was last verified whole."""
+    """The log of one repository: the drills, oldest first, and the last full verification of each pack."""
 
     drills: list[Drill] = field(default_factory=list)
     packs: dict[ID, int] = field(default_factory=dict)
 
 
 class ProofBook:
-    """The book of one repository in a folder, which is made when something is written."""
+    """The log of one repository in a folder, which is created on the first write."""
 
     def __init__(self, folder: str, repository: str) -> None:
         place = os.path.join(folder, "proofs")
@@ -43,11 +43,11 @@ class ProofBook:
         self.path = self._file.path
 
     def read(self) -> Proofs:
-        """Return all that is known; raise LocalFileError."""
+        """Return the entire log; raise LocalFileError."""
         return self._file.read()
 
     def add_drill(self, drill: Drill) -> None:
-        """Enter a drill; raise LocalFileError."""
+        """Add a drill; raise LocalFileError."""
 
         def change(proofs: Proofs) -> Proofs:
             return Proofs([*proofs.drills, drill][-_MAX_DRILLS:], proofs.packs)
@@ -55,7 +55,7 @@ class ProofBook:
         self._file.change(change)
 
     def add_packs(self, verified: Iterable[ID], seconds: int, existing: Collection[ID]) -> None:
-        """Enter packs that were verified, and forget those that are no longer there; raise LocalFileError."""
+        """Add verified packs, and delete those that no longer exist; raise LocalFileError."""
 
         def change(proofs: Proofs) -> Proofs:
             known = proofs.packs | dict.fromkeys(verified, seconds)
@@ -74,7 +74,7 @@ def _encode(proofs: Proofs) -> object:
 
 
 def _parse(document: object) -> Proofs:
-    """Return what a document says; raise ValueError for anything else."""
+    """Return the content of a document; raise ValueError if it is invalid."""
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise ValueError("another version")
     drills, packs = document.get("drills"), document.get("packs")

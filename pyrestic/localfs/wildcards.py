@@ -1,8 +1,8 @@
-"""Wildcards of one path component, and globbing, as Go's path/filepath package has them.
+"""Wildcards of one path component, and globbing, as in Go's path/filepath package.
 
-`*` stands for any bytes, `?` for one character, `[a-z]` and `[^a-z]` for one character of a class, a backslash takes
-the meaning from the next one. Nothing is special about leading dots. Go compares bytes, but `?` and classes decode
-UTF-8, where each wrong byte counts as one U+FFFD; a `*` may stop in the middle of a character.
+`*` matches any bytes, `?` one character, `[a-z]` and `[^a-z]` one character of a class, a backslash escapes the next
+one. Leading dots are not special. Go compares bytes, but `?` and classes decode UTF-8, where each invalid byte counts
+as one U+FFFD; a `*` may stop in the middle of a character.
 """
 
 import os
@@ -33,18 +33,18 @@ class _Class(NamedTuple):
 
 _ANY = _Class((), True)
 _Token = int | _Class
-"""A byte that stands for itself, or a set of characters."""
+"""A literal byte, or a set of characters."""
 
 
 class _Piece(NamedTuple):
-    """What stands between two stars; `star` tells whether one precedes it."""
+    """The part between two stars; `star` tells whether one precedes it."""
 
     star: bool
     tokens: tuple[_Token, ...]
 
     @property
     def literal(self) -> bytes | None:
-        """The bytes it stands for, None if it has a class or a question mark."""
+        """The bytes that it matches, None if it has a class or a question mark."""
         plain = [token for token in self.tokens if isinstance(token, int)]
         return bytes(plain) if len(plain) == len(self.tokens) else None
 
@@ -71,7 +71,7 @@ class _Piece(NamedTuple):
 
 
 def _decode(text: bytes, position: int) -> tuple[int, int]:
-    """Return the code point at a position and its width in bytes; a wrong byte is U+FFFD of width 1."""
+    """Return the code point at a position and its width in bytes; an invalid byte is U+FFFD of width 1."""
     first = text[position]
     if first < 0x80:
         return first, 1
@@ -90,7 +90,7 @@ def _expression(token: _Token) -> bytes:
 
 
 class _Parser:
-    """Reads a pattern; raises ValueError where Go says ErrBadPattern."""
+    """Reads a pattern; raises ValueError for Go's ErrBadPattern."""
 
     def __init__(self, pattern: bytes) -> None:
         self._pattern = pattern
@@ -134,7 +134,7 @@ class _Parser:
         return _Class(tuple(ranges), negated)
 
     def _character(self) -> int:
-        """Take one character of a class."""
+        """Read one character of a class."""
         if self._peek() in b"-]":
             raise ValueError
         if self._peek() == ord("\\"):
@@ -166,7 +166,7 @@ def _parse(pattern: bytes) -> list[_Piece]:
 
 
 def _match_exactly(pieces: list[_Piece], name: bytes) -> bool:
-    """Match as Go does: every piece takes the first place where it fits, the last one has to reach the end."""
+    """Match as Go does: every piece matches at its first position, the last one must reach the end."""
     position = 0
     for number, piece in enumerate(pieces):
         last = number == len(pieces) - 1
@@ -183,7 +183,7 @@ def _match_exactly(pieces: list[_Piece], name: bytes) -> bool:
 
 
 class Kind(Enum):
-    """What a pattern of one component comes down to."""
+    """The kind of a pattern of one component."""
 
     EQUAL = auto()
     STARTS = auto()
@@ -193,7 +193,7 @@ class Kind(Enum):
 
 
 class Component(NamedTuple):
-    """A compiled pattern of one path component; `literal` is what names are compared with, unless kind is OTHER."""
+    """A compiled pattern of one path component; `literal` is compared with names, unless kind is OTHER."""
 
     kind: Kind
     literal: bytes
@@ -201,7 +201,7 @@ class Component(NamedTuple):
 
 
 def compile_component(pattern: bytes) -> Component:
-    """Return a pattern in the form that is cheapest to test; raise UsageError for a malformed one."""
+    """Return a pattern in the form that is fastest to test; raise UsageError for a malformed one."""
     pieces = _parse(pattern)
     literals = [piece.literal for piece in pieces]
     match [(piece.star, literal) for piece, literal in zip(pieces, literals, strict=True)]:
@@ -219,7 +219,7 @@ def compile_component(pattern: bytes) -> Component:
 
 
 def _make_test(pieces: list[_Piece], *, bytewise: bool) -> Test:
-    """Return a test by regular expression; names with wide characters take the slower way where these matter."""
+    """Return a test by regular expression; names with wide characters use the slower matcher if these matter."""
     *others, last = pieces
     parts = [b"(?>.*?" + piece.expression() + b")" if piece.star else piece.expression() for piece in others]
     parts.append((b".*" if last.star else b"") + last.expression())

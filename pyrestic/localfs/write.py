@@ -1,8 +1,8 @@
-"""Files written below one target folder, for restores.
+"""Writes files below one target folder, for restores.
 
-Nothing is ever written through a symbolic link or outside the target: every folder on the way is opened from its
-parent without following links, and whatever stands in the way of a folder or file is removed. Folders and files stay
-open for reuse, a few of each, so any restore runs with few descriptors.
+Nothing is ever written through a symbolic link or outside the target: every folder on the path is opened from its
+parent without following links, and anything at the path of a folder or file is removed. A few folders and files stay
+open for reuse, so any restore needs few descriptors.
 """
 
 import errno
@@ -35,16 +35,16 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_C
 _PRIVATE_FOLDER = 0o700
 _KEPT_ON_THE_WAY = 6
 _WORTH_COMPILING = 500
-"""For fewer files than that nothing is compiled, nor code looked for."""
+"""For fewer files than this, compiled code is neither loaded nor compiled."""
 
 
 class TargetWriter:
     """Writes below a target folder. Locations are bytes and begin with a slash; `/` is the target itself.
 
-    All methods may be called by any thread; they raise LocalFileError with the path of the file. New files and folders
-    are private until their metadata is restored. `replace_folders` allows to remove a folder with its content where
-    the snapshot has something else. `engines` may have what writes many new files at a time.
-    `open_root` opens the target instead of its path, and is told whether to make it.
+    Thread-safe; methods raise LocalFileError with the path of the file. New files and folders are private until their
+    metadata is restored. `replace_folders` allows to remove a folder with its content if the snapshot has something
+    else. `engines` may provide the writer of many new files. `open_root` opens the target instead of its path, and is
+    told whether to create it.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class TargetWriter:
         self._root_descriptor = -1
 
     def open(self, *, create: bool = True) -> None:
-        """Open the target. If it is missing it is made with its parents, or, without `create`, looked at as empty.
+        """Open the target. If it is missing, it is created with its parents, or, without `create`, counts as empty.
 
-        Links on the way to it are the user's choice.
+        Links on the path to it are the user's choice.
         """
         if self._open_root is not None:
             self._root_descriptor = self._open_root(create)
@@ -80,7 +80,7 @@ class TargetWriter:
             if create:
                 _make_private_folders(self.root)
             there = create or os.path.lexists(self.root)
-            # Nothing can be found below a thing that is no folder.
+            # Nothing exists below anything but a folder.
             path, kind = (self.root, os.O_DIRECTORY) if there else (os.devnull, 0)
             self._root_descriptor = os.open(path, os.O_PATH | kind | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
@@ -95,13 +95,13 @@ class TargetWriter:
             self._root_descriptor = -1
 
     def path(self, location: bytes) -> bytes:
-        """Return where on disk a location is."""
+        """Return the path of a location on disk."""
         return self.root.rstrip(b"/") + location if location != b"/" else self.root
 
-    # Looking
+    # Inspection
 
     def status(self, location: bytes) -> os.stat_result | None:
-        """Return the stat of what is there, links not followed; None if there is nothing."""
+        """Return the stat of an entry, without following links; None if it is missing."""
         try:
             if location == b"/":
                 return os.fstat(self._root_descriptor)
@@ -127,7 +127,7 @@ class TargetWriter:
             raise self._failure(location, "listed", error) from error
 
     def open_to_read(self, location: bytes) -> int | None:
-        """Return a descriptor of the regular file that is there, to be closed by the caller; None if there is none."""
+        """Return a descriptor of an existing regular file, for the caller to close; None if it is missing."""
         try:
             with self._parent(location) as (folder, name):
                 descriptor = os.open(name, _READ_FLAGS, dir_fd=folder)
@@ -141,7 +141,7 @@ class TargetWriter:
     # Folders
 
     def make_directory(self, location: bytes) -> None:
-        """Make a folder and those above it where they are missing; other things in their way are removed."""
+        """Create a folder and its missing parents; other objects at their paths are removed."""
         try:
             self._folders.release(self._folders.acquire(_key(location), self._make_folders))
         except (OSError, ValueError) as error:
@@ -154,7 +154,7 @@ class TargetWriter:
         return self._descend(key, make=False)
 
     def _descend(self, key: bytes, *, make: bool) -> int:
-        """Open a folder step by step, from the nearest one above it that is open."""
+        """Open a folder step by step, from its nearest open ancestor."""
         above, base = key, None
         while above and base is None:
             above = above.rpartition(b"/")[0]
@@ -173,7 +173,7 @@ class TargetWriter:
             current = below
             rest = names[number + 1 : number + _KEPT_ON_THE_WAY + 2]
             if 0 < len(rest) <= _KEPT_ON_THE_WAY:
-                # Who leaves folders one after the other needs those above next.
+                # A walk that leaves one folder after the other needs the parents next.
                 way = key[: len(key) - sum(map(len, rest)) - len(rest)]
                 self._folders.release(self._folders.add(way, OpenDescriptor(os.dup(current))))
         return current
@@ -194,11 +194,11 @@ class TargetWriter:
     # Files
 
     def write_small_file(self, location: bytes, data: bytes | memoryview, node: Node | None = None) -> None:
-        """Write a whole file and, if node is given, restore its metadata, all in one go."""
+        """Write a complete file and, if node is given, restore its metadata, in one step."""
         key, _, name = location.rpartition(b"/")
         try:
             _check_name(name)
-            # Not self._parent: a context manager costs as much as a system call, which counts here.
+            # Not self._parent: a context manager costs as much as a system call, which matters here.
             folder = self._folders.acquire(key, self._open_folder)
             try:
                 descriptor, is_new = self._create(folder.descriptor, name, location)
@@ -216,12 +216,12 @@ class TargetWriter:
             raise self._failure(location, "written", error) from error
 
     def expect_small_files(self, count: int) -> None:
-        """Get ready for so many small files; not while others write."""
+        """Prepare for this number of small files; no other thread may write."""
         if count >= _WORTH_COMPILING and self._many is None:
             self._many = self._engines.writer
 
     def write_small_files(self, files: Sequence[SmallFile], data: memoryview) -> list[Outcome]:
-        """Write whole files with their metadata; return what became of each, which is what would be raised."""
+        """Write complete files with their metadata; return each result, with errors as values."""
         outcomes: list[Outcome] = [None] * len(files)
         if self._many is not None:
             outcomes[:] = make_new(files, data, self._many, self.metadata, self._folders, self._open_folder)
@@ -235,10 +235,10 @@ class TargetWriter:
         return outcomes
 
     def create_file(self, location: bytes, length: int, *, sparse: bool = False) -> None:
-        """Make or take over a file and give it its length in bytes; its content may then be written in any order.
+        """Create or reuse a file and set its length in bytes; its content may then be written in any order.
 
-        What a file held before is kept up to the length, unless it becomes sparse. Call it once for each file, before
-        write_at.
+        The previous content of a file is kept up to the length, unless it becomes sparse. Call it once for each file,
+        before write_at.
         """
         try:
             with self._parent(location) as (folder, name):
@@ -253,7 +253,7 @@ class TargetWriter:
             raise self._failure(location, "made", error) from error
 
     def write_at(self, location: bytes, offset: int, data: bytes | memoryview, *, sparse: bool = False) -> None:
-        """Write a part of a file that create_file has made; a sparse file keeps holes for blocks of zeros."""
+        """Write a part of a file from create_file; a sparse file keeps holes for blocks of zeros."""
         try:
             used = self._files.acquire(location, self._open_file)
             try:
@@ -268,7 +268,7 @@ class TargetWriter:
             raise self._failure(location, "written", error) from error
 
     def close_file(self, location: bytes) -> None:
-        """Close a file that is complete."""
+        """Close a complete file."""
         self._files.forget(location)
 
     def _open_file(self, location: bytes) -> int:
@@ -287,7 +287,7 @@ class TargetWriter:
         return os.open(name, CREATE_FLAGS, PRIVATE_FILE, dir_fd=folder), True
 
     def _clear(self, folder: int, name: bytes, location: bytes) -> None:
-        """Remove what stands in the way."""
+        """Remove the entry at the path."""
         try:
             os.unlink(name, dir_fd=folder)
             self._files.forget(location)
@@ -300,10 +300,10 @@ class TargetWriter:
             else:
                 os.rmdir(name, dir_fd=folder)
 
-    # Other things
+    # Other objects
 
     def create_node(self, location: bytes, node: Node) -> None:
-        """Make a symbolic link, device or pipe, in place of what is there, with its metadata; sockets are left out."""
+        """Create a symbolic link, device or pipe with its metadata, replacing any entry; sockets are skipped."""
         if node.type == nodes.SOCKET:
             return
         try:
@@ -315,7 +315,7 @@ class TargetWriter:
             raise self._failure(location, "made", error) from error
 
     def link(self, location: bytes, existing: bytes) -> None:
-        """Make a hard link to another location, in place of what is there."""
+        """Create a hard link to another location, replacing any entry."""
         try:
             with self._parent(location) as (folder, name), self._parent(existing) as (other_folder, other_name):
                 self._clear(folder, name, location)
@@ -324,7 +324,7 @@ class TargetWriter:
             raise self._failure(location, f"linked to {os.fsdecode(existing)}", error) from error
 
     def remove(self, location: bytes, told: Callable[[bytes], None] | None = None, *, dry_run: bool = False) -> None:
-        """Remove what is there with all below it, telling the location of each thing that goes, children first."""
+        """Remove an entry with everything below it, reporting the location of each removed entry, children first."""
         above = location.rpartition(b"/")[0] + b"/"
         try:
             with self._parent(location) as (folder, name):
@@ -336,7 +336,7 @@ class TargetWriter:
             raise self._failure(location, "removed", error) from error
 
     def restore_metadata(self, location: bytes, node: Node) -> None:
-        """Give a file, folder or other thing that is there the node's metadata; an open file is closed."""
+        """Apply the node's metadata to an existing entry; an open file is closed."""
         self._files.forget(location)
         try:
             with self._parent(location) as (folder, name):
@@ -344,7 +344,7 @@ class TargetWriter:
         except (OSError, ValueError) as error:
             raise self._failure(location, "given its metadata", error) from error
 
-    # Inside
+    # Internals
 
     @contextmanager
     def _folder(self, key: bytes) -> Iterator[int]:
@@ -356,7 +356,7 @@ class TargetWriter:
 
     @contextmanager
     def _parent(self, location: bytes) -> Iterator[tuple[int, bytes]]:
-        """Give the open folder that holds a location, and its name there."""
+        """Yield the open folder of a location, and its name there."""
         key, _, name = location.rpartition(b"/")
         _check_name(name)
         used = self._folders.acquire(key, self._open_folder)
@@ -386,7 +386,7 @@ def _check_name(name: bytes) -> None:
 
 
 def _make_private_folders(path: bytes) -> None:
-    """Make a folder and those above it where they are missing, none of them open to others; links are followed."""
+    """Create a folder and its missing parents, all private; links are followed."""
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)

@@ -1,1 +1,1 @@
-"""The repository as pages for a browser: look, compare, download, restore; nothing of the repository is changed."""
+"""The repository in a browser: look, compare, download, restore; the repository never changes."""

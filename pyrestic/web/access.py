@@ -1,4 +1,4 @@
-"""Who may come in: names under which the page answers, the link of one use, the cookie it is traded for."""
+"""Access control: the names of the server, the single-use link, and the cookie for it."""
 
 import base64
 import binascii
@@ -14,10 +14,9 @@ _PASSWORD_BYTES = 16
 
 
 class Access:
-    """The secrets of one run of the server. Methods may be called by several threads.
+    """The secrets of one run of the server. Thread-safe.
 
-    `names` are host names beside addresses and localhost under which the page may be asked for, whatever the port:
-    something in front of it may have another one.
+    `names` are accepted host names besides addresses and localhost, with any port: a reverse proxy may use another one.
     """
 
     def __init__(self, port: int, names: Iterable[str] = ()) -> None:
@@ -27,20 +26,20 @@ class Access:
         self._token = secrets.token_urlsafe(_SECRET_BYTES)
         self._cookie = secrets.token_urlsafe(_SECRET_BYTES)
         self.password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        """For programs that cannot follow the link, as a password of HTTP Basic with any user name."""
+        """For programs that cannot follow the link: a password for HTTP Basic with any user name."""
 
     @property
     def token(self) -> str:
-        """The secret of the link that can be used once; "" once it was used."""
+        """The secret of the single-use link; "" after its use."""
         return self._token
 
     @property
     def cookie_name(self) -> str:
-        """Cookies do not know of ports, so two servers on one machine need two names."""
+        """Cookies do not depend on the port, so two servers on one machine need two names."""
         return f"pyrestic-{self._port}"
 
     def trade(self, token: str) -> str | None:
-        """Return the value of the cookie for the secret of the link, which is used up by that; None for a wrong one."""
+        """Return the value of the cookie for the secret of the link, which expires; None for a wrong one."""
         with self._lock:
             if not self._token or not _equal(token, self._token):
                 return None
@@ -48,7 +47,7 @@ class Access:
             return self._cookie
 
     def admits_cookies(self, header: str) -> bool:
-        """Tell whether a Cookie header has ours."""
+        """Tell whether a Cookie header has our cookie."""
         try:
             found = SimpleCookie(header).get(self.cookie_name)
         except CookieError:
@@ -67,10 +66,10 @@ class Access:
         return _equal(given.partition(":")[2], self.password)
 
     def knows_host(self, host: str) -> bool:
-        """Tell whether a Host header is one of ours: addresses, localhost and the given names.
+        """Tell whether a Host header is valid: addresses, localhost and the given names.
 
-        Any other name may be one that an attacker lets point to this machine, to make a browser believe that we and the
-        attacker's page are the same.
+        An attacker could point any other name to this machine, so that a browser takes this server for part of the
+        attacker's site.
         """
         name, port = split_host(host)
         if name in self._names:
@@ -81,7 +80,7 @@ class Access:
 
 
 def split_host(host: str) -> tuple[str, str]:
-    """Return name and port of a Host header; the port is "80" where none is given."""
+    """Return name and port of a Host header; the default port is "80"."""
     name, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         name, port = host, "80"

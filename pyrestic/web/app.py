@@ -1,4 +1,4 @@
-"""The application: which address is answered by which page, and how errors become pages."""
+"""The application: maps addresses to pages, and errors to error pages."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -28,7 +28,7 @@ from pyrestic.web.timeline import show_timeline
 from pyrestic.web.versions import show_versions
 
 _THREADS = 6
-"""How many pages are made at the same time; each may hold a large folder."""
+"""Limit of concurrently rendered pages; each may contain a large folder."""
 
 _FORM = ("GET", "POST")
 _STATUS: tuple[tuple[type[PyresticError], int], ...] = (
@@ -40,7 +40,7 @@ _STATUS: tuple[tuple[type[PyresticError], int], ...] = (
 
 
 class _Location(PathConvertor):
-    """All that is left of an address: names may have line breaks in them."""
+    """The rest of an address: names may contain line breaks."""
 
     regex = r"[\s\S]*"
 
@@ -49,7 +49,7 @@ register_url_convertor("location", _Location())
 
 
 def make_app(site: Site, access: Access, restores: Restores, mounts: Sequence[BaseRoute] = ()) -> Guard:
-    """Return the application for a site; `mounts` are other views of it, which pass the same guard."""
+    """Return the application for a site; `mounts` are other views of it, behind the same guard."""
     routes: list[BaseRoute] = [
         Route("/", show_timeline),
         Route("/files/{snapshot}", show_location),
@@ -102,11 +102,11 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 def _unforeseen(request: Request, _: Exception) -> Response:
-    """Answer for what nothing here handles; the guard reports it."""
+    """Answer an unexpected error; the guard reports it."""
     return site_of(request).renderer.sentence(500, "Something went wrong that pyrestic does not handle.")
 
 
 def _sentence(text: str) -> str:
-    """Return an error's message as a sentence of its own."""
+    """Return an error's message as a sentence."""
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,4 +1,4 @@
-"""What is at a location of a snapshot: a folder as a file manager shows it, or a file with a look into it."""
+"""The page of a location in a snapshot: a folder listing, or a file with a preview."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ MOST_CRUMBS = 64
 
 @dataclass(frozen=True, slots=True)
 class Crumb:
-    """A folder on the way to a location."""
+    """A folder on the path to a location."""
 
     name: bytes
     location: bytes
@@ -29,12 +29,12 @@ class Crumb:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by which a folder can be sorted."""
+    """A sortable column of a folder."""
 
     name: str
     title: str
     sorted: str
-    """ascending, descending or "", as the attribute aria-sort has it."""
+    """ascending, descending or "", the value of the attribute aria-sort."""
     address: str
 
 
@@ -46,10 +46,10 @@ def show_location(request: Request) -> Response:
 
 
 def crumbs(location: bytes) -> list[Crumb]:
-    """Return the folders on the way to a location and itself, without the root.
+    """Return the folders on the path to a location and itself, without the root.
 
-    Of a long way only the last ones are named, after one that leads to the folder above them: each has the way to it in
-    its address, so a page would have the square of the depth.
+    Of a long path only the last ones are named, after a link to the folder above them: each contains its path in its
+    address, so a page would grow with the square of the depth.
     """
     names = split_location(location)
     first = max(0, len(names) - MOST_CRUMBS)
@@ -58,7 +58,7 @@ def crumbs(location: bytes) -> list[Crumb]:
 
 
 def icon(node: Node | None) -> str:
-    """Return the name of the picture for a node."""
+    """Return the icon name of a node."""
     return "folder" if node is None else _ICONS.get(node.type, "other")
 
 
@@ -91,7 +91,7 @@ def _show_folder(request: Request, site: Site, spot: Spot) -> Response:
 
 
 def _inmost_single(site: Site, spot: Spot, rows: list[Row]) -> bytes:
-    """Return the first folder on the way down that holds more than one folder: those above are empty shells."""
+    """Return the first folder on the path down that contains more than one folder: those above are empty shells."""
     location = spot.location
     while len(rows) == 1 and rows[0][1].type == DIRECTORY and rows[0][1].subtree is not None:
         location = below(location, rows[0][0])
@@ -114,7 +114,7 @@ def _show_file(site: Site, spot: Spot) -> Response:
 
 
 def _around(site: Site, spot: Spot) -> dict[str, Any]:
-    """Return what all pages of locations show: the way there, and the snapshots beside this one."""
+    """Return the common data of location pages: the path, and the neighboring snapshots."""
     return {
         "crumbs": crumbs(spot.location),
         "earlier": site.catalog.before(spot.stored),

@@ -1,4 +1,4 @@
-"""The snapshots to show, newest first, and what was backed up meanwhile: looked for again after a while."""
+"""The visible snapshots, newest first; new backups appear after a while."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ _LEAST_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The snapshots at one moment, newest first."""
+    """The snapshots at one time, newest first."""
 
     snapshots: list[StoredSnapshot] = field(default_factory=list)
     places: dict[ID, int] = field(default_factory=dict)
@@ -27,9 +27,9 @@ class Shelf:
 
 
 class Catalog:
-    """Knows the snapshots that match a filter; those of later backups come by themselves, with their index files.
+    """Lists the snapshots that match a filter; later backups appear automatically, with their index files.
 
-    Methods may be called by several threads.
+    Thread-safe.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Catalog:
         self._looked_at = clock()
 
     def shelf(self) -> Shelf:
-        """Return the snapshots; raise nothing: where the place cannot be asked, those known last are returned."""
+        """Return the snapshots; raise nothing: if the backend fails, return the last known ones."""
         with self._lock:
             if self._clock() - self._looked_at >= _REFRESH_SECONDS:
                 try:
@@ -69,7 +69,7 @@ class Catalog:
         return self.shelf().snapshots
 
     def find(self, digits: str) -> StoredSnapshot:
-        """Return the one snapshot whose ID begins with these hex digits, eight at least; raise NotFoundError."""
+        """Return the snapshot whose ID begins with these hex digits, eight at least; raise NotFoundError."""
         shelf = self.shelf()
         place = bisect_left(shelf.sorted_ids, digits)
         found = [one for one in shelf.sorted_ids[place : place + 2] if one.startswith(digits)]
@@ -78,12 +78,12 @@ class Catalog:
         return shelf.snapshots[shelf.places[bytes.fromhex(found[0])]]
 
     def before(self, stored: StoredSnapshot) -> StoredSnapshot | None:
-        """Return the snapshot before this one of the same host and paths."""
+        """Return the previous snapshot of the same host and paths."""
         shelf = self.shelf()
         return next((one for one in shelf.snapshots[shelf.places[stored.id] + 1 :] if _alike(one, stored)), None)
 
     def after(self, stored: StoredSnapshot) -> StoredSnapshot | None:
-        """Return the snapshot after this one of the same host and paths."""
+        """Return the next snapshot of the same host and paths."""
         shelf = self.shelf()
         return next((one for one in reversed(shelf.snapshots[: shelf.places[stored.id]]) if _alike(one, stored)), None)
 

@@ -1,4 +1,4 @@
-"""What a snapshot is, what it added, and what changed since the one before."""
+"""The page of a snapshot: its details, its additions, and the changes since the previous one."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +18,7 @@ _WORDS = {ADDED: "new", REMOVED: "gone", "T": "other kind"}
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """A path that differs: how, in a word, and where it can be looked at."""
+    """A changed path: the kind of change, and a link to it."""
 
     location: bytes
     word: str
@@ -27,7 +27,7 @@ class ShownChange:
 
 
 def show_snapshot(request: Request) -> Response:
-    """Answer with the page of a snapshot, compared with another that is named, or with the one before."""
+    """Answer with the page of a snapshot, compared with a named one or with the previous one."""
     site = site_of(request)
     stored = site.catalog.find(request.path_params["snapshot"])
     other = request.query_params.get("since", "")

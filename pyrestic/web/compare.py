@@ -1,4 +1,4 @@
-"""Two versions of a file side by side: lines of texts, images, or the facts of what is neither."""
+"""Two versions of a file side by side: lines of text, images, or properties."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pyrestic.web.preview import IMAGE_BYTES, TEXT_BYTES, decode_text, image_typ
 from pyrestic.web.site import Site, Spot, site_of
 
 _LINES = 8_000
-"""Longer texts are not compared: the time grows with the square of it."""
+"""Longer texts are not compared: the time grows with the square of the length."""
 _CONTEXT = 3
 _HEAD_BYTES = 32
 _LINE_CHARACTERS = 400
@@ -25,21 +25,21 @@ _ROWS = 3_000
 
 
 class Piece(NamedTuple):
-    """A part of a line, and whether the other side does not have it."""
+    """A part of a line, and whether it is missing from the other side."""
 
     text: str
     differs: bool = False
 
 
 class Side(NamedTuple):
-    """A line of one side with its number from 1; no number where this side has none."""
+    """A line of one side with its number from 1; no number if this side has none."""
 
     number: int | None = None
     pieces: tuple[Piece, ...] = ()
 
 
 class Pair(NamedTuple):
-    """A row: kind is equal, replace, delete, insert, or skip for `skipped` equal rows that are left out."""
+    """A row: kind is equal, replace, delete, insert, or skip for `skipped` equal rows."""
 
     kind: str
     old: Side = Side()
@@ -49,7 +49,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two versions look like beside each other; `reason` says why their lines are not compared."""
+    """The comparison of two versions; `reason` explains why their lines are not compared."""
 
     images: bool = False
     pairs: tuple[Pair, ...] = ()
@@ -110,7 +110,7 @@ def compare(site: Site, old: Node, new: Node) -> Comparison:
 
 
 def compare_lines(before: Sequence[str], after: Sequence[str]) -> Iterator[Pair]:
-    """Iterate the rows that show how lines changed, with three equal ones around each change."""
+    """Iterate the rows with changed lines, with three equal ones around each change."""
     looked_into = 0
     groups = SequenceMatcher(None, before, after).get_grouped_opcodes(_CONTEXT)
     shown = 0
@@ -137,7 +137,7 @@ def compare_lines(before: Sequence[str], after: Sequence[str]) -> Iterator[Pair]
 
 
 def compare_line(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """Return both lines in pieces, those marked that the other does not have; unlike lines stay whole."""
+    """Return both lines in pieces, with changed pieces marked; very different lines are not split."""
     if max(len(old), len(new)) > _LINE_CHARACTERS:
         return _whole(old), _whole(new)
     matcher = SequenceMatcher(None, old, new, autojunk=False)

@@ -1,8 +1,8 @@
-"""The connections of the server: bounded, timed, and those of visitors who were let in before all others.
+"""The server's connections: limited in number and time, with priority for authenticated visitors.
 
-Anybody on this machine can connect, and send half a request or read an answer slowly. So whoever was not let in has a
-few seconds for all, and makes room for the next one when there are too many; whoever was has time-outs for a request
-that does not end and for an answer that is not read.
+Anybody on this machine can connect, and send half a request or read a response slowly. So a connection without the
+cookie gets a few seconds in total, and the oldest one is closed when there are too many; connections of visitors have
+timeouts for incomplete requests and unread responses.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections of strangers there may be, and how long things may take, in seconds."""
+    """The limit of unauthenticated connections, and timeouts in seconds."""
 
     strangers: int = 256
     stranger_seconds: float = 15.0
-    """For all that a connection does whose sender was not let in."""
+    """Total time of an unauthenticated connection."""
     request_seconds: float = 30.0
     """For a request, from its first byte to its last."""
     stall_seconds: float = 60.0
-    """For an answer of which next to nothing is read."""
+    """For a response of which almost nothing is read."""
 
 
 class Connections:
-    """All connections of one server; used in its loop alone."""
+    """All connections of one server; used only in its event loop."""
 
     def __init__(self, access: Access, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.access = access
@@ -49,14 +49,14 @@ class Connections:
         return Connection(self, **given)
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look at all connections from now on, once a second."""
+        """Check all connections from now on, once per second."""
         now = self.clock()
         for connection in [*self._strangers, *self._known]:
             connection.look(now)
         loop.call_later(min(_LOOK_SECONDS, self.limits.stall_seconds / 4), self.watch, loop)
 
     def add(self, connection: "Connection") -> None:
-        """Count a new connection; if there are too many strangers, the oldest of the peer with most of them goes."""
+        """Add a new connection; if there are too many strangers, close the oldest of the peer with most of them."""
         self._strangers[connection] = None
         if len(self._strangers) <= self.limits.strangers:
             return
@@ -66,18 +66,18 @@ class Connections:
         victim.transport.abort()
 
     def admit(self, connection: "Connection") -> None:
-        """Count a connection as one of a visitor who was let in."""
+        """Mark a connection as authenticated."""
         if self._strangers.pop(connection, connection) is None:
             self._known.add(connection)
 
     def drop(self, connection: "Connection") -> None:
-        """Forget a connection that has ended."""
+        """Remove a closed connection."""
         self._strangers.pop(connection, None)
         self._known.discard(connection)
 
 
 class Connection(H11Protocol):
-    """A connection that ends when it takes too long."""
+    """A connection that is closed when it takes too long."""
 
     def __init__(self, connections: Connections, **given: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(**given)
@@ -89,21 +89,21 @@ class Connection(H11Protocol):
 
     @property
     def peer(self) -> str:
-        """The address of the other side."""
+        """The address of the peer."""
         return self.client[0] if self.client else ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
+        """Open the connection."""
         super().connection_made(transport)
         self._all.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Close the connection."""
         self._all.drop(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived, and note who sends it and whether a request is only half there."""
+        """Handle received data, and record its sender and whether a request is incomplete."""
         super().data_received(data)
         if self._stranger and self._is_admitted():
             self._stranger = False
@@ -116,16 +116,16 @@ class Connection(H11Protocol):
             self._request_since = self._all.clock()
 
     def look(self, now: float) -> None:
-        """End the connection if something takes too long."""
+        """Close the connection after a timeout."""
         limits = self._all.limits
         late = self._stranger and now - self._began > limits.stranger_seconds
         late |= self._request_since is not None and now - self._request_since > limits.request_seconds
         if late or self._is_stuck(now):
-            # Not close: that waits until all is read.
+            # Not close: that waits until everything is read.
             self.transport.abort()
 
     def _is_stuck(self, now: float) -> bool:
-        """Tell whether there is something to send of which next to nothing was taken for too long."""
+        """Tell whether there is data to send of which almost nothing was accepted for too long."""
         moved = find_moved_bytes(self.transport.get_extra_info("socket")) or 0
         if not self.transport.get_write_buffer_size() or moved - self._moved >= MIN_PROGRESS_BYTES:
             self._moved, self._moved_at = moved, now
@@ -133,7 +133,7 @@ class Connection(H11Protocol):
 
     def _is_admitted(self) -> bool:
         access = self._all.access
-        # There are none before the first request is complete.
+        # None exist before the first request is complete.
         headers = cast("list[tuple[bytes, bytes]] | None", self.headers)
         given = {name: value.decode("latin-1") for name, value in headers or ()}
         return access.admits_cookies(given.get(b"cookie", "")) or access.admits_password(

@@ -1,7 +1,7 @@
-"""The repository over WebDAV, read-only: the folders that mount shows, for file managers and other programs.
+"""Read-only WebDAV access: the folders of mount, for file managers and other programs.
 
-Names of snapshots are those of mount; what is `latest` there as a link is a folder here. Of what snapshots hold, files
-and folders are shown. Only what reads is implemented: there is nothing here that could write.
+Names of snapshots are those of mount; its link `latest` is a folder here. Only files and folders in snapshots are
+shown. Only read operations are implemented, so no code here could write.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _ALLOWED = "OPTIONS, GET, HEAD, PROPFIND"
 
 
 class Dav:
-    """An ASGI application that answers for all addresses below /dav."""
+    """An ASGI application for all addresses below /dav."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -63,8 +63,8 @@ class Dav:
         return StreamingResponse(make_answer(resources, asked), 207, media_type=_XML)
 
     def _resources(self, location: bytes, entry: Entry, *, with_children: bool) -> Iterator[Resource]:
-        """Iterate what is at a location and, if wanted, in it; what is neither file nor folder is left out."""
-        # Before the first byte of the answer, so that an error still gets a status of its own.
+        """Iterate the entry at a location and optionally its children; only files and folders are included."""
+        # Before the first byte of the response, so that an error still gets its own status.
         children = self._site.view.children(entry) if with_children and entry.is_folder else []
 
         def describe() -> Iterator[Resource]:
@@ -85,7 +85,7 @@ def dav_routes(site: Site) -> list[BaseRoute]:
 
 
 def _describe(location: bytes, name: bytes, entry: Entry) -> Resource | None:
-    """Return what is told of an entry, None if it is not shown."""
+    """Return the properties of an entry, None if it is hidden."""
     href, shown = DAV + quote(location), name.decode("utf-8", "replace")
     node = entry.node
     if node is None:

@@ -1,4 +1,4 @@
-"""Contents sent to the browser: a file or a part of one, an image to look at, a folder as an archive."""
+"""Downloads: a file or a range of it, an image for display, a folder as an archive."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _room = Room(_ARCHIVES, "other folders are being packed")
 
 
 def send_file(request: Request) -> Response:
-    """Answer with a file or a part of it, to be kept and not to be shown."""
+    """Answer with a file or a range of it, as an attachment."""
     site = site_of(request)
     spot = site.requested(request)
     node = spot.file()
@@ -41,7 +41,7 @@ def send_file(request: Request) -> Response:
 
 
 def send_image(request: Request) -> Response:
-    """Answer with an image to be shown; raise NotFoundError for what is none."""
+    """Answer with an image for display; raise NotFoundError for other files."""
     site = site_of(request)
     node = site.requested(request).file()
     reader = site.reader(node)
@@ -52,7 +52,7 @@ def send_image(request: Request) -> Response:
 
 
 def send_archive(request: Request) -> Response:
-    """Answer with a folder as a zip or tar archive, made while it is sent."""
+    """Answer with a folder as a zip or tar archive, created while it is sent."""
     site = site_of(request)
     spot = site.requested(request)
     kind = "tar" if request.query_params.get("as") == "tar" else "zip"
@@ -70,7 +70,7 @@ def send_archive(request: Request) -> Response:
 
 
 def disposition(name: bytes) -> str:
-    """Return the header that makes a browser keep a content under a name (RFC 6266); for old ones also in ASCII."""
+    """Return the header that makes a browser save content under a name (RFC 6266); for old browsers also in ASCII."""
     text = re.sub(r"[/\\]", "_", show_name(name))
     plain = re.sub(r"[^A-Za-z0-9 ._()+=@-]", "_", text)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(text, safe='')}"
@@ -81,12 +81,12 @@ def _day(time_ns: int) -> bytes:
 
 
 def content_tag(node: Node) -> str:
-    """Return the entity tag of a file: the same for the same content."""
+    """Return the entity tag of a file: equal for equal content."""
     return f'"{hashlib.blake2b("".join(node.content or ()).encode(), digest_size=16).hexdigest()}"'
 
 
 def send_content(request: Request, site: Site, node: Node, kind: str, headers: dict[str, str]) -> Response:
-    """Answer with a file's content or the part that is asked for; raise DamageError."""
+    """Answer with a file's content or the requested range; raise DamageError."""
     reader = site.reader(node)
     tag = content_tag(node)
     headers |= {"content-security-policy": CONTENT_POLICY, "accept-ranges": "bytes", "etag": tag}
@@ -105,7 +105,7 @@ def send_content(request: Request, site: Site, node: Node, kind: str, headers: d
 
 
 def _asked_part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
-    """Return begin and end of what is asked for, None if nothing of that exists. Several parts count as none."""
+    """Return start and end of the requested range, None if it is empty. Several ranges count as none."""
     match = _range(request.headers.get("range", ""))
     if match is None or match[0] == "bytes=-" or request.headers.get("if-range", tag) != tag:
         return 0, length
@@ -124,7 +124,7 @@ def _pieces(reader: FileReader, begin: int, end: int) -> Iterator[bytes]:
 
 
 class _Packing:
-    """A thread that packs a folder, and the pipe from which the archive is read: a slow reader makes it wait."""
+    """A thread that writes an archive to a pipe, from which the response reads: a slow reader blocks it."""
 
     def __init__(self, repository: Repository, tree: ID, root: bytes, kind: str) -> None:
         reading, writing = os.pipe()
@@ -138,7 +138,7 @@ class _Packing:
             except PyresticError as error:
                 self._error = error
             except BrokenPipeError:
-                # Whoever asked for it has gone.
+                # The client has disconnected.
                 return
 
         self._thread = threading.Thread(target=pack, name="archive", daemon=True)
@@ -149,9 +149,9 @@ class _Packing:
             yield data
         self._thread.join()
         if self._error is not None:
-            # The connection breaks off: half an archive shall not look like a whole one.
+            # Break off the connection: half an archive must not look complete.
             raise self._error
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._stream.close()

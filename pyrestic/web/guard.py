@@ -1,7 +1,7 @@
-"""What every request passes: host, origin and cookie are looked at, every answer gets the headers of safety.
+"""Checks the host, origin and cookie of every request, and adds security headers to every response.
 
-An error that nothing else has caught ends here, too: as a page of one sentence if the answer has not begun, as a
-connection that breaks off otherwise, so that nobody takes half a file for a whole one.
+An unhandled error ends here, too: as an error page if the response has not begun, otherwise by closing the connection,
+so that nobody takes half a file for a complete one.
 """
 
 from urllib.parse import parse_qs
@@ -28,14 +28,14 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 CONTENT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-"""For what comes out of the repository: even what a browser takes for a page of its own can run nothing, nor load
-anything. The page that a browser makes around an image has styles in it."""
+"""For repository content: even if a browser takes it for a page, it can neither run nor load anything. The page that a
+browser creates around an image contains styles."""
 
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # Not no-referrer: a browser then says that a form's origin is "null".
+    # Not no-referrer: a browser then sends "null" as the origin of a form.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -45,7 +45,7 @@ _HEADERS = {
 
 
 class Guard:
-    """An ASGI application around another one."""
+    """An ASGI wrapper around an application."""
 
     def __init__(self, app: ASGIApp, access: Access, renderer: Renderer, report: Reporter) -> None:
         self._app = app
@@ -55,7 +55,7 @@ class Guard:
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do it."""
+        """Answer a request or pass it to the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -85,7 +85,7 @@ class Guard:
             else:
                 await answer(scope, receive, guarded_send)
         except ClientDisconnect:
-            # Whoever asked has gone.
+            # The client has disconnected.
             return
         except Exception as error:
             self._report.error("a page", error)
@@ -95,7 +95,7 @@ class Guard:
             await answer(scope, receive, guarded_send)
 
     def _refuse(self, scope: Scope) -> Response | None:
-        """Return the refusal of a request that does not come from our own pages, None for one that may."""
+        """Return the refusal of a request that does not come from our pages, None for a valid one."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._access.knows_host(host):
@@ -118,7 +118,7 @@ class Guard:
         return None
 
     def _enter(self, scope: Scope) -> Response | None:
-        """Return the answer to who uses the link or is not known, None for who may pass."""
+        """Return the response for the link and for unknown visitors, None if the request may pass."""
         headers = Headers(scope=scope)
         known = self._access.admits_cookies(headers.get("cookie", ""))
         if scope["path"] == ENTRANCE:

@@ -1,4 +1,4 @@
-"""Histories of files and folders, looked up one after the other; those looked at last are kept."""
+"""Histories of files and folders, computed one after the other; the most recent ones are cached."""
 
 import threading
 from collections import OrderedDict
@@ -13,7 +13,7 @@ _KEPT = 16
 
 
 class Histories:
-    """Looks up histories, one after the other, and keeps those looked at last. Any thread may ask."""
+    """Computes histories, one after the other, and caches the most recent ones. Thread-safe."""
 
     def __init__(self, repository: Repository, index: HistoryIndex | None, report: Reporter) -> None:
         self._repository = repository

@@ -1,4 +1,4 @@
-"""Restores to a folder of this machine, in a thread each: first looked at, then, when a person says so, done."""
+"""Restores to a local folder, each in a thread: first planned, then, after confirmation, run."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ _NAMED = 50
 
 
 class State(Enum):
-    """How far a restore is."""
+    """The state of a restore."""
 
     LOOKING = "looking"
     READY = "ready"
@@ -50,7 +50,7 @@ class TargetRules:
     root: TargetRoot | None = None
 
     def check(self, text: str) -> str:
-        """Return the folder that a person has typed, links in it followed; raise UsageError if it may not be."""
+        """Return the folder that the user typed, with links resolved; raise UsageError if it is not allowed."""
         if not self.below:
             raise UsageError("this server does not restore", hint="Start pyrestic serve with --restore-below FOLDER.")
         if not text.startswith("/") or "\0" in text:
@@ -70,13 +70,13 @@ def _is_in(path: str, folder: str) -> bool:
 
 @dataclass(slots=True)
 class RestoreJob:
-    """One restore. `errors` are the first that were met, `error_count` counts them all."""
+    """One restore. `errors` are the first ones, `error_count` counts all."""
 
     number: int
     spot: Spot
     target: str
     name: bytes
-    """What the file or folder is called there; empty for all of a snapshot."""
+    """The new name of the file or folder; empty for an entire snapshot."""
     options: RestoreOptions
     state: State = State.LOOKING
     plan: RestorePlan | None = None
@@ -87,7 +87,7 @@ class RestoreJob:
     message: str = ""
     verified: int | None = None
 
-    # What a Reporter does
+    # Methods of Reporter
 
     def error(self, item: str, error: Exception) -> None:
         """Count an error, and keep it if it is one of the first."""
@@ -96,40 +96,40 @@ class RestoreJob:
             self.errors.append((item, str(error)))
 
     def note(self, message: str, level: int = 1) -> None:
-        """Nobody sees notes."""
+        """Notes are not shown."""
 
     def show(self, progress: Progress) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
-        """The page asks for the progress."""
+        """The page polls the progress."""
         return nullcontext()
 
     def warn(self, message: str) -> None:
-        """Keep what could not be restored of a file's metadata."""
+        """Record metadata of a file that could not be restored."""
         if len(self.warnings) < _NAMED:
             self.warnings.append(message)
 
     @property
     def complete(self) -> bool:
-        """Nothing was left out."""
+        """Whether nothing was left out."""
         return not (self.error_count or self.warnings or self.progress.files_left)
 
     @property
     def under_way(self) -> bool:
-        """A thread works for it."""
+        """Whether a thread is running for it."""
         return self.state in (State.LOOKING, State.RUNNING)
 
     @property
     def total_bytes(self) -> int:
-        """How many bytes are to be written in all."""
+        """Total number of bytes to write."""
         return 0 if self.plan is None else self.plan.bytes_to_write
 
     @property
     def whole_target(self) -> str:
-        """Where the file or folder will be."""
+        """The path of the restored file or folder."""
         return os.path.join(self.target, os.fsdecode(self.name)) if self.name else self.target
 
 
 class Restores:
-    """The restores of this run, the last ones: one works at a time. Methods may be called by several threads.
+    """The last restores of this run: only one runs at a time. Thread-safe.
 
     `state_folder` is that of Restore.
     """
@@ -151,7 +151,7 @@ class Restores:
         self._count = 0
 
     def all(self) -> list[RestoreJob]:
-        """Return the restores, the newest first."""
+        """Return the restores, newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
 
@@ -164,7 +164,7 @@ class Restores:
         return job
 
     def prepare(self, spot: Spot, target: str, options: RestoreOptions) -> RestoreJob:
-        """Begin to look at what a restore takes; raise UsageError for a target that may not be."""
+        """Start to plan a restore; raise UsageError for a forbidden target."""
         target = self.rules.check(target)
         with self._lock:
             self._check_idle()
@@ -177,7 +177,7 @@ class Restores:
         return job
 
     def start(self, number: int) -> RestoreJob:
-        """Begin to write; raise UsageError unless it was looked at and waits."""
+        """Start to write; raise UsageError unless the restore is planned and waits."""
         job = self.find(number)
         with self._lock:
             if job.state is not State.READY:
@@ -187,7 +187,7 @@ class Restores:
         return job
 
     def drop(self, number: int) -> RestoreJob:
-        """Give up a restore that was not started; raise UsageError for another."""
+        """Cancel a restore that was not started; raise UsageError for any other."""
         job = self.find(number)
         with self._lock:
             if job.state is not State.READY:
@@ -227,9 +227,9 @@ class Restores:
         return State.DONE
 
     def _make(self, job: RestoreJob) -> Restore:
-        """Return a restore that opens the target anew, without links on the way, each time it begins.
+        """Return a restore that opens the target again, without following links, each time it starts.
 
-        The file or folder comes back under its name, so the source holds it alone.
+        The file or folder is restored under its name, so the source contains only it.
         """
         root, spot = self.rules.root, job.spot
         if root is None:
@@ -250,7 +250,7 @@ class Restores:
 
 
 def _free_name(spot: Spot, target: str, overwrite: Overwrite) -> bytes:
-    """Return what a file or folder is to be called: with its date where another one is that may not be replaced."""
+    """Return the new name of a file or folder: with its date if an existing one must not be replaced."""
     node = spot.node
     if node is None or overwrite is not Overwrite.NEVER:
         return spot.name
@@ -260,5 +260,5 @@ def _free_name(spot: Spot, target: str, overwrite: Overwrite) -> bytes:
         return spot.name
     if node.type == FILE and looks_the_same(status, node, node.size):
         return spot.name
-    # A folder is as old as its content, and that is what the snapshot's time says.
+    # A folder is as old as its content, which is the time of the snapshot.
     return dated_name(spot.name, spot.stored.snapshot.time_ns if node.type == DIRECTORY else node.mtime_ns)

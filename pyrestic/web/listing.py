@@ -1,4 +1,4 @@
-"""Folders in the order somebody wants to see them. The orders used last are kept: a large folder is sorted once."""
+"""Folders in a chosen order. Recent orders are cached: a large folder is sorted once."""
 
 import threading
 from collections import OrderedDict
@@ -15,18 +15,18 @@ _KEPT_ROWS: Final = 300_000
 
 
 Row = tuple[bytes, Node]
-"""A name in a folder, and what it stands for."""
+"""A name in a folder, and its entry."""
 
 
 class Order(NamedTuple):
-    """By what a folder is sorted."""
+    """Sort keys of a folder."""
 
     by: str = "name"
     descending: bool = False
 
 
 class Listing:
-    """Sorts folders. Methods may be called by several threads."""
+    """Sorts folders. Thread-safe."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -35,7 +35,7 @@ class Listing:
         self._rows = 0
 
     def rows(self, entry: Entry, order: Order) -> list[Row]:
-        """Return a folder's rows, folders before all else; raise NotFoundError, DamageError or BackendError."""
+        """Return a folder's rows, folders first; raise NotFoundError, DamageError or BackendError."""
         if entry.tree is None:
             raise NotFoundError("This is no folder.")
         key = (entry.tree, order)

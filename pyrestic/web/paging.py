@@ -1,11 +1,11 @@
-"""Long lists in pages, so that neither server nor browser ever holds all of one."""
+"""Long lists in pages, so that neither server nor browser ever holds an entire one."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Which part of `count` things is on a page; pages count from 1, and one beyond the last is the last."""
+    """The part of `count` items on a page; pages count from 1, and numbers beyond the last mean the last."""
 
     count: int
     on_page: int
@@ -13,7 +13,7 @@ class Pages:
 
     @property
     def last(self) -> int:
-        """The number of the last page; 1 even if there is nothing."""
+        """The number of the last page; 1 even if there are no items."""
         return max(1, -(-self.count // self.on_page))
 
     @property
@@ -23,10 +23,10 @@ class Pages:
 
     @property
     def first(self) -> int:
-        """How many things are on the pages before."""
+        """The number of items on the previous pages."""
         return (self.number - 1) * self.on_page
 
     @property
     def end(self) -> int:
-        """How many things are on the pages up to this one."""
+        """The number of items up to the end of this page."""
         return min(self.count, self.first + self.on_page)

@@ -1,4 +1,4 @@
-"""A look into a file: text, an image, or the reason why there is none. What it is decides its content, not its name."""
+"""The preview of a file: text, an image, or the reason why there is none. The content decides, not the name."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from pyrestic.format.node import Node
 from pyrestic.web.site import Site
 
 TEXT_BYTES = 512 << 10
-"""More of a text is not shown."""
+"""Limit of displayed text."""
 IMAGE_BYTES = 64 << 20
 _LINES = 5_000
 _HEAD_BYTES = 32
@@ -22,19 +22,19 @@ _BINARY = frozenset(range(32)) - frozenset(b"\t\n\r\f\b\x1b")
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What to show of a file: `image` says that it is one, `lines` are those of a text, `reason` why it is neither."""
+    """The preview of a file: `image` for an image, `lines` of a text, otherwise `reason`."""
 
     image: bool = False
     lines: tuple[str, ...] = ()
     cut: bool = False
-    """There is more of the text."""
+    """Whether the text is longer."""
     reason: str = ""
 
 
 def image_type(head: bytes) -> str:
-    """Return the type of an image by how it begins, "" if it is none that is shown.
+    """Return the type of an image from its first bytes, "" if it is not displayed.
 
-    SVG is not among them: it is a document that may hold scripts.
+    SVG is excluded: it is a document that may contain scripts.
     """
     for magic, kind in _MAGIC:
         if head.startswith(magic):
@@ -47,7 +47,7 @@ def image_type(head: bytes) -> str:
 
 
 def make_preview(site: Site, node: Node) -> Preview:
-    """Return what to show of a file; raise DamageError or BackendError."""
+    """Return the preview of a file; raise DamageError or BackendError."""
     reader = site.reader(node)
     if not reader.length:
         return Preview(reason="This file is empty.")
@@ -63,7 +63,7 @@ def make_preview(site: Site, node: Node) -> Preview:
 
 
 def decode_text(data: bytes, *, cut: bool = False) -> str | None:
-    """Return bytes as text, None if they are none. `cut` says that the last character may be torn."""
+    """Return bytes as text, None if they are not text. `cut`: the last character may be incomplete."""
     if not _BINARY.isdisjoint(data):
         return None
     try:

@@ -1,7 +1,7 @@
-"""What WebDAV asks about files and how it is answered (RFC 4918, PROPFIND): XML in, XML out, no files and no network.
+"""WebDAV queries and their responses (RFC 4918, PROPFIND): XML in, XML out, no files and no network.
 
-A request is small and cannot make the parser expand or fetch anything: whatever declares a document type is refused.
-An answer is made piece by piece, so that a folder of any length needs little memory.
+Requests are small and cannot make the parser expand or fetch anything: any document type is rejected. A response is
+generated piece by piece, so that a folder of any length needs little memory.
 """
 
 import re
@@ -33,14 +33,14 @@ FINITE_DEPTH: Final = (
 
 
 class Asked(NamedTuple):
-    """Which properties are asked for, as {namespace}name; None for all. `names_only` asks which there are."""
+    """The requested properties, as {namespace}name; None for all. `names_only` requests only their names."""
 
     properties: tuple[str, ...] | None = None
     names_only: bool = False
 
 
 class Resource(NamedTuple):
-    """A file or folder as it is told of. `href` is an escaped path; a folder has no length, type and tag."""
+    """A file or folder in a response. `href` is an escaped path; a folder has no length, type and tag."""
 
     href: str
     name: str
@@ -52,7 +52,7 @@ class Resource(NamedTuple):
 
 
 def parse_propfind(body: bytes) -> Asked:
-    """Return what a request asks for, all if it is empty; raise UsageError for what is no such request."""
+    """Return the properties that a request asks for, all if it is empty; raise UsageError if it is invalid."""
     if not body.strip():
         return Asked()
     if len(body) > MAX_BODY_BYTES:
@@ -60,7 +60,7 @@ def parse_propfind(body: bytes) -> Asked:
     try:
         root = ElementTree.fromstring(body, forbid_dtd=True)
     except (ElementTree.ParseError, defusedxml.DefusedXmlException, ValueError, LookupError) as error:
-        # A LookupError is an encoding that nobody knows.
+        # A LookupError means an unknown encoding.
         raise UsageError("the request is no XML, or has a document type") from error
     if root.tag != f"{_DAV}propfind":
         raise UsageError("the request is no PROPFIND")
@@ -78,7 +78,7 @@ def parse_propfind(body: bytes) -> Asked:
 
 
 def make_answer(resources: Iterable[Resource], asked: Asked) -> Iterator[bytes]:
-    """Iterate the pieces of the answer about some resources."""
+    """Iterate the pieces of the response for some resources."""
     pieces = [HEAD]
     for number, resource in enumerate(resources, 1):
         pieces.append(_describe(resource, asked))
@@ -113,7 +113,7 @@ def _state(properties: list[str], status: str) -> str:
 
 
 def _properties(resource: Resource) -> dict[str, str]:
-    """Return the properties of DAV: by their names, as XML; those that locks are about say that there are none."""
+    """Return the DAV: properties by name, as XML; those for locks are empty."""
     found = {
         "resourcetype": "<D:collection/>" if resource.is_folder else "",
         "displayname": escape(_unfit.sub("\ufffd", resource.name)),
@@ -130,7 +130,7 @@ def _properties(resource: Resource) -> dict[str, str]:
 
 
 def http_date(ns: int) -> str:
-    """Return a moment in nanoseconds since 1970 as HTTP writes it, "" for one that HTTP cannot write."""
+    """Return a time in nanoseconds since 1970 in HTTP's format, "" if HTTP cannot express it."""
     try:
         return format_datetime(_EPOCH + timedelta(seconds=ns // 1_000_000_000), usegmt=True)
     except OverflowError:
@@ -138,11 +138,11 @@ def http_date(ns: int) -> str:
 
 
 def _empty_element(name: str) -> str:
-    """Return an empty element of a name {namespace}name that somebody else has chosen."""
+    """Return an empty element with a name {namespace}name from a request."""
     namespace, _, plain = name.removeprefix("{").rpartition("}")
     namespace = _unfit.sub("", namespace)
     if not _is_plain(plain) or "}" in namespace or namespace.startswith("http://www.w3.org/"):
-        # Names in other letters, or in the namespaces that belong to XML, are told as unknown and not repeated.
+        # Names with other characters, or in XML's own namespaces, are reported as unknown and not repeated.
         return "<D:unknown/>"
     if not namespace:
         return f"<{plain}/>"

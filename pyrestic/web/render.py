@@ -1,4 +1,4 @@
-"""Templates filled in: every value is escaped, and every template knows the words for lengths, times and names."""
+"""Renders templates: every value is escaped, and every template can format lengths, times and names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from pyrestic.web.addresses import ROOT, address, below, short_id, with_query
 
 
 class Renderer:
-    """Makes pages; `shared` are values that all templates see."""
+    """Renders pages; `shared` are values for all templates."""
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
         self.environment = Environment(
@@ -46,13 +46,13 @@ class Renderer:
         }
 
     def text(self, template: str, **values: object) -> str:
-        """Return a template filled in."""
+        """Return a rendered template."""
         return self.environment.get_template(template).render(values)
 
     def page(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
-        """Return a page."""
+        """Return a response with a page."""
         return HTMLResponse(self.text(template, **values), status)
 
     def sentence(self, status: int, message: str, hint: str = "") -> HTMLResponse:
-        """Return a page that says one thing, and what to do about it."""
+        """Return a page with a message and a hint."""
         return self.page("sentence.html", status, message=message, hint=hint)

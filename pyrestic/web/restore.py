@@ -1,4 +1,4 @@
-"""The pages of restores: where to, what it takes, how far it is, what came of it."""
+"""The pages of restores: the target, the plan, the progress, the result."""
 
 from urllib.parse import parse_qs
 
@@ -28,7 +28,7 @@ def restores_of(request: Request) -> Restores:
 
 
 async def show_form(request: Request) -> Response:
-    """Answer with the form of a restore, or begin to look at what it takes."""
+    """Answer with the form of a restore, or start to plan it."""
     fields: dict[str, str] = {}
     if request.method == "POST":
         fields = await _read_form(request)
@@ -36,7 +36,7 @@ async def show_form(request: Request) -> Response:
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form, the last of each name; the guard has seen to it that the body is short."""
+    """Return the fields of a form, the last of each name; the guard has limited the body."""
     body = await request.body()
     pairs = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=20, errors="surrogateescape")
     return {name: values[-1] for name, values in pairs.items()}
@@ -79,7 +79,7 @@ def show_restores(request: Request) -> Response:
 
 
 def show_restore(request: Request) -> Response:
-    """Answer with one restore as it is now."""
+    """Answer with the current state of one restore."""
     job = _find(request)
     return site_of(request).renderer.page(
         "job.html", active="restores", job=job, state=job.state.value, words=_words(job), choices=_CHOICES
@@ -87,7 +87,7 @@ def show_restore(request: Request) -> Response:
 
 
 def send_state(request: Request) -> Response:
-    """Answer with how far a restore is, for the script of its page."""
+    """Answer with the progress of a restore, for the script of its page."""
     job = _find(request)
     return JSONResponse(
         {"state": job.state.value, "done": job.progress.done, "total": job.total_bytes, "words": _words(job)}
@@ -95,13 +95,13 @@ def send_state(request: Request) -> Response:
 
 
 def start_restore(request: Request) -> Response:
-    """Begin to write, and lead to the page that shows it."""
+    """Start to write, and redirect to the page with the progress."""
     job = restores_of(request).start(_find(request).number)
     return RedirectResponse(f"/restores/{job.number}", 303)
 
 
 def drop_restore(request: Request) -> Response:
-    """Give up a restore that was not started, and lead back to its form's place."""
+    """Cancel a restore that was not started, and redirect to the location of its form."""
     job = restores_of(request).drop(_find(request).number)
     return RedirectResponse(f"/restores/{job.number}", 303)
 
@@ -114,7 +114,7 @@ def _find(request: Request) -> RestoreJob:
 
 
 def _words(job: RestoreJob) -> str:
-    """Return how far a restore is, in a line."""
+    """Return the progress of a restore in one line."""
     if job.state is State.LOOKING:
         return "Looking at what it takes…"
     if job.state is State.RUNNING and job.progress.done >= job.total_bytes:

@@ -1,4 +1,4 @@
-"""Search by name in all snapshots: each path once, where it is newest; shown while it is looked for."""
+"""Search by name in all snapshots: each path once, in its newest version; results appear during the search."""
 
 import fnmatch
 import hashlib
@@ -30,7 +30,7 @@ _room = Room(3, "others are searching")
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A path that fits, in the newest snapshot that has it."""
+    """A matching path in the newest snapshot that has it."""
 
     stored: StoredSnapshot
     location: bytes
@@ -44,10 +44,10 @@ class Hit:
 
 @dataclass(slots=True)
 class Search:
-    """One search for a part of a name, upper and lower case alike, or for a pattern with * and ?.
+    """A search for part of a name, ignoring case, or for a pattern with * and ?.
 
-    Iterate `hits`, then ask what came of it: `reached` is the snapshot at which it stopped early, None if it came to
-    the end; `reason` says why it stopped, `unreadable` counts folders that could not be looked into.
+    Iterate `hits`, then read the result: `reached` is the snapshot at which it stopped early, None if it is complete;
+    `reason` explains why it stopped, `unreadable` counts the folders that could not be searched.
     """
 
     wanted: str
@@ -61,7 +61,7 @@ class Search:
     _found: set[bytes] = field(default_factory=set)
 
     def hits(self, repository: Repository, snapshots: Sequence[StoredSnapshot]) -> Iterator[Hit]:
-        """Iterate what is found in some snapshots, which are gone through in their order."""
+        """Iterate the matches in some snapshots, in their order."""
         fits = self._matcher()
         deadline = time.monotonic() + self.seconds
         roots: dict[ID, StoredSnapshot] = {}
@@ -96,7 +96,7 @@ class Search:
         return _Matcher(re.compile(f".*{re.escape(self.wanted.casefold())}", re.DOTALL))
 
     def _enter(self, location: bytes, node: Node) -> bool:
-        """A folder that a newer snapshot has in the very same state holds nothing new."""
+        """A folder with the same tree as in a newer snapshot has no new matches."""
         return _key(location, node) not in self._visited
 
     def _remember(self, event: Event) -> None:
@@ -118,7 +118,7 @@ def _key(location: bytes, node: Node) -> bytes:
 
 
 def show_search(request: Request) -> Response:
-    """Answer with what is found, as it is found."""
+    """Answer with the matches as they are found."""
     site = site_of(request)
     wanted = request.query_params.get("q", "").strip()
     snapshots = site.catalog.snapshots()
@@ -134,7 +134,7 @@ def show_search(request: Request) -> Response:
         try:
             yield from found.hits(site.repository, snapshots)
         except PyresticError as error:
-            # The page has begun: its end says what went wrong.
+            # The page has begun: report the error at its end.
             found.reason = f"The search could not go on: {error}"
 
     template = site.renderer.environment.get_template("search.html")

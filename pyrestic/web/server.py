@@ -1,4 +1,4 @@
-"""The server of this process: one socket, no log of what is asked, an end in order at the first interrupt."""
+"""The server of this process: one socket, no access log, a clean shutdown at the first interrupt."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ from pyrestic.web.guard import Guard
 
 _WAITING = 1024
 _ACCEPTED = 32
-"""How many connections are accepted in one turn: far fewer than the strangers there may be, so that none of those who
-have sent their request makes room before it is read."""
+"""Connections accepted per turn: far fewer than the limit of strangers, so that none is closed before its request is
+read."""
 _STRANGERS = 256
 _MOST_HEADERS = 32 << 10
 _KEEP_ALIVE_SECONDS = 30
 _PATIENCE_SECONDS = 2
-"""How long what is under way may go on after an interrupt."""
+"""Time for running requests after an interrupt."""
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 stands for any that is free. Raises UsageError if that is not possible."""
+    """Return a listening socket; port 0 selects any free port. Raises UsageError on failure."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -52,25 +52,25 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """The server on one socket, with connections that are looked at; `should_exit` ends it."""
+    """The server on one socket with watched connections; `should_exit` ends it."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
         self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start serving."""
         await super().startup(sockets)
         for listener in sockets or ():
-            # More may wait than are accepted at a time, so that none is sent away while many come at once.
+            # The backlog exceeds the accepted connections per turn, so that none is rejected during a burst.
             listener.listen(_WAITING)
         self._connections.watch(asyncio.get_running_loop())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End in order at the first signal, and call its former handler then.
+        """Shut down cleanly at the first signal, and then call its previous handler.
 
-        uvicorn raises the signal once more instead, which the program takes for a second one and ends at once.
+        uvicorn would raise the signal again instead, which the program takes for a second one and ends at once.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -94,19 +94,19 @@ class Server(uvicorn.Server):
 
 
 def serve(app: Guard, listener: socket.socket, access: Access) -> None:
-    """Answer until a signal comes, whose handler is called in the end."""
+    """Serve until a signal comes, whose handler is called at the end."""
     make_server(app, access, Limits(strangers=_count_strangers())).run(sockets=[listener])
 
 
 def _count_strangers() -> int:
-    """Return how many connections of strangers may be open: a quarter of all descriptors, and not too many."""
+    """Return the limit of unauthenticated connections: a quarter of all descriptors, within bounds."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _STRANGERS if limit == resource.RLIM_INFINITY else max(8, min(_STRANGERS, limit // 4))
 
 
 def make_server(app: Guard, access: Access, limits: Limits) -> Server:
     """Return a server for an application."""
-    # Errors reach the Reporter as sentences; what uvicorn would say of them are tracebacks.
+    # Errors reach the Reporter as messages; uvicorn would print tracebacks.
     logging.getLogger("uvicorn.error").disabled = True
     connections = Connections(access, limits)
     config = uvicorn.Config(

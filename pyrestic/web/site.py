@@ -1,4 +1,4 @@
-"""What all pages stand on: the repository, its snapshots, folders and contents."""
+"""The data of all pages: the repository, its snapshots, folders and contents."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from pyrestic.web.render import Renderer
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A location in a snapshot, and what is there."""
+    """A location in a snapshot, and its entry."""
 
     stored: StoredSnapshot
     location: bytes
@@ -45,24 +45,24 @@ class Spot:
 
     @property
     def mtime_ns(self) -> int:
-        """When it was modified; the time of the snapshot for its root."""
+        """Its modification time; for the root, the time of the snapshot."""
         return self.stored.snapshot.time_ns if self.node is None else self.node.mtime_ns
 
     def folder(self) -> ID:
-        """Return the tree of the folder that is there; raise NotFoundError for anything else."""
+        """Return the tree of the folder; raise NotFoundError for other entries."""
         if self.entry.tree is None:
             raise NotFoundError("This is no folder.")
         return self.entry.tree
 
     def file(self) -> Node:
-        """Return the node of the file that is there; raise NotFoundError for anything else."""
+        """Return the node of the file; raise NotFoundError for other entries."""
         if self.node is None or self.node.type != FILE:
             raise NotFoundError("This is no file.")
         return self.node
 
 
 class Site:
-    """One repository that is shown. Methods may be called by several threads."""
+    """The served repository. Thread-safe."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Site:
         self._blobs = BlobCache(self._load_data, threads)
 
     def close(self) -> None:
-        """End the threads that read ahead."""
+        """End the read-ahead threads."""
         self._blobs.close()
 
     def find(self, stored: StoredSnapshot, location: bytes) -> Spot:
-        """Return what is at a location; raise NotFoundError, DamageError or BackendError."""
+        """Return the entry at a location; raise NotFoundError, DamageError or BackendError."""
         entry = self.view.find_in(stored, split_location(location))
         return Spot(stored, location, entry)
 
     def requested(self, request: Request) -> Spot:
-        """Return what an address leads to; raise NotFoundError, DamageError or BackendError."""
+        """Return the entry for an address; raise NotFoundError, DamageError or BackendError."""
         return self.find(self.catalog.find(request.path_params["snapshot"]), requested_location(request))
 
     def reader(self, node: Node) -> FileReader:
@@ -102,7 +102,7 @@ class Site:
         return FileReader(node, self.repository.index, self._blobs)
 
     def _load_places(self) -> Place:
-        """Return the folders above the snapshots; no links among them, as not all that is shown knows links."""
+        """Return the folders above the snapshots; without links, because not every view supports links."""
         return make_namespace(self.catalog.snapshots(), links=False)
 
     def _load_data(self, identifier: ID) -> bytes:
@@ -110,6 +110,6 @@ class Site:
 
 
 def site_of(request: Request) -> Site:
-    """Return the site that a request is for."""
+    """Return the site of a request."""
     site: Site = request.app.state.site
     return site

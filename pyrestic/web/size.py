@@ -1,4 +1,4 @@
-"""How the repository grew: two plots that are drawn here, from what each snapshot says it added and held."""
+"""The growth of the repository: two plots of the bytes that each snapshot added and contained."""
 
 import math
 import threading
@@ -25,7 +25,7 @@ _GROUPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text beside an axis, and where it stands."""
+    """A label of an axis, and its position."""
 
     place: float
     text: str
@@ -33,7 +33,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A line of a plot: the path of an SVG, and the surface under it."""
+    """A line of a plot: the path of an SVG, and the area below it."""
 
     name: str
     line: str
@@ -42,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot as its template draws it."""
+    """A plot in the form of its template."""
 
     curves: tuple[Curve, ...]
     rows: tuple[Label, ...]
@@ -55,7 +55,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What a month brought."""
+    """The growth of one month."""
 
     name: str
     snapshots: int
@@ -64,7 +64,7 @@ class Month:
 
 
 Point = tuple[int, int]
-"""A moment in seconds, and bytes."""
+"""A time in seconds, and bytes."""
 
 
 def show_size(request: Request) -> Response:
@@ -110,7 +110,7 @@ def _months(told: Sequence[tuple[StoredSnapshot, Summary]]) -> list[Month]:
 
 
 def draw(curves: dict[str, list[Point]]) -> Plot:
-    """Return a plot of some curves over one time, from zero on."""
+    """Return a plot of some curves over one time axis, starting at zero."""
     every = [point for points in curves.values() for point in points]
     begin, end = min(moment for moment, _ in every), max(moment for moment, _ in every)
     step = round_step(max(value for _, value in every) / _LINES)
@@ -124,7 +124,7 @@ def draw(curves: dict[str, list[Point]]) -> Plot:
 
     def curve(name: str, points: list[Point]) -> Curve:
         thinned = thin(points)
-        # It grows at the moments of snapshots and not in between.
+        # It grows at the times of snapshots and not in between.
         line = f"{across(thinned[0][0]):.1f},{down(thinned[0][1]):.1f}" + "".join(
             f"H{across(moment):.1f}V{down(value):.1f}" for moment, value in thinned[1:]
         )
@@ -144,7 +144,7 @@ def draw(curves: dict[str, list[Point]]) -> Plot:
 
 
 def round_step(least: float) -> int:
-    """Return a round number of bytes that is not less: 1, 2, 4, 8 and so on of a unit."""
+    """Return a round number of bytes that is not smaller: 1, 2, 4, 8 and so on of a unit."""
     step = 1
     while step < least:
         step *= 2
@@ -159,14 +159,14 @@ def thin(points: list[Point]) -> list[Point]:
 
 
 class _StoredBytes:
-    """How much the index says is stored, counted once for each number of blobs."""
+    """The stored bytes in the index, cached for each number of blobs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: tuple[int, int] = (-1, 0)
 
     def bytes(self, repository: Repository) -> int:
-        """Return the sum of all blobs' stored lengths."""
+        """Return the total of all blobs' stored lengths."""
         with self._lock:
             count = len(repository.index)
             if self._known[0] != count:

@@ -1,4 +1,4 @@
-"""Answers that are made while they are sent. Each kind has room for a few at a time; the next has to wait."""
+"""Responses that are generated while they are sent. Each kind has a limited number; further requests are rejected."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -10,24 +10,24 @@ from pyrestic.errors import TransientError
 
 
 class Room:
-    """Room for so many at the same time."""
+    """A limit of concurrent responses."""
 
     def __init__(self, places: int, refusal: str) -> None:
         self._places = threading.BoundedSemaphore(places)
         self._refusal = refusal
 
     def take(self) -> None:
-        """Take a place; raise TransientError if all are taken."""
+        """Take a slot; raise TransientError if all are taken."""
         if not self._places.acquire(blocking=False):
             raise TransientError(self._refusal, hint="Try again in a moment.")
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Release the slot."""
         self._places.release()
 
 
 class StreamedAnswer(StreamingResponse):
-    """Sends pieces in a place of a room, which is given back however that ends; `close` is called before."""
+    """Sends pieces while holding a slot, which is always released at the end; `close` is called first."""
 
     def __init__(
         self,

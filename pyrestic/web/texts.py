@@ -1,4 +1,4 @@
-"""Lengths, times and names as a person reads them on a page."""
+"""Formats lengths, times and names for pages."""
 
 import stat
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _KINDS = {
 def show_bytes(count: int) -> str:
     """Return a length in three digits, such as 1.46 KiB, 12.3 MiB or 12 bytes."""
     value, unit = float(count), 0
-    # 999.5 would be shown in four digits.
+    # 999.5 would be shown with four digits.
     while abs(value) >= (_STEP if unit == 0 else 999.5) and unit < len(_UNITS) - 1:
         value /= _STEP
         unit += 1
@@ -46,7 +46,7 @@ def show_count(count: int) -> str:
 
 
 def local_time(time_ns: int) -> datetime:
-    """Return a moment in the zone of this machine; what a calendar cannot hold becomes its end or its beginning."""
+    """Return a time in the local zone; a time outside the calendar becomes its start or end."""
     try:
         return datetime.fromtimestamp(time_ns // SECOND, UTC).astimezone()
     except (ValueError, OverflowError, OSError):
@@ -59,31 +59,31 @@ def show_time(time_ns: int) -> str:
 
 
 def machine_time(time_ns: int) -> str:
-    """Return the moment as the attribute of a time element has it."""
+    """Return the time in the form of a time element's attribute."""
     return local_time(time_ns).isoformat(timespec="seconds")
 
 
 def show_name(name: bytes) -> str:
-    """Return a name as text; what is no UTF-8 or would not be seen stands as a replacement character."""
+    """Return a name as text; bytes that are not UTF-8 and invisible characters become replacement characters."""
     text = name.decode("utf-8", "replace")
     return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def show_text(text: str) -> str:
-    """Return text from the repository that may hold surrogates or what cannot be seen."""
+    """Return text from the repository that may contain surrogates or invisible characters."""
     return show_name(text.encode("utf-8", "surrogateescape"))
 
 
 def show_kind(node: Node) -> str:
-    """Return what a node is."""
+    """Return the type of a node."""
     return _KINDS.get(node.type, "Unknown")
 
 
 def show_mode(node: Node) -> str:
-    """Return type and permissions as ls shows them."""
+    """Return type and permissions in ls's form."""
     return stat.filemode(node.st_mode)
 
 
 def list_words(words: Iterable[str]) -> str:
-    """Return words as a list with commas."""
+    """Return words as a comma-separated list."""
     return ", ".join(words)

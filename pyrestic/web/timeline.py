@@ -1,4 +1,4 @@
-"""The first page: all snapshots by their dates, a page at a time, chosen by host, folder, tag and month."""
+"""The first page: all snapshots by date, one page at a time, filtered by host, folder, tag and month."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _ON_PAGE = 60
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which snapshots of the catalog are asked for; "" stands for any. `at` is the folder that their links open."""
+    """The filter of the catalog; "" means any. `at` is the folder that links open."""
 
     host: str = ""
     path: str = ""
@@ -28,7 +28,7 @@ class Choice:
     at: str = ""
 
     def matches(self, stored: StoredSnapshot) -> bool:
-        """Tell whether a snapshot is asked for, whatever the month."""
+        """Tell whether a snapshot matches, ignoring the month."""
         snapshot = stored.snapshot
         return (
             (not self.host or snapshot.hostname == self.host)
@@ -37,7 +37,7 @@ class Choice:
         )
 
     def address(self, **changes: object) -> str:
-        """Return the address of the timeline with this choice, changed."""
+        """Return the address of the timeline with a changed filter."""
         now = {"host": self.host, "path": self.path, "tag": self.tag, "month": self.month, "at": self.at}
         return with_query("/", **(now | changes))
 

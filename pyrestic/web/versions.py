@@ -1,4 +1,4 @@
-"""All versions of a file or folder with their dates: beside it, or on a page of their own."""
+"""All versions of a file or folder with their dates: beside it, or on their own page."""
 
 from starlette.requests import Request
 from starlette.responses import Response
