@@ -32,6 +32,7 @@ sys.path.insert(0, str(ROOT))
 from pyrestic import __version__  # noqa: E402 - the checkout may not be installed
 from pyrestic.backend.files import write_whole  # noqa: E402
 from pyrestic.backend.local import LocalBackend  # noqa: E402
+from pyrestic.engines import Engines  # noqa: E402
 from pyrestic.format import snapshot as snapshots  # noqa: E402
 from pyrestic.format.chunker import MAX_LENGTH, Chunker  # noqa: E402
 from pyrestic.format.gojson import format_time  # noqa: E402
@@ -42,6 +43,7 @@ from pyrestic.format.tree import encode_tree  # noqa: E402
 from pyrestic.handle import BlobType, FileType, Handle  # noqa: E402
 from pyrestic.ids import ID  # noqa: E402
 from pyrestic.operations.backup_progress import Tally  # noqa: E402
+from pyrestic.repository.opening import find_engines  # noqa: E402
 from pyrestic.repository.repository import Repository, RepositoryOptions  # noqa: E402
 
 MIB = 1 << 20
@@ -154,10 +156,11 @@ class ChunkList:
     Beside them the state of SHA-256 at the start of each chunk, so that the file's hash goes on from where it changed.
     """
 
-    def __init__(self, chunker: Chunker) -> None:
+    def __init__(self, chunker: Chunker, engines: Engines) -> None:
         self.ends: list[int] = []
         self.blobs: list[ID | None] = []
         self._chunker = chunker
+        self._engines = engines
         self._hashes = [hashlib.sha256()]
 
     def update(self, data: bytearray, edit: Edit) -> None:
@@ -200,7 +203,8 @@ class ChunkList:
         window = _WINDOW
         while start < len(data):
             piece = data[start : start + window]
-            found = self._chunker.cuts(piece, len(piece), final=start + window >= len(data))
+            final = start + window >= len(data)
+            found = self._chunker.cuts(piece, len(piece), final=final, engine=self._engines.chunker)
             yield from (start + end for end in found)
             start += found[-1] if found else 0
             window = _WINDOW if found else min(2 * window, MAX_LENGTH)
@@ -220,7 +224,7 @@ class Historian:
     def __init__(self, repository: Repository, seed: int) -> None:
         self._repository = repository
         self._saver = repository.saver
-        self._chunks = ChunkList(Chunker(POLYNOMIAL))
+        self._chunks = ChunkList(Chunker(POLYNOMIAL), find_engines("", keep=False))
         self._parent: str | None = None
         dice = random.Random(seed)
         self._small = {
