@@ -11,6 +11,7 @@ from pyrestic.api.content import Content
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cancel import make_cancellable
+from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.errors import CancelledError, PyresticError, UsageError
 from pyrestic.report import Reporter
 from pyrestic.repository.anew import begin_anew
@@ -141,17 +142,20 @@ class RepositoryAccess:
         *,
         load_index: bool = False,
         past_cache: bool = False,
+        dry_run: bool = False,
     ) -> Iterator[Work]:
         """Hold the lock that a verb needs for the time of a with block; raise CancelledError if it was cancelled.
 
         With `load_index` the index is loaded, from its files alone if something may be removed. `past_cache` does
-        without the cache.
+        without the cache. In a `dry_run` whatever is written or removed is not.
         """
         self._content.check_open()
         reporter = report or self._report
         backend = self._repository.backend
         if past_cache and isinstance(backend, CacheBackend):
             backend = backend.place
+        if dry_run:
+            backend = DryRunBackend(backend)
         gate = make_cancellable(backend, cancel or threading.Event())
         try:
             with contextlib.ExitStack() as stack:

@@ -9,9 +9,12 @@ from typing import BinaryIO
 
 from pyrestic.api.access import Need
 from pyrestic.api.backup import BackedUp, BackupRun
+from pyrestic.api.changing import ChangingVerbs
 from pyrestic.api.entry import Location, to_ns
 from pyrestic.api.history import PathVersion, find_versions
 from pyrestic.api.inspecting import InspectingVerbs
+from pyrestic.api.key_verbs import KeyVerbs
+from pyrestic.api.maintaining import MaintainingVerbs
 from pyrestic.api.proving import ProvingVerbs
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
@@ -21,7 +24,7 @@ from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 
-class OpenRepository(InspectingVerbs, ProvingVerbs):
+class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs, ProvingVerbs):
     """Made by open_repository or create_repository; closed at the end of a with block, or by `close`."""
 
     def __enter__(self) -> "OpenRepository":

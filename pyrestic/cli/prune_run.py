@@ -10,10 +10,8 @@ from pyrestic.cli.command import App
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import remove_old_leftovers
 from pyrestic.cli.session import Session
-from pyrestic.errors import BackendError, UsageError
-from pyrestic.golang import parse_size
 from pyrestic.ids import ID, short
-from pyrestic.operations.prune_options import UNLIMITED, PruneOptions, UnusedLimit
+from pyrestic.operations.prune_options import PruneOptions, make_prune_options
 from pyrestic.units import format_bytes, format_percent
 
 if TYPE_CHECKING:
@@ -48,59 +46,14 @@ def prune_flags(command: F) -> F:
 
 def make_options(flags: dict[str, Any]) -> PruneOptions:
     """Return what the shared flags ask for; raise UsageError."""
-    max_repack = parse_size(flags["max_repack_size"]) if flags["max_repack_size"] else UNLIMITED
-    return PruneOptions(
-        max_unused=parse_max_unused(flags["max_unused"]),
-        max_repack=0 if flags.get("unsafe_recover_no_free_space") else max_repack,
-        small_pack=_parse_small(flags["repack_smaller_than"]),
+    return make_prune_options(
+        max_unused=flags["max_unused"],
+        max_repack_size=flags["max_repack_size"],
+        repack_smaller_than=flags["repack_smaller_than"],
         cacheable_only=flags["repack_cacheable_only"],
         uncompressed=flags["repack_uncompressed"],
         recover_space=bool(flags.get("unsafe_recover_no_free_space")),
     )
-
-
-def parse_max_unused(text: str) -> UnusedLimit:
-    """Return the limit that --max-unused names; raise UsageError."""
-    word = text.strip()
-    if not word:
-        raise UsageError(f'invalid value for --max-unused: "{text}"')
-    if word == "unlimited":
-        return UnusedLimit(None)
-    if word.endswith("%"):
-        return UnusedLimit(_parse_percent(word[:-1], text))
-    try:
-        return UnusedLimit(None, parse_size(word))
-    except UsageError as error:
-        raise UsageError(f'invalid number of bytes "{text}" for --max-unused: {error}') from None
-
-
-def _parse_percent(number: str, text: str) -> float:
-    try:
-        percent = float(number)
-        if number != number.strip() or "_" in number or percent != percent:
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            f'invalid percentage "{text}" passed for --max-unused: strconv.ParseFloat: parsing "{number}": invalid'
-            " syntax"
-        ) from None
-    if percent < 0:
-        raise UsageError("percentage for --max-unused must be positive")
-    if percent >= 100:
-        raise UsageError("percentage for --max-unused must be below 100%")
-    return percent
-
-
-def _parse_small(text: str) -> int:
-    if not text:
-        return 0
-    try:
-        size = parse_size(text)
-    except UsageError as error:
-        raise UsageError(f'invalid number of bytes "{text}" for --repack-smaller-than: {error}') from None
-    if size <= 0:
-        raise UsageError("--repack-smaller-than must be larger than zero")
-    return size
 
 
 def run_prune(
@@ -139,14 +92,6 @@ def run_prune(
     session.ensure_locked()
     remove_old_leftovers(app, dry_run=dry_run)
     return prune.plan.stats, kept
-
-
-def ensure_all_removed(kept: list[ID]) -> None:
-    """Raise BackendError if packs could not be removed, which a prune tells in the end."""
-    if kept:
-        raise BackendError(
-            f"{len(kept)} packs could not be removed", hint="They only waste space; the next prune tries again."
-        )
 
 
 def _tell_packs(app: App, plan: "PrunePlan") -> None:

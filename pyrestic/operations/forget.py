@@ -23,6 +23,20 @@ class ForgetGroup:
     decision: Decision
 
 
+def ensure_no_negative_periods(policy: Policy) -> None:
+    """Raise UsageError for a policy that reaches into the future."""
+    if any(number < 0 for period in policy.periods for number in period):
+        raise UsageError("durations containing negative values are not allowed for --keep-within*")
+
+
+def check_policy(policy: Policy, *, filtered: bool, remove_all: bool) -> None:
+    """Raise UsageError for a policy that keeps nothing, unless all of some chosen snapshots are meant."""
+    if policy.empty and not remove_all:
+        raise UsageError("no policy was specified, no snapshots will be removed")
+    if policy.empty and not filtered:
+        raise UsageError("--unsafe-allow-remove-all is not allowed unless a snapshot filter option is specified")
+
+
 def decide(
     found: Iterable[StoredSnapshot], policy: Policy, grouping: GroupBy, *, now_ns: int | None = None
 ) -> list[ForgetGroup]:

@@ -5,6 +5,7 @@ index names any more are removed last. Whatever a killed prune leaves, the next 
 twice, packs without an index, and index files that name packs which others name.
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -36,6 +37,22 @@ class Prune:
     _repository: Repository
     _table: BlobTable
     _options: PruneOptions
+    _basis: frozenset[ID]
+    """The snapshots and index files that the plan was made of."""
+
+    def resume(self, repository: Repository) -> "Prune":
+        """Return the same prune for the same repository under another lock, with no index loaded yet.
+
+        Raises PyresticError if its snapshots or its index have changed since the plan was made; what is in them is
+        what their IDs say, and packs are neither used nor given up without a change of these.
+        """
+        if _list_basis(repository) != self._basis:
+            raise PyresticError(
+                "the repository has changed since the prune was planned: nothing was removed", hint="Make a new plan."
+            )
+        repository.index = self._repository.index
+        repository.index_files = list(self._repository.index_files)
+        return dataclasses.replace(self, _repository=repository)
 
     def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> list[ID]:
         """Do what the plan says, once, and return the packs that could not be removed, which cost space only.
@@ -123,7 +140,8 @@ def plan_prune(
     # From the index files themselves: this decides on what is removed.
     repository.use_index(repository.read_index(report, anew=True) if read is None else read)
     report.note("loading all snapshots...")
-    roots = _load_roots(repository, without)
+    snapshots = set(repository.list_ids(FileType.SNAPSHOT))
+    roots = _load_roots(repository, snapshots - set(without))
     report.note(f"finding data that is still in use for {len(roots)} snapshots")
     table = BlobTable(repository.index)
     try:
@@ -136,12 +154,18 @@ def plan_prune(
     report.note("collecting packs for deletion and repacking")
     stored = repository.list_files(FileType.PACK)
     plan = make_plan(table, used, stored, options, version=repository.config.version, report=report)
-    return Prune(plan, repository, table, options)
+    index_files = {file.id for file in repository.index_files}
+    return Prune(plan, repository, table, options, frozenset(snapshots | index_files))
 
 
-def _load_roots(repository: Repository, without: Collection[ID]) -> list[ID]:
-    """Return the root trees of all snapshots, raise the error of the first that cannot be read."""
-    identifiers = sorted(set(repository.list_ids(FileType.SNAPSHOT)) - set(without))
+def _list_basis(repository: Repository) -> frozenset[ID]:
+    """Return the IDs of the snapshots and index files that are there."""
+    return frozenset(repository.list_ids(FileType.SNAPSHOT)) | frozenset(repository.list_ids(FileType.INDEX))
+
+
+def _load_roots(repository: Repository, snapshots: Collection[ID]) -> list[ID]:
+    """Return the root trees of snapshots, raise the error of the first that cannot be read."""
+    identifiers = sorted(snapshots)
     loaded = map_files(lambda one: load_snapshot(repository, one), identifiers, repository.backend.connections)
     try:
         return [snapshot.tree_id for snapshot in loaded]

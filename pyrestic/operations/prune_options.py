@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pyrestic.errors import UsageError
+from pyrestic.golang import parse_size
 
 UNLIMITED: Final = (1 << 64) - 1
 
@@ -34,6 +35,71 @@ class PruneOptions:
     uncompressed: bool = False
     recover_space: bool = False
     """Repack nothing and remove the index first: for a place that is full."""
+
+
+def make_prune_options(
+    *,
+    max_unused: str,
+    max_repack_size: str,
+    repack_smaller_than: str,
+    cacheable_only: bool,
+    uncompressed: bool,
+    recover_space: bool = False,
+) -> PruneOptions:
+    """Return what a person asks for, with sizes such as 10M; raise UsageError."""
+    max_repack = parse_size(max_repack_size) if max_repack_size else UNLIMITED
+    return PruneOptions(
+        max_unused=parse_max_unused(max_unused),
+        max_repack=0 if recover_space else max_repack,
+        small_pack=_parse_small(repack_smaller_than),
+        cacheable_only=cacheable_only,
+        uncompressed=uncompressed,
+        recover_space=recover_space,
+    )
+
+
+def parse_max_unused(text: str) -> UnusedLimit:
+    """Return the limit that --max-unused names; raise UsageError."""
+    word = text.strip()
+    if not word:
+        raise UsageError(f'invalid value for --max-unused: "{text}"')
+    if word == "unlimited":
+        return UnusedLimit(None)
+    if word.endswith("%"):
+        return UnusedLimit(_parse_percent(word[:-1], text))
+    try:
+        return UnusedLimit(None, parse_size(word))
+    except UsageError as error:
+        raise UsageError(f'invalid number of bytes "{text}" for --max-unused: {error}') from None
+
+
+def _parse_percent(number: str, text: str) -> float:
+    try:
+        percent = float(number)
+        if number != number.strip() or "_" in number or percent != percent:
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f'invalid percentage "{text}" passed for --max-unused: strconv.ParseFloat: parsing "{number}": invalid'
+            " syntax"
+        ) from None
+    if percent < 0:
+        raise UsageError("percentage for --max-unused must be positive")
+    if percent >= 100:
+        raise UsageError("percentage for --max-unused must be below 100%")
+    return percent
+
+
+def _parse_small(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        size = parse_size(text)
+    except UsageError as error:
+        raise UsageError(f'invalid number of bytes "{text}" for --repack-smaller-than: {error}') from None
+    if size <= 0:
+        raise UsageError("--repack-smaller-than must be larger than zero")
+    return size
 
 
 def check_options(options: PruneOptions, *, version: int, connections: int, pack_length: int) -> None:

@@ -49,6 +49,14 @@ def remove_files(
     return failed
 
 
+def ensure_all_removed(kept: list[ID]) -> None:
+    """Raise BackendError if packs could not be removed, which a prune tells in the end."""
+    if kept:
+        raise BackendError(
+            f"{len(kept)} packs could not be removed", hint="They only waste space; the next prune tries again."
+        )
+
+
 def for_each(work: Callable[[ID], object], identifiers: Iterable[ID], threads: int) -> None:
     """Do something for every ID on several threads; when that fails, or is interrupted, begin nothing more."""
     for _ in map_files(work, identifiers, threads):

@@ -4,13 +4,15 @@ New packs are stored before the index that names them, then the index is written
 removed last.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pyrestic.errors import BackendError, NotFoundError, PyresticError
+from pyrestic.errors import BackendError, NotFoundError, PyresticError, UsageError
 from pyrestic.format.pack import HeaderEntry
-from pyrestic.handle import BlobHandle, FileType
-from pyrestic.ids import ID, parse_id
+from pyrestic.handle import BlobHandle, FileType, Handle
+from pyrestic.ids import ID, ID_LENGTH, parse_id
+from pyrestic.localfs.copies import keep_copy
 from pyrestic.operations.removal import remove_files
 from pyrestic.operations.repair_index import read_header
 from pyrestic.operations.rewrite_index import rewrite_index
@@ -28,6 +30,47 @@ class PacksRepair:
     lost: list[BlobHandle] = field(default_factory=list)
     kept: list[ID] = field(default_factory=list)
     """Packs that could not be removed: the next prune does that."""
+
+    def ensure_all_removed(self) -> None:
+        """Raise BackendError if packs could not be removed."""
+        if self.kept:
+            raise BackendError(f"{len(self.kept)} packs could not be removed", hint="The next prune removes them.")
+
+
+def parse_packs(texts: Sequence[str]) -> list[ID]:
+    """Return the IDs of packs in order, each once; raise UsageError for what is none, or if there are none."""
+    packs = sorted({_parse_id(text) for text in texts})
+    if not packs:
+        raise UsageError("no ids specified")
+    return packs
+
+
+def _parse_id(text: str) -> ID:
+    if len(text.encode("utf-8", "surrogateescape")) != 2 * ID_LENGTH:
+        raise UsageError(f'invalid length for ID: "{text}"')
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise UsageError(f"invalid ID: {text} is not in hex") from error
+
+
+def keep_pack(repository: Repository, pack: ID, folder: str, tell: Callable[[str], None]) -> str:
+    """Copy a pack to a folder ("" for the working folder) and return the file's name, "" if the pack is gone.
+
+    `tell` takes a line about one that is gone and will be left out of the index. Raises NotFoundError for one that the
+    index does not name either, LocalFileError, BackendError.
+    """
+    try:
+        data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
+    except NotFoundError as error:
+        if pack not in repository.index.packs():
+            raise NotFoundError(
+                f"pack {pack.hex()} is neither stored nor named in the index",
+                hint="An interrupted repair may have handled it; leave it out.",
+            ) from error
+        tell(f"pack {pack.hex()} is gone and will be removed from the index")
+        return ""
+    return keep_copy(os.path.join(folder, f"pack-{pack.hex()}"), data)
 
 
 def repair_packs(

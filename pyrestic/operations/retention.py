@@ -66,6 +66,11 @@ class Policy:
         """It keeps nothing."""
         return self == Policy()
 
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """All of its periods."""
+        return (self.within, *_periods(self))
+
     def __str__(self) -> str:
         return _describe(self)
 

@@ -11,13 +11,14 @@ from pyrestic.cli.commands.snapshots import GROUP_BY, describe_group, snapshot_j
 from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.prune_run import ensure_all_removed, format_ids, make_options, prune_flags, run_prune
+from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, Session, opened
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
-from pyrestic.operations.forget import ForgetGroup, decide, remove_snapshots
+from pyrestic.operations.forget import ForgetGroup, check_policy, decide, ensure_no_negative_periods, remove_snapshots
 from pyrestic.operations.prune_options import PruneOptions
+from pyrestic.operations.removal import ensure_all_removed
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
 from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
@@ -77,10 +78,10 @@ def make_policy(flags: dict[str, Any]) -> Policy:
     units = ("hourly", "daily", "weekly", "monthly", "yearly")
     periods = {"within": flags["keep_within"]}
     periods |= {f"within_{unit}": flags[f"keep_within_{unit}"] for unit in units}
-    if any(number < 0 for period in periods.values() for number in period):
-        raise UsageError("durations containing negative values are not allowed for --keep-within*")
     counts = {unit: flags[f"keep_{unit}"] for unit in ("last", *units)}
-    return Policy(**counts, **periods, tags=parse_tags(flags["keep_tag"]))
+    policy = Policy(**counts, **periods, tags=parse_tags(flags["keep_tag"]))
+    ensure_no_negative_periods(policy)
+    return policy
 
 
 class _Forget:
@@ -121,10 +122,8 @@ class _Forget:
 
     def _decide(self, found: list[StoredSnapshot]) -> list[ForgetGroup]:
         policy = self._policy
-        if policy.empty and not self._flags["unsafe_allow_remove_all"]:
-            raise UsageError("no policy was specified, no snapshots will be removed")
-        if policy.empty and self._filter.empty:
-            raise UsageError("--unsafe-allow-remove-all is not allowed unless a snapshot filter option is specified")
+        remove_all: bool = self._flags["unsafe_allow_remove_all"]
+        check_policy(policy, filtered=not self._filter.empty, remove_all=remove_all)
         self._terminal.note(f"Applying Policy: {policy}")
         groups = decide(found, policy, self._flags["group_by"])
         for group in groups:

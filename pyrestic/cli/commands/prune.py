@@ -5,9 +5,10 @@ from typing import Any
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.prune_run import ensure_all_removed, make_options, prune_flags, run_prune
+from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.errors import UsageError
+from pyrestic.operations.removal import ensure_all_removed
 from pyrestic.repository.overlap import Overlap, import_machinery
 
 

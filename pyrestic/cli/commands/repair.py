@@ -8,15 +8,11 @@ from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import LockMode, opened
 from pyrestic.cli.terminal import exit_error
-from pyrestic.errors import BackendError, NotFoundError, UsageError
-from pyrestic.handle import FileType, Handle
-from pyrestic.ids import ID, ID_LENGTH
-from pyrestic.localfs.copies import keep_copy
+from pyrestic.ids import ID
 from pyrestic.operations.repair_index import repair_index
-from pyrestic.operations.repair_packs import repair_packs
+from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_packs
 from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 from pyrestic.operations.replace_snapshot import ReplaceOptions
-from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Selection, SnapshotFilter
 
 _LOSSES = 3
@@ -81,14 +77,12 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
 
     Ends with 3 if blobs are lost.
     """
-    packs = sorted({_parse_id(text) for text in pack_id})
-    if not packs:
-        raise UsageError("no ids specified")
+    packs = parse_packs(pack_id)
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.EXCLUSIVE, load_index=True) as session:
         terminal.note("saving backup copies of pack files to current folder")
         for pack in packs:
-            _keep_copy(app, session.repository, pack)
+            keep_pack(session.repository, pack, "", terminal.complain)
         result = repair_packs(session.repository, packs, terminal, session.ensure_locked)
     terminal.complain(
         "", "Use `restic repair snapshots --forget` to remove the corrupted data blobs from all snapshots"
@@ -102,8 +96,7 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
                 "lost_blobs": [{"type": blob.type.word, "id": blob.id.hex()} for blob in sorted(result.lost)],
             }
         )
-    if result.kept:
-        raise BackendError(f"{len(result.kept)} packs could not be removed", hint="The next prune removes them.")
+    result.ensure_all_removed()
     return _end_with_losses(app, f"{len(result.lost)} blobs are lost") if result.lost else None
 
 
@@ -131,29 +124,6 @@ def snapshots_command(
     if result.losses:
         return _end_with_losses(app, f"{result.losses} files or folders lost what could not be read")
     return end_incomplete(app, selected.failures)
-
-
-def _parse_id(text: str) -> ID:
-    if len(text.encode("utf-8", "surrogateescape")) != 2 * ID_LENGTH:
-        raise UsageError(f'invalid length for ID: "{text}"')
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise UsageError(f"invalid ID: {text} is not in hex") from error
-
-
-def _keep_copy(app: App, repository: Repository, pack: ID) -> None:
-    try:
-        data = repository.backend.load(Handle(FileType.PACK, pack.hex()))
-    except NotFoundError as error:
-        if pack not in repository.index.packs():
-            raise NotFoundError(
-                f"pack {pack.hex()} is neither stored nor named in the index",
-                hint="An interrupted repair may have handled it; leave it out.",
-            ) from error
-        app.terminal.complain(f"pack {pack.hex()} is gone and will be removed from the index")
-        return
-    keep_copy(f"pack-{pack.hex()}", data)
 
 
 command.add_command(index_command)

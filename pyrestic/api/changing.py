@@ -1,0 +1,373 @@
+"""Verbs of an opened repository that change its snapshots: forget, tag, rewrite, repair and copy."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from pyrestic.api.access import Need, RepositoryAccess, SnapshotName
+from pyrestic.api.entry import to_ns
+from pyrestic.api.snapshot import OpenSnapshot
+from pyrestic.errors import BackendError, PyresticError, UsageError
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, short
+from pyrestic.localfs.metadata import format_local_time
+from pyrestic.localfs.select import Patterns
+from pyrestic.operations.forget import check_policy, decide, ensure_no_negative_periods, remove_snapshots
+from pyrestic.operations.replace_snapshot import ReplaceOptions, ReplaceResult
+from pyrestic.operations.retention import ALL, GroupBy, Policy, parse_period
+from pyrestic.operations.tag import TagChange, change_tags
+from pyrestic.report import Reporter
+from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
+
+if TYPE_CHECKING:
+    from pyrestic.api.repository import OpenRepository
+    from pyrestic.operations.forget import ForgetGroup as DecidedGroup
+
+KeepCount: TypeAlias = int | Literal["unlimited"]
+"""How many snapshots of a kind are kept."""
+
+GroupName: TypeAlias = Literal["host", "paths", "tags"]
+"""What snapshots have in common that a policy is applied to together."""
+
+
+class KeptSnapshot(NamedTuple):
+    """A snapshot that a policy keeps, and each reason for that, such as `daily snapshot`."""
+
+    snapshot: OpenSnapshot
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetGroup:
+    """What becomes of the snapshots that have something in common, the newest first; None where that is not asked."""
+
+    host: str
+    paths: tuple[str, ...] | None
+    tags: tuple[str, ...] | None
+    keep: tuple[KeptSnapshot, ...]
+    remove: tuple[OpenSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPlan:
+    """What a policy says about snapshots. Nothing is done before `run`."""
+
+    groups: tuple[ForgetGroup, ...]
+    _run: Callable[["ForgetPlan", Reporter | None, threading.Event | None], tuple[str, ...]] = field(repr=False)
+
+    @property
+    def keep(self) -> tuple[KeptSnapshot, ...]:
+        """The snapshots that are kept."""
+        return tuple(kept for group in self.groups for kept in group.keep)
+
+    @property
+    def remove(self) -> tuple[OpenSnapshot, ...]:
+        """The snapshots that are to be removed."""
+        return tuple(snapshot for group in self.groups for snapshot in group.remove)
+
+    def run(self, *, report: Reporter | None = None, cancel: threading.Event | None = None) -> tuple[str, ...]:
+        """Remove the snapshots of the plan and return their IDs; raise as `OpenRepository.forget` does.
+
+        PyresticError is raised, and nothing done, if one that was to be kept is gone by now.
+        """
+        return self._run(self, report, cancel)
+
+
+class ReplacedSnapshot(NamedTuple):
+    """A snapshot in whose place another was stored, by their IDs; `new` is "" in a dry run."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteReport:
+    """What a rewrite or a repair of snapshots did, or would do; snapshots are named by their IDs."""
+
+    replaced: tuple[ReplacedSnapshot, ...]
+    emptied: tuple[str, ...]
+    """Snapshots that were removed, as nothing of them would be left."""
+    losses: int
+    """How many files and folders lost something that could not be read."""
+    removed_unreadable: tuple[str, ...]
+    """Named snapshots that could not be read and were removed."""
+
+
+class CopiedSnapshot(NamedTuple):
+    """A snapshot by its ID in the source, and by that in the repository it was copied to."""
+
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What was copied; `bytes` are those that the blobs take in the source."""
+
+    copied: tuple[CopiedSnapshot, ...]
+    skipped: tuple[CopiedSnapshot, ...]
+    """Snapshots that had been copied before."""
+    blobs: int
+    bytes: int
+
+
+class ChangingVerbs(RepositoryAccess):
+    """Forget, tag, rewrite, repair_snapshots and copy, for OpenRepository."""
+
+    def plan_forget(
+        self,
+        snapshots: Sequence[SnapshotName] | None = None,
+        *,
+        keep_last: KeepCount = 0,
+        keep_hourly: KeepCount = 0,
+        keep_daily: KeepCount = 0,
+        keep_weekly: KeepCount = 0,
+        keep_monthly: KeepCount = 0,
+        keep_yearly: KeepCount = 0,
+        keep_within: str = "",
+        keep_within_hourly: str = "",
+        keep_within_daily: str = "",
+        keep_within_weekly: str = "",
+        keep_within_monthly: str = "",
+        keep_within_yearly: str = "",
+        keep_tags: Sequence[Sequence[str]] = (),
+        group_by: Sequence[GroupName] = ("host", "paths"),
+        unsafe_allow_remove_all: bool = False,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> ForgetPlan:
+        """Apply a policy to all snapshots, or some, and return what it says; nothing is removed before `run`.
+
+        Arguments are as the flags of `pyrestic forget` of that name: times are such as 1y5m7d2h, and `keep_tags` has
+        lists of tags, all of which a snapshot has to have. Raises UsageError, also for a policy that would leave
+        nothing of a group, LockedError, DamageError or BackendError if a snapshot cannot be read, CancelledError.
+        """
+        policy = Policy(
+            last=_count(keep_last),
+            hourly=_count(keep_hourly),
+            daily=_count(keep_daily),
+            weekly=_count(keep_weekly),
+            monthly=_count(keep_monthly),
+            yearly=_count(keep_yearly),
+            within=parse_period(keep_within),
+            within_hourly=parse_period(keep_within_hourly),
+            within_daily=parse_period(keep_within_daily),
+            within_weekly=parse_period(keep_within_weekly),
+            within_monthly=parse_period(keep_within_monthly),
+            within_yearly=parse_period(keep_within_yearly),
+            tags=tuple(map(tuple, keep_tags)),
+        )
+        ensure_no_negative_periods(policy)
+        check_policy(policy, filtered=snapshots is not None, remove_all=unsafe_allow_remove_all)
+        grouping = GroupBy("host" in group_by, "paths" in group_by, "tags" in group_by)
+        if isinstance(group_by, str) or set(group_by) - {"host", "paths", "tags"}:
+            raise UsageError("snapshots are grouped by a list of host, paths and tags")
+        with self._working(Need.READ_ALONE, report, cancel) as work:
+            groups = decide(work.select(snapshots), policy, grouping)
+        return ForgetPlan(tuple(map(self._show_group, groups)), self._run_forget)
+
+    def forget(
+        self,
+        snapshots: Sequence[SnapshotName],
+        *,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[str, ...]:
+        """Remove snapshots, alone in the repository, and return their IDs; `prune` frees what only they used.
+
+        Raises UsageError, LockedError, DamageError, BackendError, also if some could not be removed, CancelledError.
+        """
+        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+            chosen = {stored.id for stored in work.select(snapshots)}
+            failed = remove_snapshots(work.repository, chosen, work.report, work.ensure_locked)
+        return _tell_removed(chosen, failed)
+
+    def tag(
+        self,
+        snapshots: Sequence[SnapshotName] | None,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        set_to: Sequence[str] = (),
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[ReplacedSnapshot, ...]:
+        """Add and remove tags of some snapshots, or of all (None), or give them others; return those that changed.
+
+        They get new IDs by that. Raises UsageError, LockedError, DamageError, BackendError, CancelledError, and
+        PyresticError if the tags of some could not be changed.
+        """
+        if any(isinstance(tags, str) for tags in (add, remove, set_to)):
+            raise UsageError("tags are given as lists")
+        if bool(set_to) == bool(add or remove):
+            raise UsageError("either set_to or add and remove have to be given")
+        change = TagChange(tuple(set_to), tuple(add), tuple(remove))
+        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+            chosen = work.select(snapshots)
+            renewed = list(change_tags(work.repository, chosen, change, work.report, work.ensure_locked))
+        failed = sum(one.new is None for one in renewed)
+        if failed:
+            raise PyresticError(f"the tags of {failed} snapshots could not be changed")
+        return tuple(ReplacedSnapshot(old.hex(), _hex(new)) for old, new in renewed)
+
+    def rewrite(
+        self,
+        snapshots: Sequence[SnapshotName] | None = None,
+        *,
+        exclude: Sequence[str] = (),
+        iexclude: Sequence[str] = (),
+        include: Sequence[str] = (),
+        iinclude: Sequence[str] = (),
+        new_host: str = "",
+        new_time: datetime | None = None,
+        snapshot_summary: bool = False,
+        forget: bool = False,
+        dry_run: bool = False,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> RewriteReport:
+        """Write all snapshots, or some, anew without some files or with other metadata.
+
+        Arguments are as the flags of `pyrestic rewrite` of that name. The old ones stay, unless `forget` says that they
+        are removed. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
+        """
+        from pyrestic.operations.rewrite import TAG, Changes, rewrite
+
+        includes, excludes = bool(include or iinclude), bool(exclude or iexclude)
+        if includes and excludes:
+            raise UsageError("exclude and include patterns are mutually exclusive")
+        if not (includes or excludes or new_host or new_time or snapshot_summary):
+            raise UsageError("nothing to do: no patterns and no new metadata are given")
+        time = format_local_time(to_ns(new_time)) if new_time is not None else ""
+        changes = Changes(
+            Patterns(tuple(exclude), tuple(iexclude), "exclude").lists(),
+            Patterns(tuple(include), tuple(iinclude), "include").lists(),
+            snapshot_summary,
+            new_host,
+            time,
+        )
+        options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget, keep_empty=includes)
+        need = Need.READ if dry_run else Need.EXCLUSIVE if forget else Need.APPEND
+        with self._working(need, report, cancel, load_index=True, dry_run=dry_run) as work:
+            chosen = work.select(snapshots)
+            result = rewrite(work.repository, chosen, lambda: changes, options, work.report, work.ensure_locked)
+        return _describe_rewrite(result, [])
+
+    def repair_snapshots(
+        self,
+        snapshots: Sequence[SnapshotName] | None = None,
+        *,
+        forget: bool = False,
+        dry_run: bool = False,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> RewriteReport:
+        """Write damaged snapshots anew without what is lost; with `forget` the damaged ones are removed after that.
+
+        Named snapshots that cannot be read themselves are removed, with `forget`. `repair_index` comes first where the
+        index is damaged. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
+        """
+        from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
+
+        options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
+        need = Need.READ if dry_run else Need.EXCLUSIVE
+        with self._working(need, report, cancel, load_index=True, dry_run=dry_run) as work:
+            repository, ensure_locked = work.repository, work.ensure_locked
+            named = None if snapshots is None else [each if isinstance(each, str) else each.id for each in snapshots]
+            removed, names = remove_unreadable(repository, named or (), options, work.report, ensure_locked)
+            chosen = work.select(None if named is None else names)
+            result = repair_snapshots(repository, chosen, options, work.report, ensure_locked)
+        return _describe_rewrite(result, removed)
+
+    def copy(
+        self,
+        source: "OpenRepository",
+        snapshots: Sequence[SnapshotName] | None = None,
+        *,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> CopyReport:
+        """Copy all snapshots, or some, of another opened repository into this one, but those that it has already.
+
+        The names are those of the source. Both should have been made with the same polynomial
+        (`pyrestic init --copy-chunker-params`), or files are stored twice. Raises UsageError, LockedError, DamageError,
+        MissingBlobError, BackendError, CancelledError.
+        """
+        # It brings numpy, which is of no use to those who only look at files.
+        from pyrestic.operations.copy import Copy
+
+        with contextlib.ExitStack() as stack:
+            reading = stack.enter_context(source._working(Need.READ, report, cancel, load_index=True))
+            writing = stack.enter_context(self._working(Need.APPEND, report, cancel, load_index=True))
+            existing = read_snapshots(writing.repository)
+            for unread, error in existing.unreadable:
+                writing.report.error(f"snapshot {short(unread)}", error)
+
+            def ensure_locked() -> None:
+                reading.ensure_locked()
+                writing.ensure_locked()
+
+            chosen = reading.select(snapshots)
+            copy = Copy(reading.repository, writing.repository, writing.report, ensure_locked)
+            result = copy.run(chosen, existing.found)
+        return CopyReport(
+            tuple(CopiedSnapshot(old.hex(), new.hex()) for old, new in result.saved),
+            tuple(CopiedSnapshot(old.hex(), there.hex()) for old, there in result.skipped),
+            result.blobs,
+            result.bytes,
+        )
+
+    def _run_forget(self, plan: ForgetPlan, report: Reporter | None, cancel: threading.Event | None) -> tuple[str, ...]:
+        removed = {bytes.fromhex(snapshot.id) for snapshot in plan.remove}
+        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+            present = set(work.repository.list_ids(FileType.SNAPSHOT))
+            gone = [kept.snapshot.short_id for kept in plan.keep if bytes.fromhex(kept.snapshot.id) not in present]
+            if gone:
+                raise PyresticError(
+                    f"snapshot {gone[0]}, which was to be kept, is gone: nothing was removed", hint="Make a new plan."
+                )
+            failed = remove_snapshots(work.repository, removed, work.report, work.ensure_locked)
+        return _tell_removed(removed, failed)
+
+    def _show_group(self, group: "DecidedGroup") -> ForgetGroup:
+        def show(stored: StoredSnapshot) -> OpenSnapshot:
+            return OpenSnapshot(self._content, stored)
+
+        key, decision = group.key, group.decision
+        return ForgetGroup(
+            key.hostname,
+            key.paths,
+            key.tags,
+            tuple(KeptSnapshot(show(kept.stored), tuple(kept.matches)) for kept in decision.keep),
+            tuple(map(show, decision.remove)),
+        )
+
+
+def _count(count: KeepCount) -> int:
+    if count == "unlimited":
+        return ALL
+    if count < 0:
+        raise UsageError("how many snapshots are kept is a number of 0 or more, or 'unlimited'")
+    return count
+
+
+def _tell_removed(wanted: set[ID], failed: Sequence[ID]) -> tuple[str, ...]:
+    if failed:
+        raise BackendError(f"{len(failed)} of {len(wanted)} snapshots could not be removed")
+    return tuple(sorted(identifier.hex() for identifier in wanted))
+
+
+def _describe_rewrite(result: ReplaceResult, removed: Sequence[ID]) -> RewriteReport:
+    return RewriteReport(
+        tuple(ReplacedSnapshot(old.hex(), _hex(new)) for old, new in result.replaced),
+        tuple(identifier.hex() for identifier in result.emptied),
+        result.losses,
+        tuple(identifier.hex() for identifier in removed),
+    )
+
+
+def _hex(identifier: ID | None) -> str:
+    return "" if identifier is None else identifier.hex()
