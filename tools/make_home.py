@@ -25,7 +25,7 @@ from pyrestic.format.keyfile import ScryptParams  # noqa: E402 - the checkout ne
 from pyrestic.ids import ID  # noqa: E402
 from pyrestic.localfs.scan import resolve  # noqa: E402
 from pyrestic.localfs.select import BackupSelector  # noqa: E402
-from pyrestic.operations.backup import BackupOptions, backup  # noqa: E402
+from pyrestic.operations.archive_snapshot import SnapshotDetails, archive_files  # noqa: E402
 from pyrestic.operations.backup_progress import BackupProgress  # noqa: E402
 from pyrestic.report import NullReporter  # noqa: E402
 from pyrestic.repository.repository import Repository, RepositoryOptions  # noqa: E402
@@ -202,7 +202,7 @@ def make_home(folder: Path, prepare: Callable[[Path], None] = lambda _: None) ->
 
 
 def _back_up(repository: Repository, week: Week, parent: ID | None) -> ID:
-    options = BackupOptions(
+    options = SnapshotDetails(
         time_ns=round(week.moment.timestamp()) * 1_000_000_000,
         targets=[HOME],
         hostname="laptop",
@@ -214,7 +214,7 @@ def _back_up(repository: Repository, week: Week, parent: ID | None) -> ID:
     )
     before = None if parent is None else StoredSnapshot(parent, load_snapshot(repository, parent))
     source = resolve([HOME.strip("/").encode()])
-    result = backup(
+    result = archive_files(
         repository, source, BackupSelector(), options, NullReporter(), BackupProgress("backup"), parent=before
     )
     assert result.id is not None

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from time import time_ns
 from types import TracebackType
 from typing import BinaryIO
 
@@ -18,8 +19,10 @@ from pyrestic.api.maintaining import MaintainingVerbs
 from pyrestic.api.proving import ProvingVerbs
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
+from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.tree_facts import index_path
 from pyrestic.localfs.user_folders import find_own_folder
+from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
@@ -121,27 +124,47 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         *,
         tags: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        iexclude: Sequence[str] = (),
         exclude_caches: bool = False,
+        exclude_if_present: Sequence[str] = (),
+        exclude_larger_than: int | None = None,
         one_file_system: bool = False,
         host: str = "",
+        time: datetime | None = None,
+        parent: str = "",
+        force: bool = False,
         skip_if_unchanged: bool = False,
+        skip_damaged: bool = False,
+        ignore_ctime: bool = False,
+        ignore_inode: bool = False,
+        with_atime: bool = False,
+        scan: bool = False,
         report: Reporter | None = None,
     ) -> BackedUp:
         """Make a snapshot of files and folders; arguments are as the flags of `pyrestic backup` of that name.
 
-        Files that cannot be read are among the `failures` of what is returned. Raises LocalFileError if a source does
+        With `scan` the sources are counted meanwhile, so that the progress has totals. Files that cannot be read are
+        among the `failures` of what is returned. Raises LocalFileError if a source does
         not exist, UsageError, LockedError, BackendError.
         """
-        with self._backing_up(report) as run:
-            return run.save_files(
-                sources,
-                tags,
-                exclude=exclude,
-                exclude_caches=exclude_caches,
-                one_file_system=one_file_system,
-                host=host,
-                skip_if_unchanged=skip_if_unchanged,
-            )
+        options = BackupOptions(
+            exclude=Patterns(exclude, iexclude),
+            named_excludes=tuple(exclude),
+            exclude_caches=exclude_caches,
+            exclude_if_present=tuple(exclude_if_present),
+            exclude_larger_than=exclude_larger_than,
+            one_file_system=one_file_system,
+            hostname=host,
+            tags=tuple(tags),
+            time_ns=time_ns() if time is None else to_ns(time),
+            force=force,
+            parent=parent,
+            skip_damaged=skip_damaged,
+            skip_if_unchanged=skip_if_unchanged,
+            archive=ArchiveOptions(with_atime=with_atime, ignore_ctime=ignore_ctime, ignore_inode=ignore_inode),
+        )
+        with self._backing_up(options, report) as run:
+            return run.save_files(sources, scan=scan)
 
     def backup_stream(
         self,
@@ -156,14 +179,14 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
 
         What reading the stream raises is passed on, and there is no snapshot then.
         """
-        with self._backing_up(report) as run:
-            return run.save_stream(stream, path, tags, host=host)
+        with self._backing_up(BackupOptions(hostname=host, tags=tuple(tags)), report) as run:
+            return run.save_stream(stream, path)
 
     def _give(self, stored: StoredSnapshot) -> OpenSnapshot:
         return OpenSnapshot(self._content, stored)
 
     @contextlib.contextmanager
-    def _backing_up(self, report: Reporter | None) -> Iterator[BackupRun]:
+    def _backing_up(self, options: BackupOptions, report: Reporter | None) -> Iterator[BackupRun]:
         """Hold a lock, the index loaded, for the time of a with block."""
         self._content.check_open()
         with self._writing, self._locked(Need.APPEND) as lock:
@@ -177,6 +200,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
                     self._content,
                     lock,
                     report or self._report,
+                    options,
                     environment=self._environment,
                     cache_folder=self._cache_folder,
                 )

@@ -12,7 +12,7 @@ from pyrestic.operations.backup_progress import BackupProgress, ItemDone
 from pyrestic.units import format_bytes, format_duration, plain_number
 
 if TYPE_CHECKING:
-    from pyrestic.operations.backup import BackupResult
+    from pyrestic.operations.archive_snapshot import BackupResult
 
 
 def attach(terminal: Terminal, progress: BackupProgress) -> None:
@@ -74,35 +74,42 @@ def _counts_text(progress: BackupProgress, elapsed_seconds: float) -> str:
     return f"{head}{share} {done}, {total}, {progress.error_count} errors{eta}"
 
 
-def scan_finished(terminal: Terminal, progress: BackupProgress, seconds: float) -> None:
-    """Tell what the scan counted, with -v."""
-    if terminal.json:
-        if terminal.verbosity >= 2:
-            item = {
-                "message_type": "verbose_status",
-                "action": "scan_finished",
-                "item": "",
-                "duration": seconds,
-                "data_size": progress.total_bytes,
-                "data_size_in_repo": 0,
-                "metadata_size": 0,
-                "metadata_size_in_repo": 0,
-                "total_files": progress.total_files,
-            }
-            terminal.print_json(item)
-        return
-    size = format_bytes(progress.total_bytes)
-    terminal.note(f"scan finished in {seconds:.3f}s: {progress.total_files} files, {size}", 2)
+class ScanOutput:
+    """Shows what a scan tells."""
 
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
 
-def scan_failed(terminal: Terminal, path: str, verb: str, error: OSError) -> None:
-    """Tell what the scan could not read, as text only with -v: the backup itself will say it, too."""
-    message = f"{verb} {path}: {(error.strerror or str(error)).lower()}"
-    if terminal.json:
-        fields = {"message_type": "error", "error": {"message": message}, "during": "scan", "item": path}
-        terminal.complain_json(fields)
-    elif terminal.verbosity >= 2:
-        terminal.complain(f"scan: {message}")
+    def scan_finished(self, progress: BackupProgress, seconds: float) -> None:
+        """Tell what the scan counted, with -v."""
+        terminal = self._terminal
+        if terminal.json:
+            if terminal.verbosity >= 2:
+                item = {
+                    "message_type": "verbose_status",
+                    "action": "scan_finished",
+                    "item": "",
+                    "duration": seconds,
+                    "data_size": progress.total_bytes,
+                    "data_size_in_repo": 0,
+                    "metadata_size": 0,
+                    "metadata_size_in_repo": 0,
+                    "total_files": progress.total_files,
+                }
+                terminal.print_json(item)
+            return
+        size = format_bytes(progress.total_bytes)
+        terminal.note(f"scan finished in {seconds:.3f}s: {progress.total_files} files, {size}", 2)
+
+    def scan_failed(self, path: str, verb: str, error: OSError) -> None:
+        """Tell what the scan could not read, as text only with -v: the backup itself will say it, too."""
+        terminal = self._terminal
+        message = f"{verb} {path}: {(error.strerror or str(error)).lower()}"
+        if terminal.json:
+            fields = {"message_type": "error", "error": {"message": message}, "during": "scan", "item": path}
+            terminal.complain_json(fields)
+        elif terminal.verbosity >= 2:
+            terminal.complain(f"scan: {message}")
 
 
 def item_printer(terminal: Terminal) -> Callable[[ItemDone], None] | None:

@@ -26,9 +26,10 @@ from pyrestic.localfs.source_folders import SourcePath
 from pyrestic.operations.archive_directory import STRETCH, Directory, PendingFile
 from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.archive_walk import SourceWalk
+from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
 from pyrestic.operations.file_batches import SmallFile, SmallFiles
-from pyrestic.operations.source_file import INLINE_BYTES, ArchiveOptions, FileRead, SourceReader
+from pyrestic.operations.source_file import INLINE_BYTES, FileRead, SourceReader
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 

@@ -1,139 +1,200 @@
-"""Backup: sources in, a snapshot out."""
+"""Backup: sources or a stream in, a snapshot out.
 
-import stat
+This is the whole verb, for every entrance: the parent, packs of an interrupted run, the scan that counts beforehand,
+the snapshot itself (see archive_snapshot), and a last look at the lock.
+"""
+
+import contextlib
+import os
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
-from pyrestic.format import snapshot as snapshots
-from pyrestic.format.gojson import quote_name
-from pyrestic.format.node import FILE, Node, mode_to_go
-from pyrestic.format.snapshot import Snapshot, Summary
-from pyrestic.handle import FileType
-from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.metadata import format_local_time
-from pyrestic.localfs.scan import SourceTree
-from pyrestic.localfs.select import BackupSelector
+from pyrestic.ids import short
+from pyrestic.localfs import scan
+from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.scan import SourceTree, Totals
 from pyrestic.operations.archive_file import ReadInto
-from pyrestic.operations.archive_tree import TreeArchiver
+from pyrestic.operations.archive_snapshot import BackupResult, SnapshotDetails, archive_files, archive_stream
+from pyrestic.operations.backup_options import NO_PARENT, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
-from pyrestic.operations.source_file import ArchiveOptions
+from pyrestic.operations.salvage import salvage
 from pyrestic.report import Reporter
+from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshots import Parent
 
 
-@dataclass(frozen=True, slots=True)
-class BackupOptions:
-    """What a snapshot says of itself, and how to read. `time_ns` is the snapshot's time in ns since 1970, UTC."""
+class ScanReporter(Protocol):
+    """Where a scan sends what it cannot read, and its end."""
 
-    time_ns: int
-    targets: list[str]
-    hostname: str
-    username: str = ""
-    uid: int = 0
-    gid: int = 0
-    tags: list[str] = field(default_factory=list)
-    excludes: list[str] = field(default_factory=list)
-    program_version: str = ""
-    skip_if_unchanged: bool = False
-    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    def scan_failed(self, path: str, verb: str, error: OSError) -> None:
+        """Take what could not be done with a path; the backup itself reports it as well."""
+
+    def scan_finished(self, progress: BackupProgress, seconds: float) -> None:
+        """Take what was counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackupResult:
-    """The new snapshot (`id` is None if it was skipped as unchanged) and what was counted."""
+class Stream(NamedTuple):
+    """A stream to back up: `open` gives what reads it, and what raises in the end if the stream was not complete."""
 
-    id: ID | None
-    tree: ID
-    summary: Summary
+    open: Callable[[], AbstractContextManager[tuple[ReadInto, Callable[[], None]]]]
+    name: str = "stdin"
+    has_parent: bool = True
+    """It is compared with an earlier snapshot, which becomes the parent."""
 
 
-def backup(
-    repository: Repository,
-    source: SourceTree,
-    select: BackupSelector,
-    options: BackupOptions,
-    report: Reporter,
-    progress: BackupProgress,
-    *,
-    parent: StoredSnapshot | None = None,
-    on_item: Callable[[ItemDone], None] | None = None,
-    before_snapshot: Callable[[], None] = lambda: None,
-) -> BackupResult:
-    """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
+class Backup:
+    """One backup into an opened repository whose index is loaded; used once.
 
-    The index has to be loaded. Source files that cannot be read go to `report.error`. When interrupted, what is stored
-    already is indexed, so that the next run finds it. `before_snapshot` is called last and may raise: a lost lock.
+    `lock` is what is held, None for a dry run. Without `scan_reporter` nothing is counted beforehand.
     """
-    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
-    start = format_local_time(time.time_ns())
-    tree = archiver.archive(source, _tree_of(parent))
-    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
 
+    def __init__(
+        self,
+        repository: Repository,
+        request: BackupRequest,
+        report: Reporter,
+        *,
+        lock: Lock | None,
+        progress: BackupProgress | None = None,
+        scan_reporter: ScanReporter | None = None,
+        on_item: Callable[[ItemDone], None] | None = None,
+    ) -> None:
+        self._repository = repository
+        self._request = request
+        self._report = report
+        self._lock = lock
+        self._progress = progress or BackupProgress("backup", "B")
+        self._scan_reporter = scan_reporter
+        self._on_item = on_item
 
-def backup_stream(
-    repository: Repository,
-    path: list[bytes],
-    read_into: ReadInto,
-    options: BackupOptions,
-    report: Reporter,
-    progress: BackupProgress,
-    *,
-    finish: Callable[[], None] = lambda: None,
-    parent: StoredSnapshot | None = None,
-    on_item: Callable[[ItemDone], None] | None = None,
-    before_snapshot: Callable[[], None] = lambda: None,
-) -> BackupResult:
-    """Save a stream of unknown length as the one file of a snapshot; `path` names the folders above it, then the file.
+    def run(self, *, parent: Parent | None = None, stream: Stream | None = None) -> BackupResult:
+        """Save the sources, or a stream; `parent` is what the request has found already.
 
-    `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
-    """
-    archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
-    start = format_local_time(time.time_ns())
-    when = format_local_time(options.time_ns)
+        Raises PyresticError when the repository fails, the lock was lost or nothing could be saved, and what reading a
+        stream raises; there is no snapshot then. Source files that cannot be read go to `report.error`.
+        """
+        parent = self._find_parent(parent, stream)
+        self._report.note("load index files", 2)
+        if self._lock is not None and self._lock.met_interrupted:
+            salvage(self._repository, self._report)
+            # Once is enough for as long as the lock is held.
+            self._lock.met_interrupted = False
+        with self._report.show(self._progress):
+            result = self._save_files(parent) if stream is None else self._save_stream(parent, stream)
+        return replace(result, parent=parent)
 
-    def node(name: bytes, kind: str) -> Node:
-        mode = 0o644 if kind == FILE else mode_to_go(stat.S_IFDIR | 0o755)
-        made = Node(name=quote_name(name), type=kind, mode=mode, mtime=when, atime=when, ctime=when)
-        made.uid, made.gid = options.uid, options.gid
-        return made
+    def _find_parent(self, parent: Parent | None, stream: Stream | None) -> Parent:
+        if stream is not None and not stream.has_parent:
+            return NO_PARENT
+        if parent is None:
+            parent = self._request.find_parent(self._repository, self._report)
+        if parent.found is None:
+            self._report.note("no parent snapshot found, will read all files")
+        else:
+            self._report.note(f"using parent snapshot {short(parent.found.id)}")
+        return parent
 
-    tree = archiver.archive_stream(path, node, read_into, _tree_of(parent))
-    finish()
-    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+    def _save_files(self, parent: Parent) -> BackupResult:
+        request = self._request
+        tree = scan.resolve(request.targets)
+        with self._scanning(tree):
+            self._announce("backup")
+            return archive_files(
+                self._repository,
+                tree,
+                request.selector,
+                self._details(),
+                self._report,
+                self._progress,
+                parent=parent.found,
+                on_item=self._on_item,
+                before_snapshot=self._ensure_locked,
+            )
 
+    def _save_stream(self, parent: Parent, stream: Stream) -> BackupResult:
+        request, progress = self._request, self._progress
+        request.check_stream()
+        location = os.fsencode(request.paths[0])
+        self._report.note(f"read data from {stream.name}", 2)
+        progress.current_files[threading.get_ident()] = location
+        if self._scan_reporter is not None:
+            self._announce("scan")
+            progress.total_files = 1
+            self._scan_reporter.scan_finished(progress, 0.0)
+        self._announce("backup")
+        with stream.open() as (read_into, finish):
+            return archive_stream(
+                self._repository,
+                location.strip(b"/").split(b"/"),
+                read_into,
+                self._details(),
+                self._report,
+                progress,
+                finish=finish,
+                parent=parent.found,
+                on_item=self._on_item,
+                before_snapshot=self._ensure_locked,
+            )
 
-def _tree_of(parent: StoredSnapshot | None) -> ID | None:
-    return parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
+    def _ensure_locked(self) -> None:
+        if self._lock is not None:
+            self._lock.ensure_held()
 
+    def _announce(self, what: str) -> None:
+        request = self._request
+        named = request.paths if request.streamed else map(os.fsdecode, request.targets)
+        self._report.note(f"start {what} on [{' '.join(named)}]", 2)
 
-def _finish(
-    repository: Repository,
-    archiver: TreeArchiver,
-    options: BackupOptions,
-    start: str,
-    tree: ID,
-    parent: StoredSnapshot | None,
-    before_snapshot: Callable[[], None],
-) -> BackupResult:
-    repository.flush()
-    summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
-    if options.skip_if_unchanged and parent is not None and parent.snapshot.tree == tree.hex():
-        return BackupResult(None, tree, summary)
-    before_snapshot()
-    snapshot = Snapshot(
-        time=format_local_time(options.time_ns),
-        parent=parent.id.hex() if parent is not None else None,
-        tree=tree.hex(),
-        paths=options.targets,
-        hostname=options.hostname,
-        username=options.username,
-        uid=options.uid,
-        gid=options.gid,
-        excludes=options.excludes,
-        tags=options.tags,
-        program_version=options.program_version,
-        summary=summary,
-    )
-    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshots.encode(snapshot)), tree, summary)
+    def _details(self) -> SnapshotDetails:
+        request, options, who = self._request, self._request.options, current_identity()
+        return SnapshotDetails(
+            time_ns=options.time_ns,
+            targets=request.paths,
+            hostname=request.hostname,
+            username=who.username,
+            uid=who.uid,
+            gid=who.gid,
+            tags=list(options.tags),
+            excludes=list(options.named_excludes),
+            program_version=options.program_version,
+            skip_if_unchanged=options.skip_if_unchanged,
+            archive=options.archive,
+        )
+
+    @contextlib.contextmanager
+    def _scanning(self, tree: SourceTree) -> Iterator[None]:
+        """Count beside the backup what there is."""
+        reporter = self._scan_reporter
+        if reporter is None:
+            yield
+            return
+        stop = threading.Event()
+        scanner = threading.Thread(target=self._scan, args=(tree, stop, reporter), name="scan", daemon=True)
+        self._announce("scan")
+        scanner.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            scanner.join()
+
+    def _scan(self, tree: SourceTree, stop: threading.Event, reporter: ScanReporter) -> None:
+        started = time.monotonic()
+        progress, selector = self._progress, self._request.selector
+
+        def found(totals: Totals) -> None:
+            progress.total_files, progress.total_bytes = totals.files, totals.length
+
+        def failed(path: bytes, verb: str, error: OSError) -> None:
+            reporter.scan_failed(os.fsdecode(path), verb, error)
+
+        scan.measure(tree, selector.by_path, selector.by_status, found, stop.is_set, failed)
+        if not stop.is_set():
+            progress.scan_finished = True
+            progress.total = progress.total_bytes
+            reporter.scan_finished(progress, time.monotonic() - started)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import stat
 import threading
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyrestic.engine_types import BatchReader, FileRecords
@@ -20,24 +19,13 @@ from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
 from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
 from pyrestic.operations.archive_file import Content, ContentSavers
+from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
 INLINE_BYTES = 64 << 10
 """Files up to this length are no work for a reading thread: the walking thread reads them, or a batch takes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveOptions:
-    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
-
-    with_atime: bool = False
-    ignore_ctime: bool = False
-    ignore_inode: bool = False
-    device_ids_for_links_alone: bool = False
-    """Leave out the number of the device but for files with several hard links, which it takes to tell them apart."""
-    read_concurrency: int = 2
 
 
 class FileRead(NamedTuple):

@@ -415,7 +415,7 @@ def test_what_the_scan_cannot_read_is_told_of_as_documented_and_in_text_with_v_a
     error = PermissionError(13, "Permission denied")
     said = []
     for flags, path in (({"json": True, "quiet": True}, "/a\udcff"), ({"verbose": 1}, "/a"), ({}, "/a")):
-        backup_output.scan_failed(Terminal(make_settings(flags, {})), path, "open", error)
+        backup_output.ScanOutput(Terminal(make_settings(flags, {}))).scan_failed(path, "open", error)
         said.append(capsys.readouterr().err)
     assert said[1:] == ["scan: open /a: permission denied\n", ""]
     message = json.loads(said[0])

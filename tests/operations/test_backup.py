@@ -19,8 +19,7 @@ from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import hash_id
 from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector
-from pyrestic.operations import backup as operation
-from pyrestic.operations.backup import BackupOptions, BackupResult
+from pyrestic.operations.archive_snapshot import BackupResult, SnapshotDetails, archive_files
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.salvage import salvage
 from pyrestic.report import NullReporter
@@ -124,9 +123,9 @@ def snapshot_of(
     stored = None
     if parent is not None and parent.id is not None:
         stored = StoredSnapshot(parent.id, Snapshot(time="2024-01-01T00:00:00Z", tree=parent.tree.hex()))
-    tree, options = scan.resolve([bytes(source)]), BackupOptions(0, [str(source)], "host")
+    tree, options = scan.resolve([bytes(source)]), SnapshotDetails(0, [str(source)], "host")
     progress = BackupProgress("backup", "B")
-    return operation.backup(repository, tree, BackupSelector(), options, report, progress, parent=stored)
+    return archive_files(repository, tree, BackupSelector(), options, report, progress, parent=stored)
 
 
 def test_a_file_that_comes_in_parts_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

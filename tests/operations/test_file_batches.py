@@ -25,9 +25,10 @@ from pyrestic.localfs.select import BackupSelector
 from pyrestic.localfs.source_folders import SourcePath
 from pyrestic.native.blob_batch import BlobCode
 from pyrestic.operations import file_batches
-from pyrestic.operations.backup import BackupOptions, BackupResult, backup
+from pyrestic.operations.archive_snapshot import BackupResult, SnapshotDetails, archive_files
+from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
-from pyrestic.operations.source_file import ArchiveOptions, SourceReader
+from pyrestic.operations.source_file import SourceReader
 from pyrestic.report import NullReporter
 from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import Repository, RepositoryOptions
@@ -99,11 +100,11 @@ def run(
     with_atime: bool = False,
 ) -> Run:
     report, progress, items = Reporter(), BackupProgress("backup", "B"), list[ItemDone]()
-    options = BackupOptions(0, [str(source)], "host", archive=ArchiveOptions(with_atime=with_atime))
+    options = SnapshotDetails(0, [str(source)], "host", archive=ArchiveOptions(with_atime=with_atime))
     stored = (
         None if parent is None else StoredSnapshot(parent, Snapshot(time="2024-01-01T00:00:00Z", tree=parent.hex()))
     )
-    result = backup(
+    result = archive_files(
         repository,
         scan.resolve([bytes(source)]),
         select or BackupSelector(),

@@ -24,7 +24,7 @@ from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector, reject_if_present
 from pyrestic.native.file_reader import _FUNCTIONS, ManyReaderMaker
 from pyrestic.operations import file_batches
-from pyrestic.operations.backup import BackupOptions, backup
+from pyrestic.operations.archive_snapshot import SnapshotDetails, archive_files
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
@@ -164,11 +164,11 @@ def run(root: Path, backend: MemoryBackend, reader: Reader | None) -> Repository
     repository = Repository.open(backend, PASSWORD, engines=engines)
     rules = [reject_if_present("NO_BACKUP:x", lambda _: None)]
     try:
-        backup(
+        archive_files(
             repository,
             scan.resolve([bytes(root / "source" / "top")]),
             BackupSelector(by_status=rules),
-            BackupOptions(0, ["source"], "host"),
+            SnapshotDetails(0, ["source"], "host"),
             NullReporter(),
             BackupProgress("backup", "B"),
         )
@@ -245,8 +245,8 @@ def test_folders_of_any_depth_are_walked_with_few_open(tmp_path: Path, backend: 
     try:
         told, progress = NullReporter(), BackupProgress("backup", "B")
         repository = Repository.open(backend, PASSWORD)
-        options = BackupOptions(0, ["source"], "host")
-        result = backup(repository, scan.resolve([bytes(tmp_path)]), BackupSelector(), options, told, progress)
+        options = SnapshotDetails(0, ["source"], "host")
+        result = archive_files(repository, scan.resolve([bytes(tmp_path)]), BackupSelector(), options, told, progress)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert told.errors == []
@@ -265,8 +265,10 @@ def test_a_path_that_is_too_long_for_the_kernel_is_told_as_restic_tells_it(
     os.close(here)
     told = NullReporter()
     repository = Repository.open(backend, PASSWORD)
-    options = BackupOptions(0, ["source"], "host")
-    backup(repository, scan.resolve([bytes(tmp_path)]), BackupSelector(), options, told, BackupProgress("backup", "B"))
+    options = SnapshotDetails(0, ["source"], "host")
+    archive_files(
+        repository, scan.resolve([bytes(tmp_path)]), BackupSelector(), options, told, BackupProgress("backup", "B")
+    )
     (error,) = [str(error) for _, error in told.errors]
     assert error.startswith("lstat /")
     assert error.endswith(": file name too long")

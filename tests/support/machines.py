@@ -22,7 +22,7 @@ from pyrestic.format import lock as lock_format
 from pyrestic.format.lock import LockFile
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, parse_id
-from pyrestic.operations.backup import BackupOptions, backup_stream
+from pyrestic.operations.archive_snapshot import SnapshotDetails, archive_stream
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.forget import remove_snapshots
 from pyrestic.operations.prune import plan_prune
@@ -513,11 +513,11 @@ def take_lock(process: Process, repository: Repository, *, exclusive: bool) -> L
 def save_content(repository: Repository, content: bytes, time_ns: int) -> ID:
     """Save a snapshot of a file with this content."""
     stream = io.BytesIO(content)
-    result = backup_stream(
+    result = archive_stream(
         repository,
         [b"folder", b"file"],
         stream.readinto,
-        BackupOptions(time_ns=time_ns, targets=["/folder/file"], hostname="host"),
+        SnapshotDetails(time_ns=time_ns, targets=["/folder/file"], hostname="host"),
         NullReporter(),
         BackupProgress("backup", "B"),
     )

@@ -70,10 +70,9 @@ def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: A
     flags["exclude"] += tuple(text_file.read_patterns(flags["exclude_file"], app.settings.environment))
     flags["iexclude"] += tuple(text_file.read_patterns(flags["iexclude_file"], app.settings.environment))
     # Not at the top: showing help needs none of it.
-    from pyrestic.cli.backup_run import INCOMPLETE, Backup
+    from pyrestic.cli.backup_run import INCOMPLETE, run_backup
 
-    backup = Backup(app, sources, targets, flags, _snapshot_time(flags["when"]))
-    code = backup.run(complete=complete)
+    code = run_backup(app, sources, targets, flags, _snapshot_time(flags["when"]), complete=complete)
     if code == INCOMPLETE:
         exit_error(code, "Warning: at least one source file could not be read", as_json=app.settings.json)
     return code

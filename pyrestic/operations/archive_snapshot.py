@@ -1,0 +1,140 @@
+"""A snapshot made of source files or of a stream: its trees (see archive_tree), and what it says of itself."""
+
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pyrestic.format import snapshot as snapshots
+from pyrestic.format.gojson import quote_name
+from pyrestic.format.node import FILE, Node, mode_to_go
+from pyrestic.format.snapshot import Snapshot, Summary
+from pyrestic.handle import FileType
+from pyrestic.ids import ID, parse_id
+from pyrestic.localfs.metadata import format_local_time
+from pyrestic.localfs.scan import SourceTree
+from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.archive_file import ReadInto
+from pyrestic.operations.archive_tree import TreeArchiver
+from pyrestic.operations.backup_options import NO_PARENT, ArchiveOptions
+from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import Parent, StoredSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDetails:
+    """What a snapshot says of itself, and how to read. `time_ns` is the snapshot's time in ns since 1970, UTC."""
+
+    time_ns: int
+    targets: list[str]
+    hostname: str
+    username: str = ""
+    uid: int = 0
+    gid: int = 0
+    tags: list[str] = field(default_factory=list)
+    excludes: list[str] = field(default_factory=list)
+    program_version: str = ""
+    skip_if_unchanged: bool = False
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """The new snapshot (`id` is None if it was skipped as unchanged), what was counted, and the parent."""
+
+    id: ID | None
+    tree: ID
+    summary: Summary
+    parent: Parent = NO_PARENT
+
+
+def archive_files(
+    repository: Repository,
+    source: SourceTree,
+    select: BackupSelector,
+    options: SnapshotDetails,
+    report: Reporter,
+    progress: BackupProgress,
+    *,
+    parent: StoredSnapshot | None = None,
+    on_item: Callable[[ItemDone], None] | None = None,
+    before_snapshot: Callable[[], None] = lambda: None,
+) -> BackupResult:
+    """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
+
+    The index has to be loaded. Source files that cannot be read go to `report.error`. When interrupted, what is stored
+    already is indexed, so that the next run finds it. `before_snapshot` is called last and may raise: a lost lock.
+    """
+    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
+    start = format_local_time(time.time_ns())
+    tree = archiver.archive(source, _tree_of(parent))
+    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+
+
+def archive_stream(
+    repository: Repository,
+    path: list[bytes],
+    read_into: ReadInto,
+    options: SnapshotDetails,
+    report: Reporter,
+    progress: BackupProgress,
+    *,
+    finish: Callable[[], None] = lambda: None,
+    parent: StoredSnapshot | None = None,
+    on_item: Callable[[ItemDone], None] | None = None,
+    before_snapshot: Callable[[], None] = lambda: None,
+) -> BackupResult:
+    """Save a stream of unknown length as the one file of a snapshot; `path` names the folders above it, then the file.
+
+    `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
+    """
+    archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
+    start = format_local_time(time.time_ns())
+    when = format_local_time(options.time_ns)
+
+    def node(name: bytes, kind: str) -> Node:
+        mode = 0o644 if kind == FILE else mode_to_go(stat.S_IFDIR | 0o755)
+        made = Node(name=quote_name(name), type=kind, mode=mode, mtime=when, atime=when, ctime=when)
+        made.uid, made.gid = options.uid, options.gid
+        return made
+
+    tree = archiver.archive_stream(path, node, read_into, _tree_of(parent))
+    finish()
+    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+
+
+def _tree_of(parent: StoredSnapshot | None) -> ID | None:
+    return parse_id(parent.snapshot.tree) if parent is not None and parent.snapshot.tree else None
+
+
+def _finish(
+    repository: Repository,
+    archiver: TreeArchiver,
+    options: SnapshotDetails,
+    start: str,
+    tree: ID,
+    parent: StoredSnapshot | None,
+    before_snapshot: Callable[[], None],
+) -> BackupResult:
+    repository.flush()
+    summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
+    if options.skip_if_unchanged and parent is not None and parent.snapshot.tree == tree.hex():
+        return BackupResult(None, tree, summary)
+    before_snapshot()
+    snapshot = Snapshot(
+        time=format_local_time(options.time_ns),
+        parent=parent.id.hex() if parent is not None else None,
+        tree=tree.hex(),
+        paths=options.targets,
+        hostname=options.hostname,
+        username=options.username,
+        uid=options.uid,
+        gid=options.gid,
+        excludes=options.excludes,
+        tags=options.tags,
+        program_version=options.program_version,
+        summary=summary,
+    )
+    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshots.encode(snapshot)), tree, summary)

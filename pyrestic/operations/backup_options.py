@@ -1,0 +1,120 @@
+"""What a backup is asked for: what every entrance (command line, Python API) translates its arguments to.
+
+All of this is there before the repository is opened, so bad patterns and rules are told before a password is asked for.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pyrestic.errors import UsageError
+from pyrestic.localfs import scan, select
+from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.select import BackupSelector, Patterns
+from pyrestic.localfs.user_folders import find_written_folders
+from pyrestic.operations.retention import GroupBy
+from pyrestic.report import Reporter
+from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import Parent, SnapshotFilter, find_parent, find_snapshot
+
+NO_PARENT: Final = Parent(None, [])
+HOST_AND_PATHS: Final = GroupBy(host=True, paths=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOptions:
+    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
+
+    with_atime: bool = False
+    ignore_ctime: bool = False
+    ignore_inode: bool = False
+    device_ids_for_links_alone: bool = False
+    """Leave out the number of the device but for files with several hard links, which it takes to tell them apart."""
+    read_concurrency: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """How to back up; most fields are the flags of that name."""
+
+    exclude: Patterns = field(default_factory=Patterns)
+    named_excludes: tuple[str, ...] = ()
+    """The patterns that the snapshot names: those of files with patterns are not among them."""
+    exclude_caches: bool = False
+    exclude_if_present: tuple[str, ...] = ()
+    exclude_larger_than: int | None = None
+    one_file_system: bool = False
+    hostname: str = ""
+    """That of this machine if it is ""."""
+    tags: tuple[str, ...] = ()
+    time_ns: int = field(default_factory=time.time_ns)
+    """The snapshot's time in ns since 1970, UTC."""
+    force: bool = False
+    parent: str = ""
+    group_by: GroupBy = HOST_AND_PATHS
+    skip_damaged: bool = False
+    skip_if_unchanged: bool = False
+    program_version: str = ""
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+
+
+class BackupRequest:
+    """A backup of sources, or of a stream that is stored at the one path among `targets`.
+
+    `environment` tells the working directory, and with `cache_folder` what pyrestic writes itself, which is left out.
+    `warn` takes what is wrong with files that mark folders. Raises UsageError for bad patterns and rules.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[bytes],
+        options: BackupOptions,
+        *,
+        environment: Mapping[str, str],
+        cache_folder: str,
+        warn: Callable[[str], None],
+        streamed: bool = False,
+    ) -> None:
+        self.targets = targets
+        self.options = options
+        self.streamed = streamed
+        self.hostname = options.hostname or current_identity().hostname
+        folder = scan.working_directory(environment, targets)
+        self.paths = [os.fsdecode(scan.clean(os.path.join(folder, target))) for target in targets]
+        by_path = select.reject_patterns(options.exclude)
+        by_path += select.reject_folders([cache_folder, *find_written_folders(environment)])
+        by_status = []
+        if options.one_file_system and not streamed:
+            by_status.append(select.reject_other_devices(targets, folder))
+        if options.exclude_larger_than is not None:
+            by_status.append(select.reject_larger_than(options.exclude_larger_than))
+        rules = [*options.exclude_if_present, *([select.CACHE_TAG] if options.exclude_caches else [])]
+        by_status += [select.reject_if_present(rule, warn) for rule in rules]
+        self.selector = BackupSelector(by_path, by_status, folder)
+
+    def check_stream(self) -> None:
+        """Raise UsageError if no file can be at the path of the stream."""
+        if self.paths[0] == "/":
+            raise UsageError("failed to backup from stdin: invalid filename specified")
+
+    def find_parent(self, repository: Repository, report: Reporter) -> Parent:
+        """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer.
+
+        Raises UsageError if there is none of that name, BackendError, and DamageError for a name that may mean a
+        snapshot that cannot be read.
+        """
+        options, grouping = self.options, self.options.group_by
+        if options.force:
+            return NO_PARENT
+        wanted = SnapshotFilter(
+            hosts=(self.hostname,) if grouping.host else (),
+            tags=(options.tags,) if grouping.tags else (),
+            paths=tuple(self.paths) if grouping.paths and not self.streamed else (),
+            not_after_ns=options.time_ns,
+            skip_damaged=options.skip_damaged,
+        )
+        if options.parent:
+            return Parent(find_snapshot(repository, options.parent, wanted, report)[0], [])
+        return find_parent(repository, wanted, report)
