@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,75 @@ def test_a_fault_that_stays_ends_each_command_soon_with_one_sentence(
     assert any(line.startswith("Fatal: ") and sentence in line for line in last), ended.stderr
     assert b"Traceback" not in ended.stderr
     assert b2.master_key.encode() not in ended.stderr + ended.stdout
+
+
+LIES: dict[str, tuple[str, dict[str, object], str]] = {
+    "another SHA-1": ("b2_upload_file", {"contentSha1": "1" * 40}, "says it stored something else"),
+    "a page that comes again": ("b2_list_file_names", {"nextFileName": "some/path/a"}, "repeat in a loop"),
+    "lengths below zero": (
+        "b2_list_file_names",
+        {"files": [{"fileId": "1", "fileName": "", "contentLength": -1}]},
+        "did not come from B2",
+    ),
+    "a token with a line break": ("b2_get_upload_url", {"authorizationToken": "a\r\nb"}, "did not come from B2"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_service_that_lies_ends_a_backup_with_a_sentence_and_costs_no_byte(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path, lie: str
+) -> None:
+    calls, values, words = LIES[lie]
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"content")
+    ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
+    ours.run("init")
+    ours.run("backup", source)
+    (source / "file").write_bytes(b"other content")
+    # The lock goes up, and then it begins.
+    passed = 1 if calls == "b2_upload_file" else 0
+    b2.faults.add("lie", calls, after_calls=passed, change=lambda answer: answer.update(values))
+    ended = ours.run("-o", "b2.deadline=2", "--no-cache", "backup", source, code=1)
+    assert f"{words}\n" in ended.stderr.decode()
+    assert b"Traceback" not in ended.stderr
+    b2.faults.clear()
+    theirs.run("unlock", "--remove-all")
+    theirs.run("check", "--read-data")
+    assert len(theirs.run("snapshots", "--json").json) == 1
+
+
+@pytest.mark.parametrize("folder", ["index", "snapshots", "data"])
+def test_files_that_are_hidden_while_a_prune_runs_end_it_and_cost_no_other(
+    pyrestic: Program, newest: Program, b2: B2Server, tmp_path: Path, folder: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
+    ours.run("init")
+    (source / "kept").write_bytes(random.Random(5).randbytes(100_000))
+    for number in range(2):
+        (source / "changed").write_bytes(random.Random(number).randbytes(100_000))
+        ours.run("backup", source)
+    ours.run("forget", "--keep-last", "1")
+    bucket = b2.store.buckets()[0].id
+
+    def hide(page: dict[str, Any]) -> None:
+        for file in page["files"]:
+            if f"/{folder}/" in file["fileName"]:
+                b2.store.add_version(bucket, file["fileName"], "hide")
+
+    b2.faults.add("lie", "b2_list_file_names", change=hide)
+    ended = ours.run("--no-cache", "prune", "--max-unused", "0", code=1)
+    assert b"Fatal: " in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    b2.faults.clear()
+    for version in list(b2.store.versions(bucket, "", "")):
+        if version.action == "hide":
+            b2.store.remove_version(version)
+    theirs.run("check", "--read-data")
+    theirs.run("restore", "latest", "--target", tmp_path / "back")
+    assert contents(tmp_path / "back" / source.relative_to("/")) == contents(source)
 
 
 @pytest.mark.parametrize("cap", ["storage", "transaction", "download"])

@@ -4,7 +4,9 @@ import fnmatch
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 KINDS = (
     "status",  # answer `status` and `code`, with Retry-After if `retry_after` is given
@@ -18,6 +20,7 @@ KINDS = (
     "html",  # answer `status` with a page
     "lose answer",  # do what was asked, then reset the connection
     "latency",  # wait `seconds` before the answer
+    "lie",  # do what was asked, answer with what `change` makes of the JSON
 )
 
 
@@ -39,6 +42,7 @@ class Rule:
     seconds: float = 3600.0
     after_calls: int = 0
     """How many matching calls pass first."""
+    change: Callable[[dict[str, Any]], object] = dict
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -162,11 +162,16 @@ class Handler(socketserver.StreamRequestHandler):
         try:
             if rule is not None and rule.kind == "status":
                 raise CallError(rule.status, rule.code, "a fault on demand", rule.retry_after)
-            return self.server.perform(call, request)
+            reply = self.server.perform(call, request)
+            if rule is not None and rule.kind == "lie" and reply.download is None:
+                answer = json.loads(reply.body)
+                rule.change(answer)
+                reply.body = json.dumps(answer).encode()
         except CallError as error:
             answer = {"status": error.status, "code": error.code, "message": error.message}
             headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
             return Reply(error.status, json.dumps(answer).encode(), headers)
+        return reply
 
     def _send(self, reply: Reply, rule: Rule | None, request: Request) -> None:
         download = reply.download

@@ -21,6 +21,7 @@ from pyrestic.backend.b2.client import (
     Caller,
     FilePage,
     FileVersion,
+    Length,
     UploadUrl,
     decode,
 )
@@ -151,6 +152,8 @@ def _upload(
 
 class _Part(msgspec.Struct, rename="camel"):
     part_number: int
+    content_length: Length
+    content_sha1: str
 
 
 def start_large_file(caller: Caller, auth: Authorization, bucket_id: str, name: str, sha1: str) -> str:
@@ -198,7 +201,12 @@ def upload_part(caller: Caller, url: UploadUrl, number: int, data: Buffer) -> st
         "X-Bz-Part-Number": str(number),
         "X-Bz-Content-Sha1": sha1,
     }
-    _upload(caller, "b2_upload_part", url, headers, data, _Part, f"uploading part {number}")
+    doing = f"uploading part {number}"
+    part = _upload(caller, "b2_upload_part", url, headers, data, _Part, doing)
+    if (part.part_number, part.content_length, part.content_sha1) != (number, memoryview(data).nbytes, sha1):
+        raise TransientError(
+            f"{doing} failed: B2 says it stored something else", retry_after_seconds=0.0, attempts=SENSELESS_ATTEMPTS
+        )
     return sha1
 
 

@@ -14,7 +14,9 @@ from typing_extensions import Buffer
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.backend import MAX_FILE_BYTES, B2Backend, check_download
 from pyrestic.backend.b2.client import FileVersion
+from pyrestic.backend.b2.pages import list_versions
 from pyrestic.backend.base import FileInfo, range_length
+from pyrestic.backend.http import SENSELESS_ATTEMPTS
 from pyrestic.backend.layout import DEFAULT_LAYOUT
 from pyrestic.backend.metering import Ledger
 from pyrestic.errors import AccessError, NotFoundError, TransientError, UsageError
@@ -139,31 +141,22 @@ class AsOfBackend:
             return self._files
 
     def _list_versions(self) -> dict[Handle, FileVersion]:
-        session = self._session
         base = self._backend.base
-        bucket_id = session.bucket_id()
         files: dict[Handle, FileVersion] = {}
         decided = ""
-        place: tuple[str | None, str | None] = (None, None)
-        while True:
-            page = session.run(
-                lambda auth, place=place: api.list_file_versions(  # type: ignore[misc]
-                    session.caller, auth, bucket_id, base, *place
+        for version in list_versions(self._session, base):
+            # Versions of a name come newest first: the first one that is old enough decides.
+            if version.upload_timestamp > self._milliseconds or version.file_name == decided:
+                continue
+            if version.action not in ("upload", "hide"):
+                continue
+            decided = version.file_name
+            handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(base) :])
+            if handle is None or version.action == "hide":
+                continue
+            if version.file_id is None:
+                raise TransientError(
+                    f"listing versions of {base} failed: B2 gives no ID for {handle}", attempts=SENSELESS_ATTEMPTS
                 )
-            )
-            for version in page.files:
-                # Versions of a name come newest first: the first one that is old enough decides.
-                if version.upload_timestamp > self._milliseconds or version.file_name == decided:
-                    continue
-                if version.action not in ("upload", "hide"):
-                    continue
-                decided = version.file_name
-                handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(base) :])
-                if handle is not None and version.action == "upload":
-                    files[handle] = version
-            if page.next_file_name is None:
-                return files
-            following = (page.next_file_name, page.next_file_id)
-            if following == place:
-                raise TransientError("listing versions failed: B2's pages repeat in a loop")
-            place = following
+            files[handle] = version
+        return files

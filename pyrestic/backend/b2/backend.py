@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing_extensions import Buffer
 
 from pyrestic.backend.b2 import api
-from pyrestic.backend.b2.client import FileVersion
-from pyrestic.backend.b2.errors import ExpiredTokenError
+from pyrestic.backend.b2.client import FileVersion, stored_id
+from pyrestic.backend.b2.errors import ExpiredTokenError, WrongUploadError
 from pyrestic.backend.b2.large import upload_large
+from pyrestic.backend.b2.pages import list_names
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
@@ -78,6 +79,11 @@ class B2Backend:
             with self._lock:
                 self._doubtful[name] = sha1
             raise
+        except WrongUploadError:
+            with self._lock:
+                # There is nothing to look for before the next upload, but that will not be the only version.
+                self._doubtful[name] = ""
+            raise
         self.ledger.moved(stored=len(view))
         with self._lock:
             # It is the only version only if no other one is known.
@@ -116,27 +122,13 @@ class B2Backend:
             except NotFoundError:
                 pass
             return
-        bucket_id = self._session.bucket_id()
-        prefix = f"{self._base}{FOLDERS[file_type]}/"
-        start: str | None = None
-        while True:
-            page = self._session.run(
-                lambda auth, start=start: api.list_file_names(  # type: ignore[misc]
-                    self._session.caller, auth, bucket_id, prefix, start
-                )
-            )
-            for version in page.files:
-                handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(self._base) :])
-                if handle is None or handle.type is not file_type or version.action != "upload":
-                    continue
-                if version.file_id is not None:
-                    self._remember_listed(version.file_name, version.file_id, version.content_length)
-                yield FileInfo(handle.name, version.content_length)
-            if page.next_file_name is None:
-                return
-            if start is not None and page.next_file_name <= start:
-                raise BackendError(f"listing {prefix} failed: B2's pages repeat in a loop")
-            start = page.next_file_name
+        for version in list_names(self._session, f"{self._base}{FOLDERS[file_type]}/"):
+            handle = DEFAULT_LAYOUT.find_handle(version.file_name[len(self._base) :])
+            if handle is None or handle.type is not file_type or version.action != "upload":
+                continue
+            if version.file_id is not None:
+                self._remember_listed(version.file_name, version.file_id, version.content_length)
+            yield FileInfo(handle.name, version.content_length)
 
     def remove(self, handle: Handle) -> None:
         """Remove every version of the file that is or becomes visible; raise NotFoundError or BackendError.
@@ -192,12 +184,7 @@ class B2Backend:
         if len(data) > limit:
             return upload_large(session, name, data, sha1, self.connections)
         version = self._upload_short(name, data, sha1)
-        if version.file_id is None or version.content_length != len(data):
-            raise TransientError(
-                f"uploading {name} failed: B2 says it stored {version.content_length} bytes of it",
-                attempts=SENSELESS_ATTEMPTS,
-            )
-        return version.file_id
+        return stored_id(version, name, len(data), sha1)
 
     def _upload_short(self, name: str, data: memoryview, sha1: str) -> FileVersion:
         """Upload a file in one call; if the token of the upload URL has expired, use another URL."""

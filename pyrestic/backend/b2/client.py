@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from pyrestic.backend.b2.errors import error_of
+from pyrestic.backend.b2.errors import WrongUploadError, error_of
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
 from pyrestic.backend.metering import CallClass, Ledger
 from pyrestic.errors import TransientError
@@ -16,6 +16,11 @@ MAX_JSON_BYTES = 64 << 20
 _BILLED_NAMES = 1000
 
 T = TypeVar("T")
+
+Token: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]+\Z")]
+"""A token that can be sent in a header."""
+Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+"""A number of bytes."""
 
 
 class AllowedBucket(msgspec.Struct, frozen=True):
@@ -47,7 +52,7 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
     """The fields of the response to b2_authorize_account that pyrestic uses."""
 
     account_id: str
-    authorization_token: str
+    authorization_token: Token
     api_info: _ApiInfo
 
 
@@ -81,7 +86,7 @@ class UploadUrl(msgspec.Struct, frozen=True, rename="camel"):
     """An upload URL for files of a bucket or parts of a large file, for one upload at a time."""
 
     upload_url: str
-    authorization_token: str
+    authorization_token: Token
 
     def __repr__(self) -> str:
         return "<UploadUrl>"
@@ -93,7 +98,7 @@ class FileVersion(msgspec.Struct, frozen=True, rename="camel"):
     file_id: str | None
     file_name: str
     action: str = "upload"
-    content_length: int = 0
+    content_length: Length = 0
     content_sha1: str | None = None
     upload_timestamp: int = 0
 
@@ -150,3 +155,12 @@ def decode(answer: Answer, answer_type: type[T], doing: str) -> T:
         raise TransientError(
             f"{doing} failed: the response did not come from B2", attempts=SENSELESS_ATTEMPTS
         ) from None
+
+
+def stored_id(version: FileVersion, name: str, length: int, sha1: str) -> str:
+    """Return the ID of a file that was uploaded; raise WrongUploadError if B2 says that it stored anything else."""
+    said_sha1 = (version.content_sha1 or "none").removeprefix("unverified:")
+    said = (version.action, version.file_name, version.content_length)
+    if version.file_id is None or said != ("upload", name, length) or said_sha1 not in (sha1, "none"):
+        raise WrongUploadError(f"uploading {name} failed: B2 says it stored something else")
+    return version.file_id

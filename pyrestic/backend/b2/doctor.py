@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.client import Authorization, Bucket
+from pyrestic.backend.b2.pages import list_versions
 from pyrestic.errors import AccessError
 
 _NEEDED = {
@@ -60,31 +61,19 @@ def examine(backend: B2Backend) -> list[Finding]:
 
 def count_held(backend: B2Backend) -> Held:
     """Return the contents below the prefix, from a listing of all versions."""
-    session = backend.session
-    bucket_id = session.bucket_id()
     files = file_bytes = hidden = hidden_bytes = 0
     decided = ""
-    place: tuple[str | None, str | None] = (None, None)
-    while True:
-        page = session.run(
-            lambda auth, place=place: api.list_file_versions(  # type: ignore[misc]
-                session.caller, auth, bucket_id, backend.base, *place
-            )
-        )
-        for version in page.files:
-            if version.action == "start":
-                continue
-            if version.action == "upload" and version.file_name != decided:
-                files += 1
-                file_bytes += version.content_length
-            elif version.action == "upload":
-                hidden += 1
-                hidden_bytes += version.content_length
-            decided = version.file_name
-        following = (page.next_file_name, page.next_file_id)
-        if page.next_file_name is None or following == place:
-            return Held(files, file_bytes, hidden, hidden_bytes)
-        place = following
+    for version in list_versions(backend.session, backend.base):
+        if version.action == "start":
+            continue
+        if version.action == "upload" and version.file_name != decided:
+            files += 1
+            file_bytes += version.content_length
+        elif version.action == "upload":
+            hidden += 1
+            hidden_bytes += version.content_length
+        decided = version.file_name
+    return Held(files, file_bytes, hidden, hidden_bytes)
 
 
 def _find_bucket(backend: B2Backend) -> Bucket | None:

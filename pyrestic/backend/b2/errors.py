@@ -22,6 +22,13 @@ class ExpiredTokenError(TransientError):
         self.refusal = refusal
 
 
+class WrongUploadError(TransientError):
+    """B2 says that it stored something else than what was uploaded; the next attempt puts another version on top."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, attempts=SENSELESS_ATTEMPTS)
+
+
 class _Report(msgspec.Struct):
     """An error report of the service."""
 

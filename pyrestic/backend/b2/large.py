@@ -4,11 +4,13 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.backend.b2 import api
-from pyrestic.backend.b2.client import Authorization, UploadUrl
+from pyrestic.backend.b2.client import Authorization, FileVersion, UploadUrl, stored_id
 from pyrestic.backend.b2.errors import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 
+MAX_PARTS = 10_000
+"""B2 takes no more, whatever part size it recommends."""
 _ATTEMPTS = 5
 """Attempts per part: starting the complete file again would cost more."""
 
@@ -24,7 +26,7 @@ def upload_large(session: B2Session, name: str, data: memoryview, sha1: str, con
         with ThreadPoolExecutor(min(connections, len(parts)), thread_name_prefix="b2-part") as pool:
             uploader = _PartUploader(session, file_id)
             sha1s = list(pool.map(uploader.upload, range(1, len(parts) + 1), parts))
-        return _finish(session, file_id, sha1s)
+        return stored_id(_finish(session, file_id, sha1s), name, len(data), sha1)
     except BaseException:
         with contextlib.suppress(BackendError):
             session.run(lambda auth: api.cancel_large_file(caller, auth, file_id))
@@ -33,7 +35,7 @@ def upload_large(session: B2Session, name: str, data: memoryview, sha1: str, con
 
 def split(data: memoryview, authorization: Authorization) -> list[memoryview]:
     """Return the parts of a file: two or more of about equal size; only the last may be below the minimum."""
-    count = max(2, -(-len(data) // authorization.recommended_part_bytes))
+    count = min(max(2, -(-len(data) // authorization.recommended_part_bytes)), MAX_PARTS)
     length = max(-(-len(data) // count), authorization.minimum_part_bytes)
     return [data[start : start + length] for start in range(0, len(data), length)]
 
@@ -74,11 +76,11 @@ class _PartUploader:
         return sha1
 
 
-def _finish(session: B2Session, file_id: str, sha1s: list[str]) -> str:
+def _finish(session: B2Session, file_id: str, sha1s: list[str]) -> FileVersion:
     """Finish the file. A lost response is no failure: a second call would be refused, so look up the file."""
     caller = session.caller
     try:
-        session.run(lambda auth: api.finish_large_file(caller, auth, file_id, sha1s))
+        return session.run(lambda auth: api.finish_large_file(caller, auth, file_id, sha1s))
     except BackendError as error:
         try:
             version = session.run(lambda auth: api.get_file_info(caller, auth, file_id))
@@ -86,4 +88,4 @@ def _finish(session: B2Session, file_id: str, sha1s: list[str]) -> str:
             raise error from None
         if version.action != "upload":
             raise
-    return file_id
+        return version
