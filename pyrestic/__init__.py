@@ -3,7 +3,7 @@
 The names below are all that programs need; they are described in docs/python.md and loaded when they are first used.
 """
 
-# Not from typing: nothing may be imported before __main__ has put the search path in order.
+# Not from typing: nothing may be imported before __main__ has fixed the search path.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrestic.api.access import SnapshotName
@@ -259,7 +259,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a name's module when it is first used, so that what needs none of them starts quickly."""
+    """Load a name's module on first use, so that a program starts quickly without it."""
     if name not in _MODULES:
         raise AttributeError(f"module 'pyrestic' has no attribute {name!r}")
     import importlib

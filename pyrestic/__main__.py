@@ -7,7 +7,7 @@ if sys.platform != "linux":
 
 from pyrestic.cli.isolation import leave_current_folder
 
-# Before anything is imported that is not part of Python's core or of this package.
+# Before any import from outside Python's core and this package.
 leave_current_folder()
 
 import os  # noqa: E402
@@ -16,7 +16,7 @@ from types import FrameType  # noqa: E402
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """End at once: nothing has begun while the program is being imported."""
+    """End at once: nothing has started during the imports."""
     os._exit(130)
 
 

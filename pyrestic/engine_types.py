@@ -1,4 +1,4 @@
-"""What passes through the door to compiled code (engines.py): interfaces of its parts, and the values they exchange."""
+"""The types of compiled code (engines.py): interfaces of its parts, and the values they exchange."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -9,7 +9,7 @@ from pyrestic.format.compress import Compression
 from pyrestic.format.crypto import MasterKey
 
 if TYPE_CHECKING:
-    # At run time only those need numpy who have arrays.
+    # At run time, only users of arrays need numpy.
     from numpy.typing import NDArray
 
 Numbers: TypeAlias = "Sequence[int] | NDArray[Any]"
@@ -19,34 +19,33 @@ class PackHash(Protocol):
     """The hash of a pack whose parts `BatchCodec.verify_part` takes."""
 
     def finish(self, rest: bytes) -> bytes:
-        """Return the SHA-256 of all parts and of `rest` behind them; no part may come any more."""
+        """Return the SHA-256 of all parts followed by `rest`; no further part may follow."""
 
 
 class BatchCodec(Protocol):
-    """Seals, opens and hashes batches of blobs with one key, for one thread at a time.
+    """Seals, opens and hashes batches of blobs with one key; not thread-safe.
 
-    `data` and `out` may be anything that lies in memory in one piece. Blobs lie in data at `starts` with `lengths`;
-    `ids` has the SHA-256 of their plaintexts one after the other. Numbers may be lists or arrays.
+    `data` and `out` are any contiguous buffers. Blobs are in data at `starts` with `lengths`; `ids` has the
+    concatenated SHA-256 of their plaintexts. Numbers may be lists or arrays.
     """
 
     @property
     def hashes_pairs(self) -> bool:
-        """This processor hashes two messages at a time in less time than one after the other."""
+        """Whether this processor hashes two messages at a time faster than one after the other."""
 
     def hash_all(self, data: Buffer, starts: Numbers, lengths: Numbers) -> bytes | None:
-        """Return the SHA-256 of each blob, one after the other; None if one of them does not lie in data."""
+        """Return the concatenated SHA-256 of the blobs; None if one of them is not inside data."""
 
     def verify_all(
         self, data: Buffer, starts: Numbers, lengths: Numbers, plain_lengths: Numbers, ids: Buffer
     ) -> list[int]:
-        """Return which of many sealed blobs are not known to be intact: `decode` says of each what is wrong.
+        """Return which of many sealed blobs are not known to be intact: `decode` reports the error of each.
 
-        The others are what they should be, in tag, frame, length and hash. A plain length is 0 if a blob is not
-        compressed.
+        The others have the correct tag, frame, length and hash. A plain length is 0 if a blob is not compressed.
         """
 
     def begin_hash(self) -> PackHash | None:
-        """Return the hash of a pack whose parts `verify_part` will take, None if it does not hash pairs."""
+        """Return the hash of a pack for the parts of `verify_part`, None if it does not hash pairs."""
 
     def verify_part(
         self,
@@ -57,17 +56,17 @@ class BatchCodec(Protocol):
         plain_lengths: Numbers,
         ids: Buffer,
     ) -> list[int]:
-        """Return what `verify_all` returns for the blobs in the next part of a pack, all of which `running` takes too.
+        """Return the result of `verify_all` for the blobs in the next part of a pack, which is also added to `running`.
 
-        That costs little more time than to hash one of them, sealed bytes or plaintexts.
+        That takes little more time than hashing only the sealed bytes or the plaintexts.
         """
 
     def decode_all(
         self, data: Buffer, starts: Numbers, lengths: Numbers, plain_lengths: Numbers, ids: Buffer, out: Buffer
     ) -> list[int]:
-        """Write the plaintexts of sealed blobs to out, one after the other; return as `verify_all` does.
+        """Write the concatenated plaintexts of sealed blobs to out; return as `verify_all` does.
 
-        Where a blob is not intact its part of out has any bytes. Raises ValueError if out is too short for all.
+        For a damaged blob, its part of out is undefined. Raises ValueError if out is too short.
         """
 
     def encode_all(
@@ -83,27 +82,28 @@ class BatchCodec(Protocol):
     ) -> list[int] | None:
         """Seal blobs into out, one after the other, and return the sealed lengths; None if anything is unusual.
 
-        `out` needs what `room_for` says. With `verify` each is read back: opened, decompressed, its hash compared.
+        `out` must have the length from `room_for`. With `verify`, each blob is read back: opened, decompressed, its
+        hash compared.
         """
 
     def room_for(self, lengths: Sequence[int]) -> int:
-        """Return how many bytes `encode_all` may need for blobs of these lengths."""
+        """Return the maximum length of the result of `encode_all` for blobs of these lengths."""
 
 
 class BatchCodecMaker(Protocol):
     """Makes a codec for each thread."""
 
     def make_engine(self, key: MasterKey, compression: Compression) -> BatchCodec:
-        """Return a codec; raise OSError if the system's libraries have not all that it needs."""
+        """Return a codec; raise OSError if the system's libraries lack a function."""
 
 
 class FileRecords(NamedTuple):
-    """What was found of each file: columns in the order of the paths. Times are seconds and nanoseconds since 1970."""
+    """The results for each file: columns in the order of the paths. Times are seconds and nanoseconds since 1970."""
 
     lengths: list[int]
-    """Bytes read, -1 for a file that has to be read in the usual way; only with others the rest means something."""
+    """Bytes read, -1 for a file that must be read individually; the other columns are then undefined."""
     starts: list[int]
-    """Where the bytes begin in the buffer."""
+    """Start offset of the bytes in the buffer."""
     modes: list[int]
     links: list[int]
     uids: list[int]
@@ -121,12 +121,12 @@ class FileRecords(NamedTuple):
 
 
 class BatchReader(Protocol):
-    """Reads many small files at a time into one buffer. Not for two threads at once."""
+    """Reads batches of small files into one buffer; not thread-safe."""
 
     buffer: memoryview
 
     def read(self, folders: Sequence[int], paths: Sequence[bytes]) -> FileRecords:
-        """Read files into the buffer, from its start on; of what does not fit there the length is -1.
+        """Read files into the buffer, from its start on; a file that does not fit gets the length -1.
 
         Each path is relative to the open folder of the same number, and no link on it is followed.
         """
@@ -140,7 +140,7 @@ class BatchReaderMaker(Protocol):
 
 
 class PlainMetadata(NamedTuple):
-    """All that most files have: owner, permissions, times in seconds and nanoseconds since 1970. -1 leaves an owner."""
+    """The metadata of most files: owner, mode, times in seconds and nanoseconds since 1970. -1 keeps an owner."""
 
     uid: int
     gid: int
@@ -152,7 +152,7 @@ class PlainMetadata(NamedTuple):
 
 
 class NewFile(NamedTuple):
-    """A file to make: in an open folder, under a name; its content is that part of the data, in bytes."""
+    """A file to create: its open folder, its name, and the range of its content in the data, in bytes."""
 
     folder: int
     name: bytes
@@ -162,14 +162,14 @@ class NewFile(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What tells later whether a finished file was touched since: its inode and its time of change in nanoseconds."""
+    """Identifies an unmodified finished file later: its inode number and change time in nanoseconds."""
 
     inode: int
     ctime_ns: int
 
 
 class Written(NamedTuple):
-    """What became of files: a stamp for each that is finished, None for one that is to be written in the usual way.
+    """The results of files: a stamp for each finished one, None for one that must be written individually.
 
     `denied` counts those among the finished ones that could not be given to their owners.
     """
@@ -179,7 +179,7 @@ class Written(NamedTuple):
 
 
 class BatchWriter(Protocol):
-    """Writes many new files at a time; for any thread."""
+    """Writes batches of new files; thread-safe."""
 
     def write(self, files: Sequence[NewFile], data: memoryview, *, need_owner: bool) -> Written:
         """Make files in one go; `data` lies in one piece. Without `need_owner` a file is finished if nothing else than

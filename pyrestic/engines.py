@@ -1,32 +1,32 @@
-"""The door to compiled code: what it offers to the rest of the program, and nothing of it in a base install.
+"""The entrance to compiled code: its parts for the rest of the program, and none in a base install.
 
-One value is made when a repository is opened (repository/opening.py decides which) and handed down. What it offers is
-looked for when it is first asked for, and again as long as there is none: code may be compiled beside this process.
-Whoever asks has another way that needs no compiled code.
+One value is made when a repository is opened (repository/opening.py selects it) and handed down. Each part is looked up
+on first use, and again while it is missing, because code may be compiled in the background. Every caller has an
+alternative without compiled code.
 """
 
 import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    # Short commands pay for neither numpy nor what only batches need.
+    # Short commands import neither numpy nor modules for batches.
     from pyrestic.engine_types import BatchCodecMaker, BatchReaderMaker, BatchWriter
     from pyrestic.format.keyfile import Scrypt
     from pyrestic.format.rabin import FirstCut
 
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-"""How a source file is opened, by compiled code as well: what has become a link, pipe or device does no harm."""
+"""Flags for opening a source file, also for compiled code: a path that became a link, pipe or device is harmless."""
 WRITE_FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE_FLAGS: Final = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
-"""How a new file is made by a restore."""
+"""Flags for creating a file during a restore."""
 
 
 class Engines:
-    """Compiled code for one run. This class is that of a base install: each part is None, now and later."""
+    """Compiled code for one run. This class is that of a base install: each part is always None."""
 
     @classmethod
     def none(cls) -> "Engines":
-        """Return what offers nothing."""
+        """Return engines without any part."""
         return Engines()
 
     @property
@@ -60,4 +60,4 @@ class Engines:
         return None
 
     def compile_all(self) -> None:
-        """Compile and keep all that is not kept yet, and wait for it."""
+        """Compile and store all missing parts, and wait for them."""

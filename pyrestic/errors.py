@@ -1,34 +1,34 @@
 """Every error pyrestic raises on purpose, as one tree.
 
 PyresticError                   exit 1
-├── UsageError                  1    the command line or a setting makes no sense
+├── UsageError                  1    the command line or a setting is invalid
 ├── UnsupportedError            1    a repository version or feature that is not implemented
 ├── NoRepositoryError           10   nothing at this location
 ├── LockedError                 11   another process holds a lock that excludes us
 ├── WrongPasswordError          12   no key file opens with this password
-├── BackendError                1    the place that holds the files failed
-│   ├── NotFoundError                the file is not there
+├── BackendError                1    the backend failed
+│   ├── NotFoundError                the file does not exist
 │   ├── AccessError                  credentials, permission, quota
-│   ├── CancelledError          130  the program that called asked for the end
+│   ├── CancelledError          130  the calling program cancelled the work
 │   └── TransientError               may succeed when tried again
-│       └── NoAnswerError            the connection failed before the answer was complete
-│           ├── SilentError              the server accepted the connection and did not answer in time
+│       └── NoAnswerError            the connection failed before the response was complete
+│           ├── SilentError              the server accepted the connection and did not respond in time
 │           └── UnreachedError           no connection yet, and none before in this run
-├── DamageError                 1    stored bytes are not what they should be
+├── DamageError                 1    stored bytes are corrupt
 │   ├── UnauthenticError             the message authentication code does not match
 │   ├── HashMismatchError            the content has another SHA-256 than its name
 │   ├── FormatError                  the bytes do not follow the format
-│   └── MissingBlobError             no index names a place for this blob
+│   └── MissingBlobError             the blob is missing from the index
 └── LocalFileError              1    a source or target file could not be read or written
-    └── UntrustedError               others can write where this program keeps things for itself
+    └── UntrustedError               others can write to pyrestic's own files
 
-The message of an error is one sentence for a person: what happened and to which file. `hint` says what to do about it.
+The message of an error is one sentence: what happened and to which file. `hint` suggests a remedy.
 Neither ever contains a password, key material or a token.
 """
 
 
 class PyresticError(Exception):
-    """Base of all errors; `exit_code` is restic's exit code for it, `hint` one sentence of advice or ""."""
+    """Base of all errors; `exit_code` is restic's exit code for it, `hint` a sentence of advice or ""."""
 
     exit_code: int = 1
     hint: str = ""
@@ -36,17 +36,17 @@ class PyresticError(Exception):
     def __init__(self, message: str, *more_lines: str, hint: str = "") -> None:
         super().__init__("\n".join((message, *more_lines)))
         self.lines = (message, *more_lines)
-        """The message, line by line: within one of them a line break is part of a name."""
+        """The message, line by line: within a line, a line break is part of a name."""
         if hint:
             self.hint = hint
 
 
 class UsageError(PyresticError):
-    """The command line or a setting makes no sense."""
+    """The command line or a setting is invalid."""
 
 
 class UnsupportedError(PyresticError):
-    """A repository version or feature that is not implemented here."""
+    """A repository version or feature that is not implemented."""
 
     hint = "A newer version of pyrestic may be able to read it."
 
@@ -71,7 +71,7 @@ class WrongPasswordError(PyresticError):
 
 
 class BackendError(PyresticError):
-    """The place that holds the files failed."""
+    """The backend failed."""
 
 
 class NotFoundError(BackendError):
@@ -79,24 +79,25 @@ class NotFoundError(BackendError):
 
 
 class AccessError(BackendError):
-    """Credentials, permissions or a quota forbid the operation; trying again does not help."""
+    """Credentials, permissions or a quota forbid the operation; a retry does not help."""
 
 
 class CancelledError(BackendError):
-    """The program that called asked for the end before the work was done.
+    """The calling program cancelled the work.
 
-    It counts as a failure of the backend, since nothing more was asked of that: whoever cannot have a file now must
-    not take it for lost.
+    It counts as a failure of the backend, because nothing more was requested from it: a file that was not read must not
+    count as lost.
     """
 
     exit_code = 130
 
 
 class TransientError(BackendError):
-    """The operation may succeed when tried again, not before `retry_after_seconds` if that is given.
+    """The operation may succeed when retried, not before `retry_after_seconds` if that is given.
 
-    0.0 says that the first new attempt should be made at once: on another connection, or at another place. `attempts`
-    says after how many such failures in a row waiting is no longer expected to help; None sets no limit but time.
+    0.0 means that the first retry should be immediate: on another connection, or at another address. `attempts` is the
+    number of such failures in a row after which a retry is no longer expected to help; None limits retries only by
+    time.
     """
 
     def __init__(
@@ -108,29 +109,29 @@ class TransientError(BackendError):
 
 
 class NoAnswerError(TransientError):
-    """The connection failed before the answer was complete: what was asked for may have been done or not."""
+    """The connection failed before the response was complete: the operation may or may not have happened."""
 
 
 class SilentError(NoAnswerError):
-    """The server accepted the connection and did not answer in the time allowed."""
+    """The server accepted the connection and did not respond within the stall limit."""
 
 
 class UnreachedError(NoAnswerError):
-    """The server cannot be reached, and has not been before in this run: its name may be misspelt, the network down."""
+    """The server is unreachable, and was never reached in this run: its name may be misspelled, the network down."""
 
     hint = "Check the location in --repo and the network connection."
 
 
 class DamageError(PyresticError):
-    """Stored bytes are not what they should be."""
+    """Stored bytes are corrupt."""
 
 
 class UnauthenticError(DamageError):
-    """Sealed bytes whose message authentication code does not match: damaged, or sealed with another key."""
+    """Sealed bytes whose message authentication code does not match: corrupt, or sealed with another key."""
 
 
 class HashMismatchError(DamageError):
-    """Content whose SHA-256 differs from the ID it is stored under."""
+    """Content whose SHA-256 differs from its ID."""
 
 
 class FormatError(DamageError):
@@ -138,18 +139,18 @@ class FormatError(DamageError):
 
 
 class MissingBlobError(DamageError):
-    """A blob that no index places in a pack."""
+    """A blob that is missing from the index."""
 
 
 class LocalFileError(PyresticError):
-    """A source or target file on this machine could not be read or written.
+    """A local source or target file could not be read or written.
 
-    A backup that goes on without such a file ends with 3; where the error itself ends a command there is no snapshot.
+    A backup that continues without such a file exits with 3; if the error itself ends a command, there is no snapshot.
     """
 
 
 class UntrustedError(LocalFileError):
-    """A file or folder that this program keeps for itself belongs to another user, or others may write to it.
+    """A state file or folder of pyrestic belongs to another user, or others may write to it.
 
-    Nothing in it is used and nothing is put there; the run goes on without.
+    It is neither read nor written; the run continues without it.
     """

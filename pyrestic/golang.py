@@ -1,4 +1,4 @@
-"""Numbers, sizes and local times as the library of Go reads them, with which restic reads its flags."""
+"""Numbers, sizes and local times as Go's library parses them, which restic uses for its flags."""
 
 import re
 import time
@@ -12,7 +12,7 @@ _FORTNIGHT = 14 * 86_400
 
 
 def parse_integer(text: str, *, signed: bool, bits: int = 64) -> int:
-    """Return a number in decimal, or hexadecimal and the like with a prefix, of at most `bits`; raise UsageError."""
+    """Return a number in decimal, or with a prefix in another base, of at most `bits`; raise UsageError."""
     function = "ParseInt" if signed else "ParseUint"
     try:
         if not text.isascii() or text != text.strip() or (not signed and text[:1] in ("+", "-")):
@@ -41,10 +41,10 @@ def parse_size(text: str) -> int:
 
 
 def local_offset(wall_seconds: int) -> int:
-    """Return how many seconds the local zone is east of UTC, at a local time that was counted as if it were UTC.
+    """Return the local zone's offset from UTC in seconds, at a local time that was counted as if it were UTC.
 
-    In an hour that comes twice, or never, this is the offset of one of the two sides, by Go's rule: the offset that
-    holds at the same number of seconds in UTC is a first guess, and what holds at the moment it leads to is taken.
+    For an ambiguous or nonexistent hour, this is the offset of one of the two sides, by Go's rule: the offset at the
+    same number of seconds in UTC is a first guess, and the offset at the resulting time is the answer.
     """
     guess = offset_at(wall_seconds)
     return offset_at(wall_seconds - guess) if guess else 0
@@ -53,7 +53,7 @@ def local_offset(wall_seconds: int) -> int:
 def named_offset(name: str, wall_seconds: int) -> int:
     """Return the offset of a zone's abbreviation, such as CEST, at such a local time.
 
-    It has to be a name that the local zone went by at some time; all others, and UTC, count as UTC.
+    It must be a name that the local zone has had at some time; all others, and UTC, count as UTC.
     """
     offsets = [] if name == "UTC" else _offsets_of(name)
     for offset in offsets:
@@ -70,7 +70,7 @@ def _offsets_of(name: str) -> list[int]:
 
 
 def offset_at(seconds: int) -> int:
-    """Return how many seconds the local zone is east of UTC at a moment, 0 beyond C's calendar."""
+    """Return the local zone's offset from UTC in seconds at a time, 0 beyond C's calendar."""
     try:
         return time.localtime(seconds).tm_gmtoff
     except (OverflowError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Names of things: files of a backend (FileType, Handle) and blobs in packs (BlobType, BlobHandle)."""
+"""Names of files of a backend (FileType, Handle) and of blobs in packs (BlobType, BlobHandle)."""
 
 from enum import Enum, IntEnum
 from typing import Literal, NamedTuple
@@ -7,7 +7,7 @@ from pyrestic.ids import ID, short
 
 
 class FileType(Enum):
-    """Kinds of repository files; the value is the word restic uses for it."""
+    """Types of repository files; the value is restic's word for it."""
 
     CONFIG = "config"
     KEY = "key"
@@ -35,7 +35,7 @@ class BlobType(IntEnum):
 
     @property
     def word(self) -> Literal["data", "tree"]:
-        """The word restic's JSON uses: "data" or "tree"."""
+        """The word in restic's JSON: "data" or "tree"."""
         return "data" if self is BlobType.DATA else "tree"
 
 

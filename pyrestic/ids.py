@@ -1,4 +1,4 @@
-"""IDs: the SHA-256 of what they name, as 32 bytes inside the program and as 64 hex digits at its rims."""
+"""IDs: SHA-256 hashes, as 32 bytes inside the program and as 64 hex digits outside."""
 
 import hashlib
 from typing import TypeAlias
@@ -31,10 +31,10 @@ def parse_id(text: str) -> ID:
 
 
 def split_ids(joined: bytes) -> list[ID]:
-    """Return IDs that stand one after the other."""
+    """Return concatenated IDs."""
     return [joined[start : start + ID_LENGTH] for start in range(0, len(joined), ID_LENGTH)]
 
 
 def short(identifier: ID) -> str:
-    """Return the first eight hex digits, the form shown to people."""
+    """Return the first eight hex digits, the form for display."""
     return identifier[: SHORT_HEX_DIGITS // 2].hex()

@@ -1,8 +1,8 @@
-"""OpenSSL's ciphers, called where they are: in the libcrypto that Python's own hashlib uses, or in the system's.
+"""OpenSSL's ciphers, called directly: in the libcrypto of Python's own hashlib, or in the system's.
 
-The names are those of OpenSSL 3 (its manual: EVP_EncryptInit, EVP_MAC). Contexts are made once and used again, since
-making one costs as much as sealing 10 KB. Nothing has to be imported but ctypes, which saves 10 MB and 13 ms beside
-`cryptography`, which brings an OpenSSL of its own.
+The names are those of OpenSSL 3 (its manual: EVP_EncryptInit, EVP_MAC). Contexts are reused, because creating one costs
+as much as sealing 10 KB. Only ctypes must be imported, which saves 10 MB and 13 ms compared with `cryptography`, which
+has its own OpenSSL.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 BLOCK_LENGTH: Final = 16
 _MAX_PIECE: Final = 1 << 30
 _SHORT_BYTES: Final = 16 << 10
-"""Calls for so few bytes are over before another thread could have made use of Python's lock: they keep it."""
+"""Calls for fewer bytes end before another thread could use the GIL: they keep it."""
 
 _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 _PROTOTYPES: Final[dict[str, tuple[Any, list[Any]]]] = {
@@ -41,10 +41,10 @@ _SYSTEM_NAME: Final = "libcrypto.so.3"
 
 
 class Library:
-    """The functions of libcrypto 3: `keeping` ones keep Python's lock, `freeing` ones leave Python to other threads."""
+    """The functions of libcrypto 3: `keeping` ones keep the GIL, `freeing` ones release it."""
 
     def __init__(self, path: str) -> None:
-        """Load it from a file that is libcrypto, or is linked with it; raise OSError or AttributeError."""
+        """Load it from a file that is libcrypto, or is linked to it; raise OSError or AttributeError."""
         self.freeing: Any = ctypes.CDLL(path)
         self.keeping: Any = ctypes.PyDLL(path, handle=self.freeing._handle)
         for library in (self.freeing, self.keeping):
@@ -57,21 +57,21 @@ class Library:
         self.sha256 = self._fetch("EVP_MD_fetch", b"SHA256")
 
     def _fetch(self, function: str, name: bytes) -> int:
-        """Return an algorithm, which lives as long as the program; raise OSError if this libcrypto does not have it."""
+        """Return an algorithm, which lives as long as the program; raise OSError if this libcrypto lacks it."""
         found: int | None = getattr(self.freeing, function)(None, name, None)
         return _made(found)
 
 
 @functools.cache
 def find_library() -> Library | None:
-    """Return libcrypto, None if this machine has none of version 3, or one without the ciphers."""
+    """Return libcrypto, None if this machine has no version 3, or one without the ciphers."""
     paths = [_SYSTEM_NAME]
     try:
         import _hashlib
 
         paths.insert(0, _hashlib.__file__)
     except (ImportError, AttributeError):
-        pass  # A Python that has it built in, or none.
+        pass  # A Python with a built-in copy, or none.
     for path in paths:
         try:
             return Library(path)
@@ -81,22 +81,22 @@ def find_library() -> Library | None:
 
 
 class CounterMode:
-    """AES-256 in counter mode, which decrypts by encrypting. Not for two threads at once."""
+    """AES-256 in counter mode, which decrypts by encrypting. Not thread-safe."""
 
     def __init__(self, library: Library, key: bytes) -> None:
-        """Take a key of 32 bytes."""
+        """Set a key of 32 bytes."""
         _check_length("a key", key, 32)
         self._library = library
         self._context = new_counter(library, self, key)
         self._written = ctypes.c_int()
 
     def start(self, counter: bytes) -> None:
-        """Begin with this counter block of 16 bytes."""
+        """Start with this counter block of 16 bytes."""
         _check_length("a counter", counter, BLOCK_LENGTH)
         _check(self._library.keeping.EVP_EncryptInit_ex2(self._context, None, None, counter, None))
 
     def apply(self, source: int, length: int, target: int) -> None:
-        """Go on with `length` bytes at address source; the result goes to address target."""
+        """Process `length` bytes at address source; the result goes to address target."""
         library = self._library.keeping if length <= _SHORT_BYTES else self._library.freeing
         written = ctypes.addressof(self._written)
         for start in range(0, length, _MAX_PIECE):
@@ -105,10 +105,10 @@ class CounterMode:
 
 
 class OneTimeKeys:
-    """AES-128 of single blocks. Not for two threads at once."""
+    """AES-128 of single blocks. Not thread-safe."""
 
     def __init__(self, library: Library, key: bytes) -> None:
-        """Take a key of 16 bytes."""
+        """Set a key of 16 bytes."""
         _check_length("a key", key, 16)
         self._library = library
         self._context = new_one_time(library, self, key)
@@ -124,7 +124,7 @@ class OneTimeKeys:
 
 
 class Poly1305:
-    """One-time authentication. Not for two threads at once."""
+    """One-time authentication. Not thread-safe."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -133,7 +133,7 @@ class Poly1305:
         self._written = ctypes.c_size_t()
 
     def tag(self, key: bytes, source: int, length: int) -> bytes:
-        """Return the 16 bytes that authenticate what is at address source, for a key of 32 bytes."""
+        """Return the 16-byte tag of the data at address source, for a key of 32 bytes."""
         _check_length("a key", key, 32)
         keeping, context = self._library.keeping, self._context
         library = keeping if length <= _SHORT_BYTES else self._library.freeing
@@ -177,7 +177,7 @@ def _new_cipher(library: Library, owner: object, cipher: int, key: bytes) -> int
 
 
 def _free_with(owner: object, free: Callable[[int], None], context: int) -> None:
-    # Not at the end of the program: a thread may be using it still, and all memory goes anyway.
+    # Not at the end of the program: a thread may still be using it, and all memory is freed anyway.
     weakref.finalize(owner, free, context).atexit = False
 
 
@@ -226,19 +226,19 @@ _release_buffer = _ReleaseBuffer(("PyBuffer_Release", ctypes.pythonapi))
 
 
 def address_of(view: memoryview) -> int:
-    """Return where the bytes of a contiguous view lie, for as long as it is not released; raise BufferError."""
+    """Return the address of a contiguous view's bytes, valid until it is released; raise BufferError."""
     if not view.readonly and view.contiguous and len(view):
         return ctypes.addressof(ctypes.c_char.from_buffer(view))
     found = _PyBuffer()
     place = ctypes.addressof(found)
     _get_buffer(view, place, 0)
     address: int = found.buf or 0
-    # The view itself keeps the memory where it is.
+    # The view itself pins the memory.
     _release_buffer(place)
     return address
 
 
 def new_bytes(length: int) -> tuple[bytes, int]:
-    """Return bytes to be filled, and where; until then nobody else may see them."""
+    """Return a new bytes object to be filled, and its address; until then nobody else may see it."""
     made: bytes = _make_bytes(None, length)
     return made, _address_of_bytes(made)

@@ -1,10 +1,10 @@
-"""What somebody may have meant who misspelt a name: the nearest names there are, as a hint for a message."""
+"""Suggestions for misspelled names: the nearest existing names, as a hint for a message."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 Kind = Literal["IDs", "commands", "hosts", "migrations", "names", "options", "paths", "tags"]
-"""What names are of, as sentences call it."""
+"""What the names denote, in the plural, for messages."""
 MEANT: Final = "Did you mean {}?"
 THERE_ARE: Final = "The {} there are: {}."
 _MOST = 3
@@ -13,7 +13,7 @@ _LIKE = 0.65
 
 
 def find_nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Return a few known names that are like a name, the nearest first: those that it begins, and misspelt ones."""
+    """Return a few similar known names, nearest first: those with this prefix, and misspelled ones."""
     from difflib import get_close_matches
 
     by_folded: dict[str, list[str]] = {}
@@ -28,7 +28,7 @@ def find_nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def suggest(name: str, known: Iterable[str], what: Kind = "names") -> str:
-    """Return a sentence that says which known names come near, or which there are if they are few; "" for neither."""
+    """Return a hint with the similar names, or with all names if there are few; "" for neither."""
     # A hint may have several lines; a name is part of one.
     names = sorted({one.replace("\n", r"\n") for one in known})
     near = find_nearest(name, names)
@@ -38,7 +38,7 @@ def suggest(name: str, known: Iterable[str], what: Kind = "names") -> str:
 
 
 def ask_meant(near: Sequence[str]) -> str:
-    """Return a sentence that asks whether one of these names is meant, "" if there is none."""
+    """Return a question that offers these names, "" if there are none."""
     return MEANT.format(join(list(near))) if near else ""
 
 

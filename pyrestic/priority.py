@@ -1,4 +1,4 @@
-"""The lowest priority of this process, for processor and disk."""
+"""Sets the lowest CPU and disk priority of this process."""
 
 import ctypes
 import os
@@ -25,13 +25,13 @@ _IOPRIO_SET: Final = {
 
 
 def lower_priority() -> None:
-    """Give all threads, and all that they start from now on, the lowest priority for processor and disk."""
+    """Give all threads, and all that they start from now on, the lowest CPU and disk priority."""
     number = _IOPRIO_SET.get(platform.machine()) if platform.system() == "Linux" else None
     call = ctypes.CDLL(None, use_errno=True).syscall if number is not None else None
     for thread in threading.enumerate():
-        # One that has just ended needs nothing.
+        # The thread has just ended.
         with suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, thread.native_id or 0, LOWEST_NICENESS)
             if call is not None:
-                # Where it is not allowed or not known, the disk is shared as ever.
+                # Without permission or kernel support, the disk priority does not change.
                 call(number, _WHO_PROCESS, thread.native_id or 0, _IDLE_CLASS << _CLASS_SHIFT)

@@ -1,7 +1,7 @@
-"""How operations tell what they do without printing: a Reporter takes errors, notes and counters.
+"""Progress reporting without printing: a Reporter receives errors, notes and counters.
 
-Counters are plain attributes that an operation adds to; whoever shows them (a terminal, JSON lines) looks at them on a
-timer of its own. So progress costs the operation nothing per file.
+Counters are plain attributes that an operation increments; a display (a terminal, JSON lines) reads them on its own
+timer. So progress costs the operation nothing per file.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -15,21 +15,21 @@ class Progress:
 
     label: str
     unit: str = ""
-    """What is counted: "B" for bytes, otherwise a plural noun such as "packs"."""
+    """The unit: "B" for bytes, otherwise a plural noun such as "packs"."""
     total: int | None = None
     done: int = 0
     only_on_terminal: bool = False
-    """Shown to a person who waits, never in output that may be read by a program."""
+    """Shown to a waiting user, never in output for programs."""
 
 
 class Reporter(Protocol):
-    """Where an operation sends what a person may want to know while it runs. Methods may be called by any thread."""
+    """Receives messages of a running operation. Thread-safe."""
 
     def error(self, item: str, error: Exception) -> None:
-        """Take a non-fatal error about item (a path, a file of the repository); the run goes on."""
+        """Report a non-fatal error about item (a path, a file of the repository); the run continues."""
 
     def note(self, message: str, level: int = 1) -> None:
-        """Take a line of information, shown from verbosity `level` on (0 is --quiet, 1 the default, 2 -v, 3 -vv)."""
+        """Report a note, shown from verbosity `level` on (0 is --quiet, 1 the default, 2 -v, 3 -vv)."""
 
     def show(self, progress: Progress) -> AbstractContextManager[None]:
         """Show progress until the returned context ends."""
@@ -42,7 +42,7 @@ class NullReporter:
         self.errors: list[tuple[str, Exception]] = []
 
     def error(self, item: str, error: Exception) -> None:
-        """Remember the error."""
+        """Keep the error."""
         self.errors.append((item, error))
 
     def note(self, message: str, level: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Lengths and durations in the words restic uses for people."""
+"""Lengths and durations in restic's display formats."""
 
 _BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -12,7 +12,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_percent(part: int, whole: int) -> str:
-    """Return a share such as 12.50%, "" of nothing."""
+    """Return a percentage such as 12.50%, "" if the total is 0."""
     return f"{min(100.0, 100.0 * part / whole):.2f}%" if whole else ""
 
 

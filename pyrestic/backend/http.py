@@ -58,7 +58,7 @@ class Answer:
 
 
 class HttpClient:
-    """Sends requests from any thread over persistent connections. `upload` and `download` limit the rates."""
+    """Sends requests over persistent connections; thread-safe. `upload` and `download` limit the rates."""
 
     def __init__(
         self,

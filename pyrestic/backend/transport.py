@@ -315,7 +315,7 @@ def show_host(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         return os.fsdecode(_socket_path(host)) if parts.scheme == UNIX_SCHEME else host
     except ValueError:
-        raise AccessError("there is an address that makes no sense") from None
+        raise AccessError("an address is invalid") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ class CallError(Exception):
 
 
 def bad_request(message: str, code: str = "bad_request") -> CallError:
-    """Return the error for a request that makes no sense."""
+    """Return the error for an invalid request."""
     return CallError(400, code, message)
 
 

@@ -79,7 +79,7 @@ class Line:
 
 @dataclass
 class Faults:
-    """Everything that is wrong at the moment; may be changed at any time, by any thread."""
+    """Everything that is wrong at the moment; may be changed at any time; thread-safe."""
 
     token_seconds: float = 86400.0
     """How long tokens and upload URLs given from now on are good for."""

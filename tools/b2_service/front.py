@@ -1,7 +1,7 @@
 """The way of the real restic to the service: a proxy that leads the public host name to a TLS end on loopback.
 
-Its client knows one address alone, that of the public API. Told of an HTTPS proxy it asks that to connect, and gets a
-server with a certificate of a throw-away authority that it is told to trust.
+Its client only knows the address of the public API. Configured with an HTTPS proxy, the client asks the proxy to
+connect, and reaches a server with a certificate of a temporary authority that it is configured to trust.
 """
 
 import contextlib

@@ -90,7 +90,7 @@ class Bucket:
 
 
 class Store:
-    """The folder of a service. `clock` returns seconds since 1970. All methods may be called by any thread."""
+    """The folder of a service. `clock` returns seconds since 1970. Thread-safe."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.contents = folder / "contents"

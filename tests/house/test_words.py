@@ -1,0 +1,109 @@
+"""Everyday substitutes for the field's terms, banned from documentation, help texts, messages, docstrings and comments.
+
+A reader should meet one term for one thing. To ban another phrase, rewrite its last use and add it here with its term.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BANNED = {
+    r"leaves? Python to": "release the GIL",
+    r"Python's (global )?lock|the interpreter's lock": "the GIL",
+    r"at hand\b": "local, cached, available",
+    r"amiss": "wrong, a problem",
+    r"g[ia]ve[sn]? back": "restore, return, release",
+    r"hotel": "captive portal",
+    r"(too|as) dear\b|dearer\b|\bdear keys": "expensive",
+    r"for ever\b": "forever",
+    r"mends?\b(?! the fence)": "fix, repair",
+    r"mak(e|es|ing) no sense": "invalid",
+    r"come round|gets? round": "wrap around, reach",
+    r"looks? after\b": "manage, watch",
+    r"this machine's zone": "the local time zone",
+    r"what (came|comes) of": "the result",
+    r"what becomes of": "the result",
+    r"in so many words": "explicitly",
+    r"pass(ed|es|ing)? over": "skip, ignore",
+    r"put to use": "use",
+    r"t(ake|akes|ook) down\b": "record",
+    r"redirections?\b": "redirect",
+    r"time-outs?\b": "timeout",
+    r"in vain": "without effect",
+    r"worth while": "worthwhile",
+    r"as ever\b": "as usual",
+    r"(of|for|by|from) any thread|not for two threads": "thread-safe, not thread-safe",
+    r"half[- ]written": "partly written",
+    r"one in the other": "nested",
+    r"longest ago": "least recently",
+    r"and the like": "and similar ...",
+    r"many a\b": "many",
+    r"at no time": "never",
+    r"quiet guest": "background process",
+    r"to and fro\b": "round trip",
+    r"notebook": "log, journal",
+    r"the book of|in the book\b": "the log",
+    r"worked through": "processed",
+    r"the clock on the wall": "wall clock",
+    r"the processor's caches?\b": "the CPU cache",
+    r"told of\b|tells? of\b": "reported, reports",
+    r"nobody wants": "unused",
+    r"so it is with": "the same applies to",
+}
+"""Phrases, and what to write instead."""
+TEXTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "pyrestic").rglob("*.html")),
+]
+PENDING = ("native", "operations", "api", "cli")
+"""Packages that are not rewritten yet."""
+SOURCES = [
+    path
+    for path in (*sorted((ROOT / "pyrestic").rglob("*.py")), *sorted((ROOT / "tools").rglob("*.py")))
+    if path.relative_to(ROOT).parts[1] not in PENDING
+]
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Yield what a person reads in a file, each piece in one line: all of a text; strings and comments of a module."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield " ".join(source.split())
+        return
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield " ".join(node.value.split())
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    yield " ".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
+
+
+def find_banned(path: Path, banned: dict[str, str]) -> list[str]:
+    found = []
+    for text in texts_of(path):
+        for pattern, term in banned.items():
+            for match in re.finditer(rf"\b(?:{pattern})", text, re.IGNORECASE):
+                around = text[max(0, match.start() - 30) : match.end() + 30]
+                found.append(f"...{around}... -> {term}")
+    return found
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *SOURCES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_everyday_word_replaces_a_term(path: Path) -> None:
+    assert find_banned(path, BANNED) == []
+
+
+def test_a_phrase_is_found_across_lines_and_in_comments(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('"""It leaves\nPython to others."""\n# nothing is\n# amiss here\ny = f"kept {1} for ever"\n')
+    assert [line.rpartition(" -> ")[2] for line in find_banned(module, BANNED)] == [
+        "release the GIL",
+        "forever",
+        "wrong, a problem",
+    ]
