@@ -1,6 +1,6 @@
 """The header at the end of a stored pack, which lists its blobs (restic design document, "Pack Format")."""
 
-from pyrestic.errors import DamageError, FormatError
+from pyrestic.errors import BackendError, DamageError, FormatError
 from pyrestic.format.pack import (
     FIRST_READ_LENGTH,
     MIN_PACK_LENGTH,
@@ -19,9 +19,22 @@ from pyrestic.repository.rereading import read_again
 def load_header(repository: Repository, pack: ID, pack_length: int) -> list[HeaderEntry]:
     """Return the blobs of a stored pack of pack_length bytes; raise NotFoundError or BackendError.
 
-    Raises DamageError only if the header is damaged in each of several reads that bypass every cache.
+    Raises DamageError only if the header is damaged in each of several reads that bypass every cache, and the pack has
+    that length: one that is listed with another length looks damaged and is not.
     """
     handle = Handle(FileType.PACK, pack.hex())
+    try:
+        return _load_header(repository, pack, handle, pack_length)
+    except DamageError:
+        actual = repository.backend.stat(handle).length
+        if actual == pack_length:
+            raise
+        raise BackendError(
+            f"pack {short(pack)} has {actual} bytes, but was listed with {pack_length}", hint="Try again later."
+        ) from None
+
+
+def _load_header(repository: Repository, pack: ID, handle: Handle, pack_length: int) -> list[HeaderEntry]:
     if pack_length < MIN_PACK_LENGTH:
         raise FormatError(f"pack {short(pack)} is only {pack_length} bytes long")
     first = min(FIRST_READ_LENGTH, pack_length)

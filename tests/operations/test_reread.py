@@ -110,6 +110,24 @@ def test_a_pack_that_a_listing_left_out_is_not_dropped(stored: MemoryBackend) ->
     assert files(stored, FileType.INDEX) == before
 
 
+@pytest.mark.parametrize("by", [-1, 1, -(1 << 20), 1 << 40])
+def test_a_pack_that_is_listed_with_another_length_is_not_dropped(stored: MemoryBackend, by: int) -> None:
+    class Wrong(FlippingBackend):
+        def list(self, file_type: FileType) -> Iterator[FileInfo]:
+            more = by if file_type is FileType.PACK else 0
+            return (FileInfo(info.name, max(0, info.length + more)) for info in super().list(file_type))
+
+    before = files(stored, FileType.INDEX, FileType.PACK)
+    for whole in (False, True):
+        with pytest.raises(BackendError, match="was listed with"):
+            repair_index(opened(Wrong(stored, 0)), NullReporter(), nothing, read_all_packs=whole)
+    repository = opened(Wrong(stored, 0))
+    repository.load_index(NullReporter())
+    with pytest.raises(BackendError, match="was listed with"):
+        repair_packs(repository, repository.index.packs(), NullReporter(), nothing)
+    assert files(stored, FileType.INDEX, FileType.PACK) == before
+
+
 @pytest.mark.parametrize("times", range(1, ONCE_TOO_FEW + 1))
 def test_repair_packs_loses_nothing_that_arrives_damaged_at_first(stored: MemoryBackend, times: int) -> None:
     repository = opened(FlippingBackend(stored, times))
