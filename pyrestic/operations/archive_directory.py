@@ -1,4 +1,4 @@
-"""A folder while it is archived: what is known of its entries, and what is still on the way."""
+"""A folder during archiving: its known nodes, and its entries still being saved."""
 
 import time
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from pyrestic.format.tree import TreePart, encode_part
 from pyrestic.operations.source_file import FileRead
 
 STRETCH = 1024
-"""How many unchanged files are encoded at a time."""
+"""Number of unchanged files that are encoded at a time."""
 _WORTH_ENCODING = 64
 
 
 class PendingFile(NamedTuple):
-    """A file whose node is not complete yet, and its place among the folder's nodes."""
+    """A file whose node is incomplete, and its position among the folder's nodes."""
 
     place: int
     name: bytes
@@ -25,7 +25,7 @@ class PendingFile(NamedTuple):
     started: float
 
     def done(self) -> bool:
-        """Tell whether waiting for it is over."""
+        """Tell whether it needs no more waiting."""
         if not self.read.done():
             return False
         result = None if self.read.cancelled() or self.read.exception() else self.read.result()
@@ -40,23 +40,23 @@ class Directory:
     node: Node
     previous: Node | None
     old: dict[str, Node]
-    """Nodes of the parent snapshot by name that were not met yet: of a folder with many files they take much memory."""
+    """Unvisited nodes of the parent snapshot by name: for a folder with many files they take much memory."""
     old_is_known: bool = False
-    """The repository has all blobs of the files among them."""
+    """Whether the repository has all blobs of the files among them."""
     children: "Iterator[Directory]" = field(default_factory=lambda: iter(()))
     nodes: list[Node | TreePart | None] = field(default_factory=list)
-    """By their places; behind a part come as many as it has nodes, less one, that are None."""
+    """By position; a part is followed by None for each of its nodes but one."""
     files: list[PendingFile] = field(default_factory=list)
     waiting: int = 0
-    """How many small files are being read."""
+    """Number of small files being read."""
     started: float = field(default_factory=time.monotonic)
 
     def is_complete(self) -> bool:
-        """Tell whether nothing has to be waited for."""
+        """Tell whether nothing is pending."""
         return not self.waiting and all(pending.done() for pending in self.files)
 
     def encode_some(self, start: int, end: int) -> None:
-        """Encode those of a stretch of nodes that stand together and are complete, if they are many."""
+        """Encode a run of complete nodes, if it is long enough."""
         first = start
         for place in range(start, end + 1):
             node = self.nodes[place] if place < end else None

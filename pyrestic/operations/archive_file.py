@@ -1,8 +1,8 @@
-"""The content of one file on its way into blobs: read into reused buffers, cut, hand over for saving.
+"""Converts the content of one file to blobs: read into reused buffers, chunk, submit for saving.
 
-A file of up to the minimum chunk length is one blob and is saved by the thread that read it, without any queue. A
-longer one is read into large buffers; its chunks are saved by the saver's workers while reading goes on, and a buffer
-is filled again only when all chunks in it are stored. So memory is two buffers per reading thread.
+A file of up to the minimum chunk length is one blob and is saved by the thread that read it, without a queue. A longer
+one is read into large buffers; the saver's workers save its chunks while reading continues, and a buffer is reused only
+when all its chunks are stored. So memory is two buffers per reading thread.
 """
 
 import threading
@@ -26,7 +26,7 @@ ReadInto = Callable[[memoryview], int]
 
 @dataclass(slots=True)
 class Content:
-    """A file's content being saved: blobs in order, some perhaps still on the way. `size` counts plaintext bytes."""
+    """A file's content during saving: blobs in order, some perhaps unfinished. `size` counts plaintext bytes."""
 
     size: int = 0
     blobs: list["Future[SavedBlob] | SavedBlob"] = field(default_factory=list)
@@ -38,19 +38,19 @@ class Content:
         return all(isinstance(blob, SavedBlob) or blob.done() for blob in self.blobs)
 
     def saved(self) -> list[SavedBlob]:
-        """Return the outcome of each blob; waits, and raises what saving raised."""
+        """Return the result of each blob; waits, and raises errors of saving."""
         return [blob if isinstance(blob, SavedBlob) else blob.result() for blob in self.blobs]
 
 
 class _Buffer:
-    """A large reused buffer and the chunks in it that are not saved yet."""
+    """A large reused buffer and its chunks that are not saved yet."""
 
     def __init__(self) -> None:
         self.view = np.empty(BUFFER_LENGTH, dtype=np.uint8).data.cast("B")
         self.pending: list[Future[SavedBlob]] = []
 
     def wait(self) -> None:
-        """Wait until nobody needs the bytes any more; errors are found again through the content."""
+        """Wait until the buffer is unused; the content raises errors again."""
         for future in self.pending:
             future.exception()
         self.pending.clear()
@@ -100,7 +100,7 @@ class ContentSaver:
             current, other = other, current
 
     def _submit(self, buffer: _Buffer, length: int, content: Content, *, final: bool) -> int:
-        """Hand over the chunks that are decided and return where the undecided rest starts."""
+        """Submit the final chunks and return the start of the undecided rest."""
         start = 0
         for end in self._chunker.cuts(buffer.view, length, final=final, engine=self._engines.chunker):
             future = self._saver.submit(BlobType.DATA, buffer.view[start:end])
@@ -114,7 +114,7 @@ class ContentSaver:
 
 
 class ContentSavers(threading.local):
-    """A ContentSaver for each thread that asks."""
+    """A ContentSaver for each thread."""
 
     def __init__(self, saver: Saver, chunker: Chunker, engines: Engines, count_bytes: Callable[[int], None]) -> None:
         self.own = ContentSaver(saver, chunker, engines, count_bytes)

@@ -1,15 +1,15 @@
-"""Names in zip archives: harmless wherever the archive is unpacked.
+"""Names in zip archives that are safe to extract anywhere.
 
-Programs that unpack take a backslash for a separator, `C:` for a drive and `..` for a way out, and show what control
-characters make of a terminal. Such names are changed; all others stay as they are, as in restic's archives.
+Other programs treat a backslash as a separator, `C:` as a drive and `..` as the parent, and terminals interpret control
+characters. Such names are changed; all others stay, as in restic's archives.
 """
 
 import hashlib
 import posixpath
 import re
 
-# Control characters, line and paragraph separators, what changes the direction of text (all as UTF-8), backslashes,
-# and the colon of a drive.
+# Control characters, line and paragraph separators, bidirectional marks (all as UTF-8), backslashes, and the colon of a
+# drive.
 _replace_harmful = re.compile(
     rb"[\x00-\x1f\x7f\\]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]|(?<=\A[A-Za-z]):"
 ).sub
@@ -18,9 +18,9 @@ _DIGITS = 8
 
 
 def safe_zip_name(path: bytes) -> bytes:
-    """Return a path for a zip archive, without a slash at its ends; each of its names that would do harm is changed.
+    """Return a path for a zip archive, without slashes at its ends; each dangerous name in it is changed.
 
-    A changed name ends with a part of its hash, so it is that of no other file.
+    A changed name ends with part of its hash, so it is unique.
     """
     return b"/".join(map(_safe, path.split(b"/")))
 

@@ -1,4 +1,4 @@
-"""A snapshot made of source files or of a stream: its trees (see archive_tree), and what it says of itself."""
+"""Makes a snapshot from source files or a stream: its trees (see archive_tree) and its metadata."""
 
 import stat
 import time
@@ -25,7 +25,7 @@ from pyrestic.repository.snapshots import Parent, StoredSnapshot
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDetails:
-    """What a snapshot says of itself, and how to read. `time_ns` is the snapshot's time in ns since 1970, UTC."""
+    """Snapshot metadata and read options. `time_ns` is the snapshot's time in ns since 1970, UTC."""
 
     time_ns: int
     targets: list[str]
@@ -42,7 +42,7 @@ class SnapshotDetails:
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """The new snapshot (`id` is None if it was skipped as unchanged), what was counted, and the parent."""
+    """The new snapshot (`id` is None if it was skipped as unchanged), the statistics, and the parent."""
 
     id: ID | None
     tree: ID
@@ -64,8 +64,8 @@ def archive_files(
 ) -> BackupResult:
     """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
 
-    The index has to be loaded. Source files that cannot be read go to `report.error`. When interrupted, what is stored
-    already is indexed, so that the next run finds it. `before_snapshot` is called last and may raise: a lost lock.
+    The index must be loaded. Unreadable source files go to `report.error`. After an interrupt, all stored packs are
+    indexed, so that the next run finds them. `before_snapshot` is called last and may raise: a lost lock.
     """
     archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
     start = format_local_time(time.time_ns())

@@ -1,9 +1,9 @@
-"""Source folders on their way into tree blobs.
+"""Converts source folders to tree blobs.
 
-One thread walks (see archive_walk): it compares each file with the parent snapshot's node, and takes over the content
-list of unchanged files without opening them. Small files it collects for small_files, or reads and saves them itself,
-since handing over a few kilobytes at a time costs more than saving them; larger ones go to a few reading threads. A
-folder's tree is encoded once all of its files are saved and its sub-folders have their trees. Folders are finished in
+One thread walks (see archive_walk): it compares each file with the parent snapshot's node, and reuses the content list
+of unchanged files without opening them. It collects small files for file_batches, or reads and saves them itself,
+because handing a few kilobytes to another thread costs more than saving them; larger files go to a few reading threads.
+A folder's tree is encoded once all of its files are saved and its subfolders have their trees. Folders are finished in
 the order in which the walk leaves them, so children always come before their parent.
 """
 
@@ -115,7 +115,7 @@ class TreeArchiver:
         except BaseException:
             self._source.stopped = True
             with contextlib.suppress(PyresticError):
-                # What went wrong first is what is told; the index of what was stored may fail for the same reason.
+                # Report the first error; storing the index may fail for the same reason.
                 self._saver.abort()
             raise
         finally:
@@ -188,7 +188,7 @@ class TreeArchiver:
             directory.files.append(PendingFile(place, name, old, read, started))
 
     def _unchanged(self, node: Node, old: Node) -> bool:
-        """Compare type, size, mtime, ctime and inode; the stored texts of times differ when the zone did."""
+        """Compare type, size, mtime, ctime and inode; the texts of stored times differ if the zone did."""
         options = self._options
         return (
             old.type == FILE
@@ -216,7 +216,7 @@ class TreeArchiver:
     # Finishing
 
     def _finish_ready(self, *, wait: bool) -> None:
-        """Finish folders from the front of the line, as far as that needs no waiting, or all of them."""
+        """Finish folders from the front of the queue, as far as possible without waiting, or all of them."""
         while self._finished:
             if not wait and not self._finished[0].is_complete():
                 return
@@ -271,7 +271,7 @@ class TreeArchiver:
         self._finish_file(directory, place, name, old, self._source.read(name, source), started)
 
     def _take_small(self, files: list[SmallFile], nodes: list[Node | None], stored: list[int]) -> None:
-        """Note what was read and saved at once."""
+        """Record files that were read and saved in a batch."""
         blobs = added = packed = 0
         stretches: dict[Directory, tuple[int, int]] = {}
         for (directory, place, name, _, old, started), node, length in zip(files, nodes, stored, strict=True):

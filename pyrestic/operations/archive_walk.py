@@ -1,7 +1,7 @@
-"""The walk through the sources of a backup: folders are listed, their entries looked at, files handed on.
+"""Walks the sources of a backup: lists folders, examines their entries, and passes files on.
 
-Everything is reached from the open folder that holds it, and no link is followed, so a folder that somebody swaps for a
-link while the walk is on leads nowhere else.
+Everything is opened relative to its open folder, and no link is followed. So replacing a folder by a link during the
+walk has no effect.
 """
 
 import errno
@@ -18,13 +18,13 @@ from pyrestic.operations.archive_directory import Directory
 from pyrestic.operations.source_file import SourceReader
 
 OpenDirectory = Callable[[Directory, bytes, Node], Directory]
-"""Takes a folder, the name and the node of one in it; returns the latter, which is to be filled."""
+"""Takes a folder, the name and the node of a subfolder; returns that subfolder, to be filled."""
 TakeFile = Callable[[Directory, bytes, SourcePath, int, os.stat_result], None]
-"""Takes a folder, a name in it, and the regular file of that name: where it is, its open folder, what stat says."""
+"""Takes a folder and a regular file in it: its name, location, open folder and stat result."""
 
 
 class SourceWalk:
-    """Walks through sources for one backup; for one thread."""
+    """Walks the sources of one backup; single-threaded."""
 
     def __init__(
         self, source: SourceReader, select: BackupSelector, open_directory: OpenDirectory, take_file: TakeFile
@@ -37,7 +37,7 @@ class SourceWalk:
         self._take_file = take_file
 
     def walk_sources(self, directory: Directory, source: SourceTree) -> Iterator[Directory]:
-        """Walk a folder above the named sources: of it only the way to them is wanted."""
+        """Walk a folder above the named sources: only the paths to them are archived."""
         for name in sorted(source.children):
             child = source.children[name]
             if child.is_leaf:
@@ -60,7 +60,7 @@ class SourceWalk:
         return opened
 
     def _named(self, directory: Directory, name: bytes, source: SourceTree) -> Directory | None:
-        """Archive a source, or what is in one that has no name of its own."""
+        """Archive a source, or the entries of one without a name of its own."""
         try:
             place = self._folders.locate(source.path)
             with self._folders.opened(place.folder) as folder:
@@ -72,7 +72,7 @@ class SourceWalk:
             return None
 
     def _walk(self, directory: Directory, folder: SourceFolder, path: bytes, names: list[bytes]) -> Iterator[Directory]:
-        """Archive the entries of a folder on disk; its sub-folders are yielded for the caller to walk into."""
+        """Archive the entries of a folder on disk; yields its subfolders for the caller to walk."""
         prefix = path if path.endswith(b"/") else path + b"/"
         used: OpenDescriptor | None = None
         try:
@@ -81,7 +81,7 @@ class SourceWalk:
                 place = SourcePath(folder, name, prefix + name)
                 found = self._entry(directory, name, place, used.descriptor, explicit=False)
                 if found is not None:
-                    # Not held meanwhile, as there may be any number of folders above.
+                    # Do not keep it open: there may be any number of ancestors.
                     self._folders.release(used)
                     used = None
                     yield found
@@ -96,9 +96,9 @@ class SourceWalk:
     def _entry(
         self, directory: Directory, name: bytes, place: SourcePath, folder: int, *, explicit: bool
     ) -> Directory | None:
-        """Archive one entry; a folder is returned opened. A source that was named cannot be excluded.
+        """Archive one entry; returns an opened folder. A named source cannot be excluded.
 
-        `folder` is the open folder that holds it.
+        `folder` is its open folder.
         """
         path = place.path
         if self._by_path is not None and not explicit and not self._by_path(path):
@@ -108,7 +108,7 @@ class SourceWalk:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             status = os.stat(place.name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            # It vanished since the folder was listed.
+            # It has vanished since the folder was listed.
             return None
         except OSError as error:
             self._source.error(path, "lstat", error)

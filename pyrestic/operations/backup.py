@@ -1,7 +1,7 @@
 """Backup: sources or a stream in, a snapshot out.
 
-This is the whole verb, for every entrance: the parent, packs of an interrupted run, the scan that counts beforehand,
-the snapshot itself (see archive_snapshot), and a last look at the lock.
+The complete operation for every entry point: the parent, packs of an interrupted run, the advance scan, the snapshot
+itself (see archive_snapshot), and a last check of the lock.
 """
 
 import contextlib
@@ -29,28 +29,28 @@ from pyrestic.repository.snapshots import Parent
 
 
 class ScanReporter(Protocol):
-    """Where a scan sends what it cannot read, and its end."""
+    """Receives the errors and the end of a scan."""
 
     def scan_failed(self, path: str, verb: str, error: OSError) -> None:
-        """Take what could not be done with a path; the backup itself reports it as well."""
+        """Ignore a scan error; the backup itself reports it as well."""
 
     def scan_finished(self, progress: BackupProgress, seconds: float) -> None:
-        """Take what was counted."""
+        """Receive the totals."""
 
 
 class Stream(NamedTuple):
-    """A stream to back up: `open` gives what reads it, and what raises in the end if the stream was not complete."""
+    """A stream to back up: `open` returns its reader, which raises at the end if the stream was incomplete."""
 
     open: Callable[[], AbstractContextManager[tuple[ReadInto, Callable[[], None]]]]
     name: str = "stdin"
     has_parent: bool = True
-    """It is compared with an earlier snapshot, which becomes the parent."""
+    """Whether it is compared with a parent snapshot."""
 
 
 class Backup:
     """One backup into an opened repository whose index is loaded; used once.
 
-    `lock` is what is held, None for a dry run. Without `scan_reporter` nothing is counted beforehand.
+    `lock` is the held lock, None for a dry run. Without `scan_reporter` there is no advance scan.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Backup:
         self._report.note("load index files", 2)
         if self._lock is not None and self._lock.met_interrupted:
             salvage(self._repository, self._report)
-            # Once is enough for as long as the lock is held.
+            # Once is enough while the lock is held.
             self._lock.met_interrupted = False
         with self._report.show(self._progress):
             result = self._save_files(parent) if stream is None else self._save_stream(parent, stream)
@@ -168,7 +168,7 @@ class Backup:
 
     @contextlib.contextmanager
     def _scanning(self, tree: SourceTree) -> Iterator[None]:
-        """Count beside the backup what there is."""
+        """Count the files in parallel with the backup."""
         reporter = self._scan_reporter
         if reporter is None:
             yield

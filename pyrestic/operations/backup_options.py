@@ -1,6 +1,6 @@
-"""What a backup is asked for: what every entrance (command line, Python API) translates its arguments to.
+"""Backup options: every entry point (command line, Python API) translates its arguments to these.
 
-All of this is there before the repository is opened, so bad patterns and rules are told before a password is asked for.
+They are complete before the repository is opened, so bad patterns and rules are reported before the password prompt.
 """
 
 import os
@@ -25,29 +25,29 @@ HOST_AND_PATHS: Final = GroupBy(host=True, paths=True)
 
 @dataclass(frozen=True, slots=True)
 class ArchiveOptions:
-    """How to read: what counts as unchanged, whether to keep access times, how many files to read at once."""
+    """Read options: change detection, access times, number of concurrent files."""
 
     with_atime: bool = False
     ignore_ctime: bool = False
     ignore_inode: bool = False
     device_ids_for_links_alone: bool = False
-    """Leave out the number of the device but for files with several hard links, which it takes to tell them apart."""
+    """Omit the device number except for files with several hard links, which need it."""
     read_concurrency: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """How to back up; most fields are the flags of that name."""
+    """Backup options; most fields are the flags of that name."""
 
     exclude: Patterns = field(default_factory=Patterns)
     named_excludes: tuple[str, ...] = ()
-    """The patterns that the snapshot names: those of files with patterns are not among them."""
+    """The patterns that the snapshot records, without those from pattern files."""
     exclude_caches: bool = False
     exclude_if_present: tuple[str, ...] = ()
     exclude_larger_than: int | None = None
     one_file_system: bool = False
     hostname: str = ""
-    """That of this machine if it is ""."""
+    """The local host name if it is ""."""
     tags: tuple[str, ...] = ()
     time_ns: int = field(default_factory=time.time_ns)
     """The snapshot's time in ns since 1970, UTC."""
@@ -95,15 +95,15 @@ class BackupRequest:
         self.selector = BackupSelector(by_path, by_status, folder)
 
     def check_stream(self) -> None:
-        """Raise UsageError if no file can be at the path of the stream."""
+        """Raise UsageError if no file can have the path of the stream."""
         if self.paths[0] == "/":
             raise UsageError("failed to backup from stdin: invalid filename specified")
 
     def find_parent(self, repository: Repository, report: Reporter) -> Parent:
-        """Return the snapshot to compare with: the named one, or the newest of the same group that is not newer.
+        """Return the parent snapshot: the named one, or the newest of the same group that is not newer.
 
-        Raises UsageError if there is none of that name, BackendError, and DamageError for a name that may mean a
-        snapshot that cannot be read.
+        Raises UsageError if the name does not exist, BackendError, and DamageError if an unreadable snapshot may be
+        selected.
         """
         options, grouping = self.options, self.options.group_by
         if options.force:

@@ -1,4 +1,4 @@
-"""What a backup tells while it runs and what it counted in the end."""
+"""Progress and statistics of a backup."""
 
 import threading
 from dataclasses import dataclass, field
@@ -36,18 +36,18 @@ class BackupProgress(Progress):
     scan_finished: bool = False
     error_count: int = 0
     current_files: dict[int, bytes] = field(default_factory=dict)
-    """Path of what each thread reads now."""
+    """Path that each thread is reading."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add_bytes(self, count: int) -> None:
-        """Count bytes of files as processed; any thread."""
+        """Count bytes of files as processed; thread-safe."""
         with self._lock:
             self.done += count
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of a finished backup; only the walking thread adds to it."""
+    """Statistics of a finished backup; only the walking thread updates it."""
 
     files: dict[str, int] = field(default_factory=lambda: {"new": 0, "modified": 0, "unchanged": 0})
     directories: dict[str, int] = field(default_factory=lambda: {"new": 0, "modified": 0, "unchanged": 0})
@@ -69,7 +69,7 @@ class Tally:
         self.data_added_packed += blob.length
 
     def add_blobs(self, count: int, plain_length: int, length: int) -> None:
-        """Count data blobs that were stored, with their plain and stored lengths in all."""
+        """Count new data blobs, with their total plain and stored lengths."""
         self.data_blobs += count
         self.data_added += plain_length
         self.data_added_packed += length
@@ -95,7 +95,7 @@ class Tally:
 
 
 def change(old: Node | None, node: Node) -> str:
-    """Return new, unchanged or modified, by comparing all of a node with the parent snapshot's."""
+    """Return new, unchanged or modified, by comparing the entire node with the parent snapshot's."""
     if old is None:
         return "new"
     return "unchanged" if old.same_as(node) else "modified"

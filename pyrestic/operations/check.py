@@ -1,7 +1,7 @@
-"""Check: is everything there that index and snapshots name, and are the bytes what they should be?
+"""Check: does everything in index and snapshots exist, and are the bytes intact?
 
-Findings go one by one to a callback. Errors are faults that cost data or hide it; hints are things that prune or repair
-index would tidy up (restic's documentation, "Checking integrity and consistency").
+Each finding goes to a callback. Errors are faults that lose or hide data; hints are things that prune or repair index
+would clean up (restic's documentation, "Checking integrity and consistency").
 """
 
 import random
@@ -26,20 +26,20 @@ from pyrestic.repository.lock_files import list_lock_ids
 from pyrestic.repository.repository import Repository
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.format.index_file import Columns
 
 
 ReadFiles: TypeAlias = "list[tuple[ID, Columns | PyresticError]]"
-"""Index files, each with its content or with why it cannot be read."""
+"""Index files, each with its content or its error."""
 
 _MANY_BLOBS = 2000
 _MANY_BYTES = 64 << 20
-"""So many blobs or bytes are worth an engine, which may have to be compiled."""
+"""Number of blobs or bytes for which an engine is worth its compilation."""
 
 
 class Kind(Enum):
-    """What a finding means."""
+    """The severity of a finding."""
 
     ERROR = "error"
     INDEX_ERROR = "index error"
@@ -50,7 +50,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be; `count` errors in one message, which `details` go on with line by line."""
+    """A finding; `count` errors in one message, which `details` continue line by line."""
 
     kind: Kind
     message: str
@@ -60,19 +60,19 @@ class Finding:
 
 @dataclass(slots=True)
 class CheckResult:
-    """What a check found in all."""
+    """The totals of a check."""
 
     error_count: int = 0
     broken_packs: list[ID] = field(default_factory=list)
     verified_packs: list[ID] = field(default_factory=list)
-    """Packs that were read whole, and nothing was wrong with them."""
+    """Packs that were read completely and are intact."""
     suggest_repair_index: bool = False
     suggest_prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PackChoice:
-    """Which packs to read: all, group `bucket` of `buckets`, a share in percent, or so many bytes."""
+    """The packs to read: all, group `bucket` of `buckets`, a percentage, or a number of bytes."""
 
     bucket: int = 0
     buckets: int = 0
@@ -80,7 +80,7 @@ class PackChoice:
     limit_bytes: int | None = None
 
     def choose(self, packs: dict[ID, int]) -> dict[ID, int]:
-        """Return the chosen of all packs with their lengths; shares and limits are drawn at random."""
+        """Return the chosen packs with their lengths; percentages and sizes are drawn at random."""
         if self.buckets:
             return {pack: length for pack, length in packs.items() if pack[0] % self.buckets == self.bucket - 1}
         if self.limit_bytes is None and (self.percent is None or self.percent >= 100):
@@ -94,7 +94,7 @@ class PackChoice:
 
 
 def read_index_files(repository: Repository, report: Reporter) -> ReadFiles:
-    """Return the content of all index files, or why one cannot be read; raise BackendError if they cannot be listed."""
+    """Return the content of all index files, or their errors; raise BackendError if they cannot be listed."""
     files = sorted(repository.list_ids(FileType.INDEX))
     progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
 
@@ -111,7 +111,7 @@ def read_index_files(repository: Repository, report: Reporter) -> ReadFiles:
 
 
 class Check:
-    """The steps of a check, called in this order; `result` adds up."""
+    """The steps of a check, called in this order; `result` has the totals."""
 
     def __init__(self, repository: Repository, report: Reporter, found: Callable[[Finding], None]) -> None:
         self.result = CheckResult()
@@ -119,15 +119,15 @@ class Check:
         self._report = report
         self._pass_on = found
         self.kinds: Counter[Kind] = Counter()
-        """How many findings there were of each kind."""
+        """Number of findings of each kind."""
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
 
     def small_files(self, *, locks: bool) -> None:
-        """Compare key files, as they were listed when the repository was opened, and lock files with their names.
+        """Verify the hashes of key files, as listed when the repository was opened, and of lock files.
 
-        Under a lock the latter would be read in vain: whoever takes one reads all others. The files of other types are
-        verified where they are used.
+        Under a lock, verifying lock files is unnecessary: taking a lock reads all others. Files of other types are
+        verified when they are used.
         """
         repository = self._repository
         faults = find_damaged_keys(repository.backend, repository.listed_keys)
@@ -142,7 +142,7 @@ class Check:
             self._error(f"error: {fault}")
 
     def use_index(self, read: ReadFiles) -> bool:
-        """Use what `read_index_files` gave, which is emptied, and tell about packs in several index files.
+        """Use the result of `read_index_files`, which is emptied, and report packs in several index files.
 
         False if one could not be read.
         """
@@ -176,7 +176,7 @@ class Check:
                     self._found(Finding(Kind.DUPLICATE_PACK, message))
 
     def packs(self) -> None:
-        """Compare the packs that the index names with those that are there."""
+        """Compare the packs in the index with the stored ones."""
         stored = {parse_id(info.name): info.length for info in self._repository.list_files(FileType.PACK)}
         for pack, totals in self._repository.index.totals_by_pack():
             self._packs[pack] = length = expected_total(totals)
@@ -194,7 +194,7 @@ class Check:
             self._found(Finding(Kind.ORPHANED_PACK, f"pack {pack.hex()}: not referenced in any index"))
 
     def structure(self, roots: Iterable[ID], *, track: bool) -> None:
-        """Visit all trees below the roots; `track` notes which blobs are used."""
+        """Visit all trees below the roots; `track` records the used blobs."""
         roots = list(roots)
         progress = Progress("snapshots", "snapshots", len(roots))
         self._used = set() if track else None
@@ -210,11 +210,11 @@ class Check:
             check_trees(self._repository, roots, fault, root_done, self._used)
 
     def all_packs(self) -> dict[ID, int]:
-        """Return the packs that the index names, with their lengths; `packs` comes before."""
+        """Return the packs in the index, with their lengths; call `packs` first."""
         return self._packs
 
     def data_packs(self) -> dict[ID, int]:
-        """Return the packs that can be read, with their lengths; with tracking only those that hold used blobs."""
+        """Return the readable packs, with their lengths; with tracking only those with used blobs."""
         packs = self._packs
         if self._used is not None:
             index = self._repository.index
@@ -223,8 +223,8 @@ class Check:
         return packs
 
     def read(self, packs: dict[ID, int]) -> None:
-        """Read packs whole and verify every byte."""
-        # They bring numpy, which is imported while a lock waits.
+        """Read packs completely and verify every byte."""
+        # These import numpy, which is imported while a lock waits.
         from pyrestic.operations.check_columns import is_whole
         from pyrestic.repository.index_columns import entries_of
 
@@ -233,7 +233,7 @@ class Check:
         codec = repository.codec
         are_many = len(repository.index) >= _MANY_BLOBS or sum(packs.values()) >= _MANY_BYTES
         engine = codec.engine if are_many else None
-        # Of long blobs nothing but the hash takes time.
+        # For long blobs, only the hash takes time.
         takes_all = engine is not None and engine.hashes_pairs
         workers = ahead = max(2, repository.backend.connections)
         if repository.near is not None:
@@ -265,7 +265,7 @@ class Check:
                     finish()
                 is_small = packs[pack] < SMALL_BLOB * len(blobs.ids)
                 if is_small and engine is None and repository.near is None:
-                    # Packs of small blobs that are far are fetched ahead, and verified here: see Loader.load_many.
+                    # Remote packs of small blobs are prefetched, and verified here: see Loader.load_many.
                     running.append((pack, blobs, pool.submit(fetch_pack, repository, pack, entries_of(blobs))))
                 else:
                     at_once = takes_all or (is_small and engine is not None)
@@ -295,7 +295,7 @@ class Check:
 
 
 def _content(columns: "Columns", number: int) -> bytes:
-    """Return something that is equal for two index files that say the same of a pack."""
+    """Return a comparison key that is equal for equal index entries of a pack."""
     import numpy as np
 
     rows = np.flatnonzero(columns.pack_numbers == number)

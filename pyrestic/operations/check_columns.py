@@ -1,7 +1,7 @@
-"""A pack verified by compiled code: its hash, its header against the index, every blob in it.
+"""Verifies a pack with compiled code: its hash, its header against the index, every blob in it.
 
-The blobs stay columns, and the work is done by calls that leave Python to other threads. It is only told whether
-everything is right: what is wrong with a pack is for check_pack to say, which looks at its blobs one by one.
+Blobs stay columns, and calls that release the GIL do the work. The result only tells whether everything is intact:
+check_pack then examines the blobs one by one to find the error.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from pyrestic.repository.repository import Repository
 
 
 def is_whole(repository: Repository, engine: BatchCodec, pack: ID, blobs: Columns, length: int) -> bool:
-    """Tell whether a pack is just as the index says: of `length` bytes, with these blobs, which are sorted by offset.
+    """Tell whether a pack matches the index: of `length` bytes, with these blobs, which are sorted by offset.
 
-    False as well if the pack cannot be read.
+    Also false if the pack cannot be read.
     """
     ends = np.cumsum(blobs.lengths, dtype=np.int64)
     starts = ends - blobs.lengths
@@ -55,9 +55,9 @@ def is_whole(repository: Repository, engine: BatchCodec, pack: ID, blobs: Column
 def _pieces(
     repository: Repository, pack: ID, ends: NDArray[np.int64], length: int
 ) -> Iterator[tuple[int, int, memoryview]]:
-    """Iterate the bytes of a pack with the numbers of the first blob in them and of the first behind, at last its tail.
+    """Iterate the bytes of a pack with the range of blobs in them, and finally its tail.
 
-    A piece is used up before the next one comes.
+    Each piece must be consumed before the next one.
     """
     near, count, start, first = repository.near, len(ends), 0, 0
     if near is None:

@@ -1,6 +1,6 @@
-"""One pack, read whole and verified: its hash, its header against the index, every blob in it.
+"""Reads and verifies one pack: its hash, its header against the index, every blob in it.
 
-A pack that is at hand is read piece by piece, its header first; of others all comes by one request.
+A local pack is read in pieces, its header first; a remote one in one request.
 """
 
 import hashlib
@@ -24,24 +24,24 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.rereading import forget_copy
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.repository.index import PackTotals
 
 
 def expected_length(entries: list[HeaderEntry]) -> int:
-    """Return how long a pack with these blobs is, in bytes."""
+    """Return the length of a pack with these blobs, in bytes."""
     header = sum(entry_length(entry.plain_length) for entry in entries)
     return sum(entry.length for entry in entries) + header + OVERHEAD + TRAILER_LENGTH
 
 
 def expected_total(totals: "PackTotals") -> int:
-    """Return how long a pack is in which the blobs come to these sums, in bytes."""
+    """Return the length of a pack with these totals of its blobs, in bytes."""
     header = totals.blobs * ENTRY_LENGTH + totals.compressed * (COMPRESSED_ENTRY_LENGTH - ENTRY_LENGTH)
     return totals.length + header + OVERHEAD + TRAILER_LENGTH
 
 
 def fetch_pack(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> bytes | DamageError:
-    """Return a pack as long as the index says it is, or what is wrong with its length; raise BackendError."""
+    """Return a pack of the length in the index, or the error of its length; raise BackendError."""
     try:
         return repository.backend.load(Handle(FileType.PACK, pack.hex()), 0, expected_length(entries))
     except DamageError as error:
@@ -51,10 +51,10 @@ def fetch_pack(repository: Repository, pack: ID, entries: list[HeaderEntry]) -> 
 def check_pack(
     repository: Repository, pack: ID, entries: list[HeaderEntry], fetched: bytes | DamageError | None = None
 ) -> list[str]:
-    """Return what is wrong with a pack that the index says holds these blobs; raise BackendError if it is not there.
+    """Return the errors of a pack with these blobs in the index; raise BackendError if it is missing.
 
-    `fetched` is what fetch_pack returned. What goes wrong is tried again, past the cache: it may have happened on the
-    way.
+    `fetched` is the result of fetch_pack. Errors are confirmed by another read that bypasses the cache: the damage may
+    have happened in transit.
     """
     faults = again = _check(repository, pack, entries, fetched)
     if not faults:
@@ -118,11 +118,11 @@ def _pieces(
 def _check_blobs(
     repository: Repository, data: memoryview, start: int, entries: list[HeaderEntry], faults: list[str]
 ) -> None:
-    """Add what is wrong with blobs, given the bytes of their pack from `start` on."""
+    """Add the errors of blobs, given the bytes of their pack from `start` on."""
     codec = repository.codec
     for kind, identifier, offset, length, plain_length in entries:
         offset -= start
-        # What is not compressed can be verified without memory for all of it.
+        # Uncompressed blobs can be verified without a buffer for the entire blob.
         look = codec.decode if plain_length is not None else codec.verify
         try:
             look(kind, identifier, data[offset : offset + length], plain_length)

@@ -1,7 +1,7 @@
-"""Reading a part of all packs each time, those first that were verified longest ago.
+"""Selects part of all packs, least recently verified first.
 
-So a check with a budget, on a timer, gets round to every pack: it needs as many runs as the budget goes into the
-repository. Packs that were never verified come first, in the order of their IDs, which is one of chance.
+So a check with a budget, on a timer, reaches every pack: it takes as many runs as the size of the repository divided by
+the budget. Packs that were never verified come first, in order of their IDs, which is random.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from pyrestic.ids import ID
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When each pack was verified whole, in seconds since 1970, and how many bytes may be read."""
+    """The last full verification of each pack, in seconds since 1970, and the number of bytes to read."""
 
     verified: Mapping[ID, int]
     budget_bytes: int
 
     def choose(self, packs: dict[ID, int]) -> dict[ID, int]:
-        """Return the packs to read with their lengths: one at least, and no more than the budget has room for."""
+        """Return the packs to read with their lengths: at least one, and no more than fit into the budget."""
         chosen: dict[ID, int] = {}
         room = self.budget_bytes
         for pack in sorted(packs, key=lambda pack: (self.verified.get(pack, 0), pack)):
@@ -31,13 +31,13 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a repository was verified, and how long ago at most."""
+    """How much of a repository was verified, and the oldest verification."""
 
     packs: int
     never: int
     never_bytes: int
     oldest_seconds: int | None
-    """When that pack was verified whose turn is longest ago, in seconds since 1970; None if none ever was."""
+    """The oldest verification in seconds since 1970; None if there was none."""
 
 
 def measure_coverage(packs: Mapping[ID, int], verified: Mapping[ID, int]) -> Coverage:

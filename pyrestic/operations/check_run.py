@@ -1,4 +1,4 @@
-"""A check from its first step to its last, with a word on each: what is read of the packs, what may be tidied up."""
+"""Runs all steps of a check with their messages, and selects the packs to read."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,10 +24,10 @@ def run_check(
     filtered: bool,
     locked: bool,
 ) -> bool:
-    """Run all steps with the index that was read; False if it is too damaged to go on.
+    """Run all steps with the given index; False if it is too damaged to continue.
 
-    `select` returns the snapshots to check, which are not all of them if `filtered`: then only packs that they use are
-    read. `choice` says which packs are read, None for none. `locked` says that a lock is held.
+    `select` returns the snapshots to check, a subset if `filtered`: then only their packs are read. `choice` selects
+    the packs to read, None for none. `locked` says that a lock is held.
     """
     check.small_files(locks=not locked)
     if not check.use_index(index):
@@ -57,7 +57,7 @@ def run_check(
 
 
 def parse_subset(text: str) -> PackChoice | None:
-    """Return what --read-data-subset asks for, None for nothing; raise UsageError."""
+    """Return the choice in --read-data-subset, None for none; raise UsageError."""
     if not text:
         return None
     flag = "check flag --read-data-subset"

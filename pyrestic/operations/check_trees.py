@@ -1,4 +1,4 @@
-"""The trees of snapshots: can each be read, and is everything they name in the index?"""
+"""Checks the trees of snapshots: is each readable, and is every blob in the index?"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +16,10 @@ _ROOTS = 64
 _ROUND = 1024
 _NULL = bytes(ID_LENGTH)
 _FEW = 8
-"""Files that are looked at one by one as quickly as all at once."""
+"""Number of files up to which single lookups are as fast as a bulk lookup."""
 
 Fault = Callable[[ID, list[str]], None]
-"""Takes a tree and what is wrong with it."""
+"""Takes a tree and its error."""
 
 
 def check_trees(
@@ -29,9 +29,9 @@ def check_trees(
     root_done: Callable[[], None],
     used: set[BlobHandle] | None = None,
 ) -> None:
-    """Visit every tree below the roots once; note in `used`, if given, all blobs that they name.
+    """Visit every tree below the roots once; record all their blobs in `used`, if given.
 
-    Trees are taken many at a time, level by level below some roots, and fetched in as few requests as packs allow.
+    Trees are processed in batches, level by level below some roots, and fetched in as few requests as packs allow.
     """
     seen: set[ID] = set()
     rest = iter(roots)
@@ -49,9 +49,9 @@ def check_trees(
 
 
 def _check_round(repository: Repository, trees: list[ID], fault: Fault, used: set[BlobHandle] | None) -> list[ID]:
-    """Look at some trees; return those below them."""
+    """Check some trees; return those below them."""
     below: list[ID] = []
-    # Long trees are delivered by several threads.
+    # Several threads deliver long trees.
     lock = threading.Lock()
 
     def deliver(handle: BlobHandle, data: bytes) -> None:
@@ -105,7 +105,7 @@ def _parse(text: str | None) -> ID | None:
 
 
 def _has_contents(repository: Repository, nodes: list[Node]) -> bool:
-    """Tell whether nothing is wrong with the contents of all files of a tree; not worth it for a few files."""
+    """Tell whether the contents of all files of a tree are intact; not worthwhile for a few files."""
     contents = [node.content for node in nodes if node.type == FILE]
     if len(contents) < _FEW or None in contents:
         return False

@@ -1,4 +1,4 @@
-"""The content of a stored file as a stream of blobs, fetched a little ahead."""
+"""The content of a stored file as a stream of blobs with read-ahead."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pyrestic.repository.repository import Repository
 
 
 class ContentReader:
-    """Reads contents with as many loads under way as the backend likes; memory holds that many blobs."""
+    """Reads contents with as many concurrent loads as the backend recommends; memory holds that many blobs."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository

@@ -1,9 +1,9 @@
-"""Copy: snapshots from one repository into another, blobs as they are, so all IDs but the snapshots' own stay.
+"""Copy: snapshots from one repository into another; blobs are unchanged, so only snapshot IDs change.
 
-First the trees of all snapshots are walked through once. Each blob that the target lacks then belongs to the first
-snapshot that uses it, and each source pack to the first snapshot that needs anything of it: so every pack is read once,
-in ranges, and memory holds a few numbers for each blob of the source. Packs are stored first, then their index, then
-the snapshots: a kill leaves blobs that the next run finds.
+First, the trees of all snapshots are walked once. Each blob that the target lacks then belongs to the first snapshot
+that uses it, and each source pack to the first snapshot that needs one of its blobs. So every pack is read once, in
+ranges, and memory holds a few numbers for each blob of the source. Packs are stored first, then their index, then the
+snapshots: a kill leaves blobs that the next run finds.
 """
 
 import time
@@ -36,7 +36,7 @@ _SHOWN_BLOBS: Final = 10
 
 @dataclass(slots=True)
 class CopyResult:
-    """What was done: source and new ID of each saved snapshot, and of each that was there the ID it has there."""
+    """The result: source and new ID of each copied snapshot, and of each one that existed in the target."""
 
     saved: list[tuple[ID, ID]] = field(default_factory=list)
     skipped: list[tuple[ID, ID]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Copy:
         report: Reporter,
         ensure_locked: Callable[[], None],
     ) -> None:
-        """`ensure_locked` raises if a lock was lost; it is asked before snapshots are saved."""
+        """`ensure_locked` raises if a lock was lost; it is called before snapshots are saved."""
         self._source = source
         self._target = target
         self._report = report
@@ -63,9 +63,9 @@ class Copy:
         self.result = CopyResult()
 
     def run(self, wanted: Iterable[StoredSnapshot], existing: Iterable[StoredSnapshot]) -> CopyResult:
-        """Copy the wanted snapshots but those that are among the target's `existing` ones already.
+        """Copy the wanted snapshots except those among the target's `existing` ones.
 
-        Raises PyresticError; what was stored until then is in the target's index.
+        Raises PyresticError; everything stored until then is in the target's index.
         """
         chosen = self._choose(wanted, existing)
         if not chosen:
@@ -146,13 +146,13 @@ class Copy:
 
 @dataclass(slots=True)
 class _Work:
-    """Which rows of the source's blobs are read for which snapshot."""
+    """The rows of the source's blobs that are read for each snapshot."""
 
     table: BlobTable
     first: NDArray[np.int32]
     """For each chosen row the first snapshot that uses its blob."""
     rows: NDArray[np.int64]
-    """The chosen rows, in order of the snapshots they are read for, then of packs and offsets."""
+    """The chosen rows, ordered by the snapshot that they are read for, then by pack and offset."""
     starts: NDArray[np.int64]
     """Where the rows of each snapshot start, and where the last ones end."""
 
@@ -163,7 +163,7 @@ class _Work:
         return len(np.unique(self.table.pack[rows]))
 
     def count(self, number: int) -> tuple[int, int, int]:
-        """Return how many blobs, bytes and packs a snapshot needs that no earlier one does."""
+        """Return the number of blobs, bytes and packs that a snapshot needs and no earlier one does."""
         rows = self.rows[self.first == number]
         return len(rows), int(self.table.length[rows].sum()), self.pack_count(rows)
 
@@ -205,7 +205,7 @@ def _plan(source: Repository, target: Repository, chosen: list[StoredSnapshot], 
 
 
 def _similar(one: StoredSnapshot, other: StoredSnapshot) -> bool:
-    """Tell whether two snapshots differ in their IDs, their parents and where they come from at most."""
+    """Tell whether two snapshots differ at most in their IDs, their parents and their origins."""
     a, b = one.snapshot, other.snapshot
     return (
         (a.time_ns, a.tree, a.hostname, a.username, a.uid, a.gid, a.excludes)

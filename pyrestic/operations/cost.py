@@ -1,7 +1,7 @@
-"""What a B2 account costs: prices, free allowances, the money for what was done and for what is stored.
+"""The costs of a B2 account: prices, free allowances, costs of calls and of storage.
 
-The prices are those that were found; they change, so a person can give others (docs/b2.md). All amounts are in US
-dollars, a GB has 10**9 bytes, and days are those of UTC, as the service counts them.
+The built-in prices may be out of date; users can override them (docs/b2.md). All amounts are in US dollars, a GB has
+10**9 bytes, and days are in UTC, as the service counts them.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Prices:
 
 
 def make_prices(values: Mapping[str, object]) -> Prices:
-    """Return the prices with some of them replaced; raise UsageError for one that is unknown or no amount."""
+    """Return the prices with some of them replaced; raise UsageError for an unknown or invalid one."""
     known = {field.name: field.type for field in fields(Prices)}
     for name, value in values.items():
         if name not in known:
@@ -40,7 +40,7 @@ def make_prices(values: Mapping[str, object]) -> Prices:
 
 
 def full_price(usage: Sums, prices: Prices) -> float:
-    """Return what calls and downloads cost where no free allowance is left; storage not included."""
+    """Return the cost of calls and downloads without any free allowance; storage not included."""
     return (
         usage.class_b / 10_000 * prices.class_b_per_10000
         + usage.class_c / 1000 * prices.class_c_per_1000
@@ -49,7 +49,7 @@ def full_price(usage: Sums, prices: Prices) -> float:
 
 
 def day_price(sums: Sums, prices: Prices) -> float:
-    """Return what calls and downloads of one day cost beyond the free allowance of that day."""
+    """Return the cost of one day's calls and downloads beyond the free allowance of that day."""
     return full_price(
         Sums(
             class_b=max(0, sums.class_b - prices.class_b_free_per_day),
@@ -61,32 +61,32 @@ def day_price(sums: Sums, prices: Prices) -> float:
 
 
 def storage_price(stored_bytes: int, prices: Prices) -> float:
-    """Return what so many stored bytes cost in a month."""
+    """Return the monthly cost of this number of stored bytes."""
     return max(0.0, stored_bytes / GB - prices.storage_free_gb) * prices.storage_per_gb_month
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a month is going to cost if it goes on as it did."""
+    """The forecast of a month if usage continues."""
 
     calls: float
-    """Calls and downloads of the whole month, from the days so far."""
+    """Calls and downloads of the full month, extrapolated from the days so far."""
     storage: float
-    """A month of what is stored now."""
+    """A month of the current storage."""
     growth_bytes: int
-    """How many bytes a month adds, from what was added on the days that are known."""
+    """Bytes added per month, from the additions on the known days."""
     storage_in_a_year: float
     """A month of storage in a year from now, at that growth."""
 
 
 def make_forecast(days: Mapping[str, Sums], today: str, stored_bytes: int, prices: Prices) -> Forecast:
-    """Forecast from the sums of each day of the account ("2026-11-23" and so on), today's date and what is stored."""
+    """Forecast from the daily totals of the account ("2026-11-23" and so on), today's date and the stored bytes."""
     month = [price for day, price in _day_prices(days, prices) if day[:7] == today[:7]]
     days_passed = int(today[8:])
     calls = sum(month) / days_passed * 30.4 if days_passed else 0.0
     recent = sorted(day for day in days if day <= today)[-30:]
     span = _days_between(recent[0], today) + 1 if recent else 1
-    # Days on which nothing was done add nothing, but they count; a first backup alone is no trend.
+    # Days without usage add nothing, but they count; a first backup alone is no trend.
     added = sum(days[day].stored_bytes for day in recent[1:])
     growth = int(added / span * 30.4) if len(recent) > 1 else 0
     return Forecast(

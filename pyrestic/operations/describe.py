@@ -1,4 +1,4 @@
-"""What a snapshot is called in messages."""
+"""Descriptions of snapshots in messages."""
 
 import time
 
@@ -7,7 +7,7 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 
 def describe_snapshot(stored: StoredSnapshot) -> str:
-    """Return which snapshot it is, in restic's words."""
+    """Return the description of a snapshot, in restic's words."""
     snapshot = stored.snapshot
     return (
         f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {go_time(snapshot.time)} "

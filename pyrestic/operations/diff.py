@@ -1,7 +1,7 @@
-"""Diff: what changed from one tree to another, and the blobs that came and went with it.
+"""Diff: the changes from one tree to another, and the added and removed blobs.
 
-Folders whose trees are equal are not compared. What is in them counts only at the end, and only if some blob seems to
-have come or gone: it did not if an unchanged folder uses it.
+Folders with equal trees are not compared. Their content matters only at the end, and only if some blob seems to be
+added or removed: it is not if an unchanged folder uses it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,14 +29,14 @@ ADDED: Final = "+"
 REMOVED: Final = "-"
 _BUFFERED_BYTES: Final = 4 << 20
 _AHEAD_FOLDERS: Final = 64
-"""So many of the folders on the way are asked what comes next, the nearest ones."""
+"""Number of next folders, the nearest ones, whose subfolders are prefetched."""
 
 
 class Change(NamedTuple):
-    """A path that differs; that of a folder ends with a slash.
+    """A changed path; that of a folder ends with a slash.
 
-    The modifier is + or -, or made of T (another type), M (another content), ? (with nothing else that would explain
-    it) and U (other metadata).
+    The modifier is + or -, or a combination of T (type), M (content), ? (content without a visible change) and U (other
+    metadata).
     """
 
     location: bytes
@@ -45,7 +45,7 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Side:
-    """What only one of the trees has; bytes are those of blobs as they were before compression."""
+    """The totals of one side's own entries; bytes are those of blobs before compression."""
 
     files: int = 0
     dirs: int = 0
@@ -66,7 +66,7 @@ class Side:
 
 @dataclass(slots=True)
 class DiffStatistics:
-    """The sums of a comparison."""
+    """The statistics of a comparison."""
 
     changed_files: int = 0
     added: Side = field(default_factory=Side)
@@ -94,14 +94,14 @@ class _Entry(NamedTuple):
 
 @dataclass(slots=True)
 class _Frame:
-    """A folder that is being compared."""
+    """A folder during the comparison."""
 
     entries: list[_Entry]
     passed: int = 0
 
 
 class Diff:
-    """Compares two trees: iterate `changes` to the end, then ask for `statistics`."""
+    """Compares two trees: iterate `changes` to the end, then call `statistics`."""
 
     def __init__(self, repository: Repository, before: ID, after: ID, report: Reporter, *, metadata: bool) -> None:
         self._repository = repository
@@ -117,7 +117,7 @@ class Diff:
         self._found = DiffStatistics()
 
     def changes(self) -> Iterator[Change]:
-        """Iterate the changes in order of paths; damaged trees are reported, those of the roots are raised."""
+        """Iterate the changes in order of paths; damaged trees are reported, damaged roots are raised."""
         for blobs, tree in ((self._before, self._roots.before), (self._after, self._roots.after)):
             blobs.note(BlobType.TREE, [tree] if tree else [])
         self._stack = [_Frame(self._load(self._roots))]
@@ -141,7 +141,7 @@ class Diff:
                     self._report.error(location.decode("utf-8", "replace"), error)
 
     def statistics(self) -> DiffStatistics:
-        """Return the sums."""
+        """Return the statistics."""
         only_before, only_after = self._before - self._after, self._after - self._before
         if self._equal and (only_before or only_after):
 
@@ -158,13 +158,13 @@ class Diff:
         return self._found
 
     def _load(self, pair: _Pair) -> list[_Entry]:
-        """Return what is in a folder; raise DamageError or BackendError."""
+        """Return the nodes of a folder; raise DamageError or BackendError."""
         self._trees.prepare(pair, self._upcoming(), lambda one: one.trees, self._foresee)
         return _merge(*(None if tree is None else self._trees.take(tree) for tree in (pair.before, pair.after)))
 
     def _upcoming(self) -> Iterator[_Pair]:
         """Iterate the folders that will be compared next."""
-        # Not all of a long way: each of its folders would be a step of each of its folders.
+        # Not for all of a long path: each of its folders would be a step of each of its folders.
         for frame in islice(reversed(self._stack), _AHEAD_FOLDERS):
             for entry in islice(frame.entries, frame.passed, None):
                 below = _below(entry)
@@ -172,7 +172,7 @@ class Diff:
                     yield below
 
     def _foresee(self, pair: _Pair) -> Iterator[_Pair]:
-        """Iterate the folders below a pair as far as its trees are at hand."""
+        """Iterate the subfolders of a pair if its trees are cached."""
         trees = (None if tree is None else self._trees.peek(tree) for tree in (pair.before, pair.after))
         for entry in _merge(*trees):
             below = _below(entry)
@@ -268,7 +268,7 @@ class _BlobSet:
 
 
 def _below(entry: _Entry) -> _Pair | None:
-    """Return the folder that is to be compared for an entry; there is none if nothing in it can differ."""
+    """Return the folder to compare for an entry; none if nothing in it can differ."""
     before, after = entry.before, entry.after
     if before is None or after is None:
         node = before or after

@@ -1,6 +1,6 @@
-"""A drill: some files are restored in memory, each blob verified, and the files compared with those on this machine.
+"""A drill: restores files in memory, verifies every blob, and compares the files with the local ones.
 
-Nothing is written. Memory holds a few requests, the chosen files' lists of blobs, and some thousand candidates.
+Nothing is written. Memory holds a few requests, the selected files' blob lists, and some thousand candidates.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from pyrestic.repository.repository import Repository
 
 @dataclass(slots=True)
 class DrillResult:
-    """What a drill has shown. `length` is that of all contents in bytes; `compared` are files still here."""
+    """The result of a drill. `length` is the size of all contents in bytes; `compared` are files that still exist."""
 
     files: int = 0
     length: int = 0
     blobs: int = 0
     compared: int = 0
     damaged: list[tuple[bytes, PyresticError]] = field(default_factory=list)
-    """Files that cannot be given back as they were."""
+    """Files that cannot be restored intact."""
     differing: list[bytes] = field(default_factory=list)
-    """Files of this machine that have another content, though their length and time of modification are the same."""
+    """Local files whose content differs although length and modification time match."""
 
     @property
     def well(self) -> bool:
-        """Nothing was wrong."""
+        """Whether nothing is wrong."""
         return not (self.damaged or self.differing)
 
 
@@ -43,9 +43,9 @@ def drill(
     *,
     root: bytes = b"/",
 ) -> DrillResult:
-    """Prove the picked files; `root` is the folder of this machine that their locations lie in.
+    """Verify the selected files; `root` is the local folder of their locations.
 
-    Raises BackendError when the repository cannot be reached, LocalFileError when `root` cannot be opened.
+    Raises BackendError if the repository is unreachable, LocalFileError if `root` cannot be opened.
     """
     result = DrillResult()
     files = _plan(repository, picks, result)
@@ -71,7 +71,7 @@ def _plan(repository: Repository, picks: Sequence[Pick], result: DrillResult) ->
 
 
 def _verify(repository: Repository, files: list[FilePlan], result: DrillResult, report: Reporter) -> list[FilePlan]:
-    """Load all blobs, which verifies them; return the files that are whole."""
+    """Load all blobs, which verifies them; return the intact files."""
     failed: dict[BlobHandle, PyresticError] = {}
     progress = Progress("blobs", "blobs", len({handle for file in files for handle in file.blobs}))
 
@@ -95,7 +95,7 @@ def _verify(repository: Repository, files: list[FilePlan], result: DrillResult, 
 
 
 def _compare(file: FilePlan, writer: TargetWriter, result: DrillResult) -> None:
-    """Compare a file with the one that is here, if nobody has changed that since it was backed up."""
+    """Compare a file with the local one, unless that was modified since the backup."""
     try:
         before = writer.status(file.location)
         if before is None or not looks_the_same(before, file.node, file.length):
@@ -106,7 +106,7 @@ def _compare(file: FilePlan, writer: TargetWriter, result: DrillResult) -> None:
         return
     untouched = after is not None and after.st_ctime_ns == before.st_ctime_ns
     if not (file.exists and untouched):
-        # It may not be read, or somebody is at it.
+        # It may be unreadable, or another program is changing it.
         return
     result.compared += 1
     if not file.whole:

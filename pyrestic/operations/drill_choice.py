@@ -1,6 +1,6 @@
-"""Which files a drill takes: those that changed most often, the largest ones, and some at random.
+"""Selects the files of a drill: those that changed most often, the largest ones, and random ones.
 
-The same seed, snapshots and budget give the same files.
+The same seed, snapshots and budget select the same files.
 """
 
 import heapq
@@ -23,7 +23,7 @@ LARGEST, CHANGED, RANDOM = "largest", "changed", "random"
 
 
 class Pick(NamedTuple):
-    """A file, and why it was chosen."""
+    """A file, and the reason for its selection."""
 
     location: bytes
     node: Node
@@ -39,10 +39,10 @@ def choose_files(
     budget_bytes: int,
     on_error: Callable[[bytes, PyresticError], None],
 ) -> list[Pick]:
-    """Choose among the files below a tree, no more than the budget has room for.
+    """Select files below a tree, no more than fit into the budget.
 
-    `earlier` are the trees of the snapshots before, newest first: how often a file differs from one to the next says
-    how much it changes. Folders that cannot be read go to `on_error`; raises PyresticError if the tree itself cannot.
+    `earlier` are the trees of the previous snapshots, newest first: the number of differences between them shows how
+    often a file changes. Unreadable folders go to `on_error`; raises PyresticError if the tree itself is unreadable.
     """
     trees = KeptTrees(repository)
     changes: Counter[bytes] = Counter()
@@ -56,7 +56,7 @@ def choose_files(
 
 
 def _count_changes(load: Callable[[ID], list[Node]], newer: ID, older: ID, changes: Counter[bytes]) -> None:
-    """Count the files that have another content in the older tree; what cannot be read there is passed over."""
+    """Count the files whose content differs from the older tree; unreadable folders are skipped."""
     waiting = [(b"", newer, older)]
     while waiting and len(changes) < _MAX_CHANGED:
         folder, one, other = waiting.pop()
@@ -78,7 +78,7 @@ def _count_changes(load: Callable[[ID], list[Node]], newer: ID, older: ID, chang
 
 
 class _Candidates:
-    """Some thousand files of each kind, of however many there are."""
+    """Some thousand files of each kind, however many there are."""
 
     def __init__(self, dice: random.Random, changes: Counter[bytes]) -> None:
         self._dice = dice
@@ -89,9 +89,9 @@ class _Candidates:
         self._count = 0
 
     def add(self, location: bytes, node: Node) -> None:
-        """Take a file into account."""
+        """Consider a file."""
         self._count += 1
-        # The number decides among equals, so that nodes are never compared.
+        # The number breaks ties, so that nodes are never compared.
         _keep(self._largest, (node.size, -self._count, location, node))
         changed = self._changes.get(location, 0)
         if changed:
@@ -102,7 +102,7 @@ class _Candidates:
             self._random[place] = (location, node)
 
     def choose(self, budget_bytes: int) -> list[Pick]:
-        """Return what fits: changed and large files for a third of the budget each, others at random for the rest."""
+        """Return the selection: changed and large files for a third of the budget each, random ones for the rest."""
         self._dice.shuffle(self._random)
         chosen: dict[bytes, Pick] = {}
         changed = [(location, node) for _, _, location, node in sorted(self._changed, reverse=True)]
@@ -123,7 +123,7 @@ def _keep(heap: list[tuple[int, int, bytes, Node]], item: tuple[int, int, bytes,
 def _take(
     chosen: dict[bytes, Pick], why: str, files: Iterable[tuple[bytes, Node]], room: int, *, most: int = _CANDIDATES
 ) -> int:
-    """Choose files that fit into so many bytes; return how many they have."""
+    """Select files that fit into this number of bytes; return their total."""
     taken = 0
     for location, node in files:
         if most and location not in chosen and node.size <= room - taken:

@@ -1,4 +1,4 @@
-"""A drill with one snapshot: files are chosen by the snapshots before it, given back in memory, and compared."""
+"""A drill with one snapshot: selects files by the previous snapshots, restores them in memory, and compares them."""
 
 import os
 import posixpath
@@ -14,11 +14,11 @@ from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
 from pyrestic.repository.tree_walk import find_tree
 
 _EARLIER = 10
-"""So many snapshots before this one say which files change most."""
+"""Number of previous snapshots that show which files change most."""
 
 
 class Drilled(NamedTuple):
-    """The files that were chosen, and what they have shown."""
+    """The selected files, and their result."""
 
     picks: list[Pick]
     result: DrillResult
@@ -27,7 +27,7 @@ class Drilled(NamedTuple):
 def run_drill(
     repository: Repository, found: StoredSnapshot, folder: str, report: Reporter, *, seed: int, budget_bytes: int
 ) -> Drilled:
-    """Drill with a snapshot, or a folder of it; the index has to be loaded. Raises PyresticError."""
+    """Run a drill with a snapshot, or a folder of it; the index must be loaded. Raises PyresticError."""
     unread: list[tuple[bytes, PyresticError]] = []
     picks = choose_files(
         repository,
@@ -43,12 +43,12 @@ def run_drill(
 
 
 def find_root(folder: str) -> str:
-    """Return the folder of this machine that the locations of a drill lie in."""
+    """Return the local folder of the locations in a drill."""
     return posixpath.normpath(os.path.join("/", folder))
 
 
 def _trees_before(repository: Repository, found: StoredSnapshot, folder: str) -> list[ID]:
-    """Return the trees of the snapshots of the same host and paths before this one, newest first."""
+    """Return the trees of the previous snapshots of the same host and paths, newest first."""
     snapshot = found.snapshot
     before = [
         other.snapshot
@@ -62,6 +62,6 @@ def _trees_before(repository: Repository, found: StoredSnapshot, folder: str) ->
         try:
             trees.append(find_tree(repository, other.tree_id, folder))
         except PyresticError:
-            # The folder was not there yet, or cannot be read: nothing is known of changes then.
+            # The folder did not exist yet, or is unreadable: its changes are unknown.
             break
     return trees

@@ -122,7 +122,7 @@ def _tar_header(name: bytes, node: Node) -> tarfile.TarInfo:
 
 
 def _attribute_records(attributes: list[ExtendedAttribute]) -> dict[str, str]:
-    """Return the PAX records for extended attributes; access lists become text as star writes it."""
+    """Return the PAX records of extended attributes; access control lists become text as in star."""
     records = {}
     for attribute in attributes:
         value = attribute.value or b""
@@ -136,7 +136,7 @@ def _attribute_records(attributes: list[ExtendedAttribute]) -> dict[str, str]:
 
 
 def format_acl(value: bytes) -> str | None:
-    """Return a POSIX access list as text, None if the bytes are none (layout: linux/posix_acl_xattr.h)."""
+    """Return a POSIX access control list as text, None if it is invalid (layout: linux/posix_acl_xattr.h)."""
     if len(value) < 4 or (len(value) - 4) % 8 or struct.unpack_from("<I", value)[0] != 2:
         return None
     lines = []
@@ -157,7 +157,7 @@ def _write_zip(entries: Iterator[tuple[bytes, Node]], reader: ContentReader, out
     with zipfile.ZipFile(stream, "w", allowZip64=True) as archive, stream.ended_by_errors():
         for name, node in entries:
             if node.type == DIRECTORY:
-                # The end of an archive lists all names, so they are all kept.
+                # The end of an archive lists all names, so all of them are kept.
                 check_depth(b"/" + name, "written to a zip archive")
             info = _zip_header(name, node)
             if node.type == FILE:
@@ -171,7 +171,7 @@ def _write_zip(entries: Iterator[tuple[bytes, Node]], reader: ContentReader, out
 def _zip_header(name: bytes, node: Node) -> zipfile.ZipInfo:
     seconds = node.mtime_ns // _SECOND
     try:
-        # Archives know no zone: as in restic it is the wall clock's time where the file was backed up.
+        # Archives have no zone: as in restic, this is the wall-clock time on the machine of the backup.
         date = max(_ZIP_EPOCH, time.gmtime(seconds + zone_offset(node.mtime))[:6])
     except (OverflowError, ValueError, OSError):
         date = _ZIP_EPOCH
@@ -191,7 +191,7 @@ def _zip_header(name: bytes, node: Node) -> zipfile.ZipInfo:
 
 
 class _ZipEntry(zipfile.ZipInfo):
-    """An entry whose name keeps bytes that are not UTF-8, and is marked as UTF-8 if it is and that matters."""
+    """An entry whose name may not be UTF-8, and is marked as UTF-8 only if it is and that matters."""
 
     def __init__(self, name: bytes, date: tuple[int, int, int, int, int, int]) -> None:
         super().__init__(name.decode("utf-8", "surrogateescape"), date)
@@ -200,14 +200,14 @@ class _ZipEntry(zipfile.ZipInfo):
         """Return the name as it is stored, and the flags."""
         letters = set(self.filename)
         is_utf8 = not any("\udc80" <= letter <= "\udcff" for letter in letters)
-        # The older code for names means other letters by these, and by a backslash.
+        # The older code page assigns other letters to these, and to a backslash.
         differs = any(not " " <= letter <= "}" or letter == "\\" for letter in letters)
         flags = self.flag_bits | (_ZIP_UTF8 if is_utf8 and differs else 0)
         return self.filename.encode("utf-8", "surrogateescape"), flags
 
 
 class _Unseekable(io.RawIOBase):
-    """A stream that zipfile writes front to back, with lengths behind the content."""
+    """A stream that zipfile writes front to back, with lengths after the content."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._output = output
@@ -215,7 +215,7 @@ class _Unseekable(io.RawIOBase):
 
     @contextmanager
     def ended_by_errors(self) -> Iterator[None]:
-        """Write nothing after an error: zipfile closes an archive in any case, and then half of it looks complete."""
+        """Write nothing after an error: zipfile always closes an archive, and then half of it looks complete."""
         try:
             yield
         except BaseException:
@@ -223,7 +223,7 @@ class _Unseekable(io.RawIOBase):
             raise
 
     def writable(self) -> bool:
-        """It can be written."""
+        """Whether it is writable: yes."""
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
@@ -233,5 +233,5 @@ class _Unseekable(io.RawIOBase):
         return len(data)
 
     def flush(self) -> None:
-        """Flush what is below."""
+        """Flush the underlying stream."""
         self._output.flush()

@@ -1,9 +1,9 @@
-"""Small files of a backup that have to be read: in batches, across folders, on threads of their own.
+"""Reads the small files of a backup in batches, across folders, on separate threads.
 
-There compiled code opens, reads and closes the files of a batch, hashes them, and compresses, seals and reads back what
-is new, in a few calls that leave Python to the walking thread. Left to the walking thread are files about which
-anything is unusual, and all files while there is no such code. It is not looked for before a whole batch has come, and
-then from time to time, as it may be compiled meanwhile.
+Compiled code opens, reads and closes the files of a batch, hashes them, and compresses, seals and reads back the new
+ones, in a few calls that release the GIL. The walking thread handles all unusual files, and all files while there is no
+compiled code. The first complete batch triggers the search for it, which is repeated from time to time, because it may
+be compiled meanwhile.
 """
 
 import threading
@@ -24,18 +24,18 @@ from pyrestic.repository.saver import SavedBlobs, Saver
 
 _FILES = 512
 _LOOK_AGAIN_FILES = 2000
-"""After so many files it is looked again whether there is code by now."""
+"""Number of files after which the search for compiled code is repeated."""
 _BYTES = 1 << 20
 _BUFFER_BYTES = _BYTES + INLINE_BYTES
 _TOPS = 8
-"""How many sources may have files in one batch: the folder that holds a source stays open while it is read."""
+"""Number of sources with files in one batch: the folder of a source stays open while it is read."""
 _THREADS = 2
 _BATCHES = 4
-"""So many batches may be on the way. Large ones, as each makes its thread wait for Python a few times."""
+"""Number of pending batches. They are large, because each makes its thread wait for the GIL a few times."""
 
 
 class SmallFile(NamedTuple):
-    """A file to be read, its name in the snapshot, and its place among the folder's nodes.
+    """A file to read, its name in the snapshot, and its position among the folder's nodes.
 
     `started` is a monotonic time.
     """
@@ -49,7 +49,7 @@ class SmallFile(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What became of a batch: what was read, and the blobs of those files that are not empty."""
+    """The result of a batch: the reads, and the blobs of the files that are not empty."""
 
     records: FileRecords
     blobs: SavedBlobs
@@ -58,8 +58,8 @@ class _Outcome(NamedTuple):
 class SmallFiles:
     """Collects the files of one backup; for the walking thread.
 
-    Of each batch `take` is given the files, their nodes, and the bytes stored for each, 0 for those that were known. A
-    node is None if nothing was read: `read_one` is given such a file.
+    For each batch, `take` receives the files, their nodes, and the bytes stored for each, 0 for known ones. A node is
+    None if the file was not read: `read_one` then receives it.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class SmallFiles:
         self._passed = 0
 
     def add(self, file: SmallFile, length: int) -> None:
-        """Have a file of about `length` bytes read and saved; raise PyresticError, also of files before it."""
+        """Submit a file of about `length` bytes; raise PyresticError, also of earlier files."""
         if self._useless:
             self._read_one(file)
             self._passed += 1
-            # What compiles beside this process may be ready by now.
+            # The background compiler may be ready by now.
             self._useless = self._passed % _LOOK_AGAIN_FILES != 0
             return
         self._files.append(file)
@@ -110,7 +110,7 @@ class SmallFiles:
         self._read_each(self._take_files())
 
     def close(self) -> None:
-        """End the thread, without what it has not begun."""
+        """End the thread, without the pending work."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _take_files(self) -> list[SmallFile]:
@@ -123,7 +123,7 @@ class SmallFiles:
         self._running.append((files, self._threads.submit(self._work, files)))
 
     def _work(self, files: list[SmallFile]) -> _Outcome | None:
-        """Read and save the files of a batch; None if that is not possible here."""
+        """Read and save the files of a batch; None if that is impossible here."""
         if self._source.stopped:
             raise PyresticError("interrupted")
         reader = self._find_own_reader() if self._saver.saves_many else None
@@ -139,7 +139,7 @@ class SmallFiles:
         return None
 
     def _find_own_reader(self) -> BatchReader | None:
-        """Return what reads files in this thread."""
+        """Return this thread's reader."""
         reader: BatchReader | None = getattr(self._own, "reader", None)
         if reader is None:
             maker = self._engines.reader

@@ -1,6 +1,6 @@
-"""Find: files by patterns, and the files and folders that blobs, trees or packs belong to, in many snapshots.
+"""Find: files by patterns, and the uses of blobs, trees or packs, in many snapshots.
 
-A folder in which nothing was found is not gone through again when another snapshot has the same tree at the same place.
+A folder without a match is not searched again if another snapshot has the same tree at the same location.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from pyrestic.repository.snapshot_walk import Event, Forest, Kind
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.repository.index import PackedBlob
 
 _REMEMBERED: Final = 1_000_000
@@ -28,7 +28,7 @@ _KEY_BYTES: Final = 12
 
 
 class Match(NamedTuple):
-    """A node that fits a pattern."""
+    """A node that matches a pattern."""
 
     stored: StoredSnapshot
     location: bytes
@@ -36,7 +36,7 @@ class Match(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A place where a blob is used: the file of a data blob, the folder of a tree."""
+    """A use of a blob: the file of a data blob, the folder of a tree."""
 
     stored: StoredSnapshot
     location: bytes
@@ -47,7 +47,7 @@ class Use(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A tree that cannot be read, or one in which a folder stands whose own tree cannot be."""
+    """A tree that cannot be read, or one with a folder whose own tree cannot."""
 
     stored: StoredSnapshot
     tree: ID
@@ -57,25 +57,25 @@ Found = Match | Use | Unreadable
 
 
 class Search(Protocol):
-    """What is looked for."""
+    """The target of a search."""
 
     def begin(self, stored: StoredSnapshot) -> Iterable[Found]:
-        """Return what a snapshot's root gives."""
+        """Return the matches of a snapshot's root."""
 
     def enter(self, location: bytes, node: Node) -> bool:
-        """Tell whether something may be found in a folder."""
+        """Tell whether a folder may contain a match."""
 
     def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
-        """Return what a node gives."""
+        """Return the matches of a node."""
 
     @property
     def done(self) -> bool:
-        """The rest of this snapshot is of no interest."""
+        """Whether the rest of this snapshot can be skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A time of modification between two moments, in nanoseconds since 1970; None sets no limit."""
+    """A range of modification times, in nanoseconds since 1970; None means no limit."""
 
     oldest_ns: int | None = None
     newest_ns: int | None = None
@@ -91,7 +91,7 @@ class Period:
 
 
 class PatternSearch:
-    """Nodes whose path fits one of some patterns. An empty pattern fits everything, a leading `!` says nothing."""
+    """Nodes whose path matches a pattern. An empty pattern matches everything, a leading `!` has no effect."""
 
     done = False
 
@@ -104,18 +104,18 @@ class PatternSearch:
         self._period = period
 
     def begin(self, stored: StoredSnapshot) -> Iterable[Found]:  # noqa: ARG002 - the protocol's signature
-        """The root has no name that could fit."""
+        """The root has no name to match."""
         return ()
 
     def enter(self, location: bytes, node: Node) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Tell whether a pattern may fit something below."""
+        """Tell whether a pattern may match something below."""
         if self._everything:
             return True
         matched, below = self._patterns.matches_or_below(location)
         return matched or below
 
     def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
-        """Return the node if it fits."""
+        """Return the node if it matches."""
         if self._everything or self._patterns.matches(event.location):
             assert event.node is not None  # noqa: S101 - only events of nodes come here
             if self._period.holds(event.node):
@@ -124,7 +124,7 @@ class PatternSearch:
 
 
 def _without_negation(pattern: str) -> str:
-    """Return a pattern that means to a list what the given one means alone, where restic heeds no `!`."""
+    """Return a pattern that in a list means what the given one means alone, without a special `!`, as in restic."""
     if not pattern.startswith("!"):
         return pattern
     rest = pattern[1:] or "."
@@ -132,26 +132,26 @@ def _without_negation(pattern: str) -> str:
 
 
 class BlobSearch:
-    """Uses of data blobs and trees, named by all or by the first eight digits of their IDs."""
+    """Uses of data blobs and trees, given by IDs or by their first eight digits."""
 
     def __init__(self, data: Iterable[str] | None, trees: Iterable[str] | None) -> None:
-        """Take None for what is not looked for at all."""
+        """Pass None for a type that is not searched."""
         self.data = None if data is None else dict.fromkeys(data)
         self.trees = None if trees is None else dict.fromkeys(trees)
         self._trees_found = 0
         self.done = False
 
     def begin(self, stored: StoredSnapshot) -> Iterable[Found]:
-        """Return the root if it is looked for."""
+        """Return the root if it matches."""
         self.done = False
         return self._look_at_tree(stored, b"/", stored.snapshot.tree)
 
     def enter(self, location: bytes, node: Node) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Every folder may use them."""
+        """Every folder may contain uses."""
         return True
 
     def look(self, stored: StoredSnapshot, event: Event) -> Iterable[Found]:
-        """Return the uses by a node."""
+        """Return the uses in a node."""
         node = event.node
         assert node is not None  # noqa: S101 - only events of nodes come here
         if node.type == DIRECTORY and node.subtree is not None:
@@ -165,7 +165,7 @@ class BlobSearch:
         return ()
 
     def _is_wanted(self, text: str) -> bool:
-        """Tell whether a data blob is looked for; from then on the beginning that named it means this one alone."""
+        """Tell whether a data blob matches; its prefix then means only this blob."""
         assert self.data is not None  # noqa: S101 - looked at by the caller
         if text in self.data:
             return True
@@ -179,13 +179,13 @@ class BlobSearch:
         if self.trees is None or (text not in self.trees and text[:8] not in self.trees):
             return ()
         self._trees_found += 1
-        # As restic has it: once as many were found as are looked for, a snapshot tells but one more.
+        # As in restic: once as many were found as requested, a snapshot reports only one more.
         self.done = self.data is None and self._trees_found >= len(self.trees)
         return (Use(stored, location, BlobType.TREE, bytes.fromhex(text)),)
 
 
 def find(repository: Repository, snapshots: Sequence[StoredSnapshot], search: Search) -> Iterator[Found]:
-    """Iterate what is found, snapshot by snapshot, in order of paths. Raises PyresticError, not for damaged trees."""
+    """Iterate the matches, snapshot by snapshot, in order of paths. Raises PyresticError, except for damaged trees."""
     barren: set[bytes] = set()
 
     def enter(location: bytes, node: Node) -> bool:
@@ -228,9 +228,9 @@ def _key(location: bytes, tree: str) -> bytes:
 
 
 def find_pack_blobs(repository: Repository, names: Iterable[str], report: Reporter) -> BlobSearch:
-    """Return the search for all blobs of some packs, named by all or by the first eight digits of their IDs.
+    """Return the search for all blobs of some packs, given by IDs or by their first eight digits.
 
-    Packs that are gone count as long as the index knows them. Raises UsageError if there is none of a name.
+    Missing packs count if the index lists them. Raises UsageError for an unknown pack.
     """
     wanted = dict.fromkeys(names)
     stored: dict[ID, int] = {}
@@ -271,7 +271,7 @@ def _lost_blobs(repository: Repository, wanted: dict[str, None], report: Reporte
 
 
 def _indexed_blobs(repository: Repository, packs: set[ID]) -> dict[ID, list[BlobHandle]]:
-    """Return what the index knows of some packs."""
+    """Return the index entries of some packs."""
     columns = repository.index.all_columns()
     found: dict[ID, list[BlobHandle]] = {}
     for number, pack in enumerate(columns.packs):
@@ -284,5 +284,5 @@ def _indexed_blobs(repository: Repository, packs: set[ID]) -> dict[ID, list[Blob
 
 
 def locate(repository: Repository, blob_type: BlobType, identifier: ID) -> "PackedBlob | None":
-    """Return where a blob is stored, None if no index knows it."""
+    """Return the location of a blob, None if it is missing from the index."""
     return repository.index.find(BlobHandle(blob_type, identifier))

@@ -17,20 +17,20 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 @dataclass(frozen=True, slots=True)
 class ForgetGroup:
-    """What a policy says about the snapshots that have a key in common."""
+    """The decision of a policy for the snapshots of one group."""
 
     key: GroupKey
     decision: Decision
 
 
 def ensure_no_negative_periods(policy: Policy) -> None:
-    """Raise UsageError for a policy that reaches into the future."""
+    """Raise UsageError for a policy with times in the future."""
     if any(number < 0 for period in policy.periods for number in period):
         raise UsageError("durations containing negative values are not allowed for --keep-within*")
 
 
 def check_policy(policy: Policy, *, filtered: bool, remove_all: bool) -> None:
-    """Raise UsageError for a policy that keeps nothing, unless all of some chosen snapshots are meant."""
+    """Raise UsageError for a policy that removes every snapshot, unless that is explicitly allowed for a filter."""
     if policy.empty and not remove_all:
         raise UsageError("no policy was specified, no snapshots will be removed")
     if policy.empty and not filtered:
@@ -57,6 +57,6 @@ def decide(
 def remove_snapshots(
     repository: Repository, identifiers: set[ID], report: Reporter, ensure_locked: Callable[[], None]
 ) -> list[ID]:
-    """Remove snapshots and return those that could not be removed; each of them is reported."""
+    """Remove snapshots; report and return those that could not be removed."""
     ensure_locked()
     return remove_files(repository, FileType.SNAPSHOT, identifiers, report)

@@ -1,4 +1,4 @@
-"""How many files and blobs of which lengths a repository has, in classes that grow tenfold."""
+"""Histograms of the lengths of files and blobs in a repository, in decimal classes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _FILE_TYPES = (FileType.KEY, FileType.LOCK, FileType.INDEX, FileType.SNAPSHOT, F
 
 
 class SizeClass(NamedTuple):
-    """Lengths in bytes from lower to upper, and how many there are."""
+    """Lengths in bytes from lower to upper, and their number."""
 
     lower: int
     upper: int
@@ -22,7 +22,7 @@ class SizeClass(NamedTuple):
 
 @dataclass(slots=True)
 class Histogram:
-    """Lengths up to a limit by class; those above it one by one."""
+    """Lengths up to a limit by class; longer ones individually."""
 
     limit: int
     count: int = 0
@@ -42,7 +42,7 @@ class Histogram:
                 self._counts[digits] = self._counts.get(digits, 0) + 1
 
     def classes(self) -> Iterator[SizeClass]:
-        """Iterate the classes from the first to the last that has something in it."""
+        """Iterate the classes from the first to the last nonempty one."""
         for digits in range(min(self._counts, default=0), max(self._counts, default=-1) + 1):
             lower, upper = (10 ** (digits - 1), min(10**digits - 1, self.limit)) if digits else (0, 0)
             yield SizeClass(lower, upper, self._counts.get(digits, 0))

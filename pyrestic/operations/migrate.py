@@ -1,4 +1,4 @@
-"""Migrations: changes of a repository as a whole. The only one that is left makes version 2 out of version 1."""
+"""Migrations: changes of an entire repository. The only remaining one converts version 1 to version 2."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A migration: its name, what it does, and how."""
+    """A migration: its name, description, and functions."""
 
     name: str
     description: str
     refusal: Callable[[Repository], str]
-    """Tells why it cannot be applied, "" if it can."""
+    """Returns why it cannot be applied, "" if it can."""
     apply: Callable[[Repository, Callable[[bytes], str]], None]
-    """Applies it; the function it is given keeps a copy of the old config somewhere else and returns where."""
+    """Applies it; the given function stores a copy of the old config elsewhere and returns its path."""
 
 
 def _refuse_upgrade(repository: Repository) -> str:
@@ -33,7 +33,7 @@ def _refuse_upgrade(repository: Repository) -> str:
 
 
 def _upgrade(repository: Repository, keep: Callable[[bytes], str]) -> None:
-    """Replace the config, in one step where the place can do that."""
+    """Replace the config, atomically if the backend supports that."""
     version = repository.config.version
     if version != _OLD_VERSION:
         raise UsageError(f"repository has version {version}, only upgrades from version 1 are supported")
@@ -47,7 +47,7 @@ def _upgrade(repository: Repository, keep: Callable[[bytes], str]) -> None:
         if backend.load(CONFIG) == new:
             return
     except BackendError:
-        # Places that do not let a file be replaced, such as most REST servers, let it be removed.
+        # Backends that cannot replace a file, such as most REST servers, can remove it.
         pass
     try:
         _remove_config(repository)
@@ -57,7 +57,7 @@ def _upgrade(repository: Repository, keep: Callable[[bytes], str]) -> None:
 
 
 def upgraded(plain: bytes) -> bytes:
-    """Return the config with another version; what else it says stays, unknown fields included."""
+    """Return the config with another version; everything else stays, including unknown fields."""
     fields = decode(_fields_decoder, plain, "the config")
     fields["version"] = msgspec.Raw(str(LATEST_VERSION).encode())
     document = msgspec.json.encode(fields)
@@ -73,7 +73,7 @@ def _remove_config(repository: Repository) -> None:
 
 
 def _put_back(repository: Repository, old: bytes, copy: str, error: BackendError) -> PyresticError:
-    """Store the old config again and return the error that tells of all that."""
+    """Store the old config again and return the error that describes all this."""
     outcome = "the old config file is in its place again"
     try:
         _remove_config(repository)

@@ -1,4 +1,4 @@
-"""What a person may have meant whose patterns match nothing in a snapshot."""
+"""Suggestions for patterns that match nothing in a snapshot."""
 
 import itertools
 import re
@@ -11,16 +11,16 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.tree_walk import walk
 
 _LOOKED_AT = 50_000
-"""So many names are compared at most."""
+"""Maximum number of compared names."""
 _WILD = re.compile(r"[*?\[\]\\]+")
 
 
 def suggest_for_patterns(
     repository: Repository, tree: ID, patterns: Iterable[str], load: Callable[[ID], list[Node]]
 ) -> str:
-    """Return a sentence with the locations below a tree whose names come nearest to those of patterns, "" for none.
+    """Return a hint with the locations below a tree whose names are closest to those of patterns, "" for none.
 
-    Trees that cannot be read are passed over.
+    Unreadable trees are skipped.
     """
     by_name: dict[str, list[str]] = {}
     visits = walk(repository, tree, load=load, on_error=lambda *_: None)

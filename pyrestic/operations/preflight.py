@@ -1,9 +1,9 @@
-"""Preflight: what a restore is going to write, fetch and ask for, and what it will miss, known before it writes a byte.
+"""Preflight: the plan of a restore, with all writes, requests and missing data, before it writes a byte.
 
 One walk through the trees collects the same files in the same batches as the restore does, and plans the same requests,
-so the figures are those of the restore, with two exceptions. An existing file of the same length and time counts as
-being there, while the restore may compare its content; and of other existing files the restore keeps the blobs that are
-right, so it may fetch less. Then the place is asked for each needed pack (see StoredLengths).
+so the numbers match the restore, with two exceptions. An existing file of the same length and time counts as present,
+while the restore may compare its content; and the restore keeps intact blobs of other existing files, so it may fetch
+less. Then each required pack is checked in the backend (see StoredLengths).
 """
 
 import os
@@ -32,11 +32,11 @@ from pyrestic.repository.tree_walk import walk
 from pyrestic.units import format_bytes
 
 MAX_NAMED = 10_000
-"""So many files that cannot be restored are named; all are counted."""
+"""Number of failed files that are named; all are counted."""
 
 
 class WrongPack(NamedTuple):
-    """A pack that is not as long as the index says, in bytes; `length` is None if it is not there."""
+    """A pack whose length differs from the index, in bytes; `length` is None if it is missing."""
 
     pack: ID
     length: int | None
@@ -44,7 +44,7 @@ class WrongPack(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A file, or a folder whose content is not known, and why."""
+    """A file, or a folder with unknown content, and the reason."""
 
     location: bytes
     error: PyresticError
@@ -52,7 +52,7 @@ class Lost(NamedTuple):
 
 @dataclass(slots=True)
 class RestorePlan:
-    """What a restore is going to do. Lengths are in bytes; `others` are folders, links, devices and pipes."""
+    """The plan of a restore. Lengths are in bytes; `others` are folders, links, devices and pipes."""
 
     files: int = 0
     others: int = 0
@@ -60,29 +60,29 @@ class RestorePlan:
     files_there: int = 0
     bytes_there: int = 0
     spaces: list[Space] = field(default_factory=list)
-    """The file systems that are written to, that of the target first; what is needed is by how much files grow."""
+    """The file systems to be written to, the target's first; they need space for the growth of files."""
     devices: int = 0
     set_id_files: int = 0
     capability_files: int = 0
-    """Devices, files with set-user-ID or set-group-ID bits, files with capabilities; also those that are left out."""
+    """Devices, files with set-user-ID or set-group-ID bits, files with capabilities, including omitted ones."""
     packs: int = 0
     requests: int = 0
     bytes_to_fetch: int = 0
     asked: Sums = field(default_factory=Sums)
-    """What the preflight itself asked for to learn the lengths of packs."""
+    """Requests of the preflight itself to learn the lengths of packs."""
     wrong_packs: list[WrongPack] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
-    """Files and folders that cannot be restored whole, MAX_NAMED at most."""
+    """Files and folders that cannot be fully restored, MAX_NAMED at most."""
     lost_count: int = 0
 
     @property
     def whole(self) -> bool:
-        """Everything that is needed is there."""
+        """Whether all required data is present."""
         return not (self.wrong_packs or self.lost_count)
 
     @property
     def rights(self) -> list[str]:
-        """What there is that gives rights, each kind with its count."""
+        """The entries that grant privileges, by kind with their number."""
         kinds = (
             (self.devices, "devices"),
             (self.set_id_files, "files with set-user-ID or set-group-ID bits"),
@@ -92,21 +92,21 @@ class RestorePlan:
 
     @property
     def space_bytes(self) -> int:
-        """By how much the files that are written will grow."""
+        """Growth of the files to be written."""
         return sum(space.needed_bytes for space in self.spaces)
 
     @property
     def free_bytes(self) -> int | None:
-        """Free space on the target itself, None if that is not known."""
+        """Free space on the target itself, None if unknown."""
         return self.spaces[0].free_bytes if self.spaces else None
 
     @property
     def fits(self) -> bool:
-        """There is enough free space on each file system, as far as one knows."""
+        """Whether there is enough free space on each file system, as far as known."""
         return all(space.fits for space in self.spaces)
 
     def measure_space(self) -> None:
-        """Ask the file systems again for their free space."""
+        """Query the free space of the file systems again."""
         for space in self.spaces:
             space.measure()
 
@@ -121,7 +121,7 @@ class RestorePlan:
                 )
 
     def check_whole(self) -> None:
-        """Raise DamageError if something is missing; a real run restores the rest and fails in the end, as restic's."""
+        """Raise DamageError if data is missing; a real run restores the rest and fails at the end, as restic's."""
         if not self.whole:
             raise DamageError(
                 f"{self.lost_count} files or folders cannot be restored, {len(self.wrong_packs)} packs are missing or"
@@ -131,7 +131,7 @@ class RestorePlan:
 
     @property
     def usage(self) -> Sums:
-        """What the restore will be billed for, where packs are billed."""
+        """Billed usage of the restore, if packs are billed."""
         return Sums(class_b=self.requests, downloaded_bytes=self.bytes_to_fetch)
 
 
@@ -165,7 +165,7 @@ def make_restore_plan(
 
 
 class _Wanted(NamedTuple):
-    """A file to write, and how many bytes of space it has already."""
+    """A file to write, and the space that it already occupies, in bytes."""
 
     location: bytes
     node: Node
@@ -174,7 +174,7 @@ class _Wanted(NamedTuple):
 
 
 class _Preflight:
-    """The making of one plan."""
+    """Creates one plan."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class _Preflight:
         self._batch_blobs = 0
 
     def collect(self, tree: ID) -> None:
-        """Add up all files, and plan the requests for them."""
+        """Add all files, and plan their requests."""
         for location, node, has_content in self._nodes(tree, self._lose):
             self._count_privileged(node)
             if not has_content:
@@ -222,7 +222,7 @@ class _Preflight:
         self.plan.spaces = self._spaces.used()
 
     def check_packs(self, tree: ID) -> None:
-        """Compare the needed packs with those that are stored; name the files that need what is not there."""
+        """Compare the required packs with the stored ones; name the files that need missing data."""
         indexed = indexed_lengths(self._repository.index)
         stored = self._stored.find(self._packs)
         wrong = sorted(pack for pack, length in stored.items() if length != indexed[pack])
@@ -239,14 +239,14 @@ class _Preflight:
                     continue
                 blobs = make_plan(self._repository, location, node).blobs
             except PyresticError:
-                # It was named before.
+                # It has already been named.
                 continue
             lost = next((handle for handle in blobs if not self._is_stored(handle)), None)
             if lost is not None:
                 self._lose(location, DamageError(f"the pack of blob {lost} is missing or too short"))
 
     def _is_stored(self, handle: BlobHandle) -> bool:
-        """Tell whether some copy of a blob lies within what is stored of its pack."""
+        """Tell whether some copy of a blob lies within the stored length of its pack."""
         places = self._repository.index.find_all(handle)
         stored = self._stored.find({place.pack for place in places})
         return any(place.offset + place.length <= (stored[place.pack] or 0) for place in places)
@@ -269,7 +269,7 @@ class _Preflight:
         self.plan.bytes_to_fetch += fetch.length
 
     def _plan_one_by_one(self, batch: list[_Wanted]) -> Fetch:
-        """Plan files of which some have blobs that are unknown or are in several packs."""
+        """Plan files with unknown blobs or blobs in several packs."""
         files: list[FilePlan] = []
         for wanted in batch:
             try:
@@ -295,7 +295,7 @@ class _Preflight:
             self.plan.capability_files += any(each.name == CAPABILITY for each in node.extended_attributes or ())
 
     def _nodes(self, tree: ID, on_error: Callable[[bytes, PyresticError], None]) -> Iterator[tuple[bytes, Node, bool]]:
-        """Iterate what will be restored, and whether it is a file that needs content, no further link to one."""
+        """Iterate the entries to restore, and whether each is a file that needs content, not another link to one."""
         enter = True
         first_links: set[tuple[int, int]] = set()
         visits = walk(
@@ -334,13 +334,13 @@ class _Preflight:
         self._spaces.enter(location, self._writer.path(location), status)
 
     def _find_kept(self, location: bytes, node: Node) -> int | None:
-        """Return the bytes of space that a file to write has already, None if it is there and stays."""
+        """Return the space that a file to write already occupies, None if it exists and stays."""
         status = self._existing.status(location)
         if status is None:
             return 0
         if not self._existing.may_overwrite(location, node) or looks_the_same(status, node, node.size):
             return None
-        # A file of several links is replaced by a new one, and one with holes takes less than its length.
+        # A file with several links is replaced by a new one, and one with holes occupies less than its length.
         return min(status.st_size, status.st_blocks * 512) if status.st_nlink == 1 else 0
 
     def _lose(self, location: bytes, error: PyresticError) -> None:

@@ -1,4 +1,4 @@
-"""What was proven of a repository, as this user's state folder remembers it; trouble with that is noted, no more."""
+"""Reads and updates a repository's verification log in this user's state folder; errors are only noted."""
 
 import contextlib
 import time
@@ -10,14 +10,14 @@ from pyrestic.operations.check import Check
 
 
 class Proven:
-    """The book of one repository in a state folder, none where that is ""; `note` takes why it cannot be written."""
+    """The log of one repository in a state folder, none if that is ""; `note` receives write errors."""
 
     def __init__(self, folder: str, repository: str, note: Callable[[str], None]) -> None:
         self._note = note
         self._book = ProofBook(folder, repository) if folder else None
 
     def read(self) -> Proofs:
-        """Return what is known; nothing if it cannot be read."""
+        """Return the log; an empty one if it cannot be read."""
         if self._book is not None:
             with self._noted():
                 return self._book.read()
@@ -25,7 +25,7 @@ class Proven:
 
     @contextlib.contextmanager
     def kept(self, check: Check) -> Iterator[None]:
-        """Enter in the end which packs a check has verified, also where it was interrupted."""
+        """At the end, record the packs that a check has verified, even after an interrupt."""
         try:
             yield
         finally:
@@ -36,7 +36,7 @@ class Proven:
                     self._book.add_packs(result.verified_packs, int(time.time()), whole)
 
     def add_drill(self, drill: Drill) -> None:
-        """Enter a drill."""
+        """Record a drill."""
         if self._book is not None:
             with self._noted():
                 self._book.add_drill(drill)
@@ -46,7 +46,7 @@ class Proven:
         try:
             yield
         except UntrustedError:
-            # Whoever opened the repository has told once for all that is kept.
+            # Opening the repository has reported this once for all state files.
             pass
         except LocalFileError as error:
             self._note(f"could not record the verification: {error}")

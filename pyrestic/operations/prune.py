@@ -1,8 +1,8 @@
-"""Prune: remove what no snapshot uses. First a plan, then its execution in an order that a kill at any moment survives.
+"""Prune: removes unused data. First a plan, then its execution in an order that survives a kill at any time.
 
-New packs are stored before the index that names them, the new index before the old one is removed, and packs that no
-index names any more are removed last. Whatever a killed prune leaves, the next one clears away: blobs that are there
-twice, packs without an index, and index files that name packs which others name.
+New packs are stored before their index, the new index before the old one is removed, and packs that are no longer
+indexed are removed last. The next prune cleans up after a killed one: duplicate blobs, packs without an index, and
+index files for packs that are in other index files.
 """
 
 import dataclasses
@@ -31,14 +31,14 @@ _SHOWN_BLOBS = 10
 
 @dataclass(slots=True)
 class Prune:
-    """A plan together with what its execution needs to know."""
+    """A plan and the data for its execution."""
 
     plan: PrunePlan
     _repository: Repository
     _table: BlobTable
     _options: PruneOptions
     _basis: frozenset[ID]
-    """The snapshots and index files that the plan was made of."""
+    """The snapshots and index files from which the plan was made."""
 
     def resume(self, repository: Repository) -> "Prune":
         """Return the same prune for the same repository under another lock, with no index loaded yet.
@@ -55,9 +55,9 @@ class Prune:
         return dataclasses.replace(self, _repository=repository)
 
     def execute(self, report: Reporter, ensure_locked: Callable[[], None]) -> list[ID]:
-        """Do what the plan says, once, and return the packs that could not be removed, which cost space only.
+        """Execute the plan once, and return the packs that could not be removed, which only waste space.
 
-        `ensure_locked` raises if the lock was lost; it is asked before removals.
+        `ensure_locked` raises if the lock was lost; it is called before removals.
         """
         repository, plan = self._repository, self.plan
         kept: list[ID] = []
@@ -97,7 +97,7 @@ class Prune:
                 self._repository.loader.load_many(self._ranges(progress), resaver.save, _fail, save_all)
                 self._repository.flush()
             except BaseException:
-                # What was stored gets an index, so that the next prune need not do it again.
+                # Index everything stored, so that the next prune need not repeat it.
                 self._repository.saver.abort()
                 raise
             progress.done = len(self.plan.repack)
@@ -159,12 +159,12 @@ def plan_prune(
 
 
 def _list_basis(repository: Repository) -> frozenset[ID]:
-    """Return the IDs of the snapshots and index files that are there."""
+    """Return the IDs of the existing snapshots and index files."""
     return frozenset(repository.list_ids(FileType.SNAPSHOT)) | frozenset(repository.list_ids(FileType.INDEX))
 
 
 def _load_roots(repository: Repository, snapshots: Collection[ID]) -> list[ID]:
-    """Return the root trees of snapshots, raise the error of the first that cannot be read."""
+    """Return the root trees of snapshots, raise the error of the first unreadable one."""
     identifiers = sorted(snapshots)
     loaded = map_files(lambda one: load_snapshot(repository, one), identifiers, repository.backend.connections)
     try:

@@ -1,4 +1,4 @@
-"""What a person may decide about a prune."""
+"""User options of a prune."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -10,13 +10,13 @@ UNLIMITED: Final = (1 << 64) - 1
 
 
 class UnusedLimit(NamedTuple):
-    """How much may stay unused: a share in percent of all that remains, or so many bytes."""
+    """The limit of unused data: a percentage of the remaining size, or a number of bytes."""
 
     percent: float | None = 5.0
     length: int = UNLIMITED
 
     def bytes_beside(self, used: int) -> int:
-        """Return how many bytes may be unused beside so many used ones."""
+        """Return the limit of unused bytes for this number of used ones."""
         return self.length if self.percent is None else int(self.percent / (100 - self.percent) * used)
 
 
@@ -25,16 +25,16 @@ FIVE_PERCENT: Final = UnusedLimit()
 
 @dataclass(frozen=True, slots=True)
 class PruneOptions:
-    """What a person may decide about a prune; lengths are bytes."""
+    """User options of a prune; lengths are in bytes."""
 
     max_unused: UnusedLimit = FIVE_PERCENT
     max_repack: int = UNLIMITED
     small_pack: int = 0
-    """Packs below this length are repacked; 0 chooses it by the packs there are."""
+    """Packs below this length are repacked; 0 derives it from the existing packs."""
     cacheable_only: bool = False
     uncompressed: bool = False
     recover_space: bool = False
-    """Repack nothing and remove the index first: for a place that is full."""
+    """Repack nothing and remove the index first: for a full disk."""
 
 
 def make_prune_options(
@@ -46,7 +46,7 @@ def make_prune_options(
     uncompressed: bool,
     recover_space: bool = False,
 ) -> PruneOptions:
-    """Return what a person asks for, with sizes such as 10M; raise UsageError."""
+    """Return the options, with sizes such as 10M; raise UsageError."""
     max_repack = parse_size(max_repack_size) if max_repack_size else UNLIMITED
     return PruneOptions(
         max_unused=parse_max_unused(max_unused),
@@ -59,7 +59,7 @@ def make_prune_options(
 
 
 def parse_max_unused(text: str) -> UnusedLimit:
-    """Return the limit that --max-unused names; raise UsageError."""
+    """Return the limit in --max-unused; raise UsageError."""
     word = text.strip()
     if not word:
         raise UsageError(f'invalid value for --max-unused: "{text}"')
@@ -103,7 +103,7 @@ def _parse_small(text: str) -> int:
 
 
 def check_options(options: PruneOptions, *, version: int, connections: int, pack_length: int) -> None:
-    """Raise UsageError for options that do not suit the repository."""
+    """Raise UsageError for options that do not fit the repository."""
     if connections < 2:
         raise UsageError("prune requires a backend connection limit of at least two")
     if version < 2 and options.uncompressed:

@@ -1,9 +1,9 @@
-"""What a prune would do, as a value: which packs go, which are repacked, which stay; restic's rules and numbers.
+"""The plan of a prune as a value: the packs to remove, to repack and to keep, by restic's rules.
 
-Packs without used blobs are removed. Of the others those that waste most are repacked, packs of trees and short packs
-before all, until the unused bytes left are within the limit. Of a blob that lies in several packs one copy counts as
-used: preferably one in a pack that is needed anyway, or that holds nothing but such blobs, as the packs of an
-interrupted prune do.
+Packs without used blobs are removed. Of the others, those with the most waste are repacked, packs of trees and short
+packs first, until the remaining unused bytes are within the limit. For a blob in several packs, one copy counts as
+used: preferably one in a pack that is needed anyway, or that contains only such blobs, as the packs of an interrupted
+prune do.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class BlobCounts:
     remove: int = 0
     repack: int = 0
     repackrm: int = 0
-    """Blobs that repacking leaves out."""
+    """Blobs that are dropped while repacking."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class SizeCounts:
     repack: int = 0
     repackrm: int = 0
     unref: int = 0
-    """Bytes of packs that no index names."""
+    """Bytes of packs that are missing from the index."""
     uncompressed: int = 0
 
 
@@ -80,22 +80,22 @@ class PruneStats:
 
 @dataclass(slots=True)
 class PrunePlan:
-    """What is to be done, in this order."""
+    """The steps to execute, in this order."""
 
     stats: PruneStats
     remove_first: list[ID] = field(default_factory=list)
-    """Packs that no index names."""
+    """Packs that are missing from the index."""
     repack: list[ID] = field(default_factory=list)
     keep_rows: list[int] = field(default_factory=list)
-    """Rows of the table with the blobs to write anew, in order of packs and offsets."""
+    """Rows of the table with the blobs to store again, ordered by pack and offset."""
     remove: list[ID] = field(default_factory=list)
     """Packs without any used blob."""
     missing: list[ID] = field(default_factory=list)
-    """Packs that are not there and that nobody needs."""
+    """Missing packs that are not needed."""
 
 
 class _Packs:
-    """What is known of each pack of the table, in columns."""
+    """The state of each pack in the table, in columns."""
 
     def __init__(self, table: BlobTable, used: NDArray[np.bool_], stats: PruneStats) -> None:
         self.table = table
@@ -121,7 +121,7 @@ class _Packs:
         self._choose(np.flatnonzero(doubled).tolist(), copies, stats)
 
     def _choose(self, rows: list[int], copies: NDArray[np.int64], stats: PruneStats) -> None:
-        """Let one copy of each blob that lies in several places count as used."""
+        """Count one copy of each blob with several locations as used."""
         table = self.table
         left = {int(blob): int(copies[blob]) for blob in table.blob[rows]}
         for row in rows:
@@ -143,7 +143,7 @@ class _Packs:
             stats.blobs.duplicate -= 1
 
     def total(self, pack: int) -> int:
-        """Return the length that a pack has to have."""
+        """Return the expected length of a pack."""
         return int(self.used_size[pack] + self.unused_size[pack])
 
 
@@ -156,9 +156,9 @@ def make_plan(
     version: int,
     report: Reporter,
 ) -> PrunePlan:
-    """Return what to do, given which blobs are used and which packs are stored.
+    """Return the plan, given the used blobs and the stored packs.
 
-    Raises DamageError if a pack that is needed is missing or has another length than the index says.
+    Raises DamageError if a needed pack is missing or its length differs from the index.
     """
     plan = PrunePlan(PruneStats())
     packs = _Packs(table, used, plan.stats)
@@ -188,7 +188,7 @@ class _Decision:
         return max(MIN_PACK_LENGTH, int(totals[len(totals) * 3 // 100])) * 4 // 5 if len(totals) else 0
 
     def decide(self, stored: Iterable[FileInfo]) -> None:
-        """Fill the plan."""
+        """Creates the plan."""
         numbers = self._packs.table.pack_numbers
         there = np.zeros(len(numbers), np.bool_)
         progress = Progress("packs processed", "packs", len(numbers))
@@ -267,10 +267,10 @@ class _Decision:
             note(f"will forget missing pack file {packs.table.packs[pack].hex()}", 0)
 
     def _select(self) -> None:
-        """Choose among the candidates, those that waste most first."""
+        """Choose among the candidates, most waste first."""
         packs, stats, options = self._packs, self._stats, self._options
         if len(self._small) < _FEW_SMALL_PACKS:
-            # So that a single small pack is not written again and again.
+            # So that a single small pack is not rewritten again and again.
             stats.packs.keep += len(self._small)
             self._small = []
         limit = options.max_unused.bytes_beside(stats.size.used)
@@ -297,11 +297,11 @@ class _Decision:
 
 
 def _rows_to_keep(table: BlobTable, used: NDArray[np.bool_], plan: PrunePlan) -> list[int]:
-    """Return where to read each blob that only packs to be repacked hold."""
+    """Return the locations of all blobs that exist only in packs to be repacked."""
     going = np.zeros(len(table.packs), np.bool_)
     repacked = np.zeros(len(table.packs), np.bool_)
     repacked[[table.pack_numbers[pack] for pack in plan.repack]] = True
-    # Packs that are missing hold nothing, whatever the index says.
+    # Missing packs contain nothing, whatever the index says.
     gone = [table.pack_numbers[pack] for pack in plan.remove + plan.missing]
     going[gone] = True
     going |= repacked
@@ -317,5 +317,5 @@ def _rows_to_keep(table: BlobTable, used: NDArray[np.bool_], plan: PrunePlan) ->
 
 
 def _sums(packs: NDArray[np.int64], lengths: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the sum of lengths for each pack; floats hold them exactly up to 2^53."""
+    """Return the total length for each pack; floats are exact up to 2^53."""
     return np.bincount(packs, weights=lengths, minlength=count).astype(np.int64)

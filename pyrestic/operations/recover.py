@@ -1,7 +1,7 @@
-"""Recover: a snapshot of all trees that nothing refers to any more, each as a folder named by its ID.
+"""Recover: makes a snapshot of all unreferenced trees, each as a folder named by its ID.
 
-The index is repaired first, so that every pack counts. Then all trees are read, many at a time; what remains without
-another tree or a snapshot above it is a root.
+The index is repaired first, so that every pack counts. Then all trees are read in batches; those without a reference
+from another tree or a snapshot are roots.
 """
 
 import time
@@ -34,7 +34,7 @@ _TAG: Final = "recovered"
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who makes the snapshot."""
+    """The user and host of the snapshot."""
 
     hostname: str
     username: str
@@ -43,9 +43,9 @@ class Maker:
 
 
 def find_roots(repository: Repository, report: Reporter, ensure_locked: Callable[[], None]) -> list[ID]:
-    """Repair the index, load it, and return the trees that no other tree and no snapshot names, sorted.
+    """Repair the index, load it, and return the trees without a reference from a tree or a snapshot, sorted.
 
-    Raises PyresticError. A tree that cannot be read is only told of; it may well be a root.
+    Raises PyresticError. An unreadable tree is only reported; it may well be a root.
     """
     report.note("ensuring index is complete")
     repair_index(repository, report, ensure_locked)
@@ -72,7 +72,7 @@ def save_recovered(
     when = format_time(time_ns, time.localtime(time_ns // 1_000_000_000).tm_gmtoff)
     folders: dict[str, Node] = {}
     for root in roots:
-        # Two roots may begin with the same digits.
+        # Two roots may share their first digits.
         name = short(root) if short(root) not in folders else root.hex()
         folders[name] = Node(
             name=name,

@@ -1,4 +1,4 @@
-"""Removing many files of a repository at once, as many at a time as the backend likes."""
+"""Removes many files of a repository, as many concurrently as the backend recommends."""
 
 from collections.abc import Callable, Iterable
 
@@ -19,10 +19,10 @@ def remove_files(
     label: str = "files deleted",
     stop_at_errors: bool = False,
 ) -> list[ID]:
-    """Remove files and return those that could not be removed, which are reported one by one.
+    """Remove files; report and return those that could not be removed.
 
-    A file that is gone already counts as removed. With `stop_at_errors` the first error is raised as soon as the
-    removals that were under way have ended.
+    A missing file counts as removed. With `stop_at_errors`, the first error is raised as soon as the running removals
+    have ended.
     """
     wanted = sorted(identifiers)
     progress = Progress(label, "files", len(wanted))
@@ -50,7 +50,7 @@ def remove_files(
 
 
 def ensure_all_removed(kept: list[ID]) -> None:
-    """Raise BackendError if packs could not be removed, which a prune tells in the end."""
+    """Raise BackendError if packs could not be removed, at the end of a prune."""
     if kept:
         raise BackendError(
             f"{len(kept)} packs could not be removed", hint="They only waste space; the next prune tries again."
@@ -58,6 +58,6 @@ def ensure_all_removed(kept: list[ID]) -> None:
 
 
 def for_each(work: Callable[[ID], object], identifiers: Iterable[ID], threads: int) -> None:
-    """Do something for every ID on several threads; when that fails, or is interrupted, begin nothing more."""
+    """Apply a function to every ID on several threads; after an error or an interrupt, start no more."""
     for _ in map_files(work, identifiers, threads):
         pass

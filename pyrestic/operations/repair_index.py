@@ -1,11 +1,11 @@
-"""Repair index: make it say what the packs hold that are there.
+"""Repair index: makes the index match the stored packs.
 
-The headers of packs that no index file names, or that have another length than the index says, are read; with
-`read_all_packs` those of all packs. What was read is stored first, then what stays of the old index files, and these
-are removed last: a kill at any moment leaves an index that names no less.
+The headers of packs that are missing from the index, or whose length differs from it, are read; with `read_all_packs`
+those of all packs. The new entries are stored first, then the kept entries of the old index files, and these are
+removed last: after a kill at any time, the index lists no less than before.
 
-A pack whose header arrives damaged is read again, past every cache. If it stays so and the old index names just as many
-bytes as the pack has, the old entry is kept; otherwise the pack is left out of the index, and named.
+A damaged pack header is read again, bypassing every cache. If it stays damaged and the old index accounts for exactly
+the length of the pack, the old entry is kept; otherwise the pack is dropped from the index, and named.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,9 +31,9 @@ _AHEAD = 4
 
 @dataclass(slots=True)
 class IndexRepair:
-    """What was wrong, by IDs of packs or of index files.
+    """The findings, as IDs of packs or of index files.
 
-    `unreadable` packs have a damaged header and are left out of the index; `kept` ones, too, but keep their old entry.
+    `unreadable` packs have a damaged header and are dropped from the index; `kept` ones, too, but keep their old entry.
     """
 
     invalid_index_files: list[ID] = field(default_factory=list)
@@ -45,13 +45,13 @@ class IndexRepair:
 
     @property
     def lost(self) -> int:
-        """How many packs the index no longer names, or names though their headers are damaged."""
+        """The number of packs that are dropped from the index, or kept despite damaged headers."""
         return len(self.missing) + len(self.unreadable) + len(self.kept)
 
 
 @dataclass(slots=True)
 class _Loaded:
-    """The index files that can be read, what they say together, and those that cannot be read."""
+    """The readable index files, their combined content, and the unreadable ones."""
 
     index: Index = field(default_factory=Index)
     files: list[IndexFileInfo] = field(default_factory=list)
@@ -80,7 +80,7 @@ def repair_index(
     changed = {*to_read, *result.missing} - set(result.kept)
     files, unusable = loaded.files, loaded.unusable
     if read_all_packs:
-        # Nothing of the old files stays but the entries of packs that cannot be read.
+        # Only the entries of unreadable packs are kept from the old files.
         store_packs(repository, (IndexPack(pack, each) for pack, each in loaded.index.by_pack() if pack in result.kept))
         files, unusable = [], sorted([*unusable, *(file.id for file in files)])
     replace_index(repository, loaded.index, files, changed, report, ensure_locked, unusable=unusable)
@@ -88,7 +88,7 @@ def repair_index(
 
 
 def _keep_entries(result: IndexRepair, old: dict[ID, int], lengths: dict[ID, int], report: Reporter) -> None:
-    """Divide the packs without a readable header into those whose old entry fits and those that are left out."""
+    """Split the packs without a readable header into those whose old entry fits and those that are dropped."""
     result.kept = [pack for pack in result.unreadable if old.get(pack) == lengths[pack]]
     result.unreadable = [pack for pack in result.unreadable if old.get(pack) != lengths[pack]]
     for pack in result.kept:
@@ -99,7 +99,7 @@ def _keep_entries(result: IndexRepair, old: dict[ID, int], lengths: dict[ID, int
 
 
 def _load(repository: Repository, report: Reporter, *, quiet: bool) -> _Loaded:
-    """Return the index; `quiet` does not tell about it, as it only counts where packs cannot be read."""
+    """Return the index; `quiet` suppresses messages, because it only matters for unreadable packs."""
     if not quiet:
         report.note("loading indexes...")
     loaded = _Loaded()
@@ -124,9 +124,9 @@ def _load(repository: Repository, report: Reporter, *, quiet: bool) -> _Loaded:
 
 
 def _compare(repository: Repository, named: dict[ID, int], result: IndexRepair, report: Reporter) -> dict[ID, int]:
-    """Return the packs to read with their lengths; note what differs between the index and what is stored.
+    """Return the packs to read with their lengths; record the differences between index and stored packs.
 
-    `named` are the packs of the index with the lengths that follow from it. It is used up.
+    `named` are the packs in the index with their computed lengths. It is consumed.
     """
     report.note("getting pack files to read...")
     to_read = {}
@@ -154,9 +154,9 @@ def _tell_missing(repository: Repository, packs: Iterable[ID], report: Reporter)
 
 
 def _really_missing(repository: Repository, packs: Iterable[ID]) -> list[ID]:
-    """Return those of the packs that are not there when asked for one by one; raise BackendError for the others.
+    """Return the packs that individual queries confirm as missing; raise BackendError for the others.
 
-    A listing that left a pack out must not cost its entry.
+    An incomplete listing must not drop an entry.
     """
 
     def is_missing(pack: ID) -> bool:
@@ -176,7 +176,7 @@ def _really_missing(repository: Repository, packs: Iterable[ID]) -> list[ID]:
 def _read_headers(
     repository: Repository, packs: dict[ID, int], result: IndexRepair, report: Reporter
 ) -> Iterator[IndexPack]:
-    """Iterate packs with what their headers say; those that have none that can be read go to `result`."""
+    """Iterate packs with the content of their headers; those with an unreadable header go to `result`."""
     progress = Progress("packs", "packs", len(packs))
     threads = repository.backend.connections
     waiting = iter(packs.items())
@@ -201,7 +201,7 @@ def _read_headers(
 
 
 def read_header(repository: Repository, pack: ID, length: int) -> list[HeaderEntry] | None:
-    """Return the blobs of a pack, None if its header is damaged each time it is read; raise BackendError."""
+    """Return the blobs of a pack, None if its header is damaged in each read; raise BackendError."""
     try:
         return load_header(repository, pack, length)
     except (DamageError, NotFoundError):

@@ -1,7 +1,6 @@
-"""Repair packs: store the intact blobs of damaged packs anew, and drop the packs.
+"""Repair packs: stores the intact blobs of damaged packs again, and removes the packs.
 
-New packs are stored before the index that names them, then the index is written without the old ones, and these are
-removed last.
+New packs are stored before their index, then the index is rewritten without the old ones, and these are removed last.
 """
 
 import os
@@ -24,12 +23,12 @@ from pyrestic.repository.repository import Repository
 
 @dataclass(slots=True)
 class PacksRepair:
-    """Which blobs of the packs were stored anew, and which are lost."""
+    """The blobs of the packs that were stored again, and the lost ones."""
 
     saved: list[BlobHandle] = field(default_factory=list)
     lost: list[BlobHandle] = field(default_factory=list)
     kept: list[ID] = field(default_factory=list)
-    """Packs that could not be removed: the next prune does that."""
+    """Packs that could not be removed: the next prune removes them."""
 
     def ensure_all_removed(self) -> None:
         """Raise BackendError if packs could not be removed."""
@@ -38,7 +37,7 @@ class PacksRepair:
 
 
 def parse_packs(texts: Sequence[str]) -> list[ID]:
-    """Return the IDs of packs in order, each once; raise UsageError for what is none, or if there are none."""
+    """Return the IDs of packs in order, each once; raise UsageError for an invalid ID, or if there are none."""
     packs = sorted({_parse_id(text) for text in texts})
     if not packs:
         raise UsageError("no ids specified")
@@ -76,10 +75,10 @@ def keep_pack(repository: Repository, pack: ID, folder: str, tell: Callable[[str
 def repair_packs(
     repository: Repository, packs: Iterable[ID], report: Reporter, ensure_locked: Callable[[], None]
 ) -> PacksRepair:
-    """Salvage what is intact in the packs and remove them; the index has to be loaded.
+    """Salvage the intact blobs of the packs and remove them; the index must be loaded.
 
-    Packs that are gone are left out of the index. Raises PyresticError, BackendError before anything is removed if a
-    pack cannot be read now that may be intact.
+    Missing packs are dropped from the index. Raises PyresticError, BackendError before anything is removed if a pack
+    that may be intact cannot be read.
     """
     wanted = set(packs)
     result = PacksRepair()
@@ -121,7 +120,7 @@ def _salvage(
     result: PacksRepair,
     report: Reporter,
 ) -> None:
-    """Store the blobs anew that the index says are in the pack, then those that its header says are there."""
+    """Store the blobs of the pack from the index, then those from its header."""
     _store(repository, pack, named, result, report)
     if held is not None and sorted(held) != sorted(named):
         report.note(f"repairing incomplete index entry for pack {pack.hex()}", 0)
@@ -140,7 +139,7 @@ def _store(repository: Repository, pack: ID, entries: list[HeaderEntry], result:
 
     def fail(handle: BlobHandle, error: PyresticError) -> None:
         if isinstance(error, BackendError) and not isinstance(error, NotFoundError):
-            # Nobody knows what the pack holds there, so it must not go.
+            # The content of the pack there is unknown, so it must be kept.
             raise error
         report.note(f"failed to load blob {handle.id.hex()}: {error}", 0)
         result.lost.append(handle)

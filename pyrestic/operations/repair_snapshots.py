@@ -1,7 +1,7 @@
-"""Repair snapshots: write them anew without what cannot be read any more.
+"""Repair snapshots: rewrites them without unreadable data.
 
-Files keep those parts of their content that the index names, folders whose tree cannot be read become empty, and a
-snapshot whose root cannot be read goes.
+Files keep the parts of their content that are in the index, folders with an unreadable tree become empty, and a
+snapshot with an unreadable root is removed.
 """
 
 import time
@@ -31,7 +31,7 @@ def repair_snapshots(
     report: Reporter,
     ensure_locked: Callable[[], None],
 ) -> ReplaceResult:
-    """Repair those of the snapshots that need it; the index has to be loaded. Raises PyresticError."""
+    """Repair the damaged snapshots; the index must be loaded. Raises PyresticError."""
     rules = _Rules(repository, report)
     rewriter = TreeRewriter(repository, rules.rewrite_node, failed_tree=rules.failed_tree)
     replacer = Replacer(repository, options, report, ensure_locked)
@@ -54,9 +54,9 @@ def remove_unreadable(
     report: Reporter,
     ensure_locked: Callable[[], None],
 ) -> tuple[list[ID], list[str]]:
-    """Remove those of the named snapshots whose files are damaged, and return them and the other names.
+    """Remove the named snapshots with damaged files, and return them and the other names.
 
-    What the place does not hand out may be intact and stays. Raises DamageError without `options.forget`,
+    A file that the backend cannot return may be intact and is kept. Raises DamageError without `options.forget`,
     BackendError.
     """
     removed: list[ID] = []
@@ -78,7 +78,7 @@ def remove_unreadable(
 
 
 def _find_named(repository: Repository, name: str) -> ID | None:
-    """Return the ID that a name is, None for other names and those that mean nothing."""
+    """Return the ID of a name, None for other and unknown names."""
     try:
         prefix = parse_name(name, time.time_ns()).id
         return None if prefix is None else find_id(repository, FileType.SNAPSHOT, prefix)
@@ -101,7 +101,7 @@ class _Rules:
         self._index = repository.index
         self._report = report
         self.losses = 0
-        """How many files and folders were found that lose something."""
+        """Number of files and folders found with lost data."""
 
     def rewrite_node(self, node: Node, location: bytes) -> Node | None:
         if node.type in (IRREGULAR, INVALID):

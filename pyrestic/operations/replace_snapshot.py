@@ -1,4 +1,4 @@
-"""Putting a rewritten snapshot in the place of another: the new one is stored first, then the old one may go."""
+"""Replaces a snapshot with a rewritten one: the new one is stored first, then the old one may be removed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What is new in a snapshot. Without a tree nothing of it is left; "" and None leave the old values."""
+    """The changes of a snapshot. Without a tree, nothing of it remains; "" and None keep the old values."""
 
     tree: ID | None
     summary: Summary | None = None
@@ -29,27 +29,27 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceOptions:
-    """How to replace: only tell, remove the old ones, which tag to give to the new ones if the old ones stay."""
+    """How to replace: only report, remove the old ones, or the tag of the new ones if the old ones stay."""
 
     tag: str
     dry_run: bool = False
     forget: bool = False
     keep_empty: bool = False
-    """A snapshot of which nothing would be left stays as it is; otherwise it is removed."""
+    """A snapshot that would become empty is kept; otherwise it is removed."""
 
 
 @dataclass(slots=True)
 class ReplaceResult:
-    """What was done, or would be: old and new IDs (none in a dry run), and the snapshots removed for being empty."""
+    """The result, or the prediction: old and new IDs (none in a dry run), and the snapshots removed as empty."""
 
     replaced: list[tuple[ID, ID | None]] = field(default_factory=list)
     emptied: list[ID] = field(default_factory=list)
     losses: int = 0
-    """How many files and folders lost something that could not be read."""
+    """Number of files and folders that lost unreadable data."""
 
     @property
     def count(self) -> int:
-        """How many snapshots were modified."""
+        """Number of modified snapshots."""
         return len(self.replaced) + len(self.emptied)
 
 
@@ -59,7 +59,7 @@ class Replacer:
     def __init__(
         self, repository: Repository, options: ReplaceOptions, report: Reporter, ensure_locked: Callable[[], None]
     ) -> None:
-        """`ensure_locked` raises if the lock was lost; it is asked before a snapshot is stored or removed."""
+        """`ensure_locked` raises if the lock was lost; it is called before a snapshot is stored or removed."""
         self._repository = repository
         self._options = options
         self._report = report
@@ -67,7 +67,7 @@ class Replacer:
         self.result = ReplaceResult()
 
     def replace(self, old: StoredSnapshot, new: Replacement) -> None:
-        """Store the replacement, if it differs. Blobs saved before are stored first. Raises PyresticError."""
+        """Store the replacement, if it differs. Blobs saved so far are stored first. Raises PyresticError."""
         self._repository.flush()
         if new.tree is None:
             if not self._options.keep_empty:
@@ -80,7 +80,7 @@ class Replacer:
                 self._store(old, new, new.tree)
 
     def finish(self) -> ReplaceResult:
-        """Tell how many snapshots were modified."""
+        """Report the number of modified snapshots."""
         would, count = self._options.dry_run, self.result.count
         self._report.note("")
         if count:

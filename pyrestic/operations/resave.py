@@ -1,4 +1,4 @@
-"""Blobs that were loaded and are stored again, in the same repository or in another: small ones many at a time."""
+"""Stores loaded blobs again, in the same repository or in another: small ones in batches."""
 
 import threading
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from pyrestic.repository.saver import Saver
 
 
 class Resaver:
-    """Stores what Loader.load_many delivers; for any thread. `count` says how many blobs came."""
+    """Stores the blobs from Loader.load_many; thread-safe. `count` is the number of blobs."""
 
     def __init__(self, saver: Saver, *, duplicate: bool = False) -> None:
-        """With `duplicate` blobs are stored though the repository has them."""
+        """With `duplicate`, blobs are stored even if the repository has them."""
         self._saver = saver
         self._duplicate = duplicate
         self._counting = threading.Lock()
@@ -25,7 +25,7 @@ class Resaver:
         self._add(1)
 
     def save_all(self, data: memoryview, pieces: Sequence[tuple[PackedBlob, int, int]]) -> None:
-        """Store blobs that are given with their start and end in data."""
+        """Store blobs given by start and end in data."""
         for blob_type, group in groupby(pieces, lambda piece: piece[0].type):
             its = list(group)
             starts = [start for _, start, _ in its]

@@ -1,6 +1,6 @@
-"""Restore: what a snapshot holds, back to this machine.
+"""Restore: the content of a snapshot to local files.
 
-This is the whole verb, for every entrance: the plan, the check for free space, the journal of an interrupted restore,
+The complete operation for every entry point: the plan, the check for free space, the journal of an interrupted restore,
 the files themselves (see restore_tree), and their verification.
 """
 
@@ -27,14 +27,14 @@ from pyrestic.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What a restore was going to do, what it did, and what went wrong; files include folders and links."""
+    """The plan, the result and the errors of a restore; files include folders and links."""
 
     plan: RestorePlan
     counts: RestoreProgress
     errors: tuple[Lost, ...]
-    """What could not be restored, MAX_NAMED at most; `counts.error_count` counts all."""
+    """Entries that could not be restored, MAX_NAMED at most; `counts.error_count` counts all."""
     verified: int | None
-    """Files that were read back and are right; None if that was not asked for, or something went wrong before."""
+    """Files that were read back and are correct; None if verification was not requested or an error came before."""
 
 
 class Restore:
@@ -81,7 +81,7 @@ class Restore:
         )
 
     def plan(self, prices: Prices | None = None) -> RestorePlan:
-        """Return what is going to be done; nothing is written. Raises as make_restore_plan does."""
+        """Return the plan; nothing is written. Raises as make_restore_plan does."""
         root = self.root
         return make_restore_plan(
             self._repository,
@@ -94,11 +94,10 @@ class Restore:
         )
 
     def run(self, plan: RestorePlan | None = None) -> RestoreResult:
-        """Restore; `plan` is one that was made before. What could not be restored is in the result.
+        """Restore; `plan` is an earlier plan. The result lists entries that could not be restored.
 
-        Raises LocalFileError before anything is written if there is too little free space, and PyresticError when
-        nothing more can be done. A dry run raises LocalFileError for that in the end, and DamageError if something that
-        is needed is missing.
+        Raises LocalFileError before anything is written if there is too little free space, and PyresticError for fatal
+        errors. A dry run raises LocalFileError for that at the end, and DamageError if required data is missing.
         """
         options, progress = self._options, self._progress
         if plan is None:
@@ -130,7 +129,7 @@ class Restore:
         return RestoreResult(plan, progress, tuple(restorer.errors), verified)
 
     def _check_space(self, plan: RestorePlan) -> None:
-        # Nobody knows how many holes there are.
+        # The number of holes is unknown.
         if not (self._options.sparse or self._options.ignore_free_space):
             plan.check_space()
 
@@ -144,13 +143,13 @@ class Restore:
 
     @contextlib.contextmanager
     def _journal(self) -> Iterator[RestoreNote | None]:
-        """Open the journal, and remove it if all went well."""
+        """Open the journal, and remove it after a success."""
         options, state = self._options, self._state_folder
         if not options.resume or not state or distrust(state) is not None:
             yield None
             return
         what = (self._repository.config.id, self.root.tree.hex(), os.path.abspath(self._folder), str(os.geteuid()))
-        # What decides on metadata has to be the same, too: finished files are not touched again.
+        # Metadata options must match, too: finished files are not modified again.
         metadata = (options.ownership_by_name, options.privileged, options.include_xattr, options.exclude_xattr)
         journal = RestoreNote(state, (*what, *map(str, metadata)))
         done = False

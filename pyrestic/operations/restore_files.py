@@ -1,11 +1,10 @@
-"""The contents of files on their way back to disk: fetched by pack, written to all their places when they arrive.
+"""Restores the contents of files: fetched by pack, written to all their locations when they arrive.
 
-Files are taken in batches, so memory does not grow with the snapshot. Within a batch every blob is fetched once, whole
-packs in few requests; a file of one blob is made, written, given its metadata and closed in one go by the thread that
-decoded the blob. Existing content is compared by hash, blob by blob, before it is kept.
+Files are processed in batches, so memory does not grow with the snapshot. Within a batch every blob is fetched once,
+entire packs in few requests; the thread that decoded the only blob of a file creates, writes and closes the file and
+sets its metadata in one step. Existing content is compared by hash, blob by blob, before it is kept.
 
-Of most files nothing is there yet and they are one blob: they take no plan each, and small ones are written many at a
-time.
+Most files are new and have one blob: they need no individual plan, and small ones are written in batches.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan_place
 from pyrestic.repository.repository import Repository
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.repository.index import PackedBlob
 BATCH_FILES = 20_000
 BATCH_BLOBS = 200_000
@@ -36,7 +35,7 @@ BATCH_BLOBS = 200_000
 
 @dataclass(slots=True, eq=False)
 class FilePlan:
-    """A file to write: where each blob goes, and which of them the existing file has already."""
+    """A file to write: the offset of each blob, and the blobs that the existing file already has."""
 
     location: bytes
     node: Node
@@ -44,13 +43,13 @@ class FilePlan:
     offsets: list[int]
     length: int
     present: set[int] = field(default_factory=set)
-    """Numbers of the blobs that the existing file holds in the right place."""
+    """Numbers of the blobs that the existing file has at the right offset."""
     exists: bool = False
-    """A file is there; it may be longer or shorter."""
+    """Whether a file exists; it may be longer or shorter."""
     whole: bool = False
-    """The existing file has the right content and length."""
+    """Whether the existing file has the right content and length."""
     waiting: int = 0
-    """Blobs still to come."""
+    """Number of pending blobs."""
     made: bool = False
     failed: bool = False
 
@@ -60,7 +59,7 @@ class FilePlan:
 
 
 def make_plan(repository: Repository, location: bytes, node: Node) -> FilePlan:
-    """Return the layout of a file; raise MissingBlobError if the index does not know one of its blobs."""
+    """Return the layout of a file; raise MissingBlobError if one of its blobs is missing from the index."""
     blobs = [BlobHandle(BlobType.DATA, parse_id(text)) for text in node.content or ()]
     offsets = []
     length = 0
@@ -74,7 +73,7 @@ def make_plan(repository: Repository, location: bytes, node: Node) -> FilePlan:
 
 
 def compare_existing(file: FilePlan, writer: TargetWriter, *, trust_times: bool) -> None:
-    """Find out which blobs the file that is there holds already; `trust_times` believes an equal mtime and length."""
+    """Find the blobs that the existing file already has; `trust_times` accepts an equal mtime and length."""
     descriptor = writer.open_to_read(file.location)
     if descriptor is None:
         return
@@ -98,7 +97,7 @@ def compare_existing(file: FilePlan, writer: TargetWriter, *, trust_times: bool)
 
 
 class NewFile(NamedTuple):
-    """A file of which nothing is there yet, with at most one blob: the whole content, None if it is empty."""
+    """A new file with at most one blob: its entire content, None if it is empty."""
 
     location: bytes
     node: Node
@@ -106,20 +105,20 @@ class NewFile(NamedTuple):
 
 
 NewFilesDone = Callable[[list[SmallFile], list[Stamp | None]], None]
-"""Takes files that are finished, and their stamps as far as these are known."""
+"""Takes finished files, and their stamps as far as these are known."""
 
 
 class _Wanted:
-    """What the files of a batch want: blobs in the order of their first use, and who wants which."""
+    """The requests of a batch: blobs in the order of their first use, and their users."""
 
     def __init__(self, files: Iterable[FilePlan | NewFile]) -> None:
         self.blobs: dict[ID, None] = {}
         self.new: dict[ID, list[NewFile]] = {}
         self.parts: dict[ID, list[tuple[FilePlan, int]]] = {}
-        """Files that are told of their blobs one by one, and the offset of this one."""
+        """Files that receive their blobs individually, and the offset of this one."""
         self.empty: list[SmallFile] = []
         self.complete: list[FilePlan] = []
-        """Files that need no blob: they are empty, or their content is there and only too long."""
+        """Files that need no blob: they are empty, or their content exists and is only too long."""
         for file in files:
             if isinstance(file, FilePlan):
                 self._add_parts(file)
@@ -140,9 +139,9 @@ class _Wanted:
 
 
 class FileRestorer:
-    """Writes batches of files. `done`, `new_done` and `failed` are called by any thread.
+    """Writes batches of files. `done`, `new_done` and `failed` must be thread-safe.
 
-    `planned` is told of new files that will be written: how many, and how many bytes.
+    `planned` receives the number of new files to be written, and their bytes.
     """
 
     def __init__(
@@ -170,11 +169,11 @@ class FileRestorer:
         self._lock = threading.Lock()
 
     def add(self, file: FilePlan) -> None:
-        """Take a file; a full batch is written at once. Raises BackendError if the repository cannot be reached."""
+        """Add a file; a full batch is written at once. Raises BackendError if the repository is unreachable."""
         self._take(file, len(file.blobs))
 
     def add_new(self, location: bytes, node: Node) -> bool:
-        """Take a file where nothing is yet, as `add` does, if no plan is needed; return whether that is so."""
+        """Add a new file, as `add` does, if it needs no plan; return whether it was added."""
         content = node.content
         if self._sparse or (content is not None and len(content) > 1):
             return False
@@ -188,7 +187,7 @@ class FileRestorer:
             self.flush()
 
     def flush(self) -> None:
-        """Write the files that were added."""
+        """Write the added files."""
         wanted = _Wanted(self._files)
         self._files, self._blobs = [], 0
 
@@ -254,7 +253,7 @@ class FileRestorer:
         self._new_done(files, stamps)
 
     def _write_complete(self, file: FilePlan) -> None:
-        """Make a file that needs no blob."""
+        """Create a file that needs no blob."""
         try:
             if file.length == 0:
                 self._writer.write_small_file(file.location, b"", file.node)
@@ -293,7 +292,7 @@ class FileRestorer:
             file.waiting -= 1
             complete = file.waiting == 0
         if complete:
-            # The time of modification comes last: a file that was not finished never looks like one that was.
+            # The modification time comes last: a partly written file never looks like a finished one.
             self._writer.restore_metadata(file.location, file.node)
         return complete
 

@@ -1,4 +1,4 @@
-"""How to restore: what every entrance (command line, Python API, page) translates its arguments to."""
+"""Restore options: every entry point (command line, Python API, page) translates its arguments to these."""
 
 from dataclasses import dataclass, field
 
@@ -9,11 +9,11 @@ from pyrestic.operations.existing import Overwrite
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """How to restore; most fields are the flags of that name. Without `privileged` it is `--no-privileged`."""
+    """Restore options; most fields are the flags of that name. `privileged` is the opposite of `--no-privileged`."""
 
     overwrite: Overwrite = Overwrite.ALWAYS
     resume: bool = True
-    """Skip files that an interrupted restore of the same has finished and nobody has touched since."""
+    """Skip files that an interrupted identical restore has finished and that were not modified since."""
     delete: bool = False
     dry_run: bool = False
     sparse: bool = False
@@ -28,11 +28,11 @@ class RestoreOptions:
     privileged: bool = True
 
     def selector(self) -> Select | None:
-        """Return what selects files, None for everything; raise UsageError for bad patterns or both kinds."""
+        """Return the selector of files, None for everything; raise UsageError for bad or conflicting patterns."""
         return restore_selector(self.include, self.exclude)
 
     def metadata_rules(self) -> MetadataRules:
-        """Return how to restore metadata; raise UsageError for bad patterns or both kinds."""
+        """Return the metadata rules; raise UsageError for bad or conflicting patterns."""
         return MetadataRules(
             ownership_by_name=self.ownership_by_name,
             attributes=attribute_selector(self.include_xattr, self.exclude_xattr),

@@ -1,4 +1,4 @@
-"""The counters of a restore, and what it tells of each item."""
+"""The counters of a restore, and its messages about each item."""
 
 import threading
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from pyrestic.report import Progress
 
 
 class ItemRestored(NamedTuple):
-    """Something that was done: action is restored, updated, unchanged or deleted; size in bytes, None for non-files.
+    """A result: action is restored, updated, unchanged or deleted; size in bytes, None for non-files.
 
-    `location` is the place in the snapshot; for what was deleted, the path in the target.
+    `location` is the path in the snapshot; for deleted entries, the path in the target.
     """
 
     action: str
@@ -26,23 +26,23 @@ class RestoreProgress(Progress):
     files_restored: int = 0
     files_skipped: int = 0
     files_left: int = 0
-    """Those of the skipped ones that were left as they are since they may not be overwritten."""
+    """The skipped ones that must not be overwritten."""
     files_deleted: int = 0
     bytes_skipped: int = 0
     error_count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add_bytes(self, count: int) -> None:
-        """Count bytes as written; any thread."""
+        """Count bytes as written; thread-safe."""
         with self._lock:
             self.done += count
 
     def add_restored(self, count: int = 1) -> None:
-        """Count files or folders as done; any thread."""
+        """Count files or folders as done; thread-safe."""
         with self._lock:
             self.files_restored += count
 
     def add_error(self) -> None:
-        """Count an error; any thread."""
+        """Count an error; thread-safe."""
         with self._lock:
             self.error_count += 1

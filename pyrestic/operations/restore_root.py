@@ -1,7 +1,7 @@
-"""What a restore takes for the root of its target: a folder of a snapshot, one file, or what is left of its paths.
+"""The root of a restore: a folder of a snapshot, one file, or a snapshot with shortened paths.
 
-Things of several snapshots may stand there side by side as well. All but the first are made to look like a folder, so
-that the restore knows nothing of it.
+It can also combine entries of several snapshots. All but the first are presented as a folder, so that the restore needs
+no special cases.
 """
 
 import os
@@ -25,37 +25,37 @@ Load = Callable[[ID], list[Node]]
 
 
 class Contents(NamedTuple):
-    """What a folder holds, by its tree."""
+    """The content of a folder, by its tree."""
 
     tree: ID
 
 
 class Single(NamedTuple):
-    """A file, link or other thing that is no folder. It goes into the target if that is a folder, else becomes it."""
+    """A file, link or other entry than a folder. It goes into the target if that is a folder, else becomes it."""
 
     node: Node
 
 
 class Named(NamedTuple):
-    """Files and folders, of several snapshots perhaps, each under a name that it gets in the target."""
+    """Files and folders, possibly of several snapshots, each with its name in the target."""
 
     things: Sequence[tuple[bytes, Node]]
 
 
 Source = Contents | Single | Named
-"""What is restored."""
+"""The source of a restore."""
 
 
 def find_source(repository: Repository, tree: ID, location: str) -> Source:
-    """Return what is at a location below a tree; raise UsageError, DamageError or BackendError."""
+    """Return the entry at a location below a tree; raise UsageError, DamageError or BackendError."""
     node, tree = find_entry(repository, tree, location)
     return Contents(tree) if node is None else Single(node)
 
 
 class RestoreRoot(NamedTuple):
-    """A tree, how to load it and those below, and which locations below it are meant.
+    """A tree, how to load it and those below, and the selected locations below it.
 
-    A tree that is made up has an ID that tells it from others as surely as that of a stored tree does.
+    A synthetic tree has a unique ID like a stored tree.
     """
 
     tree: ID
@@ -66,7 +66,7 @@ class RestoreRoot(NamedTuple):
 def make_root(
     repository: Repository, source: Source, target: str, options: RestoreOptions, select: Select | None
 ) -> tuple[RestoreRoot, str]:
-    """Return the root for a source, and the folder it goes to; raise UsageError for what makes no sense."""
+    """Return the root for a source, and its target folder; raise UsageError for an invalid combination."""
     load = KeptTrees(repository).load
     count = options.strip_components
     if isinstance(source, Contents):
@@ -83,7 +83,7 @@ def make_root(
 
 
 def _place_file(node: Node, target: str, load: Load, select: Select | None) -> tuple[RestoreRoot, str]:
-    """Return a root for one file, link or other thing, and the folder it goes to.
+    """Return a root for one file, link or other entry, and its target folder.
 
     It goes into `target` if that is a folder or ends with a slash, and becomes `target` itself otherwise.
     """
@@ -94,9 +94,9 @@ def _place_file(node: Node, target: str, load: Load, select: Select | None) -> t
 
 
 def _named_root(things: Sequence[tuple[bytes, Node]], load: Load, select: Select | None) -> RestoreRoot:
-    """Return a root that holds things under new names.
+    """Return a root with entries under new names.
 
-    Files that are links of one another stay so within each of the things, and never from one to another.
+    Hard links stay within each of the entries, and never connect two of them.
     """
     nodes = _renamed(things)
     made_up = hash_id(encode_tree(nodes))
@@ -119,7 +119,7 @@ class _Apart:
         self._trees: dict[ID, tuple[int, ID]] = {}
 
     def load(self, tree: ID) -> list[Node]:
-        """Return the nodes of a tree that is made up."""
+        """Return the nodes of a synthetic tree."""
         number, real = self._trees[tree]
         try:
             return [self.separate(number, node) for node in self._load(real)]
@@ -127,7 +127,7 @@ class _Apart:
             raise ImpossibleNamesError(str(error), [self.separate(number, node) for node in error.nodes]) from None
 
     def separate(self, number: int, node: Node) -> Node:
-        """Return the node as it is among those of a thing."""
+        """Return the node as part of an entry."""
         changed = msgspec.structs.replace(node, device_id=number << 64 | node.device_id)
         if node.type == DIRECTORY and node.subtree is not None:
             real = parse_id(node.subtree)
@@ -138,10 +138,10 @@ class _Apart:
 
 
 def _stripped_root(repository: Repository, tree: ID, count: int, load: Load, select: Select | None) -> RestoreRoot:
-    """Return a root that holds what lies `count` folders below a tree; things that lie less deep are left out.
+    """Return a root with everything `count` folders below a tree; entries at a lower depth are omitted.
 
-    `select` goes on to see whole locations. Raises UsageError if two things would get the same place, and PyresticError
-    if a folder on the way cannot be read.
+    `select` still sees full locations. Raises UsageError if two entries would get the same path, and PyresticError if a
+    folder on the path cannot be read.
     """
     nodes: dict[bytes, Node] = {}
     above: dict[bytes, bytes] = {}
@@ -176,7 +176,7 @@ def _select_below(above: dict[bytes, bytes], select: Select) -> Select:
     def below(location: bytes, is_folder: bool) -> tuple[bool, bool]:
         first = location.split(b"/", 2)[1]
         if first not in above:
-            # It is in the target alone, and nobody knows where it would be in the snapshot.
+            # It exists only in the target, and its location in the snapshot is unknown.
             return False, False
         return select(above[first] + location, is_folder)
 

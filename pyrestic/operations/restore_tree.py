@@ -1,7 +1,7 @@
-"""The files below a tree on their way back to a folder on this machine.
+"""Restores the files below a tree to a local folder.
 
-One walk through the trees makes folders and collects files; their contents are fetched and written in batches; what
-needs all files in place comes last: hard links, links, devices, and the metadata of folders, deepest first.
+One walk through the trees creates folders and collects files; their contents are fetched and written in batches;
+everything that requires all files comes last: hard links, links, devices, and the metadata of folders, deepest first.
 """
 
 import os
@@ -28,7 +28,7 @@ from pyrestic.repository.tree_walk import walk
 
 
 class _Later(NamedTuple):
-    """Something to do when all contents are written."""
+    """A task for the time when all contents are written."""
 
     location: bytes
     node: Node
@@ -37,8 +37,8 @@ class _Later(NamedTuple):
 class TreeRestorer:
     """One restore of a tree to a target; used once.
 
-    `load` loads trees, see walk. Files that an earlier run has finished, as `note` knows, are not looked at again;
-    those that this one finishes are added to it, and the caller closes it.
+    `load` loads trees, see walk. Files that an earlier run has finished, according to `note`, are skipped; files that
+    this run finishes are added to it, and the caller closes it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TreeRestorer:
         note: RestoreNote | None = None,
     ) -> None:
         self.errors: list[Lost] = []
-        """What could not be restored, MAX_NAMED at most."""
+        """Entries that could not be restored, MAX_NAMED at most."""
         self._repository = repository
         self._writer = writer
         self._options = options
@@ -87,7 +87,7 @@ class TreeRestorer:
         self._delete = options.delete
 
     def restore(self, tree: ID) -> None:
-        """Restore all that is selected below a tree; raise PyresticError when nothing more can be done.
+        """Restore all selected entries below a tree; raise PyresticError for fatal errors.
 
         Files that cannot be restored go to `report.error`.
         """
@@ -109,7 +109,7 @@ class TreeRestorer:
             self._writer.close()
 
     def verify(self) -> int:
-        """Read the written files back and compare them with the snapshot; return how many were right."""
+        """Read the written files back and compare them with the snapshot; return the number of correct ones."""
         count = 0
         self._writer.open(create=False)
         try:
@@ -129,7 +129,7 @@ class TreeRestorer:
 
     def _walk(self, tree: ID) -> None:
         def on_error(location: bytes, error: PyresticError) -> None:
-            # What the folder should hold is not known, so nothing may be removed as unexpected.
+            # The expected content of the folder is unknown, so nothing may be removed as unexpected.
             self._delete = False
             self._failed(location, error)
 
@@ -161,7 +161,7 @@ class TreeRestorer:
         if self._select is not None:
             selected, self._enter = self._select(location, node.type == DIRECTORY)
         if node.type == DIRECTORY and location.count(b"/") > MOST_FOLDERS:
-            # What the folder holds is not looked at, so nothing may be removed as unexpected.
+            # The content of the folder was not examined, so nothing may be removed as unexpected.
             self._enter = self._delete = False
             check_depth(location, "restored")
         if not selected or node.type == SOCKET or self._writer.metadata.leaves_out(node):
@@ -180,7 +180,7 @@ class TreeRestorer:
             raise FormatError(f"{os.fsdecode(location)} has the unknown type {node.type!r}")
 
     def _touch(self, folder: bytes) -> None:
-        """Note that something is restored in a folder: it and those above it get their metadata in the end."""
+        """Record that something is restored in a folder: it and its parents get their metadata at the end."""
         if folder in self._touched:
             return
         if not self._options.dry_run and folder != b"/":
@@ -229,7 +229,7 @@ class TreeRestorer:
         self._files.add(file)
 
     def _leave_be(self, location: bytes) -> None:
-        """Count something that is no file, or a link of one, as left since it may not be overwritten."""
+        """Count an entry other than a file, or a link to one, as skipped because it must not be overwritten."""
         self._progress.files_left += 1
         self._skip(location, 0)
 
@@ -276,7 +276,7 @@ class TreeRestorer:
         self._progress.files_deleted += 1
         self._tell("deleted", self._writer.path(location), None)
 
-    # Telling
+    # Reporting
 
     def _new_planned(self, count: int, length: int) -> None:
         self._progress.total_files += count
@@ -305,7 +305,7 @@ class TreeRestorer:
         self._tell("updated" if file.exists else "restored", file.location, file.node.size)
 
     def _remember(self, location: bytes, node: Node) -> None:
-        """Note a file as finished; not one of several links, which change it once more when they are made."""
+        """Record a finished file; but not one with several links, which change it again when they are created."""
         if self._note is None or self._options.dry_run or node.links > 1:
             return
         try:
@@ -344,7 +344,7 @@ class TreeRestorer:
         self._report.error(os.fsdecode(location), error)
 
     def _guard(self, location: bytes, work: Callable[[], None]) -> None:
-        """Do the work for one file; what is wrong with that file alone is reported, and the restore goes on."""
+        """Do the work for one file; errors of that file are reported, and the restore continues."""
         try:
             work()
         except PyresticError as error:

@@ -1,7 +1,7 @@
-"""Retention: which snapshots a policy keeps, and why (restic's documentation, "Removing backup snapshots").
+"""Retention: the snapshots that a policy keeps, and the reasons (restic's documentation, "Removing backup snapshots").
 
-Everything here is a function of its arguments. A snapshot's hour, day, week, month and year are those of the zone it
-was made in. Periods count back from the newest snapshot that is not in the future, by the calendar of its zone.
+Everything here is a pure function. A snapshot's hour, day, week, month and year are in the zone of its backup. Periods
+count back from the newest snapshot that is not in the future, by the calendar of its zone.
 """
 
 import json
@@ -18,15 +18,15 @@ from pyrestic.format import gojson
 from pyrestic.repository.snapshots import StoredSnapshot, has_tags
 
 ALL: Final = -1
-"""As a count: keep as many as there are."""
+"""As a count: keep all."""
 
 _DAY: Final = 86_400
 _NEVER_NS: Final = -62_135_596_800 * gojson.SECOND
-"""The beginning of the year 1, which Go takes for no time at all."""
+"""The start of the year 1, Go's zero time."""
 
 
 class Period(NamedTuple):
-    """A length of time in units of the calendar, such as 1y5m7d2h."""
+    """A duration in calendar units, such as 1y5m7d2h."""
 
     years: int = 0
     months: int = 0
@@ -45,7 +45,7 @@ NO_PERIOD: Final = Period()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What to keep: so many of each kind, all of a period, one of each kind in a period, and by lists of tags."""
+    """A policy: counts per unit, all within a period, one per unit within a period, and lists of tags."""
 
     last: int = 0
     hourly: int = 0
@@ -63,7 +63,7 @@ class Policy:
 
     @property
     def empty(self) -> bool:
-        """It keeps nothing."""
+        """Whether it keeps nothing."""
         return self == Policy()
 
     @property
@@ -76,7 +76,7 @@ class Policy:
 
 
 class Counters(NamedTuple):
-    """How many more of each kind may be kept."""
+    """Remaining counts of each unit."""
 
     last: int
     hourly: int
@@ -87,7 +87,7 @@ class Counters(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A snapshot that is kept, each reason for that, and the counters after it."""
+    """A kept snapshot, the reasons, and the counters after it."""
 
     stored: StoredSnapshot
     matches: list[str]
@@ -95,14 +95,14 @@ class Kept(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What becomes of the snapshots of a group, newest first."""
+    """The decisions for the snapshots of a group, newest first."""
 
     keep: list[Kept]
     remove: list[StoredSnapshot]
 
 
 class GroupBy(NamedTuple):
-    """By what snapshots are put together."""
+    """Grouping criteria."""
 
     host: bool = False
     paths: bool = False
@@ -110,7 +110,7 @@ class GroupBy(NamedTuple):
 
 
 class GroupKey(NamedTuple):
-    """What the snapshots of a group have in common; "" and None where that is not asked for."""
+    """The common values of a group; "" and None for criteria that are not used."""
 
     hostname: str = ""
     paths: tuple[str, ...] | None = None
@@ -124,7 +124,7 @@ class GroupKey(NamedTuple):
 
 
 def parse_period(text: str) -> Period:
-    """Return the period that a text such as 1y5m7d2h means; raise UsageError."""
+    """Return the period in a text such as 1y5m7d2h; raise UsageError."""
     rest = text.strip()
     found: dict[str, int] = {}
     while rest:
@@ -143,7 +143,7 @@ def parse_period(text: str) -> Period:
 
 
 def parse_group_by(text: str) -> GroupBy:
-    """Return what `host,paths,tags` asks for; raise UsageError."""
+    """Return the criteria in `host,paths,tags`; raise UsageError."""
     names = {"host": "host", "hosts": "host", "path": "paths", "paths": "paths", "tag": "tags", "tags": "tags"}
     wanted: set[str] = set()
     for word in filter(None, text.split(",")):
@@ -171,7 +171,7 @@ def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[
 
 @dataclass(slots=True)
 class _Bucket:
-    """Keeps one snapshot of each hour, day and so on: of the last `count` such units, or of those within a period."""
+    """Keeps one snapshot per hour, day and so on: for the last `count` such units, or for those within a period."""
 
     unit: Callable[[int, int], int]
     reason: str
@@ -180,11 +180,11 @@ class _Bucket:
     previous: int | None = None
 
     def keep(self, wall_seconds: int, number: int, *, is_oldest: bool) -> str | None:
-        """Return the reason for which a snapshot is kept, or None."""
+        """Return the reason to keep a snapshot, or None."""
         value = self.unit(wall_seconds, number)
         if value == self.previous and not is_oldest:
             return None
-        # The oldest is kept beyond its unit's first, so that history reaches back as far as it can.
+        # The oldest is kept beyond its unit's first, so that history reaches back as far as possible.
         reason = f"oldest {self.reason}" if value == self.previous else self.reason
         self.previous = value
         if self.count > 0:
@@ -200,7 +200,7 @@ def apply(
     `local_offset` returns how many seconds this machine's zone is east of UTC at a moment (seconds since 1970). If that
     is the offset of the newest snapshot, periods follow the machine's zone with its summer and winter time.
     """
-    # Of equal times the order given stays.
+    # Equal times keep their order.
     listed = sorted(snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=True)
     newest = _Moment.newest(listed, now_ns)
     counted = [
@@ -237,7 +237,7 @@ def apply(
 
 
 def zone_offset(text: str) -> int:
-    """Return how many seconds the zone of an RFC 3339 time is east of UTC."""
+    """Return the offset of an RFC 3339 time from UTC in seconds."""
     if text.endswith("Z"):
         return 0
     seconds = int(text[-5:-3]) * 3600 + int(text[-2:]) * 60
@@ -245,7 +245,7 @@ def zone_offset(text: str) -> int:
 
 
 class _Moment(NamedTuple):
-    """A moment and the offset of its zone; `utc` says that it is written as UTC, which is never this machine's zone."""
+    """A time and its offset; `utc` says that it is written as UTC, which is never the local zone."""
 
     ns: int
     offset: int = 0
@@ -261,7 +261,7 @@ class _Moment(NamedTuple):
         return cls(_NEVER_NS)
 
     def before(self, period: Period, local_offset: Callable[[int], int]) -> int:
-        """Return the moment a period earlier, in nanoseconds; days that a month lacks run on into the next."""
+        """Return the time a period earlier, in nanoseconds; days that a month lacks overflow into the next month."""
         seconds, fraction = divmod(self.ns, gojson.SECOND)
         day, time_of_day = divmod(seconds + self.offset, _DAY)
         year, month, day_of_month = _civil(day)
@@ -275,7 +275,7 @@ class _Moment(NamedTuple):
 
 
 def _to_utc(wall_seconds: int, local_offset: Callable[[int], int]) -> int:
-    """Return the moment of a wall clock's time as Go chooses it where the clock was turned back or forward."""
+    """Return the time of a wall-clock time, by Go's rule if the clock was turned back or forward."""
     offset = local_offset(wall_seconds)
     if offset:
         offset = local_offset(wall_seconds - offset)

@@ -1,6 +1,6 @@
-"""Rewrite: snapshots anew without some files, with a summary, or with another host or time.
+"""Rewrite: copies of snapshots without some files, with a summary, or with another host or time.
 
-New snapshots are stored when all of their trees are; the old ones go after that, if they shall.
+New snapshots are stored after all of their trees; the old ones are removed after that, if requested.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ TAG = "rewrite"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What shall be different. Of excludes and includes at most one is given; "" leaves the old value."""
+    """The changes. At most one of excludes and includes is given; "" keeps the old value."""
 
     excludes: Sequence[PatternList] = ()
     includes: Sequence[PatternList] = ()
@@ -36,7 +36,7 @@ class Changes:
 
     @property
     def of_trees(self) -> bool:
-        """The trees have to be looked at."""
+        """Whether the trees must be read."""
         return bool(self.excludes or self.includes) or self.summary
 
 
@@ -71,7 +71,7 @@ def _rewrite(repository: Repository, stored: StoredSnapshot, changes: Changes, r
     if not changes.of_trees:
         return Replacement(snapshot.tree_id, None, changes.hostname, changes.time)
     rules = _Rules(changes, report)
-    # Every node is counted, so no tree is passed over for having been seen.
+    # Every node is counted, so no tree is skipped as already seen.
     rewriter = TreeRewriter(repository, rules.rewrite_node, keep_empty=rules.keep_empty, remember=False)
     tree = rewriter.rewrite(snapshot.tree_id)
     summary = msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""Writing the index anew without some packs: new files first, then the old ones are removed."""
+"""Rewrites the index without some packs: new files first, then the old ones are removed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from pyrestic.repository.saver import INDEX_BLOBS
 
 
 def packs_named_twice(files: Iterable[IndexFileInfo]) -> set[ID]:
-    """Return the packs that index files name more than once, as after a kill before the old files were removed."""
+    """Return the packs that are in several index files, as after a kill before the old files were removed."""
     places = Counter(pack for file in files for pack in file.packs)
     return {pack for pack, count in places.items() if count > 1}
 
@@ -45,7 +45,7 @@ def replace_index(
     *,
     unusable: Sequence[ID] = (),
 ) -> None:
-    """Do the same for some files, `index` being what they say, and remove the unusable ones as well."""
+    """Do the same for some files, with `index` as their content, and remove the unusable ones as well."""
     touched = without | packs_named_twice(files)
     obsolete = list(unusable)
     moving: set[ID] = set()
@@ -65,18 +65,18 @@ def replace_index(
 
 
 def save_index(repository: Repository, packs: set[ID]) -> None:
-    """Store index files that say of these packs what the index in memory says."""
+    """Store index files with the in-memory entries of these packs."""
     store_packs(repository, (IndexPack(pack, blobs) for pack, blobs in repository.index.by_pack() if pack in packs))
 
 
 def store_packs(repository: Repository, packs: Iterable[IndexPack]) -> None:
-    """Store index files that say this of packs."""
+    """Store index files with these entries of packs."""
     for part in _split(packs):
         repository.save_unpacked(FileType.INDEX, index_file.encode(part))
 
 
 def _split(packs: Iterable[IndexPack]) -> Iterator[list[IndexPack]]:
-    """Put packs together into files that are full."""
+    """Group packs into full files."""
     part: list[IndexPack] = []
     blobs = 0
     for pack in packs:

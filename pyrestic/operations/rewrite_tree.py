@@ -1,7 +1,7 @@
-"""Writing the trees of a snapshot anew, with some nodes changed or left out.
+"""Rewrites the trees of a snapshot, with some nodes changed or removed.
 
-A tree that is the same again keeps its ID. One that could not be written back as it was, because it holds something
-that is unknown here, is refused, unless the caller accepts the loss.
+An unchanged tree keeps its ID. A tree that could not be encoded identically, because it contains unknown fields, is
+rejected, unless the caller accepts the loss.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,32 +19,32 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.trail import Trail
 
 RewriteNode = Callable[[Node, bytes], Node | None]
-"""Takes a node and its place in the snapshot, returns what comes in its place, None for nothing."""
+"""Takes a node and its location in the snapshot, returns its replacement, None for nothing."""
 FailedTree = Callable[[bytes], list[Node] | None]
-"""Takes the place of a folder that cannot be read, returns the nodes to have instead, None to leave it out."""
+"""Takes the location of an unreadable folder, returns the nodes to use instead, None to drop it."""
 
 _NO_TREE = bytes(ID_LENGTH)
 
 
 def quote(location: bytes) -> str:
-    """Return a place in a snapshot as restic shows it in messages."""
+    """Return a location in a snapshot as restic shows it in messages."""
     return f'"{quote_name(location)}"'
 
 
 @dataclass(slots=True)
 class _Folder:
-    """A folder on the way: its old tree, what is left to do of it, and what stays."""
+    """A folder on the path: its old tree, its remaining nodes, and its kept ones."""
 
     tree: ID
     nodes: list[Node]
     rest: Iterator[Node]
     kept: list[Node] = field(default_factory=list)
     entered: Node | None = None
-    """The node of the folder below that is being rewritten."""
+    """The node of the subfolder that is being rewritten."""
 
 
 class TreeRewriter:
-    """Rewrites trees of one repository, those that snapshots have in common once."""
+    """Rewrites trees of one repository; trees shared by snapshots are rewritten once."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class TreeRewriter:
         failed_tree: FailedTree | None = None,
         remember: bool = True,
     ) -> None:
-        """`keep_empty` decides for folders with nothing left in them; with `failed_tree` unknown fields may get lost.
+        """`keep_empty` decides whether to keep empty folders; with `failed_tree`, unknown fields may get lost.
 
-        Without `remember` every node is passed to `rewrite_node` as often as it comes.
+        Without `remember`, every node is passed to `rewrite_node` as often as it occurs.
         """
         self._repository = repository
         self._rewrite_node = rewrite_node
@@ -90,7 +90,7 @@ class TreeRewriter:
                 self._take(stack[-1], done)
 
     def _step(self, folder: _Folder) -> _Folder | None:
-        """Go on to the next folder below and return it, or to the end."""
+        """Continue to the next subfolder and return it, or to the end."""
         for node in folder.rest:
             location = self._trail.join(node.raw_name)
             changed = self._rewrite_node(node, location)
@@ -108,14 +108,14 @@ class TreeRewriter:
         return None
 
     def _take(self, folder: _Folder, tree: ID | None) -> None:
-        """Note the new tree of the folder that was entered."""
+        """Record the new tree of the entered folder."""
         node, folder.entered = folder.entered, None
         if node is not None and tree is not None:
             subtree = tree.hex()
             folder.kept.append(node if node.subtree == subtree else msgspec.structs.replace(node, subtree=subtree))
 
     def _open(self, location: bytes, tree: ID) -> _Folder | ID | None:
-        """Return a folder to be rewritten, or what replaces its tree already."""
+        """Return a folder to be rewritten, or the replacement of its tree if known."""
         known = None if self._rewritten is None else self._rewritten.get(tree)
         if known is not None:
             return known
@@ -134,10 +134,10 @@ class TreeRewriter:
         return _Folder(tree, nodes, iter(nodes))
 
     def _close(self, folder: _Folder) -> ID | None:
-        """Store what is left of a folder and return its tree, None if it is left out."""
+        """Store the rest of a folder and return its tree, None if it is dropped."""
         if not folder.kept and not self._keep_empty(self._trail.location):
             return None
-        # What did not change is not written again: it may hold fields that are unknown here.
+        # An unchanged tree is not written again: it may contain unknown fields.
         tree = folder.tree if folder.kept and folder.kept == folder.nodes else self._save(folder.kept)
         if self._rewritten is not None:
             self._rewritten[folder.tree] = tree

@@ -1,8 +1,8 @@
-"""Packs that a killed run stored before it could name them in an index: find them and index them.
+"""Finds and indexes packs that a killed run stored but did not index.
 
-Costs one listing of all packs and one small read for each unknown one, so it is done only when a process of this
-machine left its lock behind. Then nothing that was uploaded before the kill is uploaded again. That another machine may
-be storing some of these packs right now does no harm: nobody removes packs while both hold their locks.
+This costs one listing of all packs and one small read for each unknown one, so it only runs if a process of this
+machine left its lock behind. Then nothing that was uploaded before the kill is uploaded again. Another machine may be
+storing some of these packs right now, which is harmless: nobody removes packs while both hold their locks.
 """
 
 from pyrestic.errors import BackendError, DamageError
@@ -16,9 +16,9 @@ from pyrestic.repository.repository import Repository
 
 
 def salvage(repository: Repository, report: Reporter) -> list[ID]:
-    """Index every whole pack that the loaded index does not name; return those packs.
+    """Index every complete pack that is missing from the loaded index; return those packs.
 
-    A pack whose header cannot be read is left alone and reported by a note: check tells what it is.
+    A pack with an unreadable header is skipped with a note: check examines it.
     """
     known = repository.index.packs()
     found: list[ID] = []

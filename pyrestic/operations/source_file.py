@@ -1,6 +1,6 @@
-"""Source files of a backup, read one at a time: opened safely, described, their content handed on.
+"""Reads source files of a backup one at a time: opens them safely, creates their nodes, passes on their content.
 
-What is wrong with one file is reported, and the backup goes on without it.
+Errors of one file are reported, and the backup continues without it.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
 INLINE_BYTES = 64 << 10
-"""Files up to this length are no work for a reading thread: the walking thread reads them, or a batch takes them."""
+"""Files up to this length are not given to a reading thread: the walking thread or a batch reads them."""
 
 
 class FileRead(NamedTuple):
-    """A file that was read; its content may still be on the way into packs."""
+    """A file that was read; its content may not be in packs yet."""
 
     node: Node
     content: Content
 
 
 class SourceReader:
-    """Reads files for one backup; for any thread. `stopped` ends reading at the next piece."""
+    """Reads files for one backup; thread-safe. `stopped` ends reading at the next piece."""
 
     def __init__(
         self, repository: Repository, options: ArchiveOptions, report: Reporter, progress: BackupProgress
@@ -62,9 +62,10 @@ class SourceReader:
         is_source: bool = True,
         descriptor: int | None = None,
     ) -> Node:
-        """Return the node; metadata that cannot be read is reported and left out. Raises OSError for a link.
+        """Return the node; unreadable metadata is reported and omitted. Raises OSError for a link.
 
-        Of folders above the sources nobody expects that all attributes may be listed. The rest is as in node_from_stat.
+        For folders above the sources, missing permission to list attributes is no error. The rest is as in
+        node_from_stat.
         """
         node = node_from_stat(
             path,
@@ -82,7 +83,7 @@ class SourceReader:
         return node
 
     def error(self, path: bytes, verb: str, error: OSError | LocalFileError) -> None:
-        """Report what is wrong with a file; `verb` says what was tried when the system refused."""
+        """Report an error of a file; `verb` names the failed operation."""
         self._progress.error_count += 1
         name = os.fsdecode(path)
         if isinstance(error, OSError):
@@ -93,7 +94,7 @@ class SourceReader:
         self.error(path, "", error)
 
     def read(self, name: bytes, source: SourcePath) -> FileRead | None:
-        """Read a file; a problem with the file is reported and gives None, one of the repository is raised."""
+        """Read a file; errors of the file are reported and return None, errors of the repository are raised."""
         me = threading.get_ident()
         path = source.path
         self._progress.current_files[me] = path
@@ -121,7 +122,7 @@ class SourceReader:
         return None
 
     def read_many(self, reader: BatchReader, sources: list[SourcePath]) -> FileRecords:
-        """Read many small files at once, each as `read` does; those that are not usual are to be read by it."""
+        """Read a batch of small files, each as `read` does; unusual ones must be read by it."""
         me = threading.get_ident()
         self._progress.current_files[me] = sources[0].path
         try:
@@ -139,7 +140,7 @@ class SourceReader:
             self._progress.current_files.pop(me, None)
 
     def nodes(self, names: list[bytes], sources: list[SourcePath], records: FileRecords) -> list[Node | None]:
-        """Return the nodes of files that were read and saved at once, without content; None for those that were not."""
+        """Return the nodes of files that were read and saved in a batch, without content; None for unread files."""
 
         def add_attributes(number: int, node: Node) -> None:
             folder, entry, path = sources[number]
@@ -159,7 +160,7 @@ class SourceReader:
         )
 
     def _read_small(self, descriptor: int, size: int) -> Content | None:
-        """Save a file that one read gets whole; None if it grew since, or if there may be more."""
+        """Save a file that fits into one read; None if it grew since, or if there may be more."""
         data = os.read(descriptor, size + 1)
         if len(data) != size:
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -174,7 +175,7 @@ class SourceReader:
 
 
 def _open(folder: int, name: bytes) -> int:
-    """Open a file for reading, without touching its access time where that is allowed."""
+    """Open a file for reading, without updating its access time if permitted."""
     try:
         return os.open(name, READ_FLAGS | os.O_NOATIME, dir_fd=folder)
     except PermissionError:

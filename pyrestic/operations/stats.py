@@ -1,7 +1,7 @@
-"""Stats: how much some snapshots hold, counted in one of four ways.
+"""Stats: the total size of some snapshots, counted in one of four ways.
 
-Every different tree is gone through once. For the size of what would be restored, its sums are remembered and added
-wherever it comes again; only hard links have to be told apart anew in every snapshot.
+Every distinct tree is walked once. For the restore size, its totals are cached and added wherever it occurs again; only
+hard links must be distinguished again in every snapshot.
 """
 
 import hashlib
@@ -21,64 +21,64 @@ from pyrestic.repository.snapshot_walk import Event, Forest, Kind
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.repository.index import Index
 
 _DIGEST_BYTES: Final = 12
 
 
 class Mode(Enum):
-    """What is counted."""
+    """The counting mode."""
 
     RESTORE_SIZE = "restore-size"
     """All files as they would be restored, hard links once."""
     FILES_BY_CONTENTS = "files-by-contents"
     """Files of different content."""
     BLOBS_PER_FILE = "blobs-per-file"
-    """The blobs of files of different content, anew for each path."""
+    """The blobs of files of different content, counted again for each path."""
     RAW_DATA = "raw-data"
     """Blobs as they are stored."""
 
 
 @dataclass(slots=True)
 class Statistics:
-    """The sums; the compressed lengths are of those blobs alone that are compressed."""
+    """The totals; compressed lengths cover only the compressed blobs."""
 
     snapshots: int = 0
     bytes: int = 0
     files: int = 0
     blobs: int = 0
     plain_bytes: int = 0
-    """Bytes that the blobs would take without compression; counted for raw data where there is compression."""
+    """Size of the blobs without compression; for raw data with compression."""
     compressed_bytes: int = 0
     compressed_plain_bytes: int = 0
 
     @property
     def compression_ratio(self) -> float:
-        """How many times longer the compressed blobs were."""
+        """The compression ratio of the compressed blobs."""
         return self.compressed_plain_bytes / self.compressed_bytes if self.compressed_bytes else 0.0
 
     @property
     def compression_progress(self) -> float:
-        """The per cent of all bytes that were compressed."""
+        """The percentage of all bytes that are compressed."""
         return self.compressed_plain_bytes / self.plain_bytes * 100 if self.plain_bytes else 0.0
 
     @property
     def compression_space_saving(self) -> float:
-        """The per cent of all bytes that compression saved."""
+        """The percentage of all bytes that compression saves."""
         return (1 - self.bytes / self.plain_bytes) * 100 if self.plain_bytes else 0.0
 
 
 @dataclass(slots=True)
 class StatsProgress(Progress):
-    """What has been seen of the snapshot that is counted."""
+    """The entries seen in the current snapshot."""
 
     files: int = 0
     blobs: int = 0
     bytes: int = 0
 
     def begin_snapshot(self) -> None:
-        """Count from the start."""
+        """Reset for a new snapshot."""
         self.done += 1
         self.files = self.blobs = self.bytes = 0
 
@@ -86,7 +86,7 @@ class StatsProgress(Progress):
 def count(
     repository: Repository, snapshots: Sequence[StoredSnapshot], mode: Mode, progress: StatsProgress
 ) -> Statistics:
-    """Return the sums of some snapshots; raise PyresticError if one of their trees cannot be read."""
+    """Return the totals of some snapshots; raise PyresticError if one of their trees cannot be read."""
     if mode is Mode.RAW_DATA:
         return _count_raw_data(repository, snapshots, progress)
     found = Statistics()
@@ -109,7 +109,7 @@ def count(
 
 @dataclass(slots=True)
 class _Totals:
-    """What is in a tree and below: `entries` nodes of `bytes`, and what of it has links elsewhere."""
+    """The totals of a tree with everything below: `entries` nodes of `bytes`, and its parts with links elsewhere."""
 
     entries: int = 0
     bytes: int = 0
@@ -117,7 +117,7 @@ class _Totals:
     linked: "tuple[_Link | _Totals, ...]" = ()
     """In order of paths; folders are there if they have some."""
     found: "list[_Link | _Totals] | None" = None
-    """The same, as long as the folder is being gone through; there are many folders, and few links."""
+    """The same during the walk of the folder; there are many folders, and few links."""
 
     def add(self, below: "_Totals") -> None:
         self.entries += below.entries
@@ -152,7 +152,7 @@ class _Link(NamedTuple):
 
 
 class _Counter(Protocol):
-    """What to do with the nodes of trees that were not seen before."""
+    """Processes the nodes of new trees."""
 
     keeps_links: bool
 
@@ -160,11 +160,11 @@ class _Counter(Protocol):
         """Count a node."""
 
     def snapshot(self, totals: _Totals) -> None:
-        """Count a snapshot that was gone through."""
+        """Count a snapshot after its walk."""
 
 
 class _Walk:
-    """Goes through snapshots, each different tree once, and adds up what is in them."""
+    """Walks snapshots, each distinct tree once, and adds up their content."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class _RestoreSize:
         self._found = found
 
     def node(self, event: Event, node: Node) -> None:
-        """The totals of the snapshot count it."""
+        """The snapshot's totals include it."""
 
     def snapshot(self, totals: _Totals) -> None:
         self._found.files += totals.entries
@@ -244,7 +244,7 @@ class _RestoreSize:
 
 
 class _Contents:
-    """Counts nodes of different content, with an index their blobs. Whatever has no content counts as one node."""
+    """Counts nodes of different content, and with an index their blobs. A node without content counts as one."""
 
     keeps_links = False
 
@@ -272,7 +272,7 @@ class _Contents:
             self._count_blobs(self._index, event, content)
 
     def _count_blobs(self, index: "Index", event: Event, content: list[str]) -> None:
-        """Count each blob of a file once, and not again when the file's path has another content that uses it."""
+        """Count each blob of a file once, and not again if the file's path has another content that uses it."""
         place = b"" if self._one_snapshot else _digest(event.location)
         if self._one_snapshot or place not in self._uses:
             self._uses.add(place)
@@ -291,7 +291,7 @@ class _Contents:
             self._found.blobs += 1
 
     def snapshot(self, totals: _Totals) -> None:
-        """The nodes were counted."""
+        """The nodes have been counted."""
 
 
 def _digest(text: bytes) -> bytes:

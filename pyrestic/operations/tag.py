@@ -1,4 +1,4 @@
-"""Tag: change the tags of snapshots. Each changed snapshot is stored anew, then the old one goes."""
+"""Tag: changes the tags of snapshots. Each changed snapshot is stored again, then the old one is removed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,14 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 @dataclass(frozen=True, slots=True)
 class TagChange:
-    """What to do with the tags: `replacement` takes the place of all, if there is any; or some are added, removed."""
+    """The changes of tags: `replacement` replaces all, if not empty; or some are added or removed."""
 
     replacement: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
     def apply(self, tags: list[str]) -> list[str] | None:
-        """Return the new tags, None if nothing is to be done."""
+        """Return the new tags, None if nothing changes."""
         if self.replacement:
             return list(self.replacement)
         changed = list(tags)
@@ -35,7 +35,7 @@ class TagChange:
                 changed.append(tag)
         for tag in self.removed:
             if tag in changed:
-                # The last tag takes the place of the one that goes, as in restic.
+                # The last tag replaces the removed one, as in restic.
                 changed[changed.index(tag)] = changed[-1]
                 changed.pop()
         touched = any(tag not in tags for tag in self.added) or len(changed) < len(tags)
@@ -43,7 +43,7 @@ class TagChange:
 
 
 class Renewed(NamedTuple):
-    """A snapshot whose tags were to be changed: its ID before and after, None if that failed."""
+    """A snapshot to be retagged: its ID before and after, None on failure."""
 
     old: ID
     new: ID | None
@@ -75,7 +75,7 @@ def change_tags(
     try:
         yield from (renewed for renewed in pool.map(renew, list(found)) if renewed is not None)
     finally:
-        # When interrupted, what is not begun yet shall not be.
+        # After an interrupt, no further calls start.
         pool.shutdown(cancel_futures=True)
 
 

@@ -1,8 +1,8 @@
-"""Which blobs the snapshots use: a walk through all trees, each loaded once.
+"""Finds the blobs that snapshots use: a walk through all trees, each loaded once.
 
-Trees are taken in rounds, level by level for some snapshots at a time, and each round is fetched in as few requests as
-its trees' packs allow. So a repository without a cache on a distant server costs a few requests per level, not one per
-tree.
+Trees are processed in rounds, level by level for some snapshots at a time, and each round is fetched in as few requests
+as its trees' packs allow. So a repository without a cache on a distant server costs a few requests per level, not one
+per tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,14 +88,14 @@ class _Walk:
         self._noted = bytearray()
 
     def visit(self, roots: list[ID]) -> None:
-        """Walk through all trees below the roots that were not seen before."""
+        """Walk all unseen trees below the roots."""
         waiting = self._unseen(roots)
         while waiting:
             trees, waiting = waiting[-_ROUND:], waiting[:-_ROUND]
             waiting += self._load(trees)
 
     def settle(self) -> None:
-        """Mark the blobs noted so far."""
+        """Mark the blobs recorded so far."""
         numbers, missing = self._table.find(bytes(self._noted))
         self._mark(numbers)
         self.missing.update(missing)
@@ -111,7 +111,7 @@ class _Walk:
         return fresh
 
     def _load(self, trees: list[ID]) -> list[ID]:
-        """Load trees, note what they name, and return the trees below them."""
+        """Load trees, record their blobs, and return the trees below them."""
         below: list[list[ID]] = []
 
         def deliver(handle: BlobHandle, data: bytes) -> None:
@@ -128,7 +128,7 @@ class _Walk:
         return self._unseen([tree for each in below for tree in each])
 
     def _read(self, data: bytes) -> list[ID]:
-        """Return the subtrees of a tree, note the content of its files."""
+        """Return the subtrees of a tree, and record the content of its files."""
         links = parse_links(data)
         self._noted += encode_handles(BlobType.DATA, links.content)
         return links.trees
