@@ -43,7 +43,7 @@ class Restore:
     `state_folder` is where the journal is kept, "" for nowhere. `warn` takes what cannot be restored of a file's
     metadata, else it is a note. `open_root` opens the target instead of its path, and is told whether to make it.
 
-    Raises UsageError for what makes no sense, and PyresticError if a folder of the snapshot that decides on what is
+    Raises UsageError for invalid options, and PyresticError if a folder of the snapshot that decides on what is
     restored cannot be read.
     """
 

@@ -197,8 +197,8 @@ def apply(
 ) -> Decision:
     """Decide about the snapshots of one group.
 
-    `local_offset` returns how many seconds this machine's zone is east of UTC at a moment (seconds since 1970). If that
-    is the offset of the newest snapshot, periods follow the machine's zone with its summer and winter time.
+    `local_offset` returns the local zone's offset from UTC in seconds at a time (seconds since 1970). If it equals the
+    offset of the newest snapshot, periods follow the local zone with its daylight saving time.
     """
     # Equal times keep their order.
     listed = sorted(snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=True)
