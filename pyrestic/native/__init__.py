@@ -1,1 +1,1 @@
-"""Compiled code: how it is compiled, kept, checked and called. Only the extra `fast` needs it."""
+"""Compiled code: compiles, stores, verifies and calls it. Only the extra `fast` needs it."""

@@ -1,10 +1,10 @@
-"""Compiles code beside the program: in a process of its own, at the lowest priority, for which nobody ever waits.
+"""Compiles code in a separate process of the lowest priority, for which nobody ever waits.
 
-The process takes the names of what is wanted from a pipe and sends back what it made. It also keeps it, so what it had
-no time for goes on after the program has ended, for some minutes at most: it is in a session of its own, has no
-terminal, and holds none of the program's streams. Only one process compiles for a folder at a time; one that had to
-wait takes what the other has kept. It imports nothing from the current folder: what it may import is named to it, and
-neither variables of the environment nor files of the site count (-I, -S).
+The process reads the names of requested code from a pipe and sends back the results. It also stores them, so it
+continues after the program has ended, for some minutes at most: it has a session of its own, no terminal, and none of
+the program's streams. Only one process compiles for a folder at a time; a waiting one uses the results that the other
+stores. It imports nothing from the current directory: its search path is passed to it, and environment variables and
+site files are ignored (-I, -S).
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import threading
 from typing import Final
 
 MESSAGE: Final = struct.Struct("<16sI")
-"""What stands before a piece of code: its kind, how long it is."""
+"""Header of a piece of code: its kind and length."""
 KEEP_NOTHING: Final = "-"
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[2:]; from pyrestic.native.compiler import main; main(sys.argv[1])"
@@ -27,7 +27,7 @@ _IMPORTED: Final = ("pyrestic", "typing_extensions", "numpy", "llvmlite", "numba
 
 
 class Compiler:
-    """What compiles for a folder, "" to keep nothing; its process starts when something is wanted. For any thread."""
+    """The compiler for a folder, "" to store nothing; its process starts on the first request. Thread-safe."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Compiler:
         self._reader: threading.Thread | None = None
 
     def find(self, kind: str) -> bytes | None:
-        """Return what was made of a kind; None if there is nothing yet, and then it is being made."""
+        """Return the code of a kind; None if there is none yet, which starts its compilation."""
         with self._lock:
             if kind not in self._wanted:
                 self._wanted.add(kind)
@@ -46,7 +46,7 @@ class Compiler:
             return self._made.get(kind) or None
 
     def wait(self) -> None:
-        """Wait until all that was wanted is made or known not to be possible."""
+        """Wait until all requested code is compiled or known to be impossible."""
         with self._lock:
             reader = self._reader
             self._end_requests()
@@ -54,7 +54,7 @@ class Compiler:
             reader.join()
 
     def _ask(self, kind: str) -> None:
-        # Not every C library starts processes in a session of their own.
+        # Not every C library can start processes in a session of their own.
         with contextlib.suppress(OSError, NotImplementedError):
             if self._requests is None:
                 self._start()
@@ -66,7 +66,7 @@ class Compiler:
         if not sys.executable:
             raise FileNotFoundError("it is not known which Python this is")
         command = [sys.executable, "-I", "-S", "-c", _PROGRAM, self._folder or KEEP_NOTHING, *_search_path()]
-        # The end to read from stays open here as well, so that writing never fails when the process has ended.
+        # The read end stays open here as well, so that writes never fail after the process has ended.
         self._requests = _pipe()
         answers, made = _pipe()
         try:
@@ -99,7 +99,7 @@ class Compiler:
             self._requests = None
 
     def _read(self, answers: int, process: int) -> None:
-        """Take what a process makes until it ends; it also ends when it had nothing to do for some seconds."""
+        """Receive results from a process until it ends; it also ends when idle for some seconds."""
         with open(answers, "rb") as file:
             while len(head := file.read(MESSAGE.size)) == MESSAGE.size:
                 name, length = MESSAGE.unpack(head)
@@ -116,7 +116,7 @@ class Compiler:
 
 @functools.lru_cache(maxsize=8)
 def compiler_for(folder: str) -> Compiler:
-    """Return what compiles for a folder in this process, "" to keep nothing."""
+    """Return this process's compiler for a folder, "" to store nothing."""
     return Compiler(folder)
 
 
@@ -132,7 +132,7 @@ def _pipe() -> tuple[int, int]:
 
 
 def _search_path() -> list[str]:
-    """Return the folders that hold what the compiler needs, but not the current one unless this package is there."""
+    """Return the folders of the compiler's packages, but not the current one unless this package is there."""
     found: dict[str, None] = {}
     own = current = ""
     with contextlib.suppress(FileNotFoundError):

@@ -25,11 +25,11 @@ from pyrestic.native.machinecode import function_at, map_code
 from pyrestic.native.sha256 import PairCode, RunningHash
 
 LONGEST_BYTES: Final = 16 << 20
-"""Longer blobs are not looked at, as they would take memory for a frame and its content."""
+"""Longer blobs are skipped, because they would need buffers for a frame and its content."""
 
 _PARAMETERS: Final = 10
 
-# What compiled code calls, by its slot.
+# Functions that compiled code calls, by slot.
 _OPENSSL_FUNCTIONS: Final = {
     slots.CIPHER_INIT: "EVP_EncryptInit_ex2",
     slots.CIPHER_UPDATE: "EVP_EncryptUpdate",
@@ -48,28 +48,28 @@ _ZSTD_FUNCTIONS: Final = {
 
 Numbers: TypeAlias = Sequence[int] | NDArray[Any]
 _Table: TypeAlias = NDArray[np.int64]
-"""Starts, lengths, plain lengths and what comes out, a row each."""
+"""Starts, lengths, plain lengths and results, one row each."""
 
 
 class BlobCode(NamedTuple):
-    """Compiled code that may be used, and what it calls: engines are made of it."""
+    """Verified compiled code, and the functions that it calls: engines are made from it."""
 
     run: Callable[..., int]
     crypto: libcrypto.Library
     zstd: ctypes.CDLL
     pair: PairCode | None
-    """What hashes two messages at a time, where the processor can do so."""
+    """The code that hashes two messages at a time, if the processor supports it."""
 
     def make_engine(self, key: MasterKey, compression: Compression = Compression.AUTO) -> "BlobEngine":
-        """Return an engine; raise OSError if the system's libraries have not all that it needs."""
+        """Return an engine; raise OSError if the system's libraries lack a function."""
         return BlobEngine(self, key, compression)
 
 
 class BlobEngine:
-    """Seals, opens and hashes with one key, for one thread at a time.
+    """Seals, opens and hashes with one key; not thread-safe.
 
-    `data` and `out` may be anything that lies in memory in one piece. Blobs lie in data at `starts` with `lengths`;
-    `ids` has the SHA-256 of their plaintexts one after the other. Numbers may be lists or arrays.
+    `data` and `out` are any contiguous buffers. Blobs are in data at `starts` with `lengths`; `ids` has the
+    concatenated SHA-256 of their plaintexts. Numbers may be lists or arrays.
     """
 
     def __init__(self, code: BlobCode, key: MasterKey, compression: Compression) -> None:
@@ -99,7 +99,7 @@ class BlobEngine:
         self._make_room(slots.PIECE_BYTES)
 
     def hash_all(self, data: Buffer, starts: Numbers, lengths: Numbers) -> bytes | None:
-        """Return the SHA-256 of each blob, one after the other; None if one of them does not lie in data."""
+        """Return the concatenated SHA-256 of the blobs; None if one of them is not inside data."""
         out = bytearray(slots.ID_BYTES * len(starts))
         numbers = _numbers(starts, lengths, None)
         made = self._call(slots.HASH, data, numbers, b"", out)
@@ -108,20 +108,19 @@ class BlobEngine:
     def verify_all(
         self, data: Buffer, starts: Numbers, lengths: Numbers, plain_lengths: Numbers, ids: Buffer
     ) -> list[int]:
-        """Return which of many sealed blobs are not known to be whole: `decode` says of each what it is.
+        """Return which of many sealed blobs are not known to be intact: `decode` reports the error of each.
 
-        The others are what they should be, in tag, frame, length and hash. A plain length is 0 if a blob is not
-        compressed.
+        The others have the correct tag, frame, length and hash. A plain length is 0 if a blob is not compressed.
         """
         return self._open(slots.OPEN, data, _numbers(starts, lengths, plain_lengths), ids, bytearray())
 
     @property
     def hashes_pairs(self) -> bool:
-        """This processor hashes two messages at a time in less time than one after the other."""
+        """Whether this processor hashes two messages at a time faster than one after the other."""
         return self._pair is not None
 
     def begin_hash(self) -> RunningHash | None:
-        """Return the hash of a pack whose parts `verify_part` will take, None if it does not hash pairs."""
+        """Return the hash of a pack for the parts of `verify_part`, None if it does not hash pairs."""
         return RunningHash(self._pair) if self._pair is not None else None
 
     def verify_part(
@@ -133,9 +132,9 @@ class BlobEngine:
         plain_lengths: Numbers,
         ids: Buffer,
     ) -> list[int]:
-        """Return what `verify_all` returns for the blobs in the next part of a pack, all of which `running` takes too.
+        """Return the result of `verify_all` for the blobs in the next part of a pack, which is also added to `running`.
 
-        That costs little more time than to hash one of them, sealed bytes or plaintexts.
+        That takes little more time than hashing only the sealed bytes or the plaintexts.
         """
         return self._open(slots.CHECK_PART, data, _numbers(starts, lengths, plain_lengths), ids, running.memory)
 
@@ -148,9 +147,9 @@ class BlobEngine:
         ids: Buffer,
         out: Buffer,
     ) -> list[int]:
-        """Write the plaintexts of sealed blobs to out, one after the other; return as `verify_all` does.
+        """Write the concatenated plaintexts of sealed blobs to out; return as `verify_all` does.
 
-        Where a blob is not whole its room has any bytes. Raises ValueError if out is too short for all.
+        For a damaged blob, its part of out is undefined. Raises ValueError if out is too short.
         """
         numbers = _numbers(starts, lengths, plain_lengths)
         sizes = np.where(numbers[2] > 0, numbers[2], numbers[1] - OVERHEAD)
@@ -171,7 +170,8 @@ class BlobEngine:
     ) -> list[int] | None:
         """Seal blobs into out, one after the other, and return the sealed lengths; None if anything is unusual.
 
-        `out` needs what `room_for` says. With `verify` each is read back: opened, decompressed, and its hash compared.
+        `out` must have the length from `room_for`. With `verify`, each blob is read back: opened, decompressed, its
+        hash compared.
         """
         numbers = _numbers(starts, lengths, None)
         _check_ids(ids, len(starts))
@@ -182,7 +182,7 @@ class BlobEngine:
 
     @staticmethod
     def room_for(lengths: Sequence[int]) -> int:
-        """Return how many bytes `encode_all` may need for blobs of these lengths."""
+        """Return the maximum length of the result of `encode_all` for blobs of these lengths."""
         return sum(length + (length >> 8) + 64 + OVERHEAD for length in lengths)
 
     def _open(self, work: int, data: Buffer, numbers: _Table, ids: Buffer, out: Buffer) -> list[int]:
@@ -219,7 +219,7 @@ class BlobEngine:
         )
 
     def _make_room(self, length: int) -> None:
-        """Have memory for a frame and a plaintext of `length` bytes, and a frame is a little longer."""
+        """Allocate buffers for a frame and a plaintext of `length` bytes; a frame is slightly longer."""
         length += (length >> 8) + 64
         if length <= self._get(slots.ROOM):
             return
@@ -236,10 +236,10 @@ class BlobEngine:
 
 
 def _room(work: int, numbers: _Table) -> int:
-    """Return how many bytes a frame or a plaintext may have that is not written to where the caller says."""
+    """Return the required length of the buffers for frames and plaintexts that are not written to out."""
     sizes = numbers[1:3]
     if work == slots.CHECK_PART:
-        # What is not compressed goes through in pieces.
+        # Uncompressed data is processed in pieces.
         sizes = sizes[:, numbers[2] > 0]
     return max(slots.PIECE_BYTES, min(int(sizes.max(initial=0)), LONGEST_BYTES))
 
@@ -258,7 +258,7 @@ def _check_ids(ids: Buffer, count: int) -> None:
 
 
 def _place(data: Buffer) -> tuple[int, int]:
-    """Return address and length of what lies in memory."""
+    """Return address and length of a buffer."""
     view = memoryview(data).cast("B")
     return libcrypto.address_of(view), len(view)
 
@@ -268,9 +268,9 @@ def _address(function: Any) -> int:  # noqa: ANN401 - ctypes has no type for it
 
 
 def load_code(code: bytes, pair: PairCode | None = None) -> BlobCode | None:
-    """Return machine code that was kept, ready for use; None if it cannot be used here or gives wrong answers.
+    """Return stored machine code, ready for use; None if it cannot be used here or gives wrong results.
 
-    `pair` is what it may use for hashes.
+    `pair` is the code that it may use for hashes.
     """
     crypto, zstd = libcrypto.find_library(), libzstd.find_library()
     address = map_code(code) if crypto is not None and zstd is not None else None
@@ -281,7 +281,7 @@ def load_code(code: bytes, pair: PairCode | None = None) -> BlobCode | None:
 
 
 def agrees(code: BlobCode) -> bool:
-    """Tell whether compiled code and the other engines open what each of them has sealed, and notice damage alike."""
+    """Tell whether compiled code and the other engines open each other's sealed blobs, and detect the same damage."""
     key = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))
     plains = [bytes(range(200)) * 3, b"text " * 1000, hashlib.shake_128(b"").digest(9000), b"."]
     lengths = list(map(len, plains))

@@ -1,7 +1,7 @@
-"""Where the compiled part of the blob engine finds what it works with: byte offsets into a table of 64-bit numbers.
+"""The memory layout of the compiled blob engine: byte offsets into a table of 64-bit numbers.
 
-Addresses of C functions come first, then contexts that are made once for a thread, then memory. Kept code depends on
-this module as much as on its own.
+Addresses of C functions come first, then contexts that are created once per thread, then buffers. Stored code depends
+on this module as much as on its own.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ FRAME_LENGTH: Final = 80
 COUNTER: Final = 88
 """AES-256 in counter mode with the key for encryption."""
 ONE_TIME: Final = 96
-"""AES-128 of single blocks, which makes the one-time half of a key for Poly1305 of a nonce."""
+"""AES-128 of single blocks, which derives half of the one-time Poly1305 key from a nonce."""
 MAC: Final = 104
 DIGEST: Final = 112
 DIGEST_KIND: Final = 120
@@ -32,20 +32,20 @@ DECOMPRESSOR: Final = 144
 SMALL_BYTES: Final = 152
 """The longest blob that is compressed with COMPRESS_SMALL."""
 FRAME: Final = 160
-"""Address of memory for the longest frame."""
+"""Address of the buffer for the longest frame."""
 PLAIN: Final = 168
-"""Address of memory for the longest plaintext that nobody wants."""
+"""Address of the buffer for the longest plaintext that is not kept."""
 ROOM: Final = 176
-"""How many bytes each of these two takes."""
+"""Length of each of these two buffers."""
 NUMBER: Final = 184
-"""Here functions say how many bytes they made."""
+"""Functions store the number of bytes here."""
 MAC_KEY: Final = 192
-"""32 bytes: r, and what AES makes of the nonce."""
+"""32 bytes: r, and the encrypted nonce."""
 FOUND_TAG: Final = 224
 FOUND_ID: Final = 240
 
 HASH_PAIR: Final = 272
-"""The function that hashes two messages at a time (see sources.sha256_pair), 0 where there is none."""
+"""The function that hashes two messages at a time (see sources.sha256_pair), 0 if there is none."""
 HASH_CONSTANTS: Final = 280
 LANE: Final = 288
 OTHER_LANE: Final = 488
@@ -54,13 +54,13 @@ OTHER_LANE: Final = 488
 TABLE_BYTES: Final = 688
 
 SOURCE: Final = 168
-"""In a lane: where the next block is, ..."""
+"""In a lane: the address of the next block, ..."""
 LEFT: Final = 176
-"""... how many there are, ..."""
+"""... the number of blocks, ..."""
 BLOB: Final = 184
 """... the number of the blob, ..."""
 STAGE: Final = 192
-"""... and what the blocks are of: nothing, a message, or what comes behind its last whole block."""
+"""... and the source of the blocks: none, a message, or the padding after its last full block."""
 IDLE: Final = 0
 BODY: Final = 1
 TAIL: Final = 2
@@ -73,7 +73,7 @@ SEAL_AND_VERIFY: Final = 4
 CHECK_PART: Final = 5
 
 PIECE_BYTES: Final = 64 << 10
-"""Of what is not compressed so much is decrypted and hashed at a time: it stays in the processor's cache."""
+"""Uncompressed data is decrypted and hashed in pieces of this length, which stay in the CPU cache."""
 NONCE_BYTES: Final = 16
 TAG_BYTES: Final = 16
 ID_BYTES: Final = 32

@@ -1,7 +1,7 @@
-"""The chunker's inner loop as plain machine code.
+"""The chunker's inner loop as machine code.
 
-The function has numba's calling convention: (where the result goes, where an exception would go, data, low, high, out,
-mod) -> status. Code that was kept is believed only after it has given the same answers as the numpy engine.
+The function has numba's calling convention: (result pointer, exception pointer, data, low, high, out, mod) -> status.
+Stored code is used only after its results agreed with the numpy engine.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ _Function = ctypes.CFUNCTYPE(
 
 
 def first_cut_at(address: int) -> FirstCut:
-    """Return the engine for a compiled loop at an address in memory; calls leave Python to other threads."""
+    """Return the engine for a compiled loop at a memory address; calls release the GIL."""
     call = _Function(address)
 
     def first_cut(data: NDArray[np.uint8], low: int, high: int, tables: Tables) -> int:
@@ -51,7 +51,7 @@ def first_cut_at(address: int) -> FirstCut:
 
 
 def load_code(code: bytes) -> FirstCut | None:
-    """Return the engine for machine code that was kept; None if it cannot be used or gives wrong answers."""
+    """Return the engine for stored machine code; None if it cannot be used or gives wrong results."""
     address = map_code(code)
     if address is None:
         return None
@@ -60,10 +60,10 @@ def load_code(code: bytes) -> FirstCut | None:
 
 
 def agrees(engine: FirstCut) -> bool:
-    """Tell whether an engine gives the answers of the numpy engine on data that leads through all of its paths."""
+    """Tell whether an engine agrees with the numpy engine on data that covers all of its paths."""
     tables = make_tables(_TEST_POLYNOMIAL)
     data = np.frombuffer(np.random.default_rng(1).bytes(160 << 10), dtype=np.uint8).copy()
-    # A window of zeros is a cut; one in each stream of the first block, and one in what is left over.
+    # A window of zeros is a cut; one in each stream of the first block, and one in the remainder.
     for position in (150_000, 120_000, 90_000, 50_000, 20_000):
         data[position : position + WINDOW] = 0
         low, high = WINDOW, len(data)

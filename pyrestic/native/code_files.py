@@ -1,10 +1,10 @@
-"""Machine code in files: which kinds there are, how they are compiled, how a file is named and what it holds.
+"""Files of machine code: their kinds, compilation, names and content.
 
-A file holds machine code, so it is believed only where nobody else can have put it (see
-pyrestic.backend.private_folder). Its name says for which processor and compiler it was made, its content begins with
-the SHA-256 of the rest: a loss of power may leave a file that is not whole. Nothing behind that means that there is no
-such code for this machine; after a day that is tried again. Files of other versions go when a new one comes, unless
-they are young: somebody may use two versions side by side.
+A file contains machine code, so it is used only if nobody else can have written it (see
+pyrestic.backend.private_folder). Its name identifies the processor and compiler, and its content begins with the
+SHA-256 of the rest, because a power loss may leave an incomplete file. An empty rest means that there is no such code
+for this machine; that is retried after a day. Files of other versions are removed when a new one is stored, unless they
+are recent: two versions may be in use at the same time.
 """
 
 import functools
@@ -20,11 +20,11 @@ from pyrestic.errors import UntrustedError
 
 
 class Kind(NamedTuple):
-    """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and others that it depends on."""
+    """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and its dependencies."""
 
     module: str
     needs: str = "numba"
-    """What has to be installed to compile it."""
+    """Packages required to compile it."""
     uses: tuple[str, ...] = ("pyrestic.native.intrinsics",)
 
 
@@ -44,7 +44,7 @@ KINDS: Final = {
     "file_writer": Kind("pyrestic.native.sources.file_writer"),
     "blobs": Kind("pyrestic.native.sources.blob_batch", uses=_BLOB_MODULES),
 }
-"""All kinds, those first that take the least time to compile."""
+"""All kinds, fastest to compile first."""
 
 _MAX_BYTES: Final = 64 << 10
 _DIGEST_BYTES: Final = 32
@@ -54,7 +54,7 @@ _TRY_AGAIN_SECONDS: Final = 86_400
 
 @functools.cache
 def can_compile(kind: str) -> bool:
-    """Tell whether what compiles this kind is installed."""
+    """Tell whether the packages to compile this kind are installed."""
     return importlib.util.find_spec(KINDS[kind].needs) is not None
 
 
@@ -63,12 +63,12 @@ def compile_kind(kind: str) -> bytes:
     try:
         return importlib.import_module(KINDS[kind].module).compile_code() or b""
     except Exception:
-        # A release of numba or llvmlite that does not know this language or processor has errors of its own.
+        # A release of numba or llvmlite without support for this language or processor raises errors of its own.
         return b""
 
 
 def read_code(folder: PrivateFolder, kind: str) -> bytes | None:
-    """Return the code that is kept, b"" if there is none for this machine, None if it has to be compiled first."""
+    """Return the stored code, b"" if there is none for this machine, None if it must be compiled first."""
     try:
         data = folder.read(file_name(kind), _MAX_BYTES)
         if len(data) == _DIGEST_BYTES:
@@ -82,7 +82,7 @@ def read_code(folder: PrivateFolder, kind: str) -> bytes | None:
 
 
 def write_code(folder: PrivateFolder, kind: str, code: bytes) -> None:
-    """Keep code, b"" for none; raise OSError."""
+    """Store code, b"" for none; raise OSError."""
     name = file_name(kind)
     folder.replace(name, (hashlib.sha256(code).digest() + code,))
     with os.scandir(folder.descriptor) as entries:
@@ -94,7 +94,7 @@ def write_code(folder: PrivateFolder, kind: str, code: bytes) -> None:
 
 @functools.cache
 def file_name(kind: str) -> str:
-    """Return a name for the processor, the compiler and the modules that the code depends on."""
+    """Return a name that identifies the processor, the compiler and the modules of the code."""
     module, needs, uses = KINDS[kind]
     parts = [os.uname().machine, _compiler() if needs == "numba" else "", _processor()]
     for name in (module, *uses):
@@ -106,9 +106,10 @@ def file_name(kind: str) -> str:
 
 
 def _compiler() -> str:
-    """Return something that other releases of numba and llvmlite have not in common with these.
+    """Return a key that differs between releases of numba and llvmlite.
 
-    To ask importlib.metadata for their versions would take 14 ms, as long as all else that leads to kept code.
+    Reading their versions through importlib.metadata would take 14 ms, as long as everything else that loads stored
+    code.
     """
     parts = []
     for package in ("numba", "llvmlite"):
@@ -125,7 +126,7 @@ def _compiler() -> str:
 
 
 def _processor() -> str:
-    """Return the features of the processor as the kernel lists them."""
+    """Return the features of the processor as listed by the kernel."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             return next((line for line in file if line.startswith(("flags", "Features"))), "")

@@ -1,8 +1,8 @@
-"""Machine code that is kept, or compiled beside this process while there is none yet.
+"""Stored machine code, or code compiled in the background if there is none yet.
 
-Only `compile_all` waits for a compiler. `folder` is where code is kept, "" for nowhere. Without `keep` what is kept
-there is used, but nothing is put there, and only the chunker is compiled, in memory: without it a large file takes
-several times as long.
+Only `compile_all` waits for a compiler. `folder` is the location of stored code, "" for none. Without `keep`, stored
+code is used, but nothing is added, and only the chunker is compiled, in memory: without it, a large file takes several
+times as long.
 """
 
 from pyrestic.backend.private_folder import distrust, open_private
@@ -11,7 +11,7 @@ from pyrestic.native.background_compiler import Compiler, compiler_for
 from pyrestic.native.code_files import KINDS, can_compile, read_code
 
 _being_made: dict[tuple[str, str], Compiler] = {}
-"""What this process asked for, by folder and kind: the folder is not looked at again."""
+"""Code that this process has requested, by folder and kind: the folder is not read again."""
 
 
 def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
@@ -19,7 +19,7 @@ def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
     if (folder, kind) in _being_made:
         return _being_made[folder, kind].find(kind)
     if not can_compile(kind):
-        # Then nothing tells which file would be right, either: its name depends on the compiler.
+        # Without a compiler, the right file is unknown as well: its name depends on the compiler.
         return None
     code = _read(folder, kind)
     if code is not None:
@@ -32,7 +32,7 @@ def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
 
 
 def compile_all(folder: str) -> None:
-    """Compile and keep all kinds that are not kept yet, and wait for it."""
+    """Compile and store all missing kinds, and wait for them."""
     compiler = compiler_for(folder)
     for kind in KINDS:
         find_code(folder, kind, keep=True)

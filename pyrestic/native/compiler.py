@@ -15,7 +15,7 @@ from pyrestic.priority import lower_priority
 
 _REQUESTS, _ANSWERS = 0, 1
 _IDLE_SECONDS = 5.0
-"""How long it stays when it has nothing to do: the compiler takes a hundred megabytes."""
+"""How long it stays idle: the compiler takes a hundred megabytes."""
 _HEAD_START_SECONDS = 3.0
 _URGENT = ("chunker",)
 """Without it a large file takes several times as long."""
@@ -24,7 +24,7 @@ _MOST_CPU_SECONDS = 300
 
 
 def main(folder: str) -> None:
-    """Do what is asked for until nothing is, and keep it in that folder; both times above end the process."""
+    """Process requests until there are none, and store the results in that folder; both times above end the process."""
     os.chdir("/")
     signal.alarm(_LONGEST_SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_SECONDS, _MOST_CPU_SECONDS))
@@ -39,16 +39,16 @@ def main(folder: str) -> None:
         try:
             _send(MESSAGE.pack(kind.encode(), len(code)) + code)
         except BrokenPipeError:
-            # Whoever asked has ended.
+            # The requesting program has ended.
             if private is None:
                 return
 
 
 def _requests() -> Iterator[str]:
-    """Yield kinds as they are asked for, those first that take the least time.
+    """Yield requested kinds, fastest to compile first.
 
-    But for the urgent ones nothing begins in the first seconds, as long as the program runs: a short run shall not have
-    to share its processor's caches.
+    Except for urgent ones, nothing starts in the first seconds while the program runs: a short run should not share its
+    CPU caches.
     """
     begin = time.monotonic() + _HEAD_START_SECONDS
     waiting: list[str] = []
@@ -83,7 +83,7 @@ def _make(folder: PrivateFolder | None, kind: str) -> bytes:
                 write_code(folder, kind, code)
             return code
     except (OSError, UntrustedError):
-        # The folder may be gone or full.
+        # The folder may be missing or full.
         return b""
 
 

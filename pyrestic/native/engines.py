@@ -1,4 +1,4 @@
-"""The inner side of the door: each part of `Engines` made of the code that is kept in a folder, or compiled beside."""
+"""The implementation of `Engines`: each part comes from stored code in a folder, or is compiled in the background."""
 
 import functools
 import threading
@@ -10,7 +10,7 @@ from pyrestic.native.code_files import can_compile
 from pyrestic.native.code_store import compile_all, find_code
 
 if TYPE_CHECKING:
-    # What calls each kind of code is imported when there is some: it brings numpy.
+    # The wrapper of each kind of code is imported on demand: it imports numpy.
     from pyrestic.format.keyfile import Scrypt
     from pyrestic.format.rabin import FirstCut
     from pyrestic.native.blob_batch import BlobCode
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class CompiledEngines(Engines):
-    """Engines of compiled code; for any thread. `folder` and `keep` are as in code_store."""
+    """Engines of compiled code; thread-safe. `folder` and `keep` are as in code_store."""
 
     def __init__(self, folder: str, *, keep: bool) -> None:
         self._folder = folder
@@ -43,7 +43,7 @@ class CompiledEngines(Engines):
     @property
     def blobs(self) -> "BlobCode | None":
         """See Engines."""
-        # Asked for first, so that both are compiled in one go.
+        # Requested first, so that both are compiled together.
         pair = self._find("sha256", _load_pair)
         return self._find("blobs", lambda code: _load_blobs(code, pair))
 
@@ -67,7 +67,7 @@ class CompiledEngines(Engines):
         compile_all(self._folder)
 
     def _find(self, kind: str, load: Callable[[bytes], T | None]) -> T | None:
-        """Return what is made of a kind of code; code that gives wrong answers is not looked at again."""
+        """Return the wrapper of a kind of code; code with wrong results is not tried again."""
         with self._lock:
             if kind not in self._found:
                 code = find_code(self._folder, kind, keep=self._keep)
@@ -78,7 +78,7 @@ class CompiledEngines(Engines):
             return found
 
 
-# Code stays in memory for as long as the program lives, so it is loaded once, however many repositories are opened.
+# Code stays in memory until the program ends, so it is loaded once, however many repositories are opened.
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,9 +1,8 @@
-"""Reading many small files in one call that leaves Python to other threads (see sources.file_reader).
+"""Reads many small files in one call that releases the GIL (see sources.file_reader).
 
-Each file is opened, described, looked at for extended attributes, read and closed, as one does it from Python. It is
-opened by openat2 (Linux 5.6), which starts at an open folder and follows no link on the whole way. What is not quite
-usual about a file is not told apart here: whoever asked reads that file again in the usual way, which says what is
-wrong with it.
+Each file is opened, examined, checked for extended attributes, read and closed, as Python code would do it. openat2
+(Linux 5.6) opens it, starting at an open folder and following no link on the path. Unusual files are not handled here:
+the caller reads them again individually, which reports their errors.
 """
 
 import ctypes
@@ -21,7 +20,7 @@ from pyrestic.native.machinecode import function_at, map_code
 
 _FUNCTIONS = ("syscall", "statx", "flistxattr", "read", "close", "__errno_location")
 _STATUS_BYTES = 264
-"""Of struct statx, and of the zeros behind it."""
+"""Length of struct statx and of the zeros after it."""
 _OPENAT2 = 437
 _NO_MAGIC_LINKS, _NO_LINKS = 2, 4
 _PARAMETERS = 7
@@ -32,7 +31,7 @@ _COLUMNS = 16
 
 
 class ManyReader:
-    """Reads up to `count` files of up to `limit` bytes at a time into one buffer. Not for two threads at once."""
+    """Reads up to `count` files of up to `limit` bytes at a time into one buffer; not thread-safe."""
 
     def __init__(self, read: Callable[..., int], table: NDArray[np.int64], count: int, limit: int, room: int) -> None:
         self.buffer = memoryview(bytearray(room))
@@ -46,7 +45,7 @@ class ManyReader:
         self._limit = limit
 
     def read(self, folders: Sequence[int], paths: Sequence[bytes]) -> FileRecords:
-        """Read files into the buffer, from its start on; of what does not fit there the length is -1.
+        """Read files into the buffer, from its start on; a file that does not fit gets the length -1.
 
         Each path is relative to the open folder of the same number, and no link on it is followed.
         """
@@ -71,7 +70,7 @@ class ManyReader:
 
 
 class ManyReaderMaker(NamedTuple):
-    """What makes a reader for each thread."""
+    """Makes a reader for each thread."""
 
     function: Callable[..., int]
     table: NDArray[np.int64]
@@ -82,7 +81,7 @@ class ManyReaderMaker(NamedTuple):
 
 
 def load_code(code: bytes) -> ManyReaderMaker | None:
-    """Return what reads by machine code that was kept; None if it cannot be used or gives wrong answers."""
+    """Return a maker of readers from stored machine code; None if it cannot be used or gives wrong results."""
     address = map_code(code)
     table = _make_table()
     if address is None or table is None:
@@ -92,7 +91,7 @@ def load_code(code: bytes) -> ManyReaderMaker | None:
 
 
 def agrees(maker: ManyReaderMaker) -> bool:
-    """Tell whether files are found as Python finds them: one that is there, a folder, none, and one behind a link."""
+    """Tell whether the results agree with Python's: for a file, a folder, a missing file, and one behind a link."""
     here = os.fsencode(__file__)
     above, name = os.path.split(here)
     found = maker.make(5, 1 << 20, 1 << 20)
@@ -129,7 +128,7 @@ def agrees(maker: ManyReaderMaker) -> bool:
 
 
 def _make_table() -> NDArray[np.int64] | None:
-    """Return what the compiled function is given: addresses of C functions, numbers of this system, a scratch area."""
+    """Return the arguments of the compiled function: addresses of C functions, system constants, a scratch area."""
     libc = ctypes.CDLL(None)
     try:
         functions = [ctypes.cast(getattr(libc, name), ctypes.c_void_p).value for name in _FUNCTIONS]

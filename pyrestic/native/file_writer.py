@@ -1,8 +1,8 @@
-"""Many new small files written in one call that leaves Python to other threads (see sources.file_writer).
+"""Writes many small new files in one call that releases the GIL (see sources.file_writer).
 
-Each is made where nothing is yet, written, given its owner, times and mode, described and closed, in the order and by
-the system calls of TargetWriter.write_small_file. What is not quite usual about a file is not told apart here: whoever
-asked writes that file again in the usual way, which does what is needed or says what is wrong.
+Each file is created at a free path, written, given its owner, times and mode, examined and closed, in the order and
+with the system calls of TargetWriter.write_small_file. Unusual files are not handled here: the caller writes them again
+individually, which succeeds or reports their errors.
 """
 
 import ctypes
@@ -20,16 +20,16 @@ from pyrestic.native.machinecode import function_at, map_code
 _FUNCTIONS = ("openat", "write", "fchown", "flistxattr", "futimens", "fchmod", "statx", "close", "__errno_location")
 _PARAMETERS = 7
 _STATUS_BYTES = 257
-"""Room for struct statx, and a zero behind it."""
+"""Length of struct statx, and of a zero after it."""
 _OTHER_PLACES = frozenset((b"", b".", b".."))
 _SECOND = 1_000_000_000
 _TEST_TIMES = (987_654_321, 600_000_000, 1_234_567_890, 123_456_789)
 _OTHER_OWNER, _UNUSUAL = 1, 2
-"""Answers: a file is finished but for its owner, or to be written in the usual way; 0 says that it is finished."""
+"""Results: a file is finished except for its owner, or must be written individually; 0 means finished."""
 
 
 class ManyWriter:
-    """Writes new files; for any thread."""
+    """Writes new files; thread-safe."""
 
     def __init__(self, function: Callable[..., int], table: "array[int]") -> None:
         self._function = function
@@ -74,7 +74,7 @@ class ManyWriter:
 
 
 def load_code(code: bytes) -> ManyWriter | None:
-    """Return what writes by machine code that was kept; None if it cannot be used or does other than it should."""
+    """Return a writer from stored machine code; None if it cannot be used or gives wrong results."""
     address = map_code(code)
     table = _make_table()
     if address is None or table is None:
@@ -84,7 +84,7 @@ def load_code(code: bytes) -> ManyWriter | None:
 
 
 def agrees(writer: ManyWriter) -> bool:
-    """Tell whether files become what they should: two new ones, and one in whose place there is something."""
+    """Tell whether files are written correctly: two new ones, and one whose path exists."""
     metadata = PlainMetadata(os.geteuid(), os.getegid(), 0o640, *_TEST_TIMES)
     try:
         with tempfile.TemporaryDirectory(prefix="pyrestic-") as path:
@@ -109,7 +109,7 @@ def _is_whole(folder: str, name: str, content: bytes, stamp: Stamp | None) -> bo
 
 
 def _make_table() -> "array[int] | None":
-    """Return what the compiled function is given: addresses of C functions, and how it opens a file."""
+    """Return the arguments of the compiled function: addresses of C functions, and flags for opening a file."""
     libc = ctypes.CDLL(None)
     try:
         functions = [ctypes.cast(getattr(libc, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS]

@@ -1,8 +1,8 @@
-"""What compiled functions do with memory and with functions of C libraries: all by address, all in 64-bit integers.
+"""Intrinsics of compiled functions for memory access and C calls: by address, with 64-bit integers.
 
-A function that `compile_function` takes is written in the part of Python that numba compiles. It refers to nothing
-outside itself, so its machine code may be kept (see machinecode): tables, contexts and the functions of libcrypto,
-libzstd and libc that it calls come as addresses in its arguments. Importing this module imports numba.
+A function for `compile_function` is written in the subset of Python that numba compiles. It refers to nothing outside
+itself, so its machine code can be stored (see machinecode): its arguments are the addresses of tables, contexts and
+functions of libcrypto, libzstd and libc. Importing this module imports numba.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from numba.extending import intrinsic as _intrinsic
 from pyrestic.native.machinecode import extract
 
 numba: Any = _numba
-"""Its types are of little use here: what is compiled is no longer typed as Python."""
+"""Its types are of little use here: compiled code is no longer typed as Python."""
 intrinsic: Any = _intrinsic
 
 _INT64 = ir.IntType(64)
@@ -24,15 +24,15 @@ _F = TypeVar("_F", bound=Callable[..., int | None])
 
 
 def inline(helper: _F) -> _F:
-    """Return a helper of a function that becomes part of it."""
+    """Return a helper that is inlined into a function."""
     inlined: _F = numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)(helper)
     return inlined
 
 
 def compile_function(function: Callable[..., int], parameters: int) -> bytes | None:
-    """Return the machine code of a function of that many integers for this processor; None if it cannot be moved.
+    """Return the machine code of a function of this number of integers for this processor; None if it cannot be moved.
 
-    It is used by `machinecode.function_at`.
+    `machinecode.function_at` loads it.
     """
     kind = numba.types.int64
     compiled = numba.cfunc(kind(*[kind] * parameters), error_model="numpy")(function)

@@ -1,6 +1,6 @@
-"""The system's zstd, for compiled code that compresses and decompresses without Python: see zstd.h for the names.
+"""The system's zstd, for compiled code that compresses and decompresses without Python; names are from zstd.h.
 
-The module `zstandard` has a zstd of its own, which nobody else can call.
+The module `zstandard` has its own zstd, which no other code can call.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ _SYSTEM_NAME: Final = "libzstd.so.1"
 
 @functools.cache
 def find_library() -> ctypes.CDLL | None:
-    """Return the system's zstd, None if there is none with all functions."""
+    """Return the system's zstd, None if it is missing or lacks a function."""
     try:
         library = ctypes.CDLL(_SYSTEM_NAME)
         for name, (result, arguments) in _PROTOTYPES.items():
@@ -53,7 +53,7 @@ def find_library() -> ctypes.CDLL | None:
 
 
 def new_compressor(library: ctypes.CDLL, owner: object, parameters: zstandard.ZstdCompressionParameters) -> int:
-    """Return a context that compresses with these parameters, for as long as its owner lives; raise OSError."""
+    """Return a compression context with these parameters, valid while its owner lives; raise OSError."""
     context = _new(owner, library.ZSTD_createCCtx, library.ZSTD_freeCCtx)
     for number, name in _PARAMETERS.items():
         status = library.ZSTD_CCtx_setParameter(context, number, int(getattr(parameters, name)))
@@ -63,7 +63,7 @@ def new_compressor(library: ctypes.CDLL, owner: object, parameters: zstandard.Zs
 
 
 def new_decompressor(library: ctypes.CDLL, owner: object) -> int:
-    """Return a context that decompresses, for as long as its owner lives; raise OSError."""
+    """Return a decompression context, valid while its owner lives; raise OSError."""
     return _new(owner, library.ZSTD_createDCtx, library.ZSTD_freeDCtx)
 
 
@@ -71,6 +71,6 @@ def _new(owner: object, make: Callable[[], int | None], free: Callable[[int], in
     context = make()
     if not context:
         raise OSError("the system's zstd has no memory")
-    # Not at the end of the program: a thread may be using it still, and all memory goes anyway.
+    # Not at the end of the program: a thread may still be using it, and all memory is freed anyway.
     weakref.finalize(owner, free, context).atexit = False
     return context

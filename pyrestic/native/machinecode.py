@@ -1,7 +1,7 @@
-"""Machine code of a single function: taken out of what a compiler made, and put to use again.
+"""Extracts one function's machine code from an object file and maps it for execution.
 
-A function is usable anywhere if nothing in it refers to other places, which `extract` makes sure of. Who maps code that
-was kept compares its answers with those of another engine before it is believed.
+The code of a function can be moved if it refers to nothing outside itself, which `extract` checks. Callers compare the
+results of stored code with those of another engine before they use it.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 MAX_CODE = 64 << 10
-"""Longest function that is taken for one, in bytes."""
+"""Maximum length of a function in bytes."""
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
@@ -63,14 +63,14 @@ def _has_relocation(elf: bytes, sections: list[_Section], home: int, value: int,
 
 
 def map_code(code: bytes) -> int | None:
-    """Return the address of a copy that the processor may run, for as long as the program lives.
+    """Return the address of an executable copy, which lives until the program ends.
 
-    None if there is no code or too much of it, and if this machine does not let data become code.
+    None if there is no code or too much of it, or if this machine forbids executable data.
     """
     if not 0 < len(code) <= MAX_CODE:
         return None
     try:
-        # Writable first, executable when it is filled, never both.
+        # First writable, then executable, never both.
         memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
         memory.write(code)
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -85,9 +85,9 @@ def map_code(code: bytes) -> int | None:
 
 
 def function_at(address: int, parameters: int) -> Callable[..., int]:
-    """Return what calls a function that `addresses.compile_function` has made; it leaves Python to other threads.
+    """Return a Python function that calls code from `intrinsics.compile_function`; it releases the GIL.
 
-    It has numba's calling convention: (where the result goes, where an exception would go, arguments…) -> status.
+    The code has numba's calling convention: (result pointer, exception pointer, arguments…) -> status.
     """
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * parameters)
     function = kind(address)
@@ -103,4 +103,4 @@ def function_at(address: int, parameters: int) -> Callable[..., int]:
 
 
 _kept: list[mmap.mmap] = []
-"""Memory that holds code in use."""
+"""Memory of the code in use."""

@@ -1,7 +1,7 @@
-"""scrypt by a compiled ROMix (see sources.scrypt): the same bytes as hashlib's in less than half of the time.
+"""scrypt with a compiled ROMix (see sources.scrypt): the same bytes as hashlib's in less than half of the time.
 
-What stands around the inner loop is RFC 7914's: PBKDF2 makes the lanes' blocks of password and salt, each is mixed, and
-PBKDF2 makes the key of the blocks. Code is believed only after it has given hashlib's answers.
+Everything around the inner loop follows RFC 7914: PBKDF2 derives the lanes' blocks from password and salt, each lane is
+mixed, and PBKDF2 derives the key from the blocks. Code is used only after its results agreed with hashlib's.
 """
 
 import ctypes
@@ -31,9 +31,9 @@ _Function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *
 
 
 def load_code(code: bytes) -> Scrypt | None:
-    """Return the engine for machine code; None if it cannot be used or gives wrong answers.
+    """Return the engine for machine code; None if it cannot be used or gives wrong results.
 
-    Calls of the engine leave Python to other threads.
+    Calls of the engine release the GIL.
     """
     address = map_code(code)
     if address is None:
@@ -53,7 +53,7 @@ def load_code(code: bytes) -> Scrypt | None:
 
 
 def agrees(engine: Scrypt) -> bool:
-    """Tell whether an engine gives hashlib's answers, for several numbers of lanes and lengths of blocks."""
+    """Tell whether an engine agrees with hashlib, for several numbers of lanes and block lengths."""
     return all(
         engine(b"password", b"salt", n, r, p, 64) == hashlib.scrypt(b"password", salt=b"salt", n=n, r=r, p=p, dklen=64)
         for n, r, p in _KEY_TESTS
@@ -61,7 +61,7 @@ def agrees(engine: Scrypt) -> bool:
 
 
 class _Places(NamedTuple):
-    """Where things lie in the memory of a run, in bytes from its start."""
+    """The memory layout of a run, in bytes from its start."""
 
     lanes: int
     block_bytes: int
@@ -80,13 +80,14 @@ class _Places(NamedTuple):
 
 def _mix(romix: Romix, most: int, lanes: Sequence["array[int]"], n: int, r: int) -> bytes:
     """Return the mixed blocks of lanes, of which the function takes `most`."""
-    # Of as many rows as there are lanes one is kept, so that they take no more memory together than one that keeps all.
+    # One of as many rows as there are lanes is stored, so that together they take no more memory than one lane with all
+    # rows.
     kept_one_of = len(lanes)
     places = _Places(most, 128 * r, 128 * r * -(-n // kept_one_of))
     area = mmap.mmap(-1, places.memory(len(lanes)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     huge = getattr(mmap, "MADV_HUGEPAGE", None)
     if huge is not None and len(area) >= _HUGE_BYTES:
-        # Rows are asked for at random: with small pages half of the time goes into finding them.
+        # Rows are accessed at random: with small pages, half of the time is spent on address translation.
         area.madvise(huge)
     start = ctypes.addressof(ctypes.c_char.from_buffer(area))
     order = [16 * piece + word for piece in range(2 * r) for word in _DIAGONAL]
@@ -97,9 +98,9 @@ def _mix(romix: Romix, most: int, lanes: Sequence["array[int]"], n: int, r: int)
             area[memory : memory + places.block_bytes] = array("I", [lanes[number][word] for word in order]).tobytes()
             step, block = 0, start + memory
         else:
-            # A lane that has come to its end already.
+            # A finished lane.
             step, block = 2 * n, blocks[0]
-        # The second chain mixes something before it begins.
+        # The second chain mixes unused data before it starts.
         does = blocks[0], start + places.zeros, blocks[2]
         _LANE.pack_into(area, number * _LANE_BYTES, step, block, block, *blocks, 0, 0, 1, *does)
     romix(start, start + places.zeros, n, r, kept_one_of, -(-_INVERSE_OF // kept_one_of))

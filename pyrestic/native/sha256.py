@@ -1,4 +1,4 @@
-"""SHA-256 of two messages at a time by compiled code (sources/sha256_pair.py), and of one message in parts.
+"""SHA-256 of two messages at a time with compiled code (sources/sha256_pair.py), and of one message in parts.
 
 The code is used only after its digests agreed with hashlib's.
 """
@@ -14,13 +14,13 @@ BLOCK_BYTES: Final = 64
 FIRST_STATE: Final = struct.pack(
     "<8I", 0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19
 )
-"""The words that every message begins with (FIPS 180-4, section 5.3.3), in the order of this processor."""
+"""The initial hash words (FIPS 180-4, section 5.3.3), in this processor's byte order."""
 REST_AT: Final = 32
-"""Behind a state comes what is left of a block, ..."""
+"""After a state comes the incomplete block, ..."""
 LENGTH_AT: Final = REST_AT + 2 * BLOCK_BYTES
-"""... and behind the room for that, where a message comes in parts, how many bytes it has so far."""
+"""... and after it, for a message in parts, the number of bytes so far."""
 FIRST_STATE_AT: Final = 272
-"""Where FIRST_STATE stands in the constants, behind what sources.sha256_pair wants."""
+"""Offset of FIRST_STATE in the constants, after those of sources.sha256_pair."""
 
 _CONSTANTS: Final = (
     0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
@@ -40,25 +40,25 @@ _constants: Final = ctypes.create_string_buffer(struct.pack("<64I", *_CONSTANTS)
 
 
 class PairCode(NamedTuple):
-    """Where the function is that hashes two messages at a time, and the constants that it wants."""
+    """The address of the function that hashes two messages at a time, and of its constants."""
 
     function: int
     constants: int
 
     def hash_blocks(self, state: int, data: int, blocks: int, other: int, other_data: int, other_blocks: int) -> None:
-        """Go on with two messages, given by addresses, for so many blocks each."""
+        """Process this number of blocks of each of two messages, given by addresses."""
         _Function(self.function)(state, data, blocks, other, other_data, other_blocks, self.constants)
 
 
 class RunningHash:
-    """The SHA-256 of a message whose parts compiled code takes; its memory is as sources.sha256 says."""
+    """The SHA-256 of a message whose parts compiled code processes; its memory layout is in sources.sha256."""
 
     def __init__(self, code: PairCode) -> None:
         self._code = code
         self.memory = ctypes.create_string_buffer(FIRST_STATE, LENGTH_AT + 8)
 
     def finish(self, rest: bytes) -> bytes:
-        """Return the SHA-256 of all parts and of `rest` behind them; no part may come any more."""
+        """Return the SHA-256 of all parts followed by `rest`; no further part may follow."""
         (length,) = struct.unpack_from("=q", self.memory, LENGTH_AT)
         begun = self.memory.raw[REST_AT : REST_AT + length % BLOCK_BYTES]
         last = begun + rest + _padding(length + len(rest))
@@ -83,7 +83,7 @@ def hash_two(code: PairCode, first: bytes, second: bytes) -> tuple[bytes, bytes]
 
 
 def load_code(code: bytes) -> PairCode | None:
-    """Return machine code that was kept, ready for use; None if it cannot be used or gives wrong answers."""
+    """Return stored machine code, ready for use; None if it cannot be used or gives wrong results."""
     address = map_code(code)
     if address is None:
         return None
@@ -92,7 +92,7 @@ def load_code(code: bytes) -> PairCode | None:
 
 
 def agrees(code: PairCode) -> bool:
-    """Tell whether code gives hashlib's answers, for messages of the same length and of others."""
+    """Tell whether code agrees with hashlib, for messages of equal and of different lengths."""
     data = hashlib.shake_128(b"").digest(max(map(sum, _TEST_LENGTHS)))
     for length, other_length in _TEST_LENGTHS:
         pair = data[:length], data[length : length + other_length]
@@ -102,7 +102,7 @@ def agrees(code: PairCode) -> bool:
 
 
 def _padding(length: int) -> bytes:
-    """Return what comes behind a message of so many bytes (FIPS 180-4, section 5.1.1)."""
+    """Return the padding of a message of this number of bytes (FIPS 180-4, section 5.1.1)."""
     return b"\x80" + bytes((BLOCK_BYTES - 9 - length) % BLOCK_BYTES) + (8 * length).to_bytes(8, "big")
 
 

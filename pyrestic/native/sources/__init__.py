@@ -1,1 +1,1 @@
-"""The functions that numba or llvmlite compiles. Importing one of these modules imports the compiler."""
+"""Functions that numba or llvmlite compiles. Importing one of these modules imports the compiler."""

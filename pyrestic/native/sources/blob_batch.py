@@ -1,7 +1,7 @@
-"""The loops of the blob engine (see native.blob_batch), compiled by numba: a call works through many blobs.
+"""The loops of the blob engine (see native.blob_batch), compiled by numba: a call processes many blobs.
 
-All memory is given by address. No length that stands in the data is believed: blobs lie inside `data`, plaintexts are
-exactly as long as the caller says, and everything is written inside `out` or into the table's own memory.
+All memory is given by address. No length in the data is trusted: blobs lie inside `data`, plaintexts have exactly the
+length that the caller passes, and all writes go to `out` or to the table's own buffers.
 """
 
 from pyrestic.native.blob_layout import (
@@ -30,7 +30,7 @@ PARAMETERS = 10
 
 @inline
 def _hash_all(table: int, count: int, data: int, data_length: int, numbers: int, out: int, out_length: int) -> int:
-    """Write the IDs of blobs to out, two at a time where that is possible; return their bytes, -1 if that is wrong."""
+    """Write the IDs of blobs to out, two at a time if possible; return their bytes, -1 for a mismatch."""
     has_pairs = load64(table + HASH_PAIR) != 0
     before = long = 0
     for number in range(count):
@@ -66,7 +66,7 @@ def _is_right(table: int, plain: int, length: int, identifier: int) -> int:
 
 @inline
 def _seal(table: int, compress: int, source: int, length: int, nonce: int, target: int, room: int) -> int:
-    """Write a sealed blob to target, with so much room for its payload; return its length, 0 if that did not work."""
+    """Write a sealed blob to target, with this space for its payload; return its length, 0 on failure."""
     body = target + NONCE_BYTES
     payload = compress_blob(table, source, length, body, room) if compress else length
     store64(target, load64(nonce))
@@ -93,10 +93,10 @@ def _seal_all(
     out: int,
     out_length: int,
 ) -> int:
-    """Write sealed blobs to out; return their bytes, -1 if one cannot be sealed or does not read back as it was."""
+    """Write sealed blobs to out; return their bytes, -1 if sealing or reading back fails for one."""
     position = 0
     plain, has_pairs = load64(table + PLAIN), load64(table + HASH_PAIR) != 0
-    # How long the plaintext of the blob before is, if it waits there for another to be hashed with.
+    # The length of the previous blob's plaintext, if it waits to be hashed together with another.
     waiting = 0
     for number in range(count):
         place, target = numbers + 8 * number, out + position
@@ -143,10 +143,10 @@ def _run(
     out: int,
     out_length: int,
 ) -> int:
-    """Hash, open or seal `count` blobs; return how many bytes of out are used, -1 if one cannot be hashed or sealed.
+    """Hash, open or seal `count` blobs; return the used bytes of out, -1 if hashing or sealing fails for one.
 
-    `numbers` has four times `count` of them: starts and lengths in data, plain lengths, and what comes out: 1 for each
-    blob that is whole, or sealed lengths. Where blobs are sealed, `ids` begins with a nonce for each.
+    `numbers` has four times `count` of them: starts and lengths in data, plain lengths, and results: 1 for each intact
+    blob, or sealed lengths. For sealing, `ids` begins with a nonce for each.
     """
     if work == HASH:
         return _hash_all(table, count, data, data_length, numbers, out, out_length)

@@ -1,4 +1,4 @@
-"""Loops of the blob engine in which two hashes are made side by side (see sources.sha256_pair), for numba."""
+"""Loops of the blob engine that compute two hashes in parallel (see sources.sha256_pair), for numba."""
 
 from pyrestic.native.blob_layout import (
     BLOB,
@@ -32,9 +32,9 @@ from pyrestic.native.sources.sha256 import begin, copy_few, end, go_on, hash_blo
 def open_all(
     table: int, count: int, data: int, data_length: int, numbers: int, ids: int, out: int, out_length: int, keep: int
 ) -> int:
-    """Say of each blob whether it is whole; return how many bytes of out are used.
+    """Determine whether each blob is intact; return the used bytes of out.
 
-    With `keep` plaintexts are written to out and hashed when all are there, else each lies in the table's memory.
+    With `keep`, plaintexts are written to out and hashed when all are there, otherwise each is in the table's buffer.
     """
     position = 0
     later = keep and load64(table + HASH_PAIR) != 0
@@ -45,7 +45,7 @@ def open_all(
         size = _plain_length(place, count)
         fits = inside and plain_length >= 0 and (not keep or size <= out_length - position)
         target = out + position if keep else load64(table + PLAIN)
-        # Whatever is wrong with a blob, the caller looks for the next one behind the room of this one.
+        # Even for a damaged blob, the caller expects the next one after this one's space.
         position += max(0, size) if keep else 0
         whole = fits and open_blob(table, data + start, length, plain_length, target)
         if whole and not later:
@@ -58,14 +58,14 @@ def open_all(
 
 @inline
 def _plain_length(place: int, count: int) -> int:
-    """Return how long the plaintext of a blob has to be."""
+    """Return the expected length of a blob's plaintext."""
     plain_length = load64(place + 16 * count)
     return plain_length if plain_length > 0 else load64(place + 8 * count) - NONCE_BYTES - TAG_BYTES
 
 
 @inline
 def _hash_opened(table: int, count: int, numbers: int, ids: int, out: int) -> int:
-    """Hash the plaintexts of the blobs that were opened, in both lanes, and say of each whether it has its ID; 0."""
+    """Hash the plaintexts of the opened blobs, in both lanes, and determine whether each has its ID; 0."""
     lane, other = table + LANE, table + OTHER_LANE
     store64(lane + LEFT, 0)
     store64(other + LEFT, 0)
@@ -110,9 +110,9 @@ def _hash_opened(table: int, count: int, numbers: int, ids: int, out: int) -> in
 
 @inline
 def check_part(table: int, count: int, data: int, data_length: int, numbers: int, ids: int, running: int) -> int:
-    """Say of each blob whether it is whole, and add all of data to the running hash of the pack; 0.
+    """Determine whether each blob is intact, and add all of data to the running hash of the pack; 0.
 
-    Sealed bytes are hashed together with the plaintext that is made of them.
+    Sealed bytes are hashed together with the previous plaintext.
     """
     hashed, data_end = go_on(table, running, data, data_length), data + data_length
     lane, plain = table + LANE, load64(table + PLAIN)
@@ -154,7 +154,7 @@ def check_part(table: int, count: int, data: int, data_length: int, numbers: int
 
 @inline
 def _is_right(table: int, plain_end: int, length: int, identifier: int) -> int:
-    """Finish the hash of a plaintext that ends there, of which all whole blocks are hashed, and compare it."""
+    """Finish the hash of a plaintext that ends there and whose full blocks are hashed, and compare it."""
     lane = table + LANE
     blocks = pad(lane, plain_end, length)
     hash_blocks(table, lane, lane + REST_AT, blocks, lane, plain_end, 0)

@@ -1,6 +1,6 @@
-"""What the loops of the blob engine do with one blob, for numba: ciphers, frames and tags, all by address.
+"""The steps of the blob engine for one blob, for numba: ciphers, frames and tags, all by address.
 
-`table` is the address of what blob_layout describes.
+`table` is the address of the table in blob_layout.
 """
 
 from pyrestic.native.blob_layout import (
@@ -39,7 +39,7 @@ from pyrestic.native.intrinsics import call, call_int, inline, load32, load64
 
 @inline
 def hash_one(table: int, data: int, length: int, target: int) -> int:
-    """Write the SHA-256 of data to target with OpenSSL; 1 if all went well."""
+    """Write the SHA-256 of data to target with OpenSSL; 1 on success."""
     digest = load64(table + DIGEST)
     return (
         call_int(load64(table + DIGEST_INIT), (digest, load64(table + DIGEST_KIND), 0)) == 1
@@ -50,7 +50,7 @@ def hash_one(table: int, data: int, length: int, target: int) -> int:
 
 @inline
 def tag(table: int, nonce: int, data: int, length: int, target: int) -> int:
-    """Write the Poly1305-AES tag of data to target; 1 if all went well."""
+    """Write the Poly1305-AES tag of data to target; 1 on success."""
     key, number, mac = table + MAC_KEY, table + NUMBER, load64(table + MAC)
     one_time = key + TAG_BYTES
     return (
@@ -65,7 +65,7 @@ def tag(table: int, nonce: int, data: int, length: int, target: int) -> int:
 
 @inline
 def crypt(table: int, nonce: int, data: int, length: int, target: int) -> int:
-    """Encrypt or decrypt data, one or more bytes, to target; 1 if all went well."""
+    """Encrypt or decrypt data, one or more bytes, to target; 1 on success."""
     counter, number = load64(table + COUNTER), table + NUMBER
     return (
         call_int(load64(table + CIPHER_INIT), (counter, 0, 0, nonce, 0)) == 1
@@ -97,7 +97,7 @@ def decompress(table: int, length: int, plain_length: int, target: int) -> int:
 
 @inline
 def is_authentic(table: int, sealed: int, length: int) -> int:
-    """Tell whether the tag of a sealed blob of more than 32 bytes is right."""
+    """Tell whether the tag of a sealed blob of more than 32 bytes is correct."""
     inner = length - NONCE_BYTES - TAG_BYTES
     ciphertext = sealed + NONCE_BYTES
     return (
@@ -115,7 +115,7 @@ def is_id(found: int, identifier: int) -> int:
 
 @inline
 def open_blob(table: int, sealed: int, length: int, plain_length: int, target: int) -> int:
-    """Write the plaintext of a sealed blob of more than 32 bytes to target; 1 if all but its hash is known to be right.
+    """Write the plaintext of a sealed blob of more than 32 bytes to target; 1 if all but its hash is verified.
 
     The tag is compared before anything is decrypted. plain_length is 0 for what is not compressed.
     """
@@ -136,7 +136,7 @@ def open_blob(table: int, sealed: int, length: int, plain_length: int, target: i
 
 @inline
 def compress_blob(table: int, data: int, length: int, target: int, room: int) -> int:
-    """Write a frame with data to target; return its length, 0 if that did not work."""
+    """Write a frame with data to target; return its length, 0 on failure."""
     slot = COMPRESS_SMALL if length <= load64(table + SMALL_BYTES) else COMPRESS_LARGE
     made = call(load64(table + COMPRESS), (load64(table + slot), target, room, data, length))
     return made if 0 < made <= room else 0

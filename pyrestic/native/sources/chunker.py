@@ -1,7 +1,7 @@
 """The chunker's inner loop, compiled by numba: four interleaved streams keep the processor's pipelines busy.
 
-Importing numba takes half a second and 100 MB, compiling another half second. The machine code itself is small and
-moves freely, so `compile_code` also gives it as bytes, for those who keep it (see native.chunker).
+Importing numba takes half a second and 100 MB, compiling another half second. The machine code itself is small and can
+be moved, so `compile_code` also returns it as bytes to be stored (see native.chunker).
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from pyrestic.native.chunker import first_cut_at
 from pyrestic.native.machinecode import extract
 
 numba: Any = _numba
-"""Its types are of little use here: what is compiled is no longer typed as Python."""
+"""Its types are of little use here: compiled code is no longer typed as Python."""
 
 _STREAM = 32 << 10
 _WINDOW = 64
@@ -24,7 +24,7 @@ _MASK = np.uint64(SPLIT_MASK)
 
 
 class Compiled(NamedTuple):
-    """The compiled loop, its code if that may be moved, and what has to live as long as it is used."""
+    """The compiled loop, its code if that can be moved, and references that must live as long as it is used."""
 
     first_cut: FirstCut
     code: bytes | None

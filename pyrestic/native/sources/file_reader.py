@@ -11,10 +11,10 @@ from pyrestic.native.intrinsics import (
     store64,
 )
 
-# The function sees them as constants; struct statx has the same layout on every processor (statx(2)).
+# Constants for the function; struct statx has the same layout on every processor (statx(2)).
 _SYSCALL, _STATX, _LISTXATTR, _READ, _CLOSE, _ERRNO = 0, 8, 16, 24, 32, 40
 _OPENAT2, _NOT_PERMITTED, _NOT_SUPPORTED, _SCRATCH = 48, 56, 64, 72
-# Behind struct statx and its zeros lies struct open_how twice, without touching access times and with it.
+# After struct statx and its zeros come two copies of struct open_how, without and with access time updates.
 _WITHOUT_ATIME, _WITH_ATIME, _HOW_BYTES = 264, 288, 24
 _EMPTY_PATH, _BASIC_STATS = 0x1000, 0x7FF
 _REGULAR, _TYPE_MASK = 0o100000, 0o170000
@@ -28,7 +28,7 @@ def compile_code() -> bytes | None:
 
 @inline
 def _error(table: int) -> int:
-    """The number of what went wrong last."""
+    """The last errno."""
     return load32(call(load64(table + _ERRNO), (0,)))
 
 
@@ -40,7 +40,7 @@ def _open_with(table: int, folder: int, path: int, how: int) -> int:
 
 @inline
 def _open(table: int, folder: int, path: int) -> int:
-    """Open a file without touching its access time where that is allowed."""
+    """Open a file without updating its access time if permitted."""
     descriptor = _open_with(table, folder, path, _WITHOUT_ATIME)
     if descriptor < 0 and _error(table) == load64(table + _NOT_PERMITTED):
         descriptor = _open_with(table, folder, path, _WITH_ATIME)
@@ -49,7 +49,7 @@ def _open(table: int, folder: int, path: int) -> int:
 
 @inline
 def _number_of_device(status: int) -> int:
-    """The number that stat gives, of its two parts."""
+    """The device number in stat's form, from its two parts."""
     major, minor = load32(status + _DEVICE), load32(status + _DEVICE + 4)
     return ((major & 0xFFF) << 8) | ((major & 0xFFFFF000) << 32) | (minor & 0xFF) | ((minor & 0xFFFFFF00) << 12)
 
@@ -72,7 +72,7 @@ def _describe(status: int, record: int) -> None:
 
 @inline
 def _read_opened(table: int, descriptor: int, data: int, room: int, limit: int, record: int) -> int:
-    """Describe and read an opened file; return its length, -1 if it is not a usual one."""
+    """Examine and read an opened file; return its length, -1 if it is unusual."""
     status = load64(table + _SCRATCH)
     empty = status + 256
     if call_int(load64(table + _STATX), (descriptor, empty, _EMPTY_PATH, _BASIC_STATS, status)) != 0:
@@ -83,10 +83,10 @@ def _read_opened(table: int, descriptor: int, data: int, room: int, limit: int, 
     attributes = call(load64(table + _LISTXATTR), (descriptor, 0, 0))
     if attributes < 0 and _error(table) == load64(table + _NOT_SUPPORTED):
         attributes = 0
-    # One byte more than it should have tells whether it grew.
+    # One extra byte shows whether it grew.
     length = call(load64(table + _READ), (descriptor, data, size + 1))
     if length != size:
-        # Some file systems give less than there is and go on when they are asked again.
+        # Some file systems return less than available and continue on the next read.
         return -1
     _describe(status, record)
     store64(record + 112, attributes)

@@ -2,7 +2,7 @@
 
 from pyrestic.native.intrinsics import call, call_int, compile_function, inline, load32, load64, store64
 
-# What lies where in the table, in a request and in an answer: numbers of 8 bytes. The function sees these as constants.
+# Offsets in the table, in a request and in a result: numbers of 8 bytes. They are constants for the function.
 _OPEN, _WRITE, _OWNER, _LISTXATTR, _TIMES, _MODE, _STATX, _CLOSE, _ERRNO, _FLAGS = range(0, 80, 8)
 _FOLDER, _NAME, _START, _LENGTH, _UID, _GID, _PERMISSIONS, _MOMENTS = range(0, 64, 8)
 _REQUEST_BYTES, _ANSWER_BYTES = 88, 32
@@ -20,13 +20,13 @@ def compile_code() -> bytes | None:
 
 @inline
 def _error(table: int) -> int:
-    """The number of what went wrong last."""
+    """The last errno."""
     return load32(call(load64(table + _ERRNO), (0,)))
 
 
 @inline
 def _write_all(table: int, descriptor: int, data: int, length: int) -> int:
-    """Write all bytes, however many calls it takes; return whether that went well."""
+    """Write all bytes, in as many calls as necessary; return whether that succeeded."""
     done = 0
     while done < length:
         written = call(load64(table + _WRITE), (descriptor, data + done, length - done))
@@ -38,7 +38,7 @@ def _write_all(table: int, descriptor: int, data: int, length: int) -> int:
 
 @inline
 def _has_attributes(table: int, descriptor: int) -> int:
-    """Tell whether a new file has extended attributes, given by its folder, or whether that cannot be known."""
+    """Tell whether a new file has extended attributes, for example from its folder, or whether that is unknown."""
     length = call(load64(table + _LISTXATTR), (descriptor, 0, 0))
     if length >= 0:
         return 1 if length > 0 else 0
@@ -48,7 +48,7 @@ def _has_attributes(table: int, descriptor: int) -> int:
 
 @inline
 def _fill(table: int, descriptor: int, request: int, data: int, status: int, answer: int) -> int:
-    """Give an open new file its content, owner, times and mode, and describe it."""
+    """Set content, owner, times and mode of an open new file, and examine it."""
     if not _write_all(table, descriptor, data + load64(request + _START), load64(request + _LENGTH)):
         return _UNUSUAL
     result = _WRITTEN
@@ -63,7 +63,7 @@ def _fill(table: int, descriptor: int, request: int, data: int, status: int, ans
         return _UNUSUAL
     if call_int(load64(table + _MODE), (descriptor, load64(request + _PERMISSIONS))) != 0:
         return _UNUSUAL
-    # Behind what statx writes there is a zero: the empty path, which means the descriptor itself.
+    # After the result of statx there is a zero: the empty path, which means the descriptor itself.
     passed = (descriptor, status + 256, _EMPTY_PATH, _INODE_AND_CTIME, status)
     if call_int(load64(table + _STATX), passed) != 0:
         return _UNUSUAL

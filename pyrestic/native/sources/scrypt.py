@@ -24,19 +24,19 @@ WIDTH = 4
 """Lanes of a chain."""
 CHAINS = (1, 2)
 LANE_BYTES = 128
-"""Room of a lane's structure."""
+"""Size of a lane's structure."""
 FIELDS = (
     ("step", "i64"),  # n steps fill the lane's memory, n more mix
-    ("block", "ptr"),  # what the lane has come to
+    ("block", "ptr"),  # the lane's current block
     ("memory", "ptr"),
-    ("first", "ptr"),  # two places for blocks, used in turn
+    ("first", "ptr"),  # two buffers for blocks, used in turn
     ("second", "ptr"),
-    ("made_first", "ptr"),  # two more, for rows that are made again
+    ("made_first", "ptr"),  # two more, for recomputed rows
     ("made_second", "ptr"),
-    ("missing", "i64"),  # steps from `made` to the row that is wanted
+    ("missing", "i64"),  # steps from `made` to the wanted row
     ("made", "ptr"),
     ("fresh", "i64"),  # whether the next row is still to be chosen
-    ("source", "ptr"),  # what the lane does now: block_mix(source ^ other) -> target
+    ("source", "ptr"),  # the lane's current operation: block_mix(source ^ other) -> target
     ("other", "ptr"),
     ("target", "ptr"),
 )
@@ -57,9 +57,8 @@ entry:
   %none = icmp eq ptr %lanes, null
   br i1 %none, label %tell, label %plan0
 """
-# What a lane does in its coming step. While it fills its memory, it mixes the block so far, to its place in memory if
-# that row is kept. While it mixes, it is a row that has to be made again, or the block and the wanted row. What has
-# come to its end mixes something nobody looks at.
+# The next step of a lane. During filling, it mixes the current block, into memory if that row is stored. During mixing,
+# it recomputes a row, or mixes the block with the wanted row. A finished lane mixes unused data.
 _PLAN = """
   %filling.{k} = icmp ult i64 %step.{k}, %n
   %alive.{k} = icmp ult i64 %step.{k}, %end_step
@@ -127,7 +126,7 @@ _FETCH = """
 """
 _FETCHED_LINES = 16
 _DIAGONALS = ((0, 1, 2, 3), (3, 0, 1, 2), (2, 3, 0, 1), (1, 2, 3, 0))
-# The steps of a quarter of Salsa20: each row takes up the sum of two others, turned by some bits.
+# The steps of a quarter of Salsa20: each row absorbs the sum of two others, rotated by some bits.
 _STEPS = ((1, 0, 3, 7), (2, 1, 0, 9), (3, 2, 1, 13), (0, 3, 2, 18))
 # Their instructions on vectors take two cycles, so that one chain leaves them idle most of the time. Where it is one, a
 # chain is as fast as the units for such vectors allow, by what makers say of them.
@@ -145,7 +144,7 @@ def compile_code() -> bytes | None:
 
 
 def compile_for(processor: str, features: str, chains: int) -> bytes | None:
-    """Return the function's machine code for a processor with LLVM's name and features, and that many chains."""
+    """Return the function's machine code for a processor with LLVM's name and features, and this number of chains."""
     module = llvm.parse_assembly(_Writer(chains).function())
     module.verify()
     machine = llvm.Target.from_default_triple().create_target_machine(
@@ -155,7 +154,7 @@ def compile_for(processor: str, features: str, chains: int) -> bytes | None:
 
 
 class _Writer:
-    """Writes the function for one or two chains; values that need no name of their own are numbered."""
+    """Generates the function for one or two chains; values without a name are numbered."""
 
     def __init__(self, chains: int) -> None:
         self._chains = chains
@@ -165,7 +164,7 @@ class _Writer:
         self._count = 0
 
     def function(self) -> str:
-        """Return the whole module."""
+        """Return the complete module."""
         self._lines = [_HEAD]
         for chain in range(self._chains):
             self._plan(chain)
@@ -183,10 +182,10 @@ class _Writer:
         return name
 
     def _plan(self, chain: int) -> None:
-        """Choose what the lanes of a chain do next and begin with it, or end if no lane has anything to do."""
+        """Choose the next operation of a chain's lanes and start it, or end if no lane has work left."""
         self._lines.append(f"plan{chain}:")
         if chain == 0 and self._chains == 2:
-            # The second chain has not begun when the first one does.
+            # The second chain has not started when the first one does.
             self._do("%goes_on1 = phi i1 [true, %entry], [%busy1, %over]")
             for row in range(4):
                 self._do(f"%z1.{row} = phi {_ROWS} [zeroinitializer, %entry], [%y1.{row}, %over]")
@@ -234,7 +233,7 @@ class _Writer:
         self._do(f"br i1 %was_first, label %plan{self._chains - 1}, label %plan0")
 
     def _go_on(self, chain: int) -> None:
-        """Write where a chain is in the loop: at the start of its block if it has just planned, else in the middle."""
+        """Emit a chain's position in the loop: at the start of its block after planning, otherwise in the middle."""
         begins = [chain == other for other in range(self._chains)]
         busy, rows = ("%busy0", "%y0") if chain == 0 else ("%goes_on1", "%z1")
         self._choose(f"base{chain}", "i64", ["0" if one else "%r" for one in begins], f"%base{chain}")
@@ -244,7 +243,7 @@ class _Writer:
             self._choose(f"x{chain}.{row}", _ROWS, sources, f"%y{chain}.{row}")
 
     def _choose(self, name: str, kind: str, sources: Sequence[str], again: str) -> None:
-        """Write what a value is in the loop: one of these after each chain's plan, then what it has become."""
+        """Emit a value in the loop: one of these after each chain's plan, otherwise its updated value."""
         choices = [f"[{source}, %start{chain}]" for chain, source in enumerate(sources)]
         self._do(f"%{name} = phi {kind} {', '.join(choices)}, [{again}, %mix]")
 

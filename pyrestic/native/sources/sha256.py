@@ -1,7 +1,7 @@
 """SHA-256 of two messages at a time for compiled functions: padding and lengths around sha256_pair's blocks.
 
-A lane is 200 bytes that belong to a message: its state, room for what comes behind its last whole block, its length,
-and what blob_layout names. `table` is as in blob_layout as well.
+A lane is 200 bytes for a message: its state, a buffer for its padding, its length, and the fields of blob_layout.
+`table` is as in blob_layout as well.
 """
 
 from typing import Final
@@ -15,14 +15,14 @@ _REST_BYTES: Final = 2 * BLOCK_BYTES
 
 @inline
 def hash_blocks(table: int, lane: int, data: int, blocks: int, other: int, other_data: int, other_blocks: int) -> int:
-    """Go on with two messages, so many blocks each; 0."""
+    """Process this number of blocks of two messages; 0."""
     constants = load64(table + HASH_CONSTANTS)
     return call_int(load64(table + HASH_PAIR), (lane, data, blocks, other, other_data, other_blocks, constants))
 
 
 @inline
 def begin(table: int, lane: int) -> int:
-    """Begin with a message; 0."""
+    """Start a message; 0."""
     first = load64(table + HASH_CONSTANTS) + FIRST_STATE_AT
     for place in range(0, REST_AT, 8):
         store64(lane + place, load64(first + place))
@@ -49,7 +49,7 @@ def pad(lane: int, end: int, length: int) -> int:
     store8(room + rest, 0x80)
     blocks = 1 if rest < BLOCK_BYTES - 8 else 2
     last = room + blocks * BLOCK_BYTES
-    # The number of bits, its first byte first; no message here has 2^61 bytes.
+    # The number of bits, most significant byte first; no message here has 2^61 bytes.
     store32(last - 8, _turned(length >> 29))
     store32(last - 4, _turned(length << 3 & 0xFFFFFFFF))
     return blocks
@@ -57,7 +57,7 @@ def pad(lane: int, end: int, length: int) -> int:
 
 @inline
 def end(lane: int) -> int:
-    """Make the ID of the state of a message that is hashed; 0."""
+    """Write the ID from the state of a hashed message; 0."""
     for place in range(0, REST_AT, 4):
         store32(lane + place, _turned(load32(lane + place)))
     return 0
@@ -92,5 +92,5 @@ def go_on(table: int, running: int, data: int, length: int) -> int:
 
 @inline
 def _turned(word: int) -> int:
-    """Return a word of 32 bits with its bytes in the other order."""
+    """Return a word of 32 bits with its bytes reversed."""
     return (word & 0xFF) << 24 | (word & 0xFF00) << 8 | (word >> 8 & 0xFF00) | word >> 24

@@ -18,7 +18,7 @@ from pyrestic.native.machinecode import extract
 
 SYMBOL: Final = "sha256_pair"
 FEATURES: Final = ("sha", "sse4.1")
-"""What LLVM calls the instructions that are needed."""
+"""LLVM's names of the required instructions."""
 
 _ROW = "<4 x i32>"
 _BYTES = "<16 x i8>"
@@ -77,14 +77,14 @@ def compile_for(processor: str, features: str) -> bytes | None:
 
 
 class _Writer:
-    """Writes the function; values that need no name of their own are numbered."""
+    """Generates the function; values without a name are numbered."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._count = 0
 
     def function(self) -> str:
-        """Return the whole module."""
+        """Return the complete module."""
         self._lines = [_HEAD]
         self._loop("both", "%together", [("%state.0", "%data.0"), ("%state.1", "%data.1")], "rest")
         self._lines.append(_REST)
@@ -102,7 +102,7 @@ class _Writer:
         return name
 
     def _loop(self, name: str, count: str, lanes: Sequence[tuple[str, str]], after: str) -> None:
-        """Write a loop over so many blocks of every lane, given by its state and its data."""
+        """Emit a loop over this number of blocks of every lane, given by its state and its data."""
         begins = [self._read_state(state) for state, _ in lanes]
         self._do(f"br label %{name}")
         self._lines.append(f"{name}:")
@@ -155,7 +155,7 @@ class _Writer:
         return self._let(f"call {_ROW} @llvm.x86.sha256rnds2({_ROW} {one}, {_ROW} {two}, {_ROW} {sums})")
 
     def _words(self, before: Sequence[str], data: str) -> str:
-        """Return the next four words of the message schedule: those of the block, or made of the sixteen before."""
+        """Return the next four words of the message schedule: from the block, or computed from the previous sixteen."""
         if len(before) < 4:
             place = self._let(f"getelementptr i8, ptr {data}, i64 {16 * len(before)}")
             read = self._let(f"load {_BYTES}, ptr {place}, align 1")
