@@ -1,4 +1,4 @@
-"""What `restore --all-versions` restores: each version of a path under a name that tells when it was modified."""
+"""`restore --all-versions`: each version of a path under a name with its modification time."""
 
 from pyrestic.cli.command import App
 from pyrestic.cli.commands.history import find_path, suggest_path
@@ -11,7 +11,7 @@ from pyrestic.vfs.version_names import name_versions
 
 
 def find_all_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> Named:
-    """Return the versions, and tell what they are; raise UsageError if no snapshot holds the path."""
+    """Return the versions, and print their number; raise UsageError if no snapshot contains the path."""
     repository, terminal = session.repository, app.terminal
     snapshots = load_all_snapshots(
         repository, terminal, what="which versions there are", skip_damaged=wanted.skip_damaged

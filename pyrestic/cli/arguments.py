@@ -1,4 +1,4 @@
-"""Values on the command line, read as restic reads them; errors in the words of Go's library, which scripts know."""
+"""Command line values, parsed as restic does; errors in the words of Go's library, which scripts know."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ _MOST_SECONDS = (1 << 63) / 1e9
 
 
 def parse_bool(text: str) -> bool:
-    """Return whether a text means true; raise UsageError if it means neither."""
+    """Return the boolean value of a text; raise UsageError if it is neither true nor false."""
     if text not in _TRUE | _FALSE:
         raise UsageError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
     return text in _TRUE
@@ -31,7 +31,7 @@ def parse_uint32(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds for a duration as Go writes it, such as 1h30m or -1.5s; raise UsageError."""
+    """Return the seconds in a Go duration, such as 1h30m or -1.5s; raise UsageError."""
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     sign = -1 if text.startswith("-") else 1
     if unsigned == "0":
@@ -52,7 +52,7 @@ def parse_duration(text: str) -> float:
 
 
 def split_list(values: Iterable[str]) -> list[str]:
-    """Return the items of flags whose values may hold several, with commas between them and CSV's quotes.
+    """Return the items of list flags: comma-separated, with CSV quotes.
 
     Raises UsageError.
     """
@@ -63,5 +63,5 @@ def split_list(values: Iterable[str]) -> list[str]:
 
 
 def parse_tags(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Return lists of tags: within one a comma means AND, several mean OR; an empty tag asks for no tags."""
+    """Return lists of tags: a comma within a list means AND, several lists mean OR; an empty tag requires no tags."""
     return tuple(tuple(tag.strip() for tag in value.split(",")) for value in values)

@@ -1,4 +1,4 @@
-"""What backup prints: items with -v, progress, the summary, in restic's words and JSON."""
+"""The output of backup: items with -v, progress, the summary, in restic's words and JSON."""
 
 import os
 from collections.abc import Callable
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def attach(terminal: Terminal, progress: BackupProgress) -> None:
-    """Tell the terminal how to show a backup's progress."""
+    """Configure the terminal for a backup's progress."""
 
     terminal.status_fields = lambda _, elapsed_seconds: _status(progress, elapsed_seconds)
     terminal.status_lines = lambda _, elapsed_seconds: _status_lines(progress, elapsed_seconds)
 
 
 def wants_totals(terminal: Terminal) -> bool:
-    """Tell whether anybody would see what a scan finds."""
+    """Tell whether the results of a scan would be visible."""
     return terminal.json or terminal.is_terminal or terminal.verbosity >= 2 or terminal.shows_progress
 
 
@@ -75,13 +75,13 @@ def _counts_text(progress: BackupProgress, elapsed_seconds: float) -> str:
 
 
 class ScanOutput:
-    """Shows what a scan tells."""
+    """Shows the messages of a scan."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
 
     def scan_finished(self, progress: BackupProgress, seconds: float) -> None:
-        """Tell what the scan counted, with -v."""
+        """Print the totals of the scan, with -v."""
         terminal = self._terminal
         if terminal.json:
             if terminal.verbosity >= 2:
@@ -102,7 +102,7 @@ class ScanOutput:
         terminal.note(f"scan finished in {seconds:.3f}s: {progress.total_files} files, {size}", 2)
 
     def scan_failed(self, path: str, verb: str, error: OSError) -> None:
-        """Tell what the scan could not read, as text only with -v: the backup itself will say it, too."""
+        """Report an unreadable path of the scan, as text only with -v: the backup itself reports it, too."""
         terminal = self._terminal
         message = f"{verb} {path}: {(error.strerror or str(error)).lower()}"
         if terminal.json:
@@ -113,7 +113,7 @@ class ScanOutput:
 
 
 def item_printer(terminal: Terminal) -> Callable[[ItemDone], None] | None:
-    """Return what prints each item, None if nobody wants to see them."""
+    """Return the printer of items, None if they are not shown."""
     if terminal.json:
         return (lambda item: terminal.print_json(_item_json(item))) if terminal.verbosity >= 2 else None
     return (lambda item: terminal.tell(_item_text(item))) if terminal.verbosity >= 3 else None
@@ -147,7 +147,7 @@ def _item_text(item: ItemDone) -> str:
 
 
 def _quoted(location: bytes) -> str:
-    """Return a name as restic shows it here: in quotes where a character of it is not printable."""
+    """Return a name in restic's form: quoted if a character is not printable."""
     name = location.decode("utf-8", "surrogateescape")
     if name.isascii() and name.isprintable():
         return name

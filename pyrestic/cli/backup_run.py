@@ -1,4 +1,4 @@
-"""One run of backup: flags and sources in, the verb of operations.backup, the summary out."""
+"""One run of backup: flags and sources in, operations.backup, the summary out."""
 
 import importlib
 from typing import Any
@@ -26,10 +26,10 @@ Flags = dict[str, Any]
 def run_backup(
     app: App, command: tuple[str, ...], targets: list[bytes], flags: Flags, time_ns: int, *, complete: bool
 ) -> int:
-    """Make the snapshot and return the exit code; `complete` says that all named sources exist."""
+    """Make the snapshot and return the exit code; `complete` means that all named sources exist."""
     settings, terminal = app.settings, app.terminal
     from_input, from_command = flags["stdin"], flags["stdin_from_command"]
-    # Bad patterns and rules are told before a password is asked for.
+    # Bad patterns and rules are reported before the password prompt.
     request = BackupRequest(
         targets,
         _options(app, flags, time_ns),

@@ -1,4 +1,4 @@
-"""What a command asked of a service that charges: told at -v and in JSON, and entered in the book of this user."""
+"""The B2 usage of a command: printed with -v and in JSON, and added to this user's log."""
 
 import contextlib
 import json
@@ -18,19 +18,19 @@ from pyrestic.units import format_bytes
 
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:
-    """Return the book of this user, None if there is no place for it."""
+    """Return the usage log of this user, None if there is no state folder."""
     folder = find_state_folder(environment)
     return CostBook(folder) if folder else None
 
 
 def prices_path(environment: Mapping[str, str]) -> str:
-    """Return the path of the file with this user's prices, "" if there is no place for it."""
+    """Return the path of this user's price file, "" if there is no settings folder."""
     folder = find_config_folder(environment)
     return os.path.join(folder, "prices.json") if folder else ""
 
 
 def load_prices(environment: Mapping[str, str]) -> Prices:
-    """Return the prices, as this user's file has them; raise PyresticError if that makes no sense."""
+    """Return the prices, with this user's changes; raise PyresticError if the file is invalid."""
     path = prices_path(environment)
     if not path or distrust(os.path.dirname(path)) is not None:
         return Prices()
@@ -52,7 +52,7 @@ def load_prices(environment: Mapping[str, str]) -> Prices:
 
 
 def prices_or_default(environment: Mapping[str, str], terminal: Terminal) -> Prices:
-    """Return the prices; where this user's file makes no sense that is said, and the built-in ones hold."""
+    """Return the prices; if this user's file is invalid, report that and use the built-in ones."""
     try:
         return load_prices(environment)
     except PyresticError as error:
@@ -61,12 +61,12 @@ def prices_or_default(environment: Mapping[str, str], terminal: Terminal) -> Pri
 
 
 def format_dollars(amount: float) -> str:
-    """Return an amount with as many places as it takes to see it."""
+    """Return an amount with enough decimals."""
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.6f}"
 
 
 def price_beyond(environment: Mapping[str, str], usage: Sums, prices: Prices) -> float:
-    """Return what this would cost today, after what was asked of the account from here today (0 if nobody knows)."""
+    """Return today's cost of this usage, given the account's earlier usage from here today (0 if unknown)."""
     so_far = Sums()
     book = find_book(environment)
     if book is not None:
@@ -79,7 +79,7 @@ def price_beyond(environment: Mapping[str, str], usage: Sums, prices: Prices) ->
 
 
 def describe(sums: Sums, prices: Prices) -> dict[str, object]:
-    """Return what JSON says of it."""
+    """Return the usage as JSON."""
     return {
         "class_a": sums.class_a,
         "class_b": sums.class_b,
@@ -92,7 +92,7 @@ def describe(sums: Sums, prices: Prices) -> dict[str, object]:
 
 
 def format_sums(sums: Sums, prices: Prices) -> str:
-    """Return the line of -v."""
+    """Return the line for -v."""
     change = f"{format_bytes(abs(sums.stored_bytes))} {'less' if sums.stored_bytes < 0 else 'more'} stored"
     return (
         f"B2: {sums.class_a} class A, {sums.class_b} class B and {sums.class_c} class C calls, "
@@ -102,7 +102,7 @@ def format_sums(sums: Sums, prices: Prices) -> str:
 
 
 class Bill:
-    """The bill of one command for one backend that charges."""
+    """The usage of one command for one billed backend."""
 
     def __init__(self, settings: Settings, terminal: Terminal, ledger: Ledger, location: str) -> None:
         self._settings = settings
@@ -113,14 +113,14 @@ class Bill:
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
 
     def close(self) -> None:
-        """Enter everything in the book, and tell it at -v."""
+        """Add the usage to the log, and print it with -v."""
         usage = self._ledger.read()
         book = find_book(self._settings.environment)
         if book is not None and usage.calls:
             try:
                 book.add(time.strftime("%Y-%m-%d", time.gmtime()), self._location, usage)
             except UntrustedError:
-                # Told once for all that is kept, see session.
+                # Reported once for all state files, see session.
                 pass
             except LocalFileError as error:
                 self._terminal.note(f"could not record B2 usage: {error}", 2)

@@ -1,4 +1,4 @@
-"""Files with certificates are looked at before anything is asked of a place, in restic's words."""
+"""Certificate files are checked before the first request, in restic's words."""
 
 import ssl
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ def check_certificates(ca_files: Iterable[str], client_file: str) -> None:
         return
     _read(client_file, "ReadFile")
     try:
-        # A key that needs a password is none that anybody would type here.
+        # A key with a password cannot be used, because there is no prompt for it.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(client_file, password="")
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "reason", "") or "no certificate with its key is in the file"

@@ -1,4 +1,4 @@
-"""What makes a function a command: global flags, settings and a terminal handed to it."""
+"""Turns functions into commands: passes global flags, settings and a terminal to them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from pyrestic.nearest import suggest
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What every command gets first."""
+    """The first argument of every command."""
 
     settings: Settings
     terminal: Terminal
@@ -27,8 +27,8 @@ class App:
 class Command(click.Command):
     """A command whose function is called with an App and its own flags; it returns the exit code or None.
 
-    With `any_arguments` it does not mind arguments that it has no use for, as some of restic's commands. `prints` says
-    that all it does is to print: it ends when nobody can take that any more.
+    With `any_arguments`, it ignores unused arguments, as some of restic's commands do. `prints` means that it only
+    prints: it ends when its output cannot be written.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Command(click.Command):
         ctx.params["app"] = App(settings, Terminal(settings))
         if not settings.max_cpu:
             return super().invoke(ctx)
-        # Wanted by few: nobody else pays for the import.
+        # Rarely used: other commands avoid the import.
         from pyrestic.localfs.cpu_limit import limited_cpu
         from pyrestic.priority import lower_priority
 
@@ -72,10 +72,10 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands below a name: the command's flags may stand before it; without a command, help is shown."""
+    """Subcommands: the command's flags may precede its name; without a command, help is shown."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find the command and leave all flags to it; without one they are the group's own."""
+        """Find the command and leave all flags to it; without one, they belong to the group."""
         name, rest = split_command(args, self, ctx)
         if not self.names_command(ctx, name):
             make_plain(args, self, ctx)
@@ -84,7 +84,7 @@ class Group(click.Group):
         return super().parse_args(ctx, [name, *rest])
 
     def _tell_unknown(self, ctx: click.Context, name: str) -> None:
-        """Say beside the help that there is no such command, and which may be meant."""
+        """Add to the help that the command does not exist, with suggestions."""
         if not name or name == "help":
             return
         hint = suggest(name, self.list_commands(ctx), "commands")
@@ -92,11 +92,11 @@ class Group(click.Group):
         click.echo("\n".join(lines), err=True)
 
     def names_command(self, ctx: click.Context, name: str) -> bool:
-        """Tell whether a word has to be a command."""
+        """Tell whether a word must be a command."""
         return bool(name) and self.get_command(ctx, name) is not None
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run the command, which has all the flags."""
+        """Run the command, which receives all the flags."""
         ctx.params.clear()
         return super().invoke(ctx)
 

@@ -1,4 +1,4 @@
-"""Which of the arguments names the command, as restic's library finds it: flags may stand on either side of it."""
+"""Finds the command name among the arguments, as restic's library does: flags may come before or after it."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import click
 
 
 def split_command(arguments: Sequence[str], group: click.Command, ctx: click.Context) -> tuple[str, list[str]]:
-    """Return the name of the command of a group, "" if none is named, and all other arguments in their order.
+    """Return the command name of a group, "" if there is none, and all other arguments in order.
 
-    What stands before the name belongs to the command all the same. A flag that the group does not know, the command's
-    own among them, is taken for one with a value: in `--dry-run backup x` the command is `x`.
+    Flags before the name belong to the command, too. An unknown flag, which includes the command's own, counts as one
+    with a value: in `--dry-run backup x` the command is `x`.
     """
     position = _find_name(arguments, _switches(group, ctx))
     if position is None:
@@ -46,6 +46,6 @@ def _find_name(arguments: Sequence[str], switches: frozenset[str]) -> int | None
 
 
 def _takes_next(word: str, switches: frozenset[str]) -> bool:
-    """Tell whether the next argument is taken for this flag's value."""
+    """Tell whether the next argument is this flag's value."""
     is_flag = word.startswith("--") or (word.startswith("-") and len(word) == 2)
     return is_flag and "=" not in word and word not in switches

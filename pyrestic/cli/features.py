@@ -1,4 +1,4 @@
-"""Feature flags: behaviours of restic that can be switched before they become the rule (RESTIC_FEATURES)."""
+"""Feature flags: changes in restic's behavior that can be switched on or off in advance (RESTIC_FEATURES)."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from pyrestic.cli.arguments import parse_bool
 from pyrestic.errors import UsageError
 
 DEVICE_ID_FOR_HARDLINKS = "device-id-for-hardlinks"
-"""Backup notes a device number only where a hard link needs it."""
+"""Backups store a device number only if a hard link needs it."""
 
 
 class Feature(NamedTuple):
@@ -18,7 +18,7 @@ class Feature(NamedTuple):
 
     @property
     def default(self) -> bool:
-        """Whether it is on where nothing is said."""
+        """Its default."""
         return self.state != "alpha"
 
 
@@ -36,7 +36,7 @@ _ALWAYS_ON = frozenset(feature.name for feature in FEATURES if feature.state == 
 
 
 def parse_features(text: str) -> frozenset[str]:
-    """Return the names of the features that are on, given `name[=bool],…`; raise UsageError for an unknown one."""
+    """Return the names of the enabled features, given `name[=bool],…`; raise UsageError for an unknown one."""
     features = dict(_SWITCHABLE)
     for item in text.split(",") if text else ():
         name, equals, value = item.partition("=")

@@ -1,4 +1,4 @@
-"""The flags that choose among snapshots: --host, --tag, --path, --before, --after, --skip-damaged."""
+"""Flags that select snapshots: --host, --tag, --path, --before, --after, --skip-damaged."""
 
 import dataclasses
 import functools
@@ -21,22 +21,22 @@ _AFTER = Parsed("time", lambda text: parse_point(text, time.time_ns(), end=False
 
 
 def snapshot_filter(command: Function) -> Function:
-    """Give a command that only reads the flags, and their filter as `wanted`."""
+    """Add the flags to a command that only reads, and pass their filter as `wanted`."""
     return skip_damaged_flag(strict_snapshot_filter(command))
 
 
 def strict_snapshot_filter(command: Function) -> Function:
-    """Give a command that decides on what is changed the flags without --skip-damaged, and their filter as `wanted`."""
+    """Add the flags without --skip-damaged to a command that changes something, and pass their filter as `wanted`."""
     return _filter_flags(command, "-H", "--host")
 
 
 def skip_damaged_flag(command: Function) -> Function:
-    """Give a command the flag --skip-damaged, as `skip_damaged`."""
+    """Add the flag --skip-damaged to a command, as `skip_damaged`."""
     return click.option("--skip-damaged", is_flag=True, help="ignore snapshots that cannot be read")(command)
 
 
 def long_snapshot_filter(command: Function) -> Function:
-    """Give a command the flags where -H means something else, with the old name of --host, and `wanted`."""
+    """Add the flags to a command that uses -H otherwise, with the old name of --host, and `wanted`."""
     old = click.option("--hostname", multiple=True, cls=OldOption, advice="use --host")
     return old(_filter_flags(command, "--host"))
 
@@ -80,6 +80,6 @@ def make_filter(
     before_ns: int | None = None,
     after_ns: int | None = None,
 ) -> SnapshotFilter:
-    """Return the filter; without --host the environment decides, and an empty --host switches that off."""
+    """Return the filter; the default of --host is in the environment, and an empty --host overrides it."""
     hosts = host or tuple(filter(None, [environment.get("RESTIC_HOST", "")]))
     return SnapshotFilter(tuple(filter(None, hosts)), parse_tags(tag), path, before_ns=before_ns, after_ns=after_ns)

@@ -1,7 +1,7 @@
-"""Flags as restic takes them, made plain for click: `--flag=true`, `-r=place`, `--verbose=2`, bundles.
+"""Flags in restic's syntax, converted for click: `--flag=true`, `-r=place`, `--verbose=2`, bundles.
 
-Restic's library of flags reads them from left to right and stops at the first wrong one, in words that scripts know.
-Click does neither, so arguments are read here first; what click gets is `--flag`, `--flag=value`, `--` and the rest.
+Restic's flag library reads them from left to right and stops at the first error, with messages that scripts know. Click
+does neither, so arguments are parsed here first; click receives `--flag`, `--flag=value`, `--` and the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from pyrestic.nearest import ask_meant, find_nearest
 
 
 class FlagError(click.UsageError):
-    """A flag that is not known or has a value it cannot have; the message is shown as it is, then the hint if any."""
+    """An unknown flag or one with an invalid value; the message is shown unchanged, followed by the hint if any."""
 
     def __init__(self, message: str, ctx: click.Context, *, hint: str = "") -> None:
         super().__init__(message, ctx)
@@ -24,7 +24,7 @@ class FlagError(click.UsageError):
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
-    """A type of flag whose value is what a function returns; the function raises UsageError."""
+    """A flag type whose value is the result of a function, which raises UsageError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -46,7 +46,7 @@ DURATION = Parsed("duration", parse_duration)
 
 
 class OldOption(click.Option):
-    """A flag that still works and should not be used; `advice` is what to use."""
+    """A deprecated flag; `advice` names the replacement."""
 
     def __init__(self, *args: Any, advice: str, **settings: Any) -> None:  # noqa: ANN401 - click's signature
         super().__init__(*args, **{**settings, "hidden": True})
@@ -54,9 +54,9 @@ class OldOption(click.Option):
 
 
 def make_plain(arguments: Sequence[str], command: click.Command, ctx: click.Context) -> list[str]:
-    """Return the arguments in a form that click reads alike; raise FlagError for the first wrong flag.
+    """Return the arguments in click's syntax; raise FlagError for the first invalid flag.
 
-    The object of the context notes under "as_json" that --json was seen, which decides the form of errors to its right.
+    The object of the context records --json under "as_json", which decides the form of errors to its right.
     """
     return _Reader(arguments, command, ctx).read()
 
@@ -124,7 +124,7 @@ class _Reader:
         return self._rest.pop()
 
     def _set(self, option: click.Option, value: str | None) -> None:
-        """Note a flag; without value it is a switch or a counter."""
+        """Record a flag; without value it is a switch or a counter."""
         name = _long_name(option)
         if isinstance(option, OldOption):
             click.echo(f"Flag {name} has been deprecated, {option.advice}", err=True)

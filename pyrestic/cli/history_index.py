@@ -1,4 +1,4 @@
-"""Where the index of histories lies: in the cache of pyrestic, one file for each repository."""
+"""The location of history indexes: in pyrestic's cache, one file per repository."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pyrestic.localfs.user_folders import find_own_folder
 
 @contextlib.contextmanager
 def opened_index(settings: Settings, session: Session) -> Iterator[HistoryIndex | None]:
-    """Yield the index of a repository for the time of a with block; None with --no-cache or without a place for it."""
+    """Yield the index of a repository; None with --no-cache or without a cache folder."""
     path = "" if settings.no_cache else index_path(find_own_folder(settings.environment), session.repository.config.id)
     if not path:
         yield None

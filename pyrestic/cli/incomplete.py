@@ -1,4 +1,4 @@
-"""How a command ends that has done what it could, while some of the snapshots it was asked for could not be used."""
+"""The exit code of a command that finished, but could not use some of the requested snapshots."""
 
 from pyrestic.cli.command import App
 from pyrestic.cli.terminal import exit_error
@@ -8,7 +8,7 @@ UNUSABLE = "Fatal: {} could not be found or read"
 
 
 def end_incomplete(app: App, failures: int) -> int | None:
-    """Return the exit code, None if nothing failed; say on standard error why the command does not end with 0."""
+    """Return the exit code, None if nothing failed; explain a nonzero code on standard error."""
     if not failures:
         return None
     snapshots = "1 snapshot" if failures == 1 else f"{failures} snapshots"

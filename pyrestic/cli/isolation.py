@@ -1,19 +1,19 @@
-"""Keeps the program from importing anything from the folder that it is started in."""
+"""Prevents imports from the current directory."""
 
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # Not without this condition: the search path is not in order yet.
+    # Only under this condition: the search path is not fixed yet.
     from typing import NoReturn
 
 
 def leave_current_folder() -> None:
-    """Take the current folder out of the search path, unless this package itself was found in it.
+    """Remove the current directory from the search path, unless this package itself is in it.
 
-    `python -m` puts that folder first, and an empty or relative entry of PYTHONPATH means a part of it as well. The
-    folder of a script, which Python puts first too, has no modules of ours either.
+    `python -m` puts that directory first, and an empty or relative entry of PYTHONPATH refers to it as well. The folder
+    of a script, which Python also puts first, has no modules of ours.
     """
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     trusted = {entry for entry in entries if os.path.isabs(entry)}
@@ -29,9 +29,9 @@ def leave_current_folder() -> None:
 
 
 def restart_in_utf8() -> "NoReturn":
-    """Start the program again, exactly as it was started, with UTF-8 for names whatever the locale says.
+    """Start the program again, with the same arguments, with UTF-8 for names whatever the locale.
 
-    What Python uses for names cannot be changed any more once it runs.
+    A running Python cannot change its encoding of names.
     """
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves again
 
@@ -43,5 +43,5 @@ def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)
     except FileNotFoundError:
-        # The current folder was removed.
+        # The current directory was removed.
         return path

@@ -1,4 +1,4 @@
-"""Telling about half written files that killed programs left in a local repository, and removing the old ones."""
+"""Reports partly written files that killed programs left in a local repository, and removes the old ones."""
 
 import time
 
@@ -11,13 +11,13 @@ from pyrestic.units import format_bytes
 
 
 def tell_leftovers(app: App) -> None:
-    """Name the files that were left half written, where the repository is in a local folder."""
+    """Name the partly written files, if the repository is in a local folder."""
     for leftover in _find(app):
         _tell(app, f"{_describe(leftover)}; prune removes it once it is a day old")
 
 
 def remove_old_leftovers(app: App, *, dry_run: bool) -> None:
-    """Remove those that are older than a day, and name all. A file that cannot be removed costs only its space."""
+    """Remove those that are older than a day, and name all. A file that cannot be removed only wastes space."""
     now = time.time()
     for leftover in _find(app):
         if not leftover.is_old(now):
@@ -49,6 +49,6 @@ def _describe(leftover: Leftover) -> str:
 
 
 def _tell(app: App, text: str) -> None:
-    """Write to standard error, as this is none of the results."""
+    """Print to standard error, because this is not part of the results."""
     if app.terminal.verbosity:
         app.terminal.complain(text)

@@ -1,4 +1,4 @@
-"""The folders on this machine that a command keeps things in: the cache, and compiled code."""
+"""The local folders of a command: the cache, and compiled code."""
 
 from pyrestic.backend.private_folder import distrust
 from pyrestic.backend.wrap.cache_folder import find_default_base
@@ -9,7 +9,7 @@ from pyrestic.localfs.user_folders import find_own_folder, find_state_folder
 
 
 def cache_base(settings: Settings) -> str:
-    """Return the folder of the cache, "" if none is used."""
+    """Return the cache folder, "" if none is used."""
     if settings.no_cache:
         return ""
     try:
@@ -19,12 +19,12 @@ def cache_base(settings: Settings) -> str:
 
 
 def code_folder(settings: Settings) -> str:
-    """Return where pyrestic keeps compiled code, "" for nowhere; apart from the cache that it shares with restic."""
+    """Return pyrestic's folder of compiled code, "" for none; it is separate from the cache shared with restic."""
     return find_own_folder(settings.environment)
 
 
 def tell_distrusted(settings: Settings, terminal: Terminal) -> None:
-    """Say at -v, once for each reason, that somebody else could have put something where things are kept."""
+    """Report at -v, once per reason, that other users could have written to a folder."""
     environment = settings.environment
     own = "" if settings.no_cache else find_own_folder(environment)
     folders = filter(None, (cache_base(settings), own, find_state_folder(environment)))

@@ -1,4 +1,4 @@
-"""The program: finds the command, runs it, and turns what it raises into restic's exit codes."""
+"""The program: finds the command, runs it, and maps its exceptions to restic's exit codes."""
 
 import atexit
 import contextlib
@@ -61,11 +61,11 @@ COMMANDS = {
     "version": "print the version",
 }
 OLD_COMMANDS = {"compile-code": "compile_code", "rebuild-index": "rebuild_index"}
-"""Names that work and are not listed, as they are old or for installers alone, and the modules of their commands."""
+"""Hidden commands, which are old or only for installers, and their modules."""
 
 
 class Program(Group):
-    """Loads a command's module when it is used, so that others cost nothing."""
+    """Loads a command's module on demand, so that the others cost nothing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all commands."""
@@ -85,7 +85,7 @@ class Program(Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
     def names_command(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
-        """Tell whether there is a word: here it cannot be anything but a command."""
+        """Tell whether there is a word: here it must be a command."""
         return bool(name)
 
     def resolve_command(
@@ -99,7 +99,7 @@ class Program(Group):
         return super().resolve_command(ctx, args)
 
     def _help(self, ctx: click.Context, args: list[str]) -> NoReturn:
-        """Show the help of the command that the arguments name; what they name beyond it does not matter."""
+        """Show the help of the command in the arguments, ignoring the rest."""
         words = [word for word in make_plain(args, self, ctx) if not word.startswith("--")]
         shown: click.Command = self
         for number, word in enumerate(words):
@@ -129,23 +129,23 @@ def program() -> None:
 
 
 def main(arguments: Sequence[str] | None = None, state: dict[str, Any] | None = None) -> int:
-    """Run the program with the given arguments and return its exit code; everything it has to say is printed.
+    """Run the program with the given arguments and return its exit code; all messages are printed.
 
-    `state` takes what is known of the command line before it is read to its end.
+    `state` receives what is known of the command line before it is fully parsed.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     use_zone()
     state = {} if state is None else state
     code = _attempt(lambda: _run_command(arguments, state), state)
-    # What was printed before an error is to be seen, too.
+    # Output before an error must be visible, too.
     flushed = _attempt(_flush_output, state)
     return code or flushed
 
 
 def _attempt(action: Callable[[], int], state: dict[str, Any]) -> int:
-    """Return the exit code that an action returns, or that what it raises stands for; the latter is told.
+    """Return the exit code of an action, or of its exception, which is reported.
 
-    If a signal or an error ended the program, that counts, and not what cleaning up then met.
+    If a signal or an error ended the program, that counts, not the errors of the cleanup.
     """
     try:
         code = action()
@@ -171,7 +171,7 @@ def _run_command(arguments: list[str], state: dict[str, Any]) -> int:
     name = _own_name()
     if f"_{name.upper()}_COMPLETE" in os.environ:
         program.main(arguments, prog_name=name, obj=state)
-    # Not by click's own main, which has its own mind about pipes that break.
+    # Not with click's own main, which handles broken pipes differently.
     try:
         with program.make_context(name, arguments, obj=state) as context:
             result = program.invoke(context)
@@ -192,7 +192,7 @@ def _tell(code: int, *lines: str, as_json: bool) -> None:
 
 
 def _tell_end(state: dict[str, Any]) -> int:
-    """Tell once what ended the program before its time, and return the exit code for it."""
+    """Report once what ended the program early, and return the exit code for it."""
     error, as_json = find_error(), bool(state.get("as_json"))
     told, state["end_told"] = state.get("end_told", False), True
     if not told and error is None:
@@ -205,7 +205,7 @@ def _tell_end(state: dict[str, Any]) -> int:
 def _tell_lost(lost: streams.OutputLostError, *, as_json: bool) -> int:
     streams.drop_output()
     if lost.reader_gone:
-        # Whoever read our output has enough, as in `ls latest | head`.
+        # The reader of our output has enough, as in `ls latest | head`.
         return streams.SIGPIPE_CODE
     _tell(1, f"Fatal: {lost}", as_json=as_json)
     return 1
@@ -243,13 +243,13 @@ def _tell_bug(error: Exception, *, as_json: bool) -> int:
 
 
 def _use_utf8() -> None:
-    """See that names are read and shown as UTF-8, whatever the locale: that is what restic stores and prints."""
+    """Ensure that names are read and shown as UTF-8, whatever the locale: restic stores and prints UTF-8."""
     if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         restart_in_utf8()
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process without taking Python apart piece by piece, which is for nothing and takes 20 ms."""
+    """End the process without Python's finalization, which is unnecessary and takes 20 ms."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)
     atexit._run_exitfuncs()
@@ -263,20 +263,20 @@ def run() -> NoReturn:
     streams.reserve_descriptors()
     _use_utf8()
     streams.guard_streams()
-    # Nothing here multiplies matrices, and the threads that numpy starts for that spin for a tenth of a second of CPU.
+    # Nothing here multiplies matrices, and numpy's threads for that would spin for a tenth of a second of CPU.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Objects by the hundred thousand live as long as the run, and hardly any of them in cycles: looking for cycles
-    # often took an eighth of a backup of small files.
+    # Hundreds of thousands of objects live as long as the run, and few of them in cycles: the cycle collector often
+    # took an eighth of the time of a backup of small files.
     gc.set_threshold(200_000, 20, 100)
     state: dict[str, Any] = {}
     handle_signals(lambda: _tell_end(state))
-    # Who asks for progress while there is none to show must not end the program by it.
+    # A request for progress before there is any must not end the program.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         code = main(state=state)
         ignore_signals()
     except KeyboardInterrupt:
-        # It came when nothing was left to be interrupted.
+        # It came when nothing was left to interrupt.
         code = INTERRUPTED if find_error() is None else _tell_end(state)
     if code == streams.SIGPIPE_CODE:
         streams.end_by_pipe_signal()

@@ -1,4 +1,4 @@
-"""Man pages from what click knows of the commands and what the manual adds."""
+"""Generates man pages from click's commands and the manual."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from pyrestic.cli.manual import COMMON, ENVIRONMENT, EXIT_STATUS, REPOSITORY_EXI
 
 _ROFF = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha"}
 _GLOBAL = "global_"
-"""How the names of global flags begin."""
+"""Prefix of the names of global flags."""
 
 
 def make_pages(program: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    """Iterate file names and texts of the page of the program and of each command, in roff."""
+    """Iterate file names and roff texts of the pages of the program and of each command."""
     context = click.Context(program, info_name=name)
     yield from _pages(program, context, [name])
 
@@ -84,7 +84,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _records(parameters: list[click.Parameter], context: click.Context) -> list[tuple[str, str]]:
-    """Return flags and texts; arguments stand in the synopsis, unless there is something to say of them."""
+    """Return flags and texts; arguments are in the synopsis, unless they have a help text."""
     records = [(one, record) for one in parameters if (record := one.get_help_record(context))]
     return [record for one, record in records if isinstance(one, click.Option) or record[1]]
 
@@ -138,12 +138,12 @@ def _see_also(path: list[str], below: dict[str, click.Command]) -> Iterator[str]
 
 
 def _prose(text: str) -> str:
-    """Return a paragraph, with what stands between backquotes in bold."""
+    """Return a paragraph, with text between backquotes in bold."""
     parts = [_escape(part) for part in " ".join(text.split()).split("`")]
     return "".join(f"\\fB{part}\\fR" if number % 2 else part for number, part in enumerate(parts))
 
 
 def _escape(text: str) -> str:
-    """Return text with what roff would take for its own made plain."""
+    """Return text with roff's special characters escaped."""
     plain = "".join(_ROFF.get(letter, letter) for letter in text.replace("\n", " "))
     return f"\\&{plain}" if plain[:1] == "." else plain

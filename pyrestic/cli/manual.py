@@ -1,4 +1,4 @@
-"""What man pages say beyond the help texts: details, examples, exit statuses and environment variables."""
+"""The content of man pages beyond the help texts: details, examples, exit statuses and environment variables."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ EXIT_STATUS = {
     130: "The command was interrupted by SIGINT, SIGTERM or SIGHUP.",
 }
 REPOSITORY_EXITS = (10, 11, 12)
-"""Statuses of commands that open a repository."""
+"""Exit statuses of commands that open a repository."""
 
 ENVIRONMENT = {
     "RESTIC_REPOSITORY": "location of the repository; replaces --repo",
@@ -49,18 +49,18 @@ ENVIRONMENT = {
     "PYRESTIC_TRACEBACK": "if set, an unexpected error shows its traceback",
 }
 COMMON = ("RESTIC_REPOSITORY", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_PASSWORD")
-"""The variables that nearly every use of a command needs."""
+"""The variables that nearly every command needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """What is said of one command. Examples are pairs of a purpose and a line."""
+    """The manual of one command. Examples are pairs of a purpose and a line."""
 
     examples: tuple[tuple[str, str], ...] = ()
     details: tuple[str, ...] = ()
     """Paragraphs that follow the help text."""
     exits: dict[int, str] = field(default_factory=dict)
-    """Statuses that this command alone has, or that mean something special here."""
+    """Exit statuses that only this command has, or that have a special meaning here."""
     variables: tuple[str, ...] = ()
     opens_repository: bool = True
 
@@ -347,5 +347,5 @@ MANUALS: dict[str, Manual] = {
 
 
 def find_manual(path: list[str]) -> Manual:
-    """Return what is said of a command, given the words after the program's name; of a new one there is nothing yet."""
+    """Return the manual of a command, given the words after the program's name; empty for a new one."""
     return MANUALS.get(" ".join(path), Manual()) if path else PROGRAM

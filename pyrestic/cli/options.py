@@ -1,4 +1,4 @@
-"""Flags that every command has, before or after its name, and the environment variables behind them."""
+"""Global flags, before or after a command's name, and their environment variables."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A global flag: its click parameters, and the variable that is used when it is not given."""
+    """A global flag: its click parameters, and the variable with its default."""
 
     names: tuple[str, ...]
     help: str
@@ -28,7 +28,7 @@ class Flag:
     kind: str = "text"
     """text, switch, count or list."""
     type: Parsed | None = None
-    """What a text has to look like."""
+    """The type of a text."""
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class PasswordNames:
-    """The flags and variables that give a password, as messages name them."""
+    """The flags and variables for a password, as messages name them."""
 
     sources: tuple[str, ...] = ("--password-file", "--password-command", "RESTIC_PASSWORD")
     allow_empty: str = "--insecure-no-password"
@@ -96,7 +96,7 @@ class PasswordNames:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the global flags and the environment say. Never holds a password."""
+    """The values of the global flags and the environment. Never contains a password."""
 
     environment: Mapping[str, str] = field(repr=False)
     repo: str = ""
@@ -118,7 +118,7 @@ class Settings:
     limit_download: int = 0
     limit_upload: int = 0
     max_cpu: int = 0
-    """Percent of one processor, 0 for all that there is."""
+    """Percent of one processor, 0 for no limit."""
     options: Mapping[str, str] = field(default_factory=dict)
     cacert: tuple[str, ...] = ()
     insecure_tls: bool = False
@@ -128,7 +128,7 @@ class Settings:
     quiet: bool = False
     verbose: int = 0
     features: frozenset[str] = frozenset()
-    """Names of the feature flags that are on."""
+    """Names of the enabled feature flags."""
 
     @property
     def verbosity(self) -> int:
@@ -150,7 +150,7 @@ def _click_option(flag: Flag, *, hidden: bool) -> Callable[[F], F]:
 
 
 def global_flags(*, hidden: bool) -> Callable[[F], F]:
-    """Return a decorator that gives a click command all global flags; their values never reach its function."""
+    """Return a decorator that adds all global flags to a click command; their values never reach its function."""
 
     def decorate(command: F) -> F:
         for flag in reversed(FLAGS):
@@ -161,7 +161,7 @@ def global_flags(*, hidden: bool) -> Callable[[F], F]:
 
 
 def take_global(params: dict[str, Any], values: dict[str, Any]) -> None:
-    """Move the global flags that were given from click's parameters to values; later ones win, lists add up."""
+    """Move the given global flags from click's parameters to values; later ones win, lists are concatenated."""
     for flag in FLAGS:
         value = params.pop("global_" + flag.name, None)
         if value is None or value == () or (flag.kind == "count" and value == 0):
@@ -175,7 +175,7 @@ def take_global(params: dict[str, Any], values: dict[str, Any]) -> None:
 
 
 def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings for flags that were given, and the environment for the rest; raise UsageError."""
+    """Return the settings from the given flags, with defaults from the environment; raise UsageError."""
     environment = os.environ if environment is None else environment
 
     def get(name: str) -> Any:  # noqa: ANN401 - the kind of a flag decides
@@ -220,7 +220,7 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
 
 
 def from_environment(variable: str, value: T | str, parse: Callable[[str], T]) -> T | None:
-    """Return the value of a flag, or what its variable means, None without either; raise UsageError."""
+    """Return the value of a flag, or the parsed value of its variable, None without either; raise UsageError."""
     if not isinstance(value, str) or not value:
         return None if isinstance(value, str) else value
     try:

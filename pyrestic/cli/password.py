@@ -1,4 +1,4 @@
-"""Where a password comes from: a command, a file, the environment, the terminal, or standard input, in this order."""
+"""The source of a password: a command, a file, the environment, the terminal, or standard input, in this order."""
 
 import getpass
 import sys
@@ -13,29 +13,29 @@ TRIES = 3
 
 
 class EmptyPasswordError(UsageError):
-    """A password without a character; a person may try again."""
+    """An empty password; an interactive user may try again."""
 
 
 def on_terminal() -> bool:
-    """Tell whether a person can be asked."""
+    """Tell whether there is an interactive terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def is_given(settings: Settings) -> bool:
-    """Tell whether flags or the environment name a password, without looking at it."""
+    """Tell whether flags or the environment name a password, without reading it."""
     named = settings.password_command or settings.password_file or settings.environment.get("RESTIC_PASSWORD")
     return settings.insecure_no_password or bool(named)
 
 
 def warn_of_other_writers(settings: Settings, terminal: Terminal) -> None:
-    """Say on standard error, unless told to be quiet, that others may change the password file."""
+    """Warn on standard error, unless quiet, that other users may change the password file."""
     sentence = describe_other_writers(settings.password_file) if settings.password_file else ""
     if sentence and terminal.verbosity:
         terminal.complain(f"Warning: {sentence}")
 
 
 def find_password(settings: Settings) -> str | None:
-    """Return the password that flags or environment name, None if it has to be asked for; raise UsageError.
+    """Return the password from flags or environment, None if it must be prompted for; raise UsageError.
 
     A command is run each time this is called.
     """
@@ -64,14 +64,14 @@ def _resolve(settings: Settings) -> str:
 
 
 def describe_sources(names: PasswordNames, what: str) -> str:
-    """Return a sentence that says how to give the password of `what`."""
+    """Return a hint on how to give the password of `what`."""
     return f"The password of the {what} is given by {join(list(names.sources))}."
 
 
 def ask(prompt: str, names: PasswordNames, what: str) -> str:
-    """Return what a person types, unseen, or one line of standard input where there is no terminal.
+    """Return a password typed without echo, or one line of standard input if there is no terminal.
 
-    Raises EmptyPasswordError, whose hint says how the password of `what` is given.
+    Raises EmptyPasswordError, whose hint explains how to give the password of `what`.
     """
     if on_terminal():
         try:
@@ -105,7 +105,7 @@ def _read_line() -> str:
 
 
 def ask_twice(prompt: str, again: str, names: PasswordNames, what: str) -> str:
-    """Return a new password that a person typed twice; raise UsageError if the two differ."""
+    """Return a new password, typed twice; raise UsageError if the two differ."""
     password = ask(prompt, names, what)
     if on_terminal() and ask(again, names, what) != password:
         raise UsageError("passwords do not match")

@@ -1,7 +1,7 @@
-"""What restore says before it begins: the plan, what is missing, and whether there is room.
+"""The messages of restore before it starts: the plan, missing data, and free space.
 
-Restic prints none of this. So that scripts find on standard output what they know, the plan goes there only on a
-terminal and as JSON; with --dry-run and -v it goes to standard error otherwise. What is missing always goes there.
+Restic prints none of this. So that scripts find the expected standard output, the plan goes there only on a terminal
+and as JSON; with --dry-run and -v it otherwise goes to standard error. Missing data is always reported there.
 """
 
 import os
@@ -36,7 +36,7 @@ def show_plan(
     dry_run: bool,
     privileged: bool = True,
 ) -> None:
-    """Tell the plan, and what is missing. Without `privileged` devices and the like are left out."""
+    """Print the plan, and missing data. Without `privileged`, devices and other privileged entries are left out."""
     price = None
     if find_location(settings).scheme == "b2":
         price = _Price(full_price(plan.usage, prices), price_beyond(settings.environment, plan.usage, prices))

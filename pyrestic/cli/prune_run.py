@@ -1,4 +1,4 @@
-"""What prune and forget --prune have in common: the flags, and running a prune while telling about it."""
+"""Shared by prune and forget --prune: the flags, and running a prune with its messages."""
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -38,14 +38,14 @@ _FLAGS: Final = (
 
 
 def prune_flags(command: F) -> F:
-    """Give a command the flags that prune and forget share; `make_options` takes them."""
+    """Add the flags of prune and forget to a command; `make_options` takes them."""
     for option in reversed(_FLAGS):
         command = option(command)
     return command
 
 
 def make_options(flags: dict[str, Any]) -> PruneOptions:
-    """Return what the shared flags ask for; raise UsageError."""
+    """Return the options from the shared flags; raise UsageError."""
     return make_prune_options(
         max_unused=flags["max_unused"],
         max_repack_size=flags["max_repack_size"],
@@ -71,7 +71,7 @@ def run_prune(
 
     `read` is as in plan_prune.
     """
-    # It brings numpy, which is imported while a lock waits.
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.operations.prune import plan_prune
 
     terminal = app.terminal
@@ -109,12 +109,12 @@ def _tell_packs(app: App, plan: "PrunePlan") -> None:
 
 
 def format_ids(identifiers: Collection[ID]) -> str:
-    """Return IDs in braces, each in its short form, in order."""
+    """Return IDs in braces, each shortened, in order."""
     return "{" + " ".join(map(short, sorted(identifiers))) + "}"
 
 
 def describe_stats(stats: "PruneStats") -> list[tuple[str, int]]:
-    """Return the lines that tell the numbers of a plan, each with the verbosity from which on it is shown."""
+    """Return the lines with the numbers of a plan, each with its minimum verbosity."""
     blobs, size, packs = stats.blobs, stats.size, stats.packs
     all_blobs = blobs.used + blobs.unused + blobs.duplicate
     all_bytes = size.used + size.duplicate + size.unused + size.unref

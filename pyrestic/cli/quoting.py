@@ -1,16 +1,16 @@
-r"""What foreign text may not do to a terminal: move its cursor, rename its window, turn its lines around, forge lines.
+r"""Makes foreign text safe for a terminal: it cannot move the cursor, rename the window, reorder or forge lines.
 
-Names of files, hosts, users, tags and the words of servers are written by others. Control characters among them are
-shown as Go's strconv.Quote writes them, such as \x1b. So are the characters that change the direction of text, the line
-breaks of Unicode, and bytes that are not UTF-8. Tabs stay, as they separate columns.
+Other people write the names of files, hosts, users, tags and the messages of servers. Their control characters are
+shown in the form of Go's strconv.Quote, such as \x1b. So are bidirectional marks, Unicode line breaks, and bytes that
+are not UTF-8. Tabs stay, because they separate columns.
 """
 
 import re
 
 _SUSPECT = (
-    "\x00-\x08\x0a-\x1f\x7f-\x9f"  # control characters but the tab: C0, DEL, C1
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction of text
-    "\u200b\u2060-\u2064\ufeff"  # no width: two names look the same (joiners stay, scripts and emoji need them)
+    "\x00-\x08\x0a-\x1f\x7f-\x9f"  # control characters except the tab: C0, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks
+    "\u200b\u2060-\u2064\ufeff"  # zero width: two names look the same (joiners stay, scripts and emoji need them)
     "\u2028\u2029"  # line and paragraph separators
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags, which no terminal shows
     "\ud800-\udfff"  # bytes that are not UTF-8
@@ -25,7 +25,7 @@ def quote(text: str) -> str:
 
 
 def escape_json(document: str) -> str:
-    """Return the same JSON with what is unsafe to show as escapes."""
+    """Return the same JSON with unsafe characters escaped."""
     return document if document.isascii() and "\x7f" not in document else _suspects.sub(_escape_json, document)
 
 
@@ -42,7 +42,7 @@ def _escape(match: re.Match[str]) -> str:
 def _escape_json(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:
-        # Only between values, where it is our own.
+        # Only between values, where the text is ours.
         return match[0]
     if code < 0x10000:
         return f"\\u{code:04x}"

@@ -1,4 +1,4 @@
-"""What the commands have in common that make new snapshots out of old ones."""
+"""Shared by commands that replace snapshots."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnaps
 
 
 def snapshots_in_order(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
-    """Return the named snapshots in that order, or all that match, the oldest first."""
+    """Return the named snapshots in that order, or all that match, oldest first."""
     selection = find_snapshots(repository, names, wanted, report)
     return selection if names else dataclasses.replace(selection, snapshots=oldest_first(selection.snapshots))
 
@@ -21,7 +21,7 @@ def oldest_first(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
 
 
 def replace_summary(result: ReplaceResult, *, dry_run: bool) -> dict[str, Any]:
-    """Return what was done as JSON shows it."""
+    """Return the result as JSON."""
     return {
         "message_type": "summary",
         "dry_run": dry_run,

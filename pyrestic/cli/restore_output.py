@@ -1,4 +1,4 @@
-"""What restore prints, in restic's words and JSON."""
+"""The output of restore, in restic's words and JSON."""
 
 import contextlib
 import os
@@ -76,7 +76,7 @@ def _text(progress: RestoreProgress, elapsed_seconds: float) -> str:
 
 
 def item_printer(terminal: Terminal) -> Callable[[ItemRestored], None] | None:
-    """Return what prints each item, None if nobody wants to see them."""
+    """Return the printer of items, None if they are not shown."""
     if terminal.verbosity < 3:
         return None
     return lambda item: terminal.print_json(_item_json(item)) if terminal.json else terminal.tell(_item_text(item))

@@ -1,4 +1,4 @@
-"""The second repository of init and copy: --from-repo and the like, their variables, and the older names of both."""
+"""The second repository of init and copy: flags such as --from-repo, their variables, the older names of both."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Names(NamedTuple):
-    """A way to name the second repository: of flags and variables, {} stands for what is named."""
+    """Names for the second repository: templates of flags and variables, with {} for the setting."""
 
     flag: str
     variable: str
@@ -22,7 +22,7 @@ class _Names(NamedTuple):
     """The flag for an empty password, "" if there is none."""
 
     def passwords(self) -> PasswordNames:
-        """Return the names of what gives the password."""
+        """Return the names of the sources of the password."""
         flags = ("--" + self.flag.format(name).replace("_", "-") for name in ("password_file", "password_command"))
         return PasswordNames((*flags, self.variable.format("PASSWORD")), self.allow_empty)
 
@@ -46,7 +46,7 @@ _HELP = {
 
 
 def secondary_flags(command: F) -> F:
-    """Give a command the flags that name a second repository."""
+    """Add the flags of a second repository to a command."""
     for name, text in _HELP.items():
         flag = name.replace("_", "-")
         advice = f"use --{flag} or --from-{flag} instead"
@@ -69,12 +69,12 @@ def is_named(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
 
 
 def is_source(flags: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Tell whether the newer names are in use, by which copy reads from the second repository, not from the first."""
+    """Tell whether the newer names are used, with which copy reads from the second repository instead of the first."""
     return any(_collect(_NEW, flags, environment).values()) or bool(flags["from_insecure_no_password"])
 
 
 def secondary_settings(flags: Mapping[str, Any], settings: Settings) -> Settings:
-    """Return the settings for the second repository; raise UsageError if nothing, or too much, says which it is."""
+    """Return the settings of the second repository; raise UsageError if it is missing or ambiguous."""
     environment = settings.environment
     if not is_named(flags, environment):
         raise UsageError("Please specify a source repository location (--from-repo or --from-repository-file)")
@@ -97,7 +97,7 @@ def secondary_settings(flags: Mapping[str, Any], settings: Settings) -> Settings
 
 
 def _collect(names: _Names, flags: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return what one group of flags says, and the environment where they are silent."""
+    """Return the values of one group of flags, with defaults from the environment."""
     found = {}
     for name, variable in _VARIABLES.items():
         value = flags[names.flag.format(name)]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 _THE_ONE = "repository"
-"""What a repository is called where a command has no second one, or that is the other."""
+"""Description of a repository if the command has no second one, and of the first one otherwise."""
 
 
 class LockMode(Enum):
@@ -60,26 +60,26 @@ class LockMode(Enum):
 
 @dataclass(slots=True)
 class Session:
-    """An opened repository; `interrupted_before` says that a run of this machine had left its lock."""
+    """An opened repository; `interrupted_before` means that a run on this machine had left its lock."""
 
     repository: Repository
     lock: Lock | None
     past: bool
-    """It is one of the past, about which nothing is to be remembered."""
+    """Whether it is a past state, which is excluded from local records."""
 
     @property
     def interrupted_before(self) -> bool:
-        """A run of this machine that did not end by itself had left its lock here."""
+        """Whether a killed run on this machine had left its lock here."""
         return self.lock is not None and self.lock.met_interrupted
 
     def ensure_locked(self) -> None:
-        """Raise LockedError if the lock was lost; to be called before something becomes visible or is removed."""
+        """Raise LockedError if the lock was lost; call it before anything becomes visible or is removed."""
         if self.lock is not None:
             self.lock.ensure_held()
 
 
 def find_location(settings: Settings) -> Location:
-    """Return where the repository is; raise UsageError if nothing says so."""
+    """Return the location of the repository; raise UsageError if there is none."""
     if settings.repo and settings.repository_file:
         raise UsageError("Options -r and --repository-file are mutually exclusive, please specify only one")
     text = settings.repo
@@ -94,7 +94,7 @@ def find_location(settings: Settings) -> Location:
 
 
 def repository_options(settings: Settings) -> RepositoryOptions:
-    """Return how to write; raise UsageError for a pack size that restic refuses."""
+    """Return the write settings; raise UsageError for a pack size that restic rejects."""
     pack_length = settings.pack_size << 20 or DEFAULT_PACK_LENGTH
     if pack_length > MAX_PACK_LENGTH:
         raise UsageError(f"pack size larger than limit of {MAX_PACK_LENGTH >> 20} MiB")
@@ -119,7 +119,7 @@ def make_backend(settings: Settings, terminal: Terminal) -> RetryBackend:
 
 @contextlib.contextmanager
 def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Backends]:
-    """Yield where the repository is, without opening it, for the time of a with block."""
+    """Yield the backend of the repository, without opening it."""
     place = open_place(settings, terminal)
     bill = open_bill(settings, terminal, place.retry)
     try:
@@ -132,7 +132,7 @@ def opened_place(settings: Settings, terminal: Terminal) -> Iterator[Backends]:
 
 
 def open_bill(settings: Settings, terminal: Terminal, backend: RetryBackend) -> "Bill | None":
-    """Return the bill of this run, None where nothing is charged."""
+    """Return the usage report of this run, None if nothing is billed."""
     if backend.ledger is None:
         return None
     from pyrestic.cli.billing import Bill
@@ -143,7 +143,7 @@ def open_bill(settings: Settings, terminal: Terminal, backend: RetryBackend) -> 
 def make_access(settings: Settings) -> Access:
     """Return credentials, HTTP settings and limits for a backend.
 
-    Raises UsageError for a file that holds no certificates, though the place may not need it: so does restic.
+    Raises UsageError for a file without certificates, even if the backend does not need it, as restic does.
     """
     if settings.cacert or settings.tls_client_cert:
         from pyrestic.cli.certificates import check_certificates
@@ -174,9 +174,9 @@ def open_repository(
     name: str = _THE_ONE,
     overlap: Overlap[Any] | None = None,
 ) -> Repository:
-    """Open the repository with the password that was given or asked for; raise PyresticError.
+    """Open the repository with the password that was given or prompted for; raise PyresticError.
 
-    `cache_base` is another place for the cache, "" for none; `name` is what a person is asked the password for.
+    `cache_base` overrides the location of the cache, "" for none; `name` describes the repository in the prompt.
     """
     options = repository_options(settings)
     base, failure = _choose_cache(settings, cache_base)
@@ -205,7 +205,7 @@ def open_repository(
         except (WrongPasswordError, passwords.EmptyPasswordError) as error:
             if attempt == tries - 1:
                 if name != _THE_ONE and not error.hint:
-                    # With two of them it is not plain whose password it was.
+                    # With two of them it is unclear whose password it was.
                     error.hint = passwords.describe_sources(settings.password_names, name)
                 raise
             terminal.complain(f"{error}. Try again")
@@ -220,7 +220,7 @@ def open_repository(
 
 
 def _choose_cache(settings: Settings, base: str | None) -> tuple[str, PyresticError | None]:
-    """Return the folder for caches, "" for none, and why there is none; `base` is as in open_repository."""
+    """Return the cache folder, "" for none, and the reason why there is none; `base` is as in open_repository."""
     if settings.no_cache:
         return "", None
     try:
@@ -234,13 +234,13 @@ def _tell_cache(terminal: Terminal, base: str, cache: CacheUse, failure: Pyresti
         terminal.note(f"created new cache in {base}")
     if cache.old and terminal.is_terminal:
         terminal.note(f"found {cache.old} old cache directories in {base}, run with --cleanup-cache to remove them")
-    # What others could have written to is told once for all that is kept.
+    # Folders that others could have written to are reported once for all.
     if failure is not None and not isinstance(failure, UntrustedError):
         terminal.note(f"unable to open cache: {failure}", 0)
 
 
 def _check_exists(settings: Settings, backend: Backend) -> None:
-    """Raise NoRepositoryError before a person types a password in vain."""
+    """Raise NoRepositoryError before the user types a password for nothing."""
     try:
         backend.stat(CONFIG)
     except NotFoundError as error:
@@ -282,7 +282,7 @@ def opened(
             raise UsageError(
                 "a past state of a repository cannot be changed", hint="Run this command without -o b2.as-of."
             )
-        # Nothing can be written there, and the cache is that of the present.
+        # A past state cannot be written to, and the cache belongs to the present one.
         lock, cache_base = LockMode.NONE, ""
     if lock is LockMode.READ and settings.no_lock:
         lock = LockMode.NONE
@@ -295,7 +295,7 @@ def opened(
             repository = open_repository(
                 settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, overlap=overlap
             )
-            # What is removed must not depend on a copy.
+            # Removals must not depend on a copy.
             overlap.opened(repository, terminal, anew=lock is LockMode.EXCLUSIVE)
             with (
                 contextlib.closing(repository),
@@ -317,7 +317,7 @@ def opened(
 def _watched(
     settings: Settings, terminal: Terminal, repository: Repository, *, dry_run: bool, past: bool
 ) -> Iterator[None]:
-    """Tell of snapshots that vanished, if the block lists them; a repository of the past has none of the later ones."""
+    """Report vanished snapshots, if the block lists them; a past state lacks the later ones."""
     if past:
         yield
         return
@@ -360,5 +360,5 @@ def _locked(
             yield lock
             lock.release()
         finally:
-            # Whatever an interrupt kept from being done.
+            # Repeat whatever an interrupt prevented.
             lock.held.release(confirm=False)

@@ -1,7 +1,7 @@
-"""Noticing that snapshots have vanished: a place, or a thief, that presents an older state or hides some of them.
+"""Detects vanished snapshots: a backend, or an attacker, may present an older state or hide some snapshots.
 
-Nothing in a repository can tell that. So this user's state folder remembers the newest snapshots that were seen, and
-what vanishes without a command of this user is told once. A `forget` of another machine looks just the same.
+Nothing in a repository can reveal that. So this user's state folder records the newest snapshots seen, and snapshots
+that vanish without a command of this user are reported once. A `forget` on another machine looks the same.
 """
 
 import time
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 class SnapshotWatch:
-    """Compares the snapshots that a run lists with those that were seen before, once."""
+    """Compares the snapshots that a run lists with those seen before, once."""
 
     def __init__(self, environment: Mapping[str, str], terminal: Terminal, repository: Repository) -> None:
         folder = find_state_folder(environment)
@@ -32,7 +32,7 @@ class SnapshotWatch:
         self._gone: set[ID] = set()
 
     def look(self, snapshots: SnapshotList) -> None:
-        """Take all snapshots of the repository; say which of those that were seen before are gone."""
+        """Receive all snapshots of the repository; report the ones seen before that are gone."""
         if self._book is None or self._present is not None:
             return
         try:
@@ -50,7 +50,7 @@ class SnapshotWatch:
             self._tell({each: known[each] for each in self._gone})
 
     def close(self, *, dry_run: bool) -> None:
-        """Remember what was seen, stored and removed."""
+        """Record the snapshots seen, stored and removed."""
         saved, removed = self._repository.saved_snapshots, self._repository.removed_snapshots
         if self._book is None or dry_run or (self._present is None and not saved and not removed):
             return
@@ -77,7 +77,7 @@ class SnapshotWatch:
         )
 
     def _is_older_state(self, newest: Seen) -> bool:
-        """Tell whether no snapshot is left that is as new."""
+        """Tell whether no remaining snapshot is as new."""
         return all(seen.time_ns < newest.time_ns for seen in (self._present or {}).values())
 
 

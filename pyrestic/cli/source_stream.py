@@ -1,4 +1,4 @@
-"""Where the data of `backup --stdin` and `--stdin-from-command` comes from."""
+"""The data source of `backup --stdin` and `--stdin-from-command`."""
 
 import contextlib
 import os
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import subprocess
 
 Stream = tuple[Callable[[memoryview], int], Callable[[], None]]
-"""What reads into memory and returns how many bytes, 0 at the end; and what raises if the source failed."""
+"""A function that reads into a buffer and returns the number of bytes, 0 at the end; and one that raises if the source
+failed."""
 _PATIENCE_SECONDS = 0.5
-"""How long a command may take to end that was asked to."""
+"""How long a command may take to end after SIGTERM."""
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def opened_stream(command: tuple[str, ...]) -> Iterator[Stream]:
     if not command:
         yield _read_input, lambda: None
         return
-    # Not in this thread, where an interrupt could come between the start of the command and our knowing of it.
+    # Not in this thread, where an interrupt could come between the start of the command and the assignment.
     starting = Background(lambda: _start(command), "source command")
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: _end(starting.result()))
@@ -46,7 +47,7 @@ def opened_stream(command: tuple[str, ...]) -> Iterator[Stream]:
 
 
 def _start(command: tuple[str, ...]) -> "subprocess.Popen[bytes]":
-    # Wanted by few: nobody else pays for the import.
+    # Rarely used: other commands avoid the import.
     import subprocess
 
     try:
@@ -56,7 +57,7 @@ def _start(command: tuple[str, ...]) -> "subprocess.Popen[bytes]":
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a command that still runs, at once if it does not heed SIGTERM."""
+    """End a running command, forcibly if it ignores SIGTERM."""
     import subprocess
 
     if process.poll() is None:

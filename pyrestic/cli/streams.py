@@ -1,9 +1,9 @@
-"""The three standard streams: descriptors that nothing else may take, and output that can be lost without harm.
+"""The three standard streams: reserved descriptors, and output that can be lost without harm.
 
-Where a standard stream is closed, the next file to be opened would get its number, and what the program prints would go
-into that file. So the three numbers are taken before anything else is opened. A stream can also be lost on the way: its
-reader ends, its disk fills up, its terminal closes. Work goes on without its output. A command that only prints has
-nothing left to do, and ends as every Unix tool does.
+If a standard stream is closed, the next opened file would get its number, and printed text would go into that file. So
+the three numbers are reserved before anything else is opened. A stream can also be lost during the run: its reader
+ends, its disk fills up, its terminal closes. Work continues without its output. A command that only prints has nothing
+left to do, and ends like every Unix tool.
 """
 
 import errno
@@ -22,9 +22,9 @@ _NAMES = ("standard input", "standard output", "standard error")
 
 
 class OutputLostError(BaseException):
-    """Standard output cannot be written to, and printing is all that the command does.
+    """Standard output cannot be written to, and the command only prints.
 
-    Not an Exception: the ways in which a command handles a bad file are not meant for this.
+    Not an Exception, so that a command does not handle it like the error of a file.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -37,9 +37,9 @@ class _State:
 
 
 def reserve_descriptors() -> None:
-    """Take the numbers of standard streams that are closed.
+    """Reserve the numbers of closed standard streams.
 
-    What takes them cannot be used in their direction: reading and writing fail as they do with a closed stream.
+    Their replacements cannot be used: reading and writing fail as with a closed stream.
     """
     for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
@@ -50,7 +50,7 @@ def reserve_descriptors() -> None:
 
 def _open_at(number: int, mode: int) -> int:
     descriptor = os.open(os.devnull, mode)
-    # The lowest number that is free is this one: those below it were taken before.
+    # The lowest free number is this one: those below it were reserved before.
     if descriptor != number:
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -58,7 +58,7 @@ def _open_at(number: int, mode: int) -> int:
 
 
 def guard_streams() -> None:
-    """Replace the standard streams by UTF-8 ones that can be lost; see keep_going."""
+    """Replace the standard streams with UTF-8 ones that can be lost; see keep_going."""
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)))
     sys.stdout = _open_text(1)
     sys.stderr = _open_text(2)
@@ -71,17 +71,17 @@ def _open_text(number: int) -> TextIO:
 
 
 def keep_going(*, without_output: bool) -> None:
-    """Say whether the command does work that its output is not needed for."""
+    """Set whether the command does work that does not need its output."""
     _State.goes_on = without_output
 
 
 def drop_output() -> None:
-    """Point standard output nowhere, so that nothing fails when the rest of it is flushed."""
+    """Redirect standard output to nowhere, so that flushing the rest does not fail."""
     _point_nowhere(1)
 
 
 def end_by_pipe_signal() -> NoReturn:
-    """End the process as one does whose reader is gone."""
+    """End the process as if its reader were gone."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
     os._exit(SIGPIPE_CODE)
@@ -115,12 +115,12 @@ class _GuardedOutput(io.RawIOBase):
         return os.isatty(self._number)
 
     def write(self, data: "Buffer", /) -> int:
-        """Write data and return how many bytes were taken; raise OutputLostError where the command needs its output."""
+        """Write data and return the number of bytes written; raise OutputLostError if the command needs its output."""
         while True:
             try:
                 return os.write(self._number, data)
             except BlockingIOError:
-                # Another process that shares the terminal made it so.
+                # Another process that shares the terminal has made it nonblocking.
                 select.select([], [self._number], [])
             except OSError as error:
                 self._lose(error)
@@ -130,6 +130,6 @@ class _GuardedOutput(io.RawIOBase):
         if self._number == 1 and not _State.goes_on:
             raise OutputLostError(error) from error
         _point_nowhere(self._number)
-        # A reader or a terminal that is gone knows that it is.
+        # A reader or a terminal that is gone needs no message.
         if self._number == 1 and error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
             sys.stderr.write(f"standard output was lost, continuing without it: {error.strerror}\n")

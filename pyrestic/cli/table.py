@@ -10,7 +10,7 @@ Cell = str | Sequence[str]
 
 
 def display_width(text: str) -> int:
-    """Return how many columns a text takes on a terminal."""
+    """Return the number of terminal columns of a text."""
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
@@ -24,7 +24,7 @@ def format_table(
 ) -> list[str]:
     """Return the lines of a table; `spaced` puts a blank line between rows of several lines.
 
-    With `quoted` cells cannot forge rows: see quoting.quote. Without, a line break within a text begins a line.
+    With `quoted`, cells cannot forge rows: see quoting.quote. Without it, a line break in a text starts a line.
     """
     table = [[_lines(cell, quoted=quoted) for cell in row] for row in rows]
     widths = [

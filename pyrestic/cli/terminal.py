@@ -1,4 +1,4 @@
-"""What a person or a script sees: lines, errors and progress, as text or as JSON."""
+"""The output for users and scripts: lines, errors and progress, as text or as JSON."""
 
 import contextlib
 import json
@@ -31,8 +31,8 @@ def encode_json(value: object) -> str:
 
 
 def indent_json(document: bytes) -> str:
-    """Return a JSON document in indented lines as Go's encoder writes it; raise FormatError if it is none."""
-    # msgspec comes with it, which few commands need at their start.
+    """Return a JSON document in indented lines as Go's encoder writes it; raise FormatError if it is invalid."""
+    # This imports msgspec, which few commands need at their start.
     from pyrestic.format import gojson
 
     try:
@@ -44,7 +44,7 @@ def indent_json(document: bytes) -> str:
 
 def _escape(text: str) -> str:
     if not text.isascii():
-        # Bytes that are not UTF-8, as file names may have them, come as surrogates.
+        # Bytes that are not UTF-8, as in file names, are represented by surrogates.
         text = _SURROGATES.sub(r"\\ufffd", text)
     for character in "<>&\u2028\u2029":
         if character in text:
@@ -82,11 +82,11 @@ class Terminal:
 
     @property
     def shows_progress(self) -> bool:
-        """Progress is printed while work goes on."""
+        """Whether progress is printed during the work."""
         return self._interval_seconds > 0
 
     def _find_interval(self, settings: Settings) -> float:
-        """Return the seconds between two looks at the progress, 0 for none."""
+        """Return the seconds between two progress updates, 0 for none."""
         if self.verbosity == 0:
             return 0.0
         try:
@@ -98,14 +98,14 @@ class Terminal:
         return 1 / _USUAL_FPS if self.json or self._is_terminal else 0.0
 
     def print(self, *lines: str) -> None:
-        """Write lines of results, one if none is given, to standard output: on a terminal safe to show, else as is."""
+        """Print result lines, one if none is given: on a terminal made safe, else unchanged."""
         if self._is_terminal:
             self.tell(*lines)
         else:
             self._write("\n".join(lines) + "\n")
 
     def tell(self, *lines: str) -> None:
-        """Write lines of a message to standard output; what would end or forge a line is shown as an escape."""
+        """Print message lines to standard output; characters that would end or forge a line are escaped."""
         self._write("\n".join(map(quote, lines)) + "\n")
 
     def write_json(self, document: str) -> None:
@@ -126,7 +126,7 @@ class Terminal:
                 sys.stdout.flush()
 
     def complain(self, *lines: str) -> None:
-        """Write lines of a message to standard error; what would end or forge a line is shown as an escape."""
+        """Print message lines to standard error; characters that would end or forge a line are escaped."""
         with self._lock:
             self._clear()
             _write_error("\n".join(map(quote, lines)))
@@ -148,7 +148,7 @@ class Terminal:
         )
 
     def note(self, message: str, level: int = 1) -> None:
-        """Show a line from a verbosity on; level 0 goes to standard error."""
+        """Print a note from a verbosity on; level 0 goes to standard error."""
         if level == 0:
             self.complain(message)
         elif self.tells(level):
@@ -156,7 +156,7 @@ class Terminal:
             sys.stdout.flush()
 
     def tells(self, level: int) -> bool:
-        """Tell whether lines of this verbosity are shown on standard output."""
+        """Tell whether notes of this verbosity are printed on standard output."""
         return not self.json and self.verbosity >= level
 
     @contextlib.contextmanager
@@ -168,7 +168,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say on a terminal what goes on while there is no progress to show yet."""
+        """Show the current activity on a terminal while there is no progress to show yet."""
         if self.json or not self._is_terminal or not self.shows_progress:
             yield
             return
@@ -176,7 +176,7 @@ class Terminal:
             yield
 
     def note_once(self, message: str, level: int) -> None:
-        """Show a line as `note` does, unless it was shown before."""
+        """Print a note as `note` does, unless it was printed before."""
         if message not in self._noted:
             self._noted.add(message)
             self.note(message, level)
@@ -187,7 +187,7 @@ class Terminal:
 
 
 class _Display:
-    """One progress on its way to the screen."""
+    """The display of one progress."""
 
     def __init__(self, terminal: Terminal, progress: Progress) -> None:
         self._terminal = terminal
@@ -236,7 +236,7 @@ class _Display:
         return signal.signal(signal.SIGUSR1, self._on_signal)
 
     def _on_signal(self, _: int, __: FrameType | None) -> None:
-        # The signal may have come in the middle of a write to standard output, which must not be entered twice.
+        # The signal may have interrupted a write to standard output, which is not reentrant.
         if self._visible():
             threading.Thread(target=self._tell, name="signal", daemon=True).start()
 
@@ -249,7 +249,7 @@ class _Display:
                 sys.stdout.flush()
 
     def _run(self, interval_seconds: float) -> None:
-        # Nobody may be left to read this; whoever prints results will notice.
+        # Nobody may be left to read this; printing results will notice.
         with contextlib.suppress(OutputLostError):
             while not self._done.wait(interval_seconds):
                 self._show()
@@ -302,13 +302,13 @@ class _Display:
             self._bar.refresh()
 
     def clear(self) -> None:
-        """Take the bar off the screen, to make room for a line."""
+        """Remove the bar from the screen, to print a line."""
         if self._bar is not None:
             self._bar.clear()
 
 
 def exit_error(code: int, *lines: str, as_json: bool) -> None:
-    """Tell on standard error why the program ends with this exit code."""
+    """Print to standard error why the program ends with this exit code."""
     if as_json:
         _write_error(_shown_json({"message_type": "exit_error", "code": code, "message": "\n".join(lines)}))
     else:

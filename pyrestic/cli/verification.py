@@ -1,4 +1,4 @@
-"""The book of what was proven of a repository, as the command line keeps it."""
+"""The verification log of a repository, for the command line."""
 
 from pyrestic.cli.command import App
 from pyrestic.cli.session import Session
@@ -7,9 +7,9 @@ from pyrestic.operations.proven import Proven
 
 
 def open_proven(app: App, session: Session, *, needed: bool = True) -> Proven:
-    """Return the book, an empty one for a repository of the past: that says nothing about the files of the present.
+    """Return the log, an empty one for a past state, which says nothing about the present files.
 
-    Where the command needs no book, --quiet hides that it cannot be written.
+    If the command does not need the log, --quiet suppresses the message that it cannot be written.
     """
     folder = "" if session.past else find_state_folder(app.settings.environment)
     told = needed or app.terminal.verbosity > 0

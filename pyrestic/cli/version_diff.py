@@ -1,4 +1,4 @@
-"""The difference between two versions of a path, for people: lines of text, or what changed in a folder."""
+"""The differences between two versions of a path: lines of text, or the changes in a folder."""
 
 import difflib
 import io
@@ -18,11 +18,11 @@ _MOST_BYTES = 4 << 20
 _LOOKED_AT = 8000
 
 Place = tuple[bytes, Version]
-"""A version, and the location it had."""
+"""A version, and its location."""
 
 
 def show_difference(repository: Repository, terminal: Terminal, before: Place, after: Place) -> None:
-    """Print a unified difference; raise UsageError for what has none, PyresticError if a content cannot be read."""
+    """Print a unified diff; raise UsageError if there is none, PyresticError if a content cannot be read."""
     old, new = _node(before), _node(after)
     if not repository.index_files:
         repository.load_index(terminal)
@@ -68,7 +68,7 @@ def _content(repository: Repository, node: Node) -> bytes:
 
 
 def _compare(before: bytes, after: bytes, old: str, new: str) -> list[str]:
-    """Return the lines of a unified difference."""
+    """Return the lines of a unified diff."""
     found = []
     for line in difflib.unified_diff(_lines(before), _lines(after), old, new):
         found.append(line.removesuffix("\n"))
@@ -78,6 +78,6 @@ def _compare(before: bytes, after: bytes, old: str, new: str) -> list[str]:
 
 
 def _lines(content: bytes) -> list[str]:
-    """Return lines with their ends; no other character than a newline ends one."""
+    """Return lines with their ends; only a newline ends a line."""
     *whole, rest = content.decode("utf-8", "surrogateescape").split("\n")
     return [f"{line}\n" for line in whole] + [rest] * bool(rest)

@@ -1,4 +1,4 @@
-"""The line that says on a terminal what goes on while there is no progress to show yet. Nothing of it stays."""
+"""A status line on a terminal while there is no progress to show yet. It is removed at the end."""
 
 import contextlib
 import sys
@@ -12,14 +12,14 @@ from pyrestic.units import format_duration
 
 
 class Overlay(Protocol):
-    """Something on the last line of the screen."""
+    """Text on the last line of the screen."""
 
     def clear(self) -> None:
-        """Take it off, to make room for something else."""
+        """Remove it, to make space for something else."""
 
 
 class Waiting:
-    """The line for one thing that is waited for. `overlays` are all that may be on the screen, the last one wins."""
+    """The status line of one wait. `overlays` are all texts on the screen, the last one wins."""
 
     def __init__(self, what: str, lock: "threading.RLock", overlays: list[Overlay]) -> None:
         self._what = what
@@ -31,7 +31,7 @@ class Waiting:
 
     @contextlib.contextmanager
     def running(self, interval_seconds: float) -> Iterator[None]:
-        """Keep the line up to date for the time of a with block, from its beginning on."""
+        """Keep the line up to date for the duration of a with block."""
         with self._lock:
             self._overlays.append(self)
             self._draw()
@@ -47,7 +47,7 @@ class Waiting:
                 self._overlays.remove(self)
 
     def clear(self) -> None:
-        """Take the line off the screen."""
+        """Remove the line from the screen."""
         if self._width:
             _write("\r" + " " * self._width + "\r")
             self._width = 0
@@ -67,7 +67,7 @@ class Waiting:
 
 
 def _write(text: str) -> None:
-    # Nobody may be left to read this; whoever prints results will notice.
+    # Nobody may be left to read this; printing results will notice.
     with contextlib.suppress(OSError, OutputLostError):
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The zone that TZ names, found as Go's library finds it."""
+"""The zone in TZ, found as Go's library finds it."""
 
 import os
 import time
@@ -8,7 +8,7 @@ LOCAL_ZONE = "/etc/localtime"
 
 
 def zone_file(variable: str | None) -> str:
-    """Return the file of the zone that a value of TZ names, "" for UTC; None is the zone of this machine."""
+    """Return the zone file for a value of TZ, "" for UTC; None means the local zone."""
     if variable is None:
         return LOCAL_ZONE if os.path.exists(LOCAL_ZONE) else ""
     name = variable.removeprefix(":")
@@ -19,7 +19,7 @@ def zone_file(variable: str | None) -> str:
 
 
 def use_zone() -> None:
-    """Let the zone be UTC where TZ names none, as in restic: C's library would read it as a rule, such as CET-1CEST."""
+    """Use UTC if TZ names no zone, as in restic: C's library would parse it as a rule, such as CET-1CEST."""
     if "TZ" in os.environ and not zone_file(os.environ["TZ"]):
         os.environ["TZ"] = "UTC"
         time.tzset()

@@ -60,16 +60,16 @@ Flags = dict[str, Any]
 @click.option("--with-atime", is_flag=True, help="store access times")
 @click.argument("sources", nargs=-1, type=click.Path())
 def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401 - flags of many kinds
-    """Make a snapshot and tell what was done; 3 if some source could not be read."""
+    """Make a snapshot and print the result; 3 if some source could not be read."""
     app.terminal.during = "archival"
     _check(app, sources, flags)
     targets, complete = _targets(app, sources, flags)
     flags["read_concurrency"] = _concurrency(app, flags)
-    # A snapshot names the patterns of --exclude itself, not those that came from files.
+    # A snapshot records the patterns of --exclude itself, not those from files.
     flags["named_excludes"] = flags["exclude"]
     flags["exclude"] += tuple(text_file.read_patterns(flags["exclude_file"], app.settings.environment))
     flags["iexclude"] += tuple(text_file.read_patterns(flags["iexclude_file"], app.settings.environment))
-    # Not at the top: showing help needs none of it.
+    # Not at the top: help does not need it.
     from pyrestic.cli.backup_run import INCOMPLETE, run_backup
 
     code = run_backup(app, sources, targets, flags, _snapshot_time(flags["when"]), complete=complete)
@@ -99,7 +99,7 @@ def _check(app: App, sources: tuple[str, ...], flags: Flags) -> None:
 
 
 def _targets(app: App, sources: tuple[str, ...], flags: Flags) -> tuple[list[bytes], bool]:
-    """Return the sources that exist, and whether those are all; raise UsageError if there is none."""
+    """Return the existing sources, and whether those are all; raise UsageError if there is none."""
     if flags["stdin"] or flags["stdin_from_command"]:
         return [b"/" + os.fsencode(flags["stdin_filename"]).lstrip(b"/")], True
     named, without_match = text_file.read_sources(flags["files_from"])
@@ -131,7 +131,7 @@ def _exists(app: App, path: bytes) -> bool:
 
 
 def _suggest_source(path: bytes) -> str:
-    """Return a sentence that names what comes nearest to a source that does not exist, "" if nothing does."""
+    """Return a hint with the closest existing path for a missing source, "" if there is none."""
     path = path.rstrip(b"/")
     folder = os.path.dirname(path)
     try:

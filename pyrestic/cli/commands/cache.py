@@ -1,4 +1,4 @@
-"""pyrestic cache: the folders of the cache, and removing those that nobody used for long."""
+"""pyrestic cache: list the cache folders, and remove old ones."""
 
 import time
 
@@ -37,7 +37,7 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
     except UntrustedError as error:
         sentence = f"the cache folder {base} is left alone: {error}"
         if cleanup:
-            # What was asked for is not done.
+            # The requested action was not done.
             raise UntrustedError(sentence) from error
         _tell_left_alone(app, sentence)
         return
@@ -61,7 +61,7 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
 
 
 def _tell_left_alone(app: App, sentence: str) -> None:
-    """Say why no folders are listed; as with other commands, a cache that is not used is no error."""
+    """Explain why no folders are listed; as in other commands, an unused cache is no error."""
     if not app.settings.json:
         app.terminal.print(sentence)
         return

@@ -1,4 +1,4 @@
-"""pyrestic cat: one object of the repository, as it is stored, decrypted."""
+"""pyrestic cat: one object of the repository, decrypted."""
 
 import sys
 
@@ -25,7 +25,7 @@ _FILES = {"snapshot": FileType.SNAPSHOT, "index": FileType.INDEX, "lock": FileTy
 )
 @click.argument("arguments", nargs=-1)
 def command(app: App, arguments: tuple[str, ...]) -> None:
-    """Print the object; JSON is indented, packs and blobs come as bytes."""
+    """Print the object; JSON is indented, packs and blobs are raw bytes."""
     kind = _check(arguments)
     name = arguments[1] if len(arguments) > 1 else ""
     with opened(app.settings, app.terminal, LockMode.READ, load_index=kind in ("blob", "tree")) as session:

@@ -57,7 +57,7 @@ def command(
     read_data: bool,
     with_cache: bool,
 ) -> None:
-    """Check the repository; raise DamageError after telling what was found."""
+    """Check the repository; raise DamageError after printing the findings."""
     if read_data and read_data_subset:
         raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
     if budget and (read_data or read_data_subset):
@@ -88,7 +88,7 @@ def command(
 
 
 def read_index(app: App, repository: Repository) -> ReadFiles:
-    """Return the content of all index files or why one cannot be read; raise BackendError."""
+    """Return the content of all index files or their errors; raise BackendError."""
     app.terminal.note("load indexes")
     return read_index_files(repository, app.terminal)
 
@@ -103,7 +103,7 @@ def run_steps(
     choice: PackChoice | Rotation | None,
     output: "Output",
 ) -> bool:
-    """Run the steps with the index that was read; False if it is too damaged to go on."""
+    """Run the steps with the given index; False if it is too damaged to continue."""
 
     def select() -> list[StoredSnapshot]:
         selection = select_snapshots(session.repository, names, wanted, output)
@@ -150,7 +150,7 @@ def _describe_coverage(coverage: Coverage) -> str:
 
 @contextlib.contextmanager
 def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
-    """Give an empty cache for the time of the check: what the ordinary one holds shall not hide damage."""
+    """Provide an empty cache for the check: the usual cache must not hide damage."""
     if with_cache or app.settings.no_cache:
         yield None
         return
@@ -164,7 +164,7 @@ def _temporary_cache(app: App, *, with_cache: bool) -> Iterator[str | None]:
         yield ""
         return
     except UntrustedError:
-        # Told once for all that is kept, see session.
+        # Reported once for all state files, see session.
         yield ""
         return
     app.terminal.note(f"using temporary cache in {folder}")
@@ -182,7 +182,7 @@ class Output:
         self._terminal = app.terminal
         self._snapshot_errors = 0
         self.coverage: Coverage | None = None
-        """How much of the repository was verified by now, if that is to be told."""
+        """The verified share of the repository, if it is to be printed."""
 
     def found(self, finding: Finding) -> None:
         """Print a finding."""
@@ -194,11 +194,11 @@ class Output:
             self._complain(finding.message, *finding.details)
 
     def error(self, item: str, error: Exception) -> None:
-        """Take a snapshot that cannot be read."""
+        """Report an unreadable snapshot."""
         self._complain(f"error: {item}: {error}")
 
     def note(self, message: str, level: int = 1) -> None:
-        """Take a snapshot that was named and cannot be found, or a hint."""
+        """Report a named snapshot that cannot be found, or a hint."""
         del level
         self._complain(message)
 
@@ -214,11 +214,11 @@ class Output:
             self._terminal.complain(*lines)
 
     def after_selection(self, selection: Selection) -> None:
-        """Count what was asked for and is not checked as it was asked for, as restic does."""
+        """Count requests that cannot be checked as requested, as restic does."""
         self._snapshot_errors = selection.failures + selection.filter_unused
 
     def fail(self) -> None:
-        """Print what comes last in JSON, also where a check cannot begin or end."""
+        """Print the last JSON line, even if a check cannot start or finish."""
         self._print_summary(1, [], False, False)
 
     def _print_summary(self, errors: int, broken: list[str], repair_index: bool, prune: bool) -> None:
@@ -235,7 +235,7 @@ class Output:
             )
 
     def finish(self, check: Check, *, whole: bool) -> None:
-        """Print what comes last; raise DamageError if errors were found."""
+        """Print the last line; raise DamageError if errors were found."""
         result = check.result
         errors = result.error_count + self._snapshot_errors
         broken = sorted({pack.hex() for pack in result.broken_packs})

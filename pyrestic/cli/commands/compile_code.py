@@ -1,4 +1,4 @@
-"""pyrestic compile-code: have machine code ready before the first run, for those who install the program."""
+"""pyrestic compile-code: compiles machine code before the first run, for installers."""
 
 from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.command import App, define
@@ -8,7 +8,7 @@ from pyrestic.repository.opening import find_engines
 
 @define("compile-code", "Compile the accelerated code and cache it (takes some seconds).", hidden=True)
 def command(app: App) -> None:
-    """Compile and keep what is not kept yet; without a folder for it, or a compiler, nothing is done."""
+    """Compile and store all missing code; without a folder for it, or a compiler, do nothing."""
     folder = code_folder(app.settings)
     error = distrust(folder) if folder else None
     if error is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
-    """Copy what the target does not have yet."""
+    """Copy everything that is missing from the target."""
     first, second = app.settings, secondary_settings(flags, app.settings)
     source, target, names = first, second, ("repository", "destination repository")
     if is_source(flags, first.environment):
@@ -39,8 +39,8 @@ def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **fl
 def _copy(
     app: App, reading: Session, writing: Session, wanted: SnapshotFilter, names: list[str]
 ) -> "tuple[CopyResult, int]":
-    """Return what was copied, and how many snapshots of either repository could not be used."""
-    # It brings numpy, which is imported while a lock waits.
+    """Return the result, and the number of unusable snapshots in both repositories."""
+    # This imports numpy, which is imported while a lock waits.
     from pyrestic.operations.copy import Copy
 
     source, target, terminal = reading.repository, writing.repository, app.terminal

@@ -1,4 +1,4 @@
-"""pyrestic cost: what B2 was asked for, what that costs, and what is to be expected."""
+"""pyrestic cost: B2 usage so far, its cost, and a forecast."""
 
 import time
 from dataclasses import asdict
@@ -39,7 +39,7 @@ def command(app: App, months: int, offline: bool) -> None:
 
 
 def _load_prices(app: App) -> Prices:
-    """Return this user's prices, the built-in ones if the file cannot be read; raise UsageError if it has no sense."""
+    """Return this user's prices, the built-in ones if the file cannot be read; raise UsageError if it is invalid."""
     try:
         return load_prices(app.settings.environment)
     except LocalFileError as error:
@@ -48,7 +48,7 @@ def _load_prices(app: App) -> Prices:
 
 
 def _read_book(app: App) -> Days:
-    """Return what was asked for so far, nothing if that cannot be read."""
+    """Return the usage so far, empty if it cannot be read."""
     book = find_book(app.settings.environment)
     try:
         return book.read() if book is not None else {}
@@ -59,7 +59,7 @@ def _read_book(app: App) -> Days:
 
 
 def _count(app: App) -> Held | None:
-    """Return what is stored at the location, None if it is not in B2."""
+    """Return the stored bytes at the location, None if it is not in B2."""
     with opened_place(app.settings, app.terminal) as place:
         backend = place.backend
         if not isinstance(backend, B2Backend):
@@ -68,7 +68,7 @@ def _count(app: App) -> Held | None:
 
 
 def _sum_places(places: Days) -> dict[str, Sums]:
-    """Return the sums of each day over all locations: free allowances are those of the account."""
+    """Return the totals of each day over all locations: free allowances apply per account."""
     days: dict[str, Sums] = {}
     for day, sums_of in sorted(places.items()):
         days[day] = Sums()

@@ -1,4 +1,4 @@
-"""pyrestic diff: what changed from one snapshot to another."""
+"""pyrestic diff: the changes from one snapshot to another."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @click.option("--metadata", is_flag=True, help="also show files of which only the metadata changed")
 @click.argument("snapshots", nargs=-1)
 def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
-    """Print the changes and their sums."""
+    """Print the changes and the statistics."""
     if len(snapshots) != 2:
         raise UsageError("specify two snapshot IDs")
     terminal = app.terminal
     wanted = make_filter(app.settings.environment)
     look = Overlap(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
     with opened(app.settings, terminal, LockMode.READ, load_index=True, overlap=look) as session:
-        # It brings numpy, which is imported while a lock waits.
+        # This imports numpy, which is imported while a lock waits.
         from pyrestic.operations.diff import Diff
 
         (before, folder_before), (after, folder_after) = look.found
@@ -51,7 +51,7 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
 
 
 def print_change(terminal: Terminal, change: "Change") -> None:
-    """Print a path that differs."""
+    """Print a changed path."""
     path = change.location.decode("utf-8", "surrogateescape")
     if terminal.json:
         terminal.print_json({"message_type": "change", "path": path, "modifier": change.modifier})

@@ -1,4 +1,4 @@
-"""pyrestic drill: prove that files can be given back."""
+"""pyrestic drill: restore a sample of files in memory and verify them."""
 
 import os
 import posixpath
@@ -58,7 +58,7 @@ def command(
 
 
 class _Output:
-    """Tells what a drill has shown."""
+    """Prints the result of a drill."""
 
     def __init__(self, app: App, root: str) -> None:
         self._terminal = app.terminal

@@ -1,4 +1,4 @@
-"""pyrestic find: files by patterns, and what blobs, trees and packs belong to."""
+"""pyrestic find: files by patterns, and the uses of blobs, trees and packs."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 @click.option("--tree", is_flag=True, help="the patterns are IDs of trees")
 @click.argument("patterns", nargs=-1)
 def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
-    """Print what is found, in the newest snapshot first."""
+    """Print the matches, newest snapshot first."""
     if not patterns:
         raise UsageError("wrong number of arguments")
     period = _make_period(flags["oldest"], flags["newest"])
@@ -111,7 +111,7 @@ def _shown(location: bytes) -> str:
 
 
 class _TextPrinter:
-    """Paths under a line that names the snapshot."""
+    """Paths below a line that names the snapshot."""
 
     def __init__(self, terminal: Terminal, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
         self._terminal = terminal
@@ -145,7 +145,7 @@ class _TextPrinter:
             self._terminal.print(line)
 
     def close(self) -> None:
-        """Nothing to print."""
+        """Print nothing."""
 
 
 def _describe(found: Unreadable) -> tuple[str, str]:
@@ -203,7 +203,7 @@ _HIDDEN = ("name", "extended_attributes", "generic_attributes", "device", "conte
 
 
 def _match_json(found: Match) -> dict[str, Any]:
-    """Return a node as restic's find --json shows it."""
+    """Return a node in the form of restic's find --json."""
     node = found.node
     fields = {name: value for name, value in _fields(node).items() if name not in _HIDDEN}
     if node.linktarget_raw is not None:
@@ -224,7 +224,7 @@ def _show_packs(app: App, session: Session, search: BlobSearch) -> None:
 
 
 def _reason(name: str) -> str:
-    """Return why an ID is none, in the words of Go's library."""
+    """Return why an ID is invalid, in the words of Go's library."""
     raw = name.encode("utf-8", "surrogateescape")
     if len(raw) != 2 * ID_LENGTH:
         return f'invalid length for ID: "{name}"'

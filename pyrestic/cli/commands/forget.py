@@ -27,7 +27,7 @@ _NOT_REMOVED = 3
 
 
 def parse_count(text: str) -> int:
-    """Return how many to keep; raise UsageError."""
+    """Return the count to keep; raise UsageError."""
     if text == "unlimited":
         return ALL
     if not re.fullmatch("[+-]?[0-9]+", text):
@@ -69,12 +69,12 @@ PERIOD = Parsed("duration", parse_period)
 @prune_flags
 @click.argument("snapshot_id", nargs=-1)
 def command(app: App, snapshot_id: tuple[str, ...], **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
-    """Decide, tell, and remove; 3 if a snapshot could not be removed."""
+    """Apply the policy, print the decisions, and remove; 3 if a snapshot could not be removed."""
     return _Forget(app, flags).run(list(snapshot_id))
 
 
 def make_policy(flags: dict[str, Any]) -> Policy:
-    """Return the policy that the flags give; raise UsageError for negative times."""
+    """Return the policy from the flags; raise UsageError for negative times."""
     units = ("hourly", "daily", "weekly", "monthly", "yearly")
     periods = {"within": flags["keep_within"]}
     periods |= {f"within_{unit}": flags[f"keep_within_{unit}"] for unit in units}

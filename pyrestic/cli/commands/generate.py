@@ -21,7 +21,7 @@ _STDOUT = "-"
 @click.option("--powershell-completion", help="write completion for PowerShell to this file (`-` for stdout)")
 @click.option("--man", help="write man pages to this folder")
 def command(app: App, man: str | None, **files: str | None) -> None:
-    """Write what is asked for."""
+    """Write the requested files."""
     root = click.get_current_context().find_root()
     program = root.command
     name = root.info_name or "pyrestic"
@@ -52,7 +52,7 @@ def _script(program: click.Command, shell: str, name: str) -> str:
 
 
 def _powershell(program: click.Command, ctx: click.Context, name: str) -> str:
-    """Return a script that knows the commands and their flags."""
+    """Return a completion script with the commands and their flags."""
     lines = [f"Register-ArgumentCompleter -Native -CommandName '{name}' -ScriptBlock {{"]
     lines += ["  param($word, $line, $position)", "  $words = @{"]
     for command, flags in _words(program, ctx):

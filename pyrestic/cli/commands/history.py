@@ -30,7 +30,7 @@ from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
 
 _LOOKED_AT = 8
-"""In so many snapshots, each of other paths, a name that none has is compared with those there are."""
+"""Number of snapshots, each with different paths, in which similar names of a missing name are searched."""
 
 
 def _parse_pair(text: str) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def command(
     diff: bool,
     following: bool,
 ) -> int | None:
-    """Print the versions of each path, the newest first."""
+    """Print the versions of each path, newest first."""
     _check(app, paths, versions, diff=diff)
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
@@ -102,7 +102,7 @@ def find_path(
     index: HistoryIndex | None,
     terminal: Terminal,
 ) -> History:
-    """Return the history of a path of this machine, or else of what is stored under just this path."""
+    """Return the history of a local path, or otherwise of a stored path of exactly this name."""
     places = dict.fromkeys(
         posixpath.normpath(os.fsencode(place)) for place in (os.path.abspath(path), f"/{path.lstrip('/')}")
     )
@@ -112,7 +112,7 @@ def find_path(
 
 
 def suggest_path(repository: Repository, snapshots: list[StoredSnapshot], missing: list[str]) -> str:
-    """Return a sentence that names what comes nearest in the newest snapshots to paths that none holds, "" for none."""
+    """Return a hint with the closest names in the newest snapshots for paths that none contains, "" for none."""
     if not missing or not snapshots:
         return ""
     from pyrestic.operations.nearest_names import suggest_for_patterns
@@ -138,7 +138,7 @@ def _show_difference(session: Session, terminal: Terminal, histories: list[Histo
 
 
 def _in_order(histories: list[History]) -> list[History]:
-    """Return the histories of one path under its names, the newest first."""
+    """Return the histories of one path under its names, newest first."""
     there = [history for history in histories if history.versions]
     return sorted(there, key=lambda history: max(age(version.last) for version in history.versions), reverse=True)
 

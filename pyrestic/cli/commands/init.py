@@ -1,4 +1,4 @@
-"""pyrestic init: make a repository."""
+"""pyrestic init: create a repository."""
 
 import time
 from typing import Any
@@ -26,7 +26,7 @@ irrecoverably lost."""
 @click.option("--copy-chunker-params", is_flag=True, help="use the chunker parameters of the repository in --from-repo")
 @secondary_flags
 def command(app: App, repository_version: str, *, copy_chunker_params: bool, **flags: Any) -> None:  # noqa: ANN401
-    """Make a repository at the location the settings name."""
+    """Create a repository at the location in the settings."""
     settings, terminal = app.settings, app.terminal
     version = _parse_version(repository_version)
     polynomial = None
@@ -89,7 +89,7 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
 
 
 def _polynomial_of(app: App, flags: dict[str, Any]) -> int:
-    """Return the chunker polynomial of the repository that the --from flags and variables name."""
+    """Return the chunker polynomial of the repository in the --from flags and variables."""
     other = secondary_settings(flags, app.settings)
     repository = open_repository(
         other, app.terminal, make_backend(other, app.terminal), cache_base="", name="source repository"

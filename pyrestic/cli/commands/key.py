@@ -1,4 +1,4 @@
-"""pyrestic key: the passwords of a repository."""
+"""pyrestic key: manage the passwords of a repository."""
 
 import time
 
@@ -28,7 +28,7 @@ def command() -> None:
 
 @define("list", "List keys.", prints=True)
 def key_list(app: App) -> None:
-    """Print all keys, the one in use with a star."""
+    """Print all keys, the current one with a star."""
     with opened(app.settings, app.terminal, LockMode.READ) as session:
         repository = session.repository
         keys = list_keys(repository.backend, current=repository.key_id, report=app.terminal)
@@ -86,7 +86,7 @@ def _add(session: Session, password: str, host: str, user: str) -> OpenedKey:
 
 
 def _tell(app: App, text: str) -> None:
-    """Print a line, also with --json, as nothing else tells the new key."""
+    """Print a line, even with --json, because nothing else shows the new key."""
     if not app.settings.quiet:
         app.terminal.print(text)
 
@@ -107,7 +107,7 @@ def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insec
 @define("remove", "Remove a key (password).")
 @click.argument("key_id", nargs=-1)
 def key_remove(app: App, key_id: tuple[str, ...]) -> None:
-    """Remove a key, not the one in use."""
+    """Remove a key, except for the current one."""
     if len(key_id) != 1:
         raise UsageError("key remove expects one argument as the key id")
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
@@ -129,7 +129,7 @@ def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_in
         password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
         key = _add(session, password, host, user)
         session.ensure_locked()
-        # The new key has been opened once already, so the old one may go.
+        # The new key has been opened once already, so the old one can be removed.
         remove_key(session.repository.backend, session.repository.key_id, current=key.id)
         _tell(app, f"saved new key as ID {key.id.hex()}")
 

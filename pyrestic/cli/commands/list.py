@@ -1,4 +1,4 @@
-"""pyrestic list: the IDs of everything of one kind."""
+"""pyrestic list: the IDs of all objects of one type."""
 
 import click
 
@@ -18,7 +18,7 @@ _KINDS = {
 @define("list", "List the IDs of blobs, packs, index, snapshots, keys or locks.", prints=True)
 @click.argument("kind", nargs=-1)
 def command(app: App, kind: tuple[str, ...]) -> None:
-    """Print an ID per line; for blobs their type, too."""
+    """Print one ID per line; for blobs their type, too."""
     if len(kind) != 1:
         raise click.UsageError(f"accepts 1 arg(s), received {len(kind)}")
     if kind[0] != "blobs" and kind[0] not in _KINDS:

@@ -44,19 +44,19 @@ def _extension(location: bytes) -> bytes:
 
 
 class Printer(Protocol):
-    """A way to show a snapshot's files."""
+    """An output format for a snapshot's files."""
 
     def snapshot(self, stored: StoredSnapshot) -> None:
-        """Begin."""
+        """Start."""
 
     def node(self, visit: Visit, *, on_the_way: bool) -> None:
-        """Show a node; `on_the_way` are folders above those that were asked for."""
+        """Print a node; `on_the_way` marks folders above the requested ones."""
 
     def leave(self) -> None:
-        """The folder that was shown last and not left yet ends."""
+        """Close the innermost open folder."""
 
     def close(self) -> None:
-        """End."""
+        """Finish."""
 
 
 def _parse_sort(text: str) -> str:
@@ -118,7 +118,7 @@ def command(
 
 
 def _tell_missing(app: App, repository: Repository, tree: ID, location: bytes) -> None:
-    """Say that the snapshot does not hold what was asked for, and what comes nearest."""
+    """Report that the snapshot does not contain a requested path, with the closest name."""
     hint = ""
     try:
         find_entry(repository, tree, location)
@@ -142,7 +142,7 @@ Test = Callable[[bytes], bool]
 
 
 def _chooser(folders: list[bytes]) -> tuple[Test, Test]:
-    """Return what tells whether a location is in one of the folders, and whether it leads to one."""
+    """Return a function that tells whether a location is in one of the folders, and whether it leads to one."""
     if not folders:
         return lambda _: True, lambda _: True
 
@@ -182,7 +182,7 @@ class TextPrinter:
         self._human = human
 
     def snapshot(self, stored: StoredSnapshot) -> None:
-        """Say which snapshot it is."""
+        """Print the description of the snapshot."""
         self._terminal.note(f"{describe_snapshot(stored)} filtered by [{' '.join(self._folders)}]:")
 
     def node(self, visit: Visit, *, on_the_way: bool) -> None:
@@ -191,14 +191,14 @@ class TextPrinter:
             self._terminal.print(format_node(visit, human=self._human) if self._long else _shown(visit.location))
 
     def leave(self) -> None:
-        """Nothing to print."""
+        """Print nothing."""
 
     def close(self) -> None:
-        """Nothing to print."""
+        """Print nothing."""
 
 
 def format_node(visit: Visit, *, human: bool) -> str:
-    """Return a line as restic's ls -l has it."""
+    """Return a line in the form of restic's ls -l."""
     node = visit.node
     size = format_bytes(node.size) if human else f"{node.size:6}"
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node.mtime_ns // 1_000_000_000))
@@ -222,14 +222,14 @@ class JsonPrinter:
             self._terminal.print_json(node_json(visit))
 
     def leave(self) -> None:
-        """Nothing to print."""
+        """Print nothing."""
 
     def close(self) -> None:
-        """Nothing to print."""
+        """Print nothing."""
 
 
 def node_json(visit: Visit) -> dict[str, Any]:
-    """Return a node as restic's ls --json shows it."""
+    """Return a node in the form of restic's ls --json."""
     node = visit.node
     fields: dict[str, Any] = {
         "name": _shown(node.raw_name),
@@ -308,7 +308,7 @@ def _ncdu_node(visit: Visit) -> dict[str, Any]:
 
 
 class SortedPrinter:
-    """Collects nodes, sorts them and hands them on."""
+    """Collects nodes, sorts them and passes them on."""
 
     def __init__(self, printer: Printer, key: Callable[[Visit], Any] | None, *, reverse: bool) -> None:
         self._printer = printer
@@ -317,7 +317,7 @@ class SortedPrinter:
         self._visits: list[Visit] = []
 
     def snapshot(self, stored: StoredSnapshot) -> None:
-        """Hand on."""
+        """Pass the snapshot on."""
         self._printer.snapshot(stored)
 
     def node(self, visit: Visit, *, on_the_way: bool) -> None:
@@ -329,10 +329,10 @@ class SortedPrinter:
             self._visits.append(visit)
 
     def leave(self) -> None:
-        """Folders are not told apart."""
+        """Ignore the end of folders."""
 
     def close(self) -> None:
-        """Sort and hand on."""
+        """Sort the nodes and pass them on."""
         for visit in self._sorted():
             self._printer.node(visit, on_the_way=False)
         self._printer.close()

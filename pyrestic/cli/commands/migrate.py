@@ -1,4 +1,4 @@
-"""pyrestic migrate: list or apply what changes a repository as a whole."""
+"""pyrestic migrate: list or apply repository migrations."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from pyrestic.repository.snapshots import SnapshotFilter
 @click.argument("name", nargs=-1)
 def command(app: App, name: tuple[str, ...], *, force: bool) -> None:
     """Apply the named migrations, or list all."""
-    # Integrity is looked at before a migration, and a cache could hide damage.
+    # The check runs before a migration, and a cache could hide damage.
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE, cache_base="" if name else None) as session:
         found = _apply_all(app, session, name, force=force) if name else _list(app, session)
     if app.settings.json:
@@ -59,7 +59,7 @@ def _apply_all(app: App, session: Session, names: tuple[str, ...], *, force: boo
 
 
 class _FailedError(PyresticError):
-    """A migration failed; others may be applied all the same."""
+    """A migration failed; others may still be applied."""
 
     def __init__(self, cause: PyresticError) -> None:
         super().__init__(str(cause))

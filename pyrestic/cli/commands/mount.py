@@ -52,11 +52,11 @@ def command(
         covered: set[ID] = set()
 
         def load() -> Place:
-            # Later on a mount that shows what can be read is worth more than one that ends.
+            # A running mount that shows the readable part is worth more than one that ends.
             snapshots = _choose(app, repository, wanted, lenient=bool(covered))
             found = {stored.id for stored in snapshots}
             if not found <= covered:
-                # What came with new snapshots is in new index files.
+                # New snapshots have new index files.
                 repository.load_new_index()
                 covered.update(found)
             return make_namespace(snapshots, path_template or DEFAULT_TEMPLATES, layout)
@@ -76,7 +76,7 @@ def command(
 
 
 def _say(app: App, text: str) -> None:
-    """Print what is printed even with --quiet and --json, at once: somebody may wait for it."""
+    """Print a message even with --quiet and --json, and flush it: a script may wait for it."""
     app.terminal.print(text)
     sys.stdout.flush()
 
@@ -100,7 +100,7 @@ def _time_layout(time_template: str | None, snapshot_template: str | None) -> st
 
 
 def _check_folder(app: App, folder: str) -> None:
-    """Raise UsageError unless the folder can be mounted on without standing in its own way."""
+    """Raise UsageError unless the folder is a usable mount point."""
     if not os.path.exists(folder):
         raise UsageError(f"mountpoint {folder} does not exist")
     if not os.path.isdir(folder):
@@ -111,7 +111,7 @@ def _check_folder(app: App, folder: str) -> None:
     if location.scheme != LOCAL:
         return
     here, there = os.path.realpath(folder), os.path.realpath(location.address)
-    # A server that has to read its own files through the mount waits for itself for ever.
+    # A server that must read its own files through the mount would deadlock.
     tail = "; refusing to mount to avoid deadlocking the FUSE server"
     if here == there:
         raise UsageError(f"mountpoint {here} is the local repository directory{tail}")

@@ -1,4 +1,4 @@
-"""pyrestic options: what -o understands."""
+"""pyrestic options: the options for -o."""
 
 from pyrestic.backend.location import EXTENDED_OPTIONS
 from pyrestic.cli.command import App, define
@@ -6,7 +6,7 @@ from pyrestic.cli.command import App, define
 
 @define("options", "Print all extended options.", prints=True, any_arguments=True)
 def command(app: App) -> None:
-    """Print names and meanings."""
+    """Print names and descriptions."""
     if app.settings.json:
         app.terminal.print_json([{"name": name, "text": text} for name, text in sorted(EXTENDED_OPTIONS.items())])
         return

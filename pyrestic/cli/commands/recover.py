@@ -1,4 +1,4 @@
-"""pyrestic recover: a snapshot of everything that no snapshot refers to."""
+"""pyrestic recover: make a snapshot of all unreferenced folders."""
 
 import time
 
@@ -29,7 +29,7 @@ def command(app: App) -> None:
 
 
 def _say(app: App, text: str) -> None:
-    """Print what is printed even with --quiet."""
+    """Print a message even with --quiet."""
     if not app.settings.json:
         app.terminal.print(text)
 

@@ -1,4 +1,4 @@
-"""pyrestic repair: mend the index, packs and snapshots."""
+"""pyrestic repair: repair the index, packs and snapshots."""
 
 import click
 
@@ -16,7 +16,7 @@ from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.snapshots import Selection, SnapshotFilter
 
 _LOSSES = 3
-"""Exit code of a repair that did its work, while something could not be saved."""
+"""Exit code of a repair that finished, but lost data."""
 
 
 @define_group("repair", "Repair the repository.")
@@ -27,12 +27,12 @@ def command() -> None:
 @define("index", "Rebuild the index.", any_arguments=True)
 @click.option("--read-all-packs", is_flag=True, help="rebuild the index only from the packs")
 def index_command(app: App, *, read_all_packs: bool) -> int | None:
-    """Make the index say what the packs hold; 3 if packs are missing or damaged."""
+    """Rebuild the index from the packs; 3 if packs are missing or damaged."""
     return run_repair_index(app, read_all_packs=read_all_packs)
 
 
 def run_repair_index(app: App, *, read_all_packs: bool) -> int | None:
-    """Repair the index, tell about it, and return the exit code."""
+    """Repair the index, print the result, and return the exit code."""
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
         found = repair_index(session.repository, app.terminal, session.ensure_locked, read_all_packs=read_all_packs)
     app.terminal.note("done")
@@ -61,7 +61,7 @@ def _packs(count: int) -> str:
 
 
 def _end_with_losses(app: App, what: str) -> int:
-    """Say what the repair could not save, and return the exit code for that."""
+    """Report the lost data of the repair, and return its exit code."""
     exit_error(_LOSSES, f"Warning: {what}", as_json=app.settings.json)
     return _LOSSES
 
@@ -73,9 +73,9 @@ def _hex(identifiers: list[ID]) -> list[str]:
 @define("packs", "Salvage damaged pack files.")
 @click.argument("pack_id", nargs=-1)
 def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
-    """Store intact blobs anew and drop the packs; copies of the packs are kept in the working folder.
+    """Store intact blobs again and remove the packs; copies of the packs are kept in the working directory.
 
-    Ends with 3 if blobs are lost.
+    Exits with 3 if blobs are lost.
     """
     packs = parse_packs(pack_id)
     terminal = app.terminal
@@ -108,14 +108,14 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
 def snapshots_command(
     app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, *, dry_run: bool, forget: bool
 ) -> int | None:
-    """Repair the snapshots that need it; 3 if something in them is lost."""
+    """Repair the damaged snapshots; 3 if they lost data."""
     terminal = app.terminal
     options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
     mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
     with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:
         repository, ensure_locked = session.repository, session.ensure_locked
         removed, names = remove_unreadable(repository, snapshot_id, options, terminal, ensure_locked)
-        # Nothing that was named is left does not mean all.
+        # If no named snapshot is left, that does not mean all snapshots.
         nothing = Selection([], 0)
         selected = snapshots_in_order(repository, names, wanted, terminal) if names or not removed else nothing
         result = repair_snapshots(repository, selected.snapshots, options, terminal, ensure_locked)

@@ -1,4 +1,4 @@
-"""pyrestic restore: the files of a snapshot back to a folder."""
+"""pyrestic restore: restore files from a snapshot to a folder."""
 
 import os
 from typing import Any
@@ -66,7 +66,7 @@ def command(
 ) -> None:
     """Restore a snapshot, or a folder or file of it."""
     include, exclude = _patterns(app, flags, "include"), _patterns(app, flags, "exclude")
-    # Bad patterns are told before a password is asked for.
+    # Bad patterns are reported before the password prompt.
     filtered = restore_selector(include, exclude) is not None
     _check(snapshot_id, target, flags, filtered=filtered)
     options = _options(flags, include, exclude)
@@ -107,7 +107,7 @@ def command(
 
 
 def _find_versions(app: App, session: Session, path: str, wanted: SnapshotFilter) -> Named:
-    # It brings what looks for histories, which no other restore needs.
+    # This imports the history search, which no other restore needs.
     from pyrestic.cli.all_versions import find_all_versions
 
     return find_all_versions(app, session, path, wanted)
@@ -116,7 +116,7 @@ def _find_versions(app: App, session: Session, path: str, wanted: SnapshotFilter
 def _tell_no_match(
     terminal: Terminal, repository: Repository, root: RestoreRoot, options: RestoreOptions, plan: RestorePlan
 ) -> None:
-    """Say so if the patterns of --include match nothing, and what comes nearest to them."""
+    """Report that the patterns of --include match nothing, with the closest names."""
     wanted = [*options.include.exact, *options.include.any_case]
     if not wanted or plan.files or plan.others or plan.files_there or plan.lost_count:
         return
@@ -127,7 +127,7 @@ def _tell_no_match(
 
 
 def _patterns(app: App, flags: Flags, name: str) -> Patterns:
-    """Return the patterns of --include or --exclude, those in files too."""
+    """Return the patterns of --include or --exclude, including those in files."""
     exact, any_case = (
         (*flags[flag], *read_patterns(flags[f"{flag}_file"], app.settings.environment)) for flag in (name, f"i{name}")
     )
@@ -137,7 +137,7 @@ def _patterns(app: App, flags: Flags, name: str) -> Patterns:
 def _options(flags: Flags, include: Patterns, exclude: Patterns) -> RestoreOptions:
     return RestoreOptions(
         overwrite=Overwrite(flags["overwrite"] or "always"),
-        # Who says how to overwrite gets everything compared, as by restic.
+        # An explicit overwrite mode compares everything, as in restic.
         resume=not flags["overwrite"],
         delete=flags["delete"],
         dry_run=flags["dry_run"],

@@ -1,4 +1,4 @@
-"""pyrestic rewrite: snapshots anew, without some files or with other metadata."""
+"""pyrestic rewrite: rewrite snapshots without some files or with other metadata."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ Flags = dict[str, Any]
 @strict_snapshot_filter
 @click.argument("snapshot_id", nargs=-1)
 def command(app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
-    """Rewrite the snapshots that change by it."""
+    """Rewrite the snapshots that change."""
     _check(flags)
     terminal = app.terminal
     dry_run, forget = flags["dry_run"], flags["forget"]

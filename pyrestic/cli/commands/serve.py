@@ -1,4 +1,4 @@
-"""pyrestic serve: the repository as pages for a browser."""
+"""pyrestic serve: the repository in a browser."""
 
 import os
 import sys
@@ -94,7 +94,7 @@ def _announce(app: App, address: str, port: int, token: str, password: str) -> N
 
 
 def _restore_folder(given: str | None, address: str) -> str:
-    """Return the folder below which may be restored, "" for none; raise UsageError if what is given is no folder."""
+    """Return the folder to which restores are limited, "" for none; raise UsageError if it is not a folder."""
     if given is None:
         return "/" if _is_loopback(address) else ""
     if not os.path.isdir(given):
@@ -103,7 +103,7 @@ def _restore_folder(given: str | None, address: str) -> str:
 
 
 def _own_folders(app: App) -> tuple[str, ...]:
-    """Return the folders that no restore may touch: that of a repository on this machine."""
+    """Return the folders that no restore may touch: that of a local repository."""
     location = find_location(app.settings)
     return (os.path.realpath(location.address),) if location.scheme == LOCAL else ()
 
@@ -126,6 +126,6 @@ def _parse_listen(text: str) -> tuple[str, int]:
 
 
 def _say(app: App, text: str) -> None:
-    """Print what is printed even with --quiet and --json, at once: somebody may wait for it."""
+    """Print a message even with --quiet and --json, and flush it: a script may wait for it."""
     app.terminal.print(text)
     sys.stdout.flush()

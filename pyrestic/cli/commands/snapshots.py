@@ -1,4 +1,4 @@
-"""pyrestic snapshots: what there is."""
+"""pyrestic snapshots: list snapshots."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def command(
     group_by: GroupBy,
     snapshot_id: tuple[str, ...],
 ) -> int | None:
-    """Print the snapshots that match, oldest first."""
+    """Print the matching snapshots, oldest first."""
     look = Overlap(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, overlap=look):
         found, failures = look.found.snapshots, look.found.failures
@@ -79,7 +79,7 @@ def _newest(stored: list[StoredSnapshot], limit: int, *, grouped: bool) -> list[
 
 
 def describe_group(key: GroupKey) -> str:
-    """Return the line above a group's table, "" if there is nothing to say."""
+    """Return the line above a group's table, "" if there is none."""
     parts = []
     if key.hostname:
         parts.append(f"host [{key.hostname}]")
@@ -91,7 +91,7 @@ def describe_group(key: GroupKey) -> str:
 
 
 def show_time(stored: StoredSnapshot) -> str:
-    """Return a snapshot's time in the zone of this machine."""
+    """Return a snapshot's time in the local time zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.snapshot.time_ns // 1_000_000_000))
 
 
@@ -103,7 +103,7 @@ def snapshot_table(
     reasons: Sequence[Sequence[str]] = (),
     quoted: bool = False,
 ) -> list[str]:
-    """Return the lines of the table of snapshots; `reasons`, if there are any, are why each of them is kept.
+    """Return the lines of a table of snapshots; `reasons`, if any, explain why each of them is kept.
 
     `quoted` is as in format_table.
     """
@@ -128,7 +128,7 @@ def snapshot_table(
 
 
 def zone_name(environment: Mapping[str, str]) -> str:
-    """Return the name of this machine's zone as Go finds it."""
+    """Return the name of the local time zone as Go finds it."""
     zone = environment.get("TZ")
     file = zone_file(zone)
     if file == LOCAL_ZONE:
@@ -137,7 +137,7 @@ def zone_name(environment: Mapping[str, str]) -> str:
 
 
 def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
-    """Return a snapshot as restic's JSON shows it, with its ID."""
+    """Return a snapshot in restic's JSON form, with its ID."""
     document: dict[str, Any] = msgspec.json.decode(
         snapshot_format.encode(snapshot_format.without_unknown(stored.snapshot))
     )

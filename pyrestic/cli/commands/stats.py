@@ -1,4 +1,4 @@
-"""pyrestic stats: how much snapshots hold."""
+"""pyrestic stats: the total size of snapshots."""
 
 import time
 from typing import Any
@@ -37,7 +37,7 @@ def command(
     wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
 ) -> int | None:
-    """Print the sums."""
+    """Print the totals."""
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
     names = list(snapshot_id)
@@ -113,7 +113,7 @@ def _json(found: Statistics) -> dict[str, Any]:
 
 
 def _print_histograms(terminal: Terminal, session: Session) -> None:
-    """Print the lengths of files and blobs, for people who look into how a repository is laid out."""
+    """Print the lengths of files and blobs, for a study of the repository's layout."""
     terminal.complain("Collecting size statistics", "")
     for file_type, histogram in file_lengths(session.repository):
         terminal.complain(f"File Type: {file_type.value}", *_describe(histogram))

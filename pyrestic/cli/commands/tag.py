@@ -28,7 +28,7 @@ def command(
     wanted: SnapshotFilter,
     snapshot_id: tuple[str, ...],
 ) -> int | None:
-    """Change the tags and tell the new IDs."""
+    """Change the tags and print the new IDs."""
     if not (replacement or add or remove):
         raise UsageError("nothing to do!")
     if replacement and (add or remove):
