@@ -1,4 +1,4 @@
-"""What programs import: an opened repository, its snapshots and files as Python objects."""
+"""The Python API: an opened repository, its snapshots and files as Python objects."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What all verbs of an opened repository stand on: its lock, and the repository as one verb sees it."""
+"""Shared by all operations of an opened repository: its lock, and the repository as one operation sees it."""
 
 import contextlib
 import threading
@@ -20,11 +20,11 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 SnapshotName: TypeAlias = OpenSnapshot | str
-"""A snapshot, or what `OpenRepository.snapshot` takes: an ID or the beginning of one, `latest`, `latest~3` …"""
+"""A snapshot, or a name for `OpenRepository.snapshot`: an ID or a prefix, `latest`, `latest~3` …"""
 
 
 class Need(Enum):
-    """The lock that a verb needs: to read, to read alone, to add, or to change alone."""
+    """The lock of an operation: to read, to read exclusively, to add, or to change exclusively."""
 
     READ = "read"
     READ_ALONE = "read alone"
@@ -34,13 +34,13 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The repository for one verb, with an index and a saver of its own; it ends when the verb is cancelled."""
+    """The repository for one operation, with its own index and saver; it ends when the operation is cancelled."""
 
     repository: Repository
     report: Reporter
     lock: Lock | None
     ensure_wanted: Callable[[], None]
-    """Raises CancelledError if the end was asked for."""
+    """Raises CancelledError after cancellation."""
 
     @property
     def locked(self) -> bool:
@@ -48,14 +48,14 @@ class Work:
         return self.lock is not None
 
     def ensure_locked(self) -> None:
-        """Raise LockedError if the lock was lost; to be asked before something becomes visible or is removed."""
+        """Raise LockedError if the lock was lost; call it before anything becomes visible or is removed."""
         if self.lock is not None:
             self.lock.ensure_held()
 
     def select(self, snapshots: Sequence[SnapshotName] | None) -> list[StoredSnapshot]:
-        """Return the named snapshots as they are stored now, or all, the oldest first.
+        """Return the named snapshots as stored now, or all, oldest first.
 
-        Raises UsageError for a name that means nothing, DamageError or BackendError if one cannot be read.
+        Raises UsageError for an unknown name, DamageError or BackendError if one cannot be read.
         """
         if snapshots is None:
             every = load_all_snapshots(self.repository, self.report, what="which snapshots are meant")
@@ -67,7 +67,7 @@ class Work:
 
 
 def find_named(work: Work, snapshot: SnapshotName) -> tuple[StoredSnapshot, str]:
-    """Return a snapshot as it is stored now, and the folder that its name goes on with, or ""; raise PyresticError."""
+    """Return a snapshot as stored now, and the folder in its name, or ""; raise PyresticError."""
     name = snapshot if isinstance(snapshot, str) else snapshot.id
     return find_snapshot(work.repository, name, SnapshotFilter(), work.report)
 
@@ -81,7 +81,7 @@ def find_whole(work: Work, snapshot: SnapshotName) -> StoredSnapshot:
 
 
 class RepositoryAccess:
-    """An opened repository that is locked, or not, as its opener said; the base of OpenRepository."""
+    """An opened repository, locked if its opener requested it; the base of OpenRepository."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class RepositoryAccess:
         return self._content.repository
 
     def close(self) -> None:
-        """End all threads and connections and give the lock back; streams of its files can be read no more."""
+        """End all threads and connections and release the lock; streams of its files can no longer be read."""
         self._content.close()
         held, self._lock = self._lock, None
         try:
@@ -144,10 +144,10 @@ class RepositoryAccess:
         past_cache: bool = False,
         dry_run: bool = False,
     ) -> Iterator[Work]:
-        """Hold the lock that a verb needs for the time of a with block; raise CancelledError if it was cancelled.
+        """Hold the lock of an operation during a with block; raise CancelledError if it was cancelled.
 
-        With `load_index` the index is loaded, from its files alone if something may be removed. `past_cache` does
-        without the cache. In a `dry_run` whatever is written or removed is not.
+        With `load_index` the index is loaded, only from index files if something may be removed. `past_cache` bypasses
+        the cache. A `dry_run` changes nothing.
         """
         self._content.check_open()
         reporter = report or self._report
@@ -178,7 +178,7 @@ class RepositoryAccess:
                 raise CancelledError(f"the program asked for the end: {error}") from error
             raise
         if gate.refused:
-            # What was refused became part of a result, as a thing that could not be read.
+            # The rejected request became part of a result, as an unreadable file.
             gate.ensure_wanted()
 
     @contextlib.contextmanager
@@ -199,9 +199,9 @@ class RepositoryAccess:
 
     @contextlib.contextmanager
     def _lock_given_back(self) -> Iterator[None]:
-        """Give our lock back for the time of a with block, as it would exclude the one that is wanted.
+        """Release our lock during a with block, because it would block the one that is needed.
 
-        If it cannot be had again, the repository is closed.
+        If it cannot be taken again, the repository is closed.
         """
         held, self._lock = self._lock, None
         try:
@@ -210,7 +210,7 @@ class RepositoryAccess:
             try:
                 yield
             finally:
-                # Others may have removed packs meanwhile, or we have.
+                # Packs may have been removed meanwhile, by others or by us.
                 self._content.renew()
                 if held is not None:
                     lock = self._make_lock(exclusive=False)

@@ -1,4 +1,4 @@
-"""Backups that programs make: sources or a stream in, a snapshot out."""
+"""Backups by programs: sources or a stream in, a snapshot out."""
 
 import contextlib
 import functools
@@ -25,7 +25,7 @@ from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 
 
 class BackedUp(NamedTuple):
-    """A finished backup: the snapshot, None if it was skipped as unchanged; what was counted; what was not readable."""
+    """A finished backup: the snapshot, None if it was skipped as unchanged; the statistics; the unreadable files."""
 
     snapshot: OpenSnapshot | None
     summary: BackupSummary
@@ -53,7 +53,7 @@ class BackupRun:
         self._cache_folder = cache_folder
 
     def save_files(self, sources: Sequence[str | os.PathLike[str]], *, scan: bool) -> BackedUp:
-        """Save files and folders; raise as OpenRepository.backup does. `scan` counts them beforehand."""
+        """Save files and folders; raise as OpenRepository.backup does. `scan` counts them in advance."""
         if isinstance(sources, str | bytes) or not sources:
             raise UsageError("pass the sources of a backup as a list of paths")
         targets = [os.fsencode(source) for source in sources]
@@ -92,17 +92,17 @@ class BackupRun:
 
 
 class _SilentScan:
-    """Takes what a scan tells: the counters have it, and the backup names what cannot be read."""
+    """Ignores the messages of a scan: the counters have the totals, and the backup reports unreadable files."""
 
     def scan_failed(self, path: str, verb: str, error: OSError) -> None:
-        """Drop it."""
+        """Drop the error."""
 
     def scan_finished(self, progress: BackupProgress, seconds: float) -> None:
-        """Drop it."""
+        """Drop the totals."""
 
 
 def _read_into(stream: BinaryIO, view: Buffer) -> int:
-    """Fill the view with what comes next in a stream of any kind; return how many bytes that are, 0 at the end."""
+    """Fill the view from a stream of any kind; return the number of bytes, 0 at the end."""
     view = memoryview(view)
     data = stream.read(len(view))
     view[: len(data)] = data

@@ -1,4 +1,4 @@
-"""Verbs of an opened repository that change its snapshots: forget, tag, rewrite, repair and copy."""
+"""Operations of an opened repository that change its snapshots: forget, tag, rewrite, repair and copy."""
 
 import contextlib
 import threading
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pyrestic.operations.forget import ForgetGroup as DecidedGroup
 
 KeepCount: TypeAlias = int | Literal["unlimited"]
-"""How many snapshots of a kind are kept."""
+"""Number of snapshots to keep per unit."""
 
 GroupName: TypeAlias = Literal["host", "paths", "tags"]
-"""What snapshots have in common that a policy is applied to together."""
+"""Grouping criteria of a policy."""
 
 
 class KeptSnapshot(NamedTuple):
-    """A snapshot that a policy keeps, and each reason for that, such as `daily snapshot`."""
+    """A snapshot that a policy keeps, and the reasons, such as `daily snapshot`."""
 
     snapshot: OpenSnapshot
     reasons: tuple[str, ...]
@@ -42,7 +42,7 @@ class KeptSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ForgetGroup:
-    """What becomes of the snapshots that have something in common, the newest first; None where that is not asked."""
+    """The decisions for a group of snapshots, newest first; None for criteria that are not used."""
 
     host: str
     paths: tuple[str, ...] | None
@@ -53,31 +53,31 @@ class ForgetGroup:
 
 @dataclass(frozen=True, slots=True)
 class ForgetPlan:
-    """What a policy says about snapshots. Nothing is done before `run`."""
+    """The decisions of a policy. Nothing changes before `run`."""
 
     groups: tuple[ForgetGroup, ...]
     _run: Callable[["ForgetPlan", Reporter | None, threading.Event | None], tuple[str, ...]] = field(repr=False)
 
     @property
     def keep(self) -> tuple[KeptSnapshot, ...]:
-        """The snapshots that are kept."""
+        """The snapshots to keep."""
         return tuple(kept for group in self.groups for kept in group.keep)
 
     @property
     def remove(self) -> tuple[OpenSnapshot, ...]:
-        """The snapshots that are to be removed."""
+        """The snapshots to remove."""
         return tuple(snapshot for group in self.groups for snapshot in group.remove)
 
     def run(self, *, report: Reporter | None = None, cancel: threading.Event | None = None) -> tuple[str, ...]:
         """Remove the snapshots of the plan and return their IDs; raise as `OpenRepository.forget` does.
 
-        PyresticError is raised, and nothing done, if one that was to be kept is gone by now.
+        Raises PyresticError, without any change, if a snapshot to keep no longer exists.
         """
         return self._run(self, report, cancel)
 
 
 class ReplacedSnapshot(NamedTuple):
-    """A snapshot in whose place another was stored, by their IDs; `new` is "" in a dry run."""
+    """A replaced snapshot and its replacement, by IDs; `new` is "" in a dry run."""
 
     old: str
     new: str
@@ -85,19 +85,19 @@ class ReplacedSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RewriteReport:
-    """What a rewrite or a repair of snapshots did, or would do; snapshots are named by their IDs."""
+    """The result of rewriting or repairing snapshots, or its prediction; snapshots are given by IDs."""
 
     replaced: tuple[ReplacedSnapshot, ...]
     emptied: tuple[str, ...]
-    """Snapshots that were removed, as nothing of them would be left."""
+    """Snapshots that were removed because nothing of them would be left."""
     losses: int
-    """How many files and folders lost something that could not be read."""
+    """Number of files and folders that lost unreadable data."""
     removed_unreadable: tuple[str, ...]
-    """Named snapshots that could not be read and were removed."""
+    """Named snapshots that were unreadable and removed."""
 
 
 class CopiedSnapshot(NamedTuple):
-    """A snapshot by its ID in the source, and by that in the repository it was copied to."""
+    """A snapshot by its ID in the source, and by its ID in the target."""
 
     source: str
     id: str
@@ -105,7 +105,7 @@ class CopiedSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What was copied; `bytes` are those that the blobs take in the source."""
+    """The result of a copy; `bytes` are the stored bytes of the blobs in the source."""
 
     copied: tuple[CopiedSnapshot, ...]
     skipped: tuple[CopiedSnapshot, ...]
@@ -139,11 +139,11 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> ForgetPlan:
-        """Apply a policy to all snapshots, or some, and return what it says; nothing is removed before `run`.
+        """Apply a policy to all snapshots, or some, and return its decisions; nothing is removed before `run`.
 
-        Arguments are as the flags of `pyrestic forget` of that name: times are such as 1y5m7d2h, and `keep_tags` has
-        lists of tags, all of which a snapshot has to have. Raises UsageError, also for a policy that would leave
-        nothing of a group, LockedError, DamageError or BackendError if a snapshot cannot be read, CancelledError.
+        Arguments are as the flags of `pyrestic forget` of that name: durations are such as 1y5m7d2h, and `keep_tags`
+        has lists of tags, all of which a snapshot must have. Raises UsageError, also for a policy that would remove all
+        of a group, LockedError, DamageError or BackendError if a snapshot cannot be read, CancelledError.
         """
         policy = Policy(
             last=_count(keep_last),
@@ -176,7 +176,7 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> tuple[str, ...]:
-        """Remove snapshots, alone in the repository, and return their IDs; `prune` frees what only they used.
+        """Remove snapshots, with an exclusive lock, and return their IDs; `prune` frees data that only they used.
 
         Raises UsageError, LockedError, DamageError, BackendError, also if some could not be removed, CancelledError.
         """
@@ -195,10 +195,10 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> tuple[ReplacedSnapshot, ...]:
-        """Add and remove tags of some snapshots, or of all (None), or give them others; return those that changed.
+        """Add, remove or replace tags of some snapshots, or of all (None); return the changed ones.
 
-        They get new IDs by that. Raises UsageError, LockedError, DamageError, BackendError, CancelledError, and
-        PyresticError if the tags of some could not be changed.
+        They get new IDs. Raises UsageError, LockedError, DamageError, BackendError, CancelledError, and PyresticError
+        if the tags of some could not be changed.
         """
         if any(isinstance(tags, str) for tags in (add, remove, set_to)):
             raise UsageError("tags are given as lists")
@@ -229,10 +229,10 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> RewriteReport:
-        """Write all snapshots, or some, anew without some files or with other metadata.
+        """Rewrite all snapshots, or some, without some files or with other metadata.
 
-        Arguments are as the flags of `pyrestic rewrite` of that name. The old ones stay, unless `forget` says that they
-        are removed. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
+        Arguments are as the flags of `pyrestic rewrite` of that name. The old ones are kept, unless `forget` is set.
+        Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
         """
         from pyrestic.operations.rewrite import TAG, Changes, rewrite
 
@@ -265,10 +265,10 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> RewriteReport:
-        """Write damaged snapshots anew without what is lost; with `forget` the damaged ones are removed after that.
+        """Rewrite damaged snapshots without the lost data; with `forget` the damaged ones are then removed.
 
-        Named snapshots that cannot be read themselves are removed, with `forget`. `repair_index` comes first where the
-        index is damaged. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
+        Named snapshots that are unreadable are removed, with `forget`. If the index is damaged, call `repair_index`
+        first. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
         """
         from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 
@@ -290,13 +290,13 @@ class ChangingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> CopyReport:
-        """Copy all snapshots, or some, of another opened repository into this one, but those that it has already.
+        """Copy all snapshots, or some, of another opened repository into this one, except those that it already has.
 
-        The names are those of the source. Both should have been made with the same polynomial
-        (`pyrestic init --copy-chunker-params`), or files are stored twice. Raises UsageError, LockedError, DamageError,
-        MissingBlobError, BackendError, CancelledError.
+        The names are those of the source. Both should have the same polynomial (`pyrestic init --copy-chunker-params`),
+        otherwise files are stored twice. Raises UsageError, LockedError, DamageError, MissingBlobError, BackendError,
+        CancelledError.
         """
-        # It brings numpy, which is of no use to those who only look at files.
+        # This imports numpy, which programs that only read files do not need.
         from pyrestic.operations.copy import Copy
 
         with contextlib.ExitStack() as stack:

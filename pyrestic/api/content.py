@@ -1,4 +1,4 @@
-"""What the snapshots of an opened repository share: folders, blobs, and the index that says where they are."""
+"""Shared by the snapshots of an opened repository: folders, blobs, and their index."""
 
 import threading
 from collections.abc import Mapping
@@ -35,12 +35,12 @@ class Content:
         self._blobs = BlobCache(self._load_blob, threads)
 
     def note_found(self, snapshot: ID) -> None:
-        """Take note that a program was given this snapshot."""
+        """Record that a program received this snapshot."""
         with self._mutex:
             self._found.add(snapshot)
 
     def cover(self, snapshot: ID) -> None:
-        """See that the index knows what a snapshot holds; raise DamageError or BackendError."""
+        """Ensure that the index covers a snapshot; raise DamageError or BackendError."""
         with self._mutex:
             self._refuse_closed()
             if snapshot not in self._covered:
@@ -49,13 +49,13 @@ class Content:
                 self._covered |= found
 
     def load_index(self) -> None:
-        """Read the index, or what is new of it; raise DamageError or BackendError."""
+        """Read the index, or its new files; raise DamageError or BackendError."""
         with self._mutex:
             self._refuse_closed()
             self._load_index()
 
     def renew(self) -> None:
-        """Forget where blobs are, as packs may have been removed; the index is read again when it is needed."""
+        """Drop the index, because packs may have been removed; it is read again on the next use."""
         with self._mutex:
             before = self.repository
             self.repository = begin_anew(before, before.backend)
@@ -73,7 +73,7 @@ class Content:
             self._refuse_closed()
 
     def close(self) -> None:
-        """End the threads that read ahead; nothing can be read any more."""
+        """End the read-ahead threads; nothing can be read any more."""
         with self._mutex:
             closed, self._closed = self._closed, True
         if not closed:

@@ -1,4 +1,4 @@
-"""A file, folder or link in a snapshot, described for programs."""
+"""A file, folder or link in a snapshot, as a Python object."""
 
 import os
 import posixpath
@@ -10,16 +10,16 @@ from typing import Literal, TypeAlias, cast
 from pyrestic.format.node import DIRECTORY, FILE, Node
 
 Location: TypeAlias = str | bytes | os.PathLike[str]
-"""A path in a snapshot. What is not UTF-8 in it is written with surrogate escapes, as in Python's own paths."""
+"""A path in a snapshot. Bytes that are not UTF-8 are surrogate escapes, as in Python's own paths."""
 
 EntryType: TypeAlias = Literal["file", "dir", "symlink", "dev", "chardev", "fifo", "socket", "irregular", ""]
-"""What something in a snapshot is; the last two are leftovers of damage that old versions of restic stored."""
+"""The type of an entry; the last two are results of damage that old versions of restic stored."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def split_location(location: Location) -> list[bytes]:
-    """Return the names on the way to a location, none for the root; `.` and `..` are resolved."""
+    """Return the names on the path to a location, none for the root; `.` and `..` are resolved."""
     raw = os.fspath(location)
     if isinstance(raw, str):
         raw = raw.encode("utf-8", "surrogateescape")
@@ -32,18 +32,18 @@ def join_location(parts: list[bytes]) -> bytes:
 
 
 def to_datetime(ns: int) -> datetime:
-    """Return a moment given in nanoseconds since 1970, UTC, cut to microseconds."""
+    """Return the time in nanoseconds since 1970, UTC, truncated to microseconds."""
     return _EPOCH + timedelta(microseconds=ns // 1000)
 
 
 def to_ns(moment: datetime) -> int:
-    """Return a moment in nanoseconds since 1970, UTC; one without a zone is in that of this machine."""
+    """Return a time in nanoseconds since 1970, UTC; one without a zone is in the local time zone."""
     return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in a snapshot, with all that is stored about it; `path` begins with a slash. Times are in UTC."""
+    """An entry of a snapshot with all its stored metadata; `path` begins with a slash. Times are in UTC."""
 
     path: str
     _node: Node = field(repr=False)
@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def type(self) -> EntryType:
-        """What it is."""
+        """Its type."""
         return cast(EntryType, self._node.type)
 
     @property
@@ -65,7 +65,7 @@ class Entry:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it holds entries."""
+        """Whether it is a folder."""
         return self._node.type == DIRECTORY
 
     @property
@@ -75,82 +75,82 @@ class Entry:
 
     @property
     def mode(self) -> int:
-        """Type and permissions in the bits that os.stat gives."""
+        """Type and permissions in os.stat's bits."""
         return self._node.st_mode
 
     @property
     def mtime(self) -> datetime:
-        """When it was last modified, cut to microseconds."""
+        """Modification time, truncated to microseconds."""
         return to_datetime(self._node.mtime_ns)
 
     @property
     def mtime_ns(self) -> int:
-        """When it was last modified, in nanoseconds since 1970."""
+        """Modification time in nanoseconds since 1970."""
         return self._node.mtime_ns
 
     @property
     def atime(self) -> datetime:
-        """When it was last read, as far as the backup noted that; otherwise `mtime`."""
+        """Access time, if the backup stored it; otherwise `mtime`."""
         return to_datetime(self._node.atime_ns)
 
     @property
     def ctime(self) -> datetime:
-        """When its status was last changed."""
+        """Change time."""
         return to_datetime(self._node.ctime_ns)
 
     @property
     def uid(self) -> int:
-        """The number of its owner."""
+        """User ID of its owner."""
         return self._node.uid
 
     @property
     def gid(self) -> int:
-        """The number of its group."""
+        """Group ID."""
         return self._node.gid
 
     @property
     def user(self) -> str:
-        """The name of its owner, "" if that had none."""
+        """User name of its owner, "" if there was none."""
         return self._node.user
 
     @property
     def group(self) -> str:
-        """The name of its group, "" if that had none."""
+        """Group name, "" if there was none."""
         return self._node.group
 
     @property
     def inode(self) -> int:
-        """Its inode number on the machine that it was saved on."""
+        """Its inode number on the original machine."""
         return self._node.inode
 
     @property
     def device_id(self) -> int:
-        """The number of the file system that it was on."""
+        """Device number of its file system."""
         return self._node.device_id
 
     @property
     def links(self) -> int:
-        """How many hard links there were to it."""
+        """Number of its hard links."""
         return self._node.links
 
     @property
     def device(self) -> int:
-        """The number of the device that a device file stands for."""
+        """Device number of a device file."""
         return self._node.device
 
     @property
     def link_target(self) -> str:
-        """Where a symbolic link points, "" for everything else."""
+        """Target of a symbolic link, "" for everything else."""
         return self._node.raw_linktarget.decode("utf-8", "surrogateescape")
 
     @property
     def extended_attributes(self) -> Mapping[str, bytes]:
-        """Its extended attributes, by their names."""
+        """Its extended attributes by name."""
         return {one.name: one.value or b"" for one in self._node.extended_attributes or ()}
 
     @property
     def content(self) -> tuple[str, ...]:
-        """The IDs of the blobs that a file consists of."""
+        """The IDs of a file's blobs."""
         return tuple(self._node.content or ())
 
     @property

@@ -1,7 +1,7 @@
-"""The snapshots of a repository as a file system of fsspec, for reading: restic://SNAPSHOT/path/in/it.
+"""The snapshots of a repository as a read-only fsspec file system: restic://SNAPSHOT/path/in/it.
 
-pandas, Dask, Arrow and others open such addresses by themselves; what else they need they take from their
-`storage_options`, which are the arguments of ResticFileSystem.
+pandas, Dask, Arrow and other libraries open such addresses directly, with the arguments of ResticFileSystem as
+`storage_options`.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ from pyrestic.vfs.stream import ContentStream
 _KINDS = {DIRECTORY: "directory", FILE: "file", SYMLINK: "link"}
 
 Info = dict[str, Any]
-"""What fsspec wants to know of a path: name, size in bytes, type, and what else is known."""
+"""fsspec's description of a path: name, size in bytes, type, and further fields."""
 
 
 class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """A repository whose top folder holds the snapshots, by the first eight digits of their IDs.
+    """A repository whose top folder contains the snapshots, by the first eight digits of their IDs.
 
-    Paths may begin with all that names a snapshot, `latest` too: the latest of `host`, with all of `tags` and `paths`.
-    A name stands for the same snapshot until `invalidate_cache` is called. A snapshot that cannot be read is an error
-    unless `skip_damaged` leaves it out; one that is named by its ID can be used all the same. The other arguments are
-    those of open_repository; the repository is opened when it is first needed, and not locked unless `lock` says so.
+    Paths may begin with any snapshot name, including `latest`: the latest of `host`, with all of `tags` and `paths`. A
+    name refers to the same snapshot until `invalidate_cache` is called. A snapshot that cannot be read is an error
+    unless `skip_damaged` ignores it; one that is named by its ID still works. The other arguments are those of
+    open_repository; the repository is opened on first use, and not locked unless `lock` is set.
     """
 
     protocol = "restic"
@@ -77,7 +77,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     @property
     def fsid(self) -> str:
-        """The same for the same repository."""
+        """Return an equal instance for the same repository."""
         return f"restic_{self._repository().id}"
 
     def __enter__(self) -> "ResticFileSystem":
@@ -89,7 +89,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.close()
 
     def close(self) -> None:
-        """Close the repository; it is opened again when it is needed."""
+        """Close the repository; the next use opens it again."""
         with self._mutex:
             opened, self._opened = self._opened, None
             self._snapshots.clear()
@@ -97,13 +97,13 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
             opened.close()
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Look again which snapshots there are."""
+        """List the snapshots again on the next use."""
         with self._mutex:
             self._snapshots.clear()
         super().invalidate_cache(path)
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: ANN401 - fsspec's
-        """Return what a folder holds, or the one file at a path: names, or with `detail` all that is known."""
+        """Return the content of a folder, or the one file at a path: names, or with `detail` descriptions."""
         name, location = self._split(path)
         with _as_os_errors(path):
             if not name:
@@ -116,7 +116,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return found if detail else [info["name"] for info in found]
 
     def info(self, path: str, **_: Any) -> Info:  # noqa: ANN401 - fsspec's
-        """Return what is known of a path; raise FileNotFoundError."""
+        """Return the description of a path; raise FileNotFoundError."""
         name, location = self._split(path)
         if not name:
             return {"name": "", "size": 0, "type": "directory"}
@@ -125,36 +125,36 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return _info(name, snapshot.entry(location)) if location else _snapshot_info(name, snapshot)
 
     def created(self, path: str) -> datetime:
-        """Return when a file was last modified: no other time is known of all files."""
+        """Return the modification time of a file: the only time that all files have."""
         return self.modified(path)
 
     def modified(self, path: str) -> datetime:
-        """Return when a file was last modified, or a snapshot made, in UTC."""
+        """Return the modification time of a file, or the time of a snapshot, in UTC."""
         name, location = self._split(path)
         with _as_os_errors(path):
             snapshot = self._snapshot(name)
             return snapshot.entry(location).mtime if location else snapshot.time
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:  # noqa: ANN401, ARG002 - fsspec's
-        """Refuse: this is for reading."""
+        """Refuse: the file system is read-only."""
         _refuse(path)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: ARG002 - fsspec's
-        """Refuse: this is for reading."""
+        """Refuse: the file system is read-only."""
         _refuse(path)
 
     def rmdir(self, path: str) -> None:
-        """Refuse: this is for reading."""
+        """Refuse: the file system is read-only."""
         _refuse(path)
 
     def rm_file(self, path: str) -> None:
-        """Refuse: this is for reading."""
+        """Refuse: the file system is read-only."""
         _refuse(path)
 
     _rm = rm_file
 
     def cp_file(self, path1: str, path2: str, **_: Any) -> None:  # noqa: ANN401, ARG002 - fsspec's
-        """Refuse: this is for reading."""
+        """Refuse: the file system is read-only."""
         _refuse(path2)
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> ContentStream:  # noqa: ANN401 - fsspec's
@@ -224,7 +224,7 @@ def _refuse(path: str) -> NoReturn:
 
 @contextlib.contextmanager
 def _as_os_errors(path: str) -> Iterator[None]:
-    """Raise what is wrong with a path as programs that use fsspec expect it."""
+    """Raise the error of a path in the form that fsspec's users expect."""
     try:
         yield
     except NotFoundError as error:

@@ -1,4 +1,4 @@
-"""The versions of one path in an opened repository, for programs."""
+"""The versions of one path in an opened repository."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from pyrestic.vfs.stream import ContentStream
 
 @dataclass(frozen=True, slots=True)
 class PathVersion:
-    """One content of a path, or, where `entry` is None, a time when nothing was there.
+    """One content of a path, or, if `entry` is None, a period of absence.
 
-    `first` and `last` are the oldest and the newest snapshot that have it, `count` says how many do. `size` is in
-    bytes, for a folder of all files below; `change` is by how much that is more than before, None if nothing is known.
+    `first` and `last` are the oldest and the newest snapshot with this version, `count` is their number. `size` is in
+    bytes, for a folder the total of all files below; `change` is its growth over the previous version, None if unknown.
     """
 
     path: str
@@ -30,9 +30,9 @@ class PathVersion:
     size: int
     change: int | None
     mtime: datetime | None
-    """When it was modified, in UTC; for a folder the newest time of all below."""
+    """Modification time in UTC; for a folder the newest time below it."""
     came_back: bool
-    """The same content was there, then another or none, then this again."""
+    """The same content existed before, and was changed or absent in between."""
 
     def open(self) -> ContentStream:
         """Return its content, as OpenSnapshot.open does; raise NotFoundError for an absence."""
@@ -49,9 +49,9 @@ def find_versions(
     index_file: str,
     absences: bool,
 ) -> list[PathVersion]:
-    """Return the versions of a location, the newest first; `index_file` is where their index is kept, "" for nowhere.
+    """Return the versions of a location, newest first; `index_file` is the path of their index, "" for none.
 
-    Snapshots that cannot be read are passed over, and go to the reporter's `error`. Raises BackendError.
+    Unreadable snapshots are skipped, and go to the reporter's `error`. Raises BackendError.
     """
     raw = join_location(split_location(location))
     index = HistoryIndex(index_file) if index_file else None

@@ -1,4 +1,4 @@
-"""Verbs of an opened repository that tell what is in it: diff, find and stats."""
+"""Read-only queries of an opened repository: diff, find and stats."""
 
 import threading
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.repository.tree_walk import find_tree
 
 StatsMode: TypeAlias = Literal["restore-size", "files-by-contents", "blobs-per-file", "raw-data"]
-"""What is counted: all files as restored, files of different content, the blobs of these, blobs as they are stored."""
+"""The counting mode: all files as restored, files of different content, their blobs, stored blobs."""
 
 BlobKind: TypeAlias = Literal["data", "tree"]
-"""What a blob holds: a part of a file, or a folder."""
+"""The type of a blob: a part of a file, or a folder."""
 
 
 class Change(NamedTuple):
-    """A path that differs; that of a folder ends with a slash.
+    """A changed path; that of a folder ends with a slash.
 
-    The modifier is + or -, or made of T (another type), M (another content), ? (with nothing else that would explain
-    it) and U (other metadata).
+    The modifier is + or -, or a combination of T (type), M (content), ? (content without a visible change) and U (other
+    metadata).
     """
 
     path: str
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DifferenceSide:
-    """What only one of two snapshots has; `bytes` are those of its blobs before compression."""
+    """The totals of only one of two snapshots; `bytes` are those of its blobs before compression."""
 
     files: int
     dirs: int
@@ -49,7 +49,7 @@ class DifferenceSide:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed from one snapshot to another, in order of paths."""
+    """The changes from one snapshot to another, in order of paths."""
 
     changes: tuple[Change, ...] = field(repr=False)
     changed_files: int
@@ -58,14 +58,14 @@ class Difference:
 
 
 class FoundEntry(NamedTuple):
-    """Something that fits a pattern, and the snapshot that it is in."""
+    """An entry that matches a pattern, and its snapshot."""
 
     snapshot: OpenSnapshot
     entry: Entry
 
 
 class UnreadableTree(NamedTuple):
-    """A folder that cannot be read, by the ID of its tree or of the tree in which it stands."""
+    """A folder that cannot be read, by the ID of its tree or of its parent's tree."""
 
     snapshot: OpenSnapshot
     tree: str
@@ -73,26 +73,26 @@ class UnreadableTree(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FoundEntries:
-    """What fits the patterns, the newest snapshot first and in order of paths, and the folders that were not read."""
+    """The matches of the patterns, newest snapshot first and in order of paths, and the unreadable folders."""
 
     entries: tuple[FoundEntry, ...]
     unreadable: tuple[UnreadableTree, ...]
 
 
 class BlobUse(NamedTuple):
-    """A place where a blob is used: the file that it is a part of, or the folder that it describes."""
+    """A use of a blob: the file that contains it, or the folder that it describes."""
 
     snapshot: OpenSnapshot
     path: str
     kind: BlobKind
     blob: str
     parent_tree: str
-    """The tree in which the file stands, "" for a folder."""
+    """The tree that contains the file, "" for a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundUses:
-    """Where blobs are used, the newest snapshot first, and the folders that were not read."""
+    """The uses of blobs, newest snapshot first, and the unreadable folders."""
 
     uses: tuple[BlobUse, ...]
     unreadable: tuple[UnreadableTree, ...]
@@ -100,18 +100,18 @@ class FoundUses:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryStats:
-    """How much some snapshots hold. The three figures on compression are 0 unless raw data were counted."""
+    """The total size of some snapshots. The three compression fields are 0 except for raw data."""
 
     snapshots: int
     bytes: int
     files: int
     blobs: int
     uncompressed_bytes: int
-    """Bytes that the blobs would take without compression."""
+    """Size of the blobs without compression."""
     compression_ratio: float
-    """How many times longer the compressed blobs were."""
+    """The compression ratio of the compressed blobs."""
     compression_progress: float
-    """The percentage of all bytes that is compressed."""
+    """The percentage of all bytes that are compressed."""
     compression_space_saving: float
     """The percentage of all bytes that compression saves."""
 
@@ -128,12 +128,12 @@ class InspectingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> Difference:
-        """Return what changed from one snapshot to another, with `metadata` also what changed in nothing else.
+        """Return the changes from one snapshot to another, with `metadata` also pure metadata changes.
 
-        A name may go on with a folder, as in `latest~1:/home`. Folders that cannot be read go to `report.error`. Raises
-        UsageError, NotFoundError, DamageError, BackendError, CancelledError.
+        A name may contain a folder, as in `latest~1:/home`. Unreadable folders go to `report.error`. Raises UsageError,
+        NotFoundError, DamageError, BackendError, CancelledError.
         """
-        # It brings numpy, which is of no use to those who only look at files.
+        # This imports numpy, which programs that only read files do not need.
         from pyrestic.operations.diff import Diff, Side
 
         def describe(side: Side) -> DifferenceSide:
@@ -160,10 +160,10 @@ class InspectingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> FoundEntries:
-        """Return what fits one of the patterns in all or some snapshots, the newest first.
+        """Return the matches of the patterns in all or some snapshots, newest first.
 
-        `oldest` and `newest` are the first and the last time of modification that counts. Raises UsageError,
-        DamageError, BackendError, CancelledError; folders that cannot be read are named in what is returned.
+        `oldest` and `newest` limit the modification time, inclusively. Raises UsageError, DamageError, BackendError,
+        CancelledError; the result lists unreadable folders.
         """
         if isinstance(patterns, str):
             raise UsageError("patterns are given as a list")
@@ -187,9 +187,9 @@ class InspectingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> FoundUses:
-        """Return the files and folders that data blobs, trees, or all blobs of packs belong to.
+        """Return the files and folders that use data blobs, trees, or any blobs of packs.
 
-        One of the three is given: IDs, or the first eight digits of each. Raises as `find` does.
+        Pass one of the three: IDs, or the first eight digits of each. Raises as `find` does.
         """
         if bool(blobs) + bool(trees) + bool(packs) != 1:
             raise UsageError("one of blobs, trees and packs has to be given")
@@ -222,7 +222,7 @@ class InspectingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> RepositoryStats:
-        """Return how much all snapshots hold together, or some; `mode` says what is counted.
+        """Return the total size of all snapshots, or some; `mode` selects how to count.
 
         Raises UsageError, DamageError, BackendError, CancelledError.
         """
@@ -254,7 +254,7 @@ class InspectingVerbs(RepositoryAccess):
 def _search(
     work: Work, names: Sequence[SnapshotName] | None, search: Search, matches: list[Match], uses: list[Use]
 ) -> list[Unreadable]:
-    """Add what is found to the lists and return what could not be read."""
+    """Add the matches to the lists and return the unreadable folders."""
     chosen = sorted(work.select(names), key=lambda stored: -stored.snapshot.time_ns)
     unreadable = []
     for found in find_all(work.repository, chosen, search):

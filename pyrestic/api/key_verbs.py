@@ -1,4 +1,4 @@
-"""Verbs of an opened repository for its keys, each of which opens it with a password."""
+"""Key management of an opened repository; each key opens it with a password."""
 
 import time
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ from pyrestic.repository.snapshots import find_id
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a repository; `current` is the one that it was opened with."""
+    """A key of a repository; `current` is the one that opened it."""
 
     id: str
     current: bool
     username: str
     hostname: str
     created: datetime
-    """When it was made, in UTC."""
+    """Its creation time in UTC."""
 
 
 class KeyVerbs(RepositoryAccess):
     """Keys, for OpenRepository."""
 
     def list_keys(self) -> list[Key]:
-        """Return all keys; those that cannot be read go to the reporter. Raises LockedError, BackendError."""
+        """Return all keys; unreadable ones go to the reporter. Raises LockedError, BackendError."""
         with self._working(Need.READ) as work:
             found = load_keys(work.repository.backend, current=work.repository.key_id, report=work.report)
         return [
@@ -48,7 +48,7 @@ class KeyVerbs(RepositoryAccess):
         ]
 
     def add_key(self, new_password: str, *, host: str = "", user: str = "") -> str:
-        """Add a key that opens the repository with another password, too, and return its ID.
+        """Add a key that opens the repository with a further password, and return its ID.
 
         Raises UsageError for an empty password, LockedError, BackendError.
         """
@@ -57,7 +57,7 @@ class KeyVerbs(RepositoryAccess):
             return _add(work, new_password, host, user).hex()
 
     def change_password(self, new_password: str, *, host: str = "", user: str = "") -> str:
-        """Add a key with another password, remove the one in use, and return the new one's ID; alone in the repository.
+        """Add a key with another password, remove the current one, and return the new ID; with an exclusive lock.
 
         Raises as `add_key` does.
         """
@@ -65,13 +65,13 @@ class KeyVerbs(RepositoryAccess):
         with self._working(Need.EXCLUSIVE) as work:
             new = _add(work, new_password, host, user)
             work.ensure_locked()
-            # The new key has been opened once already, so the old one may go.
+            # The new key has been opened once already, so the old one can be removed.
             remove_key(work.repository.backend, work.repository.key_id, current=new)
             self._repository.key_id = new
         return new.hex()
 
     def remove_key(self, key: str) -> None:
-        """Remove a key by its ID or the beginning of that, not the one in use; alone in the repository.
+        """Remove a key by its ID or a prefix, except for the current one; with an exclusive lock.
 
         Raises UsageError, NotFoundError, LockedError, BackendError.
         """

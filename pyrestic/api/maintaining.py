@@ -1,4 +1,4 @@
-"""Verbs of an opened repository that mend it and keep it small: prune, repairs, unlock."""
+"""Maintenance of an opened repository: prune, repairs, unlock."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PruneBlobs:
-    """How many blobs are what, and what becomes of them."""
+    """Numbers of blobs by state, and what happens to them."""
 
     used: int
     duplicate: int
@@ -31,12 +31,12 @@ class PruneBlobs:
     remove: int
     repack: int
     repackrm: int
-    """Blobs that repacking leaves out."""
+    """Blobs that are dropped while repacking."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneBytes:
-    """How many stored bytes are what, and what becomes of them."""
+    """Stored bytes by state, and what happens to them."""
 
     used: int
     duplicate: int
@@ -44,20 +44,20 @@ class PruneBytes:
     remove: int
     repack: int
     repackrm: int
-    """Bytes that repacking leaves out."""
+    """Bytes that are dropped while repacking."""
     unref: int
-    """Bytes of packs that no index names, which are removed."""
+    """Bytes of packs that are missing from the index, which are removed."""
     uncompressed: int
 
     @property
     def freed(self) -> int:
-        """By how much the repository shrinks."""
+        """How many bytes the prune frees."""
         return self.remove + self.repackrm + self.unref
 
 
 @dataclass(frozen=True, slots=True)
 class PrunePacks:
-    """How many packs are what, and what becomes of them."""
+    """Numbers of packs by state, and what happens to them."""
 
     used: int
     unused: int
@@ -70,7 +70,7 @@ class PrunePacks:
 
 @dataclass(frozen=True, slots=True)
 class PruneStats:
-    """The numbers of a prune, as restic counts them."""
+    """The numbers of a prune, counted as restic does."""
 
     blobs: PruneBlobs
     size: PruneBytes
@@ -79,43 +79,43 @@ class PruneStats:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune is going to do; packs are named by their IDs. Nothing is done before `run`."""
+    """The plan of a prune; packs are given by IDs. Nothing changes before `run`."""
 
     stats: PruneStats
     remove: tuple[str, ...] = field(repr=False)
-    """Packs that nothing uses, and those that no index names."""
+    """Unused packs, and those that are missing from the index."""
     repack: tuple[str, ...] = field(repr=False)
-    """Packs of which a part is written anew before they are removed."""
+    """Packs of which a part is stored again before they are removed."""
     _run: Callable[[Reporter | None, threading.Event | None], None] = field(repr=False, compare=False)
 
     def run(self, *, report: Reporter | None = None, cancel: threading.Event | None = None) -> None:
-        """Do it, alone in the repository; raise as `OpenRepository.prune` does.
+        """Execute the plan with an exclusive lock; raise as `OpenRepository.prune` does.
 
-        PyresticError is raised, and nothing done, if snapshots or index have changed since the plan was made.
+        Raises PyresticError, without any change, if snapshots or index have changed since the plan was made.
         """
         self._run(report, cancel)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRepair:
-    """What was wrong with an index, by IDs of index files and of packs."""
+    """The findings of an index repair, by IDs of index files and of packs."""
 
     invalid_index_files: tuple[str, ...]
     added: tuple[str, ...]
-    """Packs that no index named."""
+    """Packs that were missing from the index."""
     resized: tuple[str, ...]
-    """Packs of another length than the index said."""
+    """Packs whose length differs from the index."""
     missing: tuple[str, ...]
-    """Packs that are gone."""
+    """Packs that no longer exist."""
     unreadable: tuple[str, ...]
-    """Packs with a damaged header that the index does without."""
+    """Packs with a damaged header that were dropped from the index."""
     kept: tuple[str, ...]
     """Packs with a damaged header whose old entry was kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostBlob:
-    """A blob that could not be saved from a damaged pack."""
+    """A blob of a damaged pack that was lost."""
 
     kind: BlobKind
     id: str
@@ -123,12 +123,12 @@ class LostBlob:
 
 @dataclass(frozen=True, slots=True)
 class PacksRepair:
-    """What was saved of damaged packs: `repair_snapshots` comes next if blobs are lost."""
+    """The result of repairing packs: if blobs are lost, call `repair_snapshots` next."""
 
     salvaged_blobs: int
     lost: tuple[LostBlob, ...]
     copies: tuple[str, ...]
-    """The files that the packs were copied to before."""
+    """The copies of the packs."""
 
 
 class MaintainingVerbs(RepositoryAccess):
@@ -145,10 +145,10 @@ class MaintainingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> PrunePlan:
-        """Return what a prune would do; nothing is removed before `run`.
+        """Return the plan of a prune; nothing is removed before `run`.
 
         Arguments are as the flags of `pyrestic prune` of that name. Raises UsageError, LockedError, DamageError or
-        MissingBlobError if something that is in use cannot be read or found, BackendError, CancelledError.
+        MissingBlobError if data in use cannot be read or found, BackendError, CancelledError.
         """
         from pyrestic.operations.prune import plan_prune
 
@@ -178,10 +178,10 @@ class MaintainingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> PruneStats:
-        """Remove what no snapshot uses, alone in the repository, and return what was done.
+        """Remove unused data with an exclusive lock, and return the result.
 
-        Arguments are those of `plan_prune`, and so are the errors; BackendError is raised also if some packs could not
-        be removed, which the next prune does.
+        Arguments and errors are those of `plan_prune`; BackendError is also raised if some packs could not be removed,
+        which the next prune does.
         """
         from pyrestic.operations.prune import plan_prune
 
@@ -200,10 +200,10 @@ class MaintainingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> IndexRepair:
-        """Make the index say what the packs hold, alone in the repository, and return what was wrong.
+        """Rebuild the index from the packs with an exclusive lock, and return the findings.
 
-        With `read_all_packs` it is built from the packs and nothing else. Raises LockedError, BackendError,
-        CancelledError; packs that are missing or damaged are not raised.
+        With `read_all_packs`, the old index is ignored. Raises LockedError, BackendError, CancelledError; missing or
+        damaged packs raise nothing.
         """
         with self._working(Need.EXCLUSIVE, report, cancel) as work:
             found = repair_index(work.repository, work.report, work.ensure_locked, read_all_packs=read_all_packs)
@@ -217,11 +217,11 @@ class MaintainingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> PacksRepair:
-        """Store what is intact in damaged packs anew and remove them, alone in the repository.
+        """Store the intact blobs of damaged packs again and remove the packs, with an exclusive lock.
 
-        Before that they are copied to the folder `copies`, as `pyrestic repair packs` does to its working folder; None
-        does without. Raises UsageError, LockedError, NotFoundError for a pack that is not known, LocalFileError,
-        BackendError, also if a pack could not be removed, CancelledError; lost blobs are not raised.
+        First they are copied to the folder `copies`, as `pyrestic repair packs` does to its working directory; None
+        makes no copies. Raises UsageError, LockedError, NotFoundError for an unknown pack, LocalFileError,
+        BackendError, also if a pack could not be removed, CancelledError; lost blobs raise nothing.
         """
         wanted = parse_packs(packs)
         with self._working(Need.EXCLUSIVE, report, cancel, load_index=True) as work:
@@ -237,7 +237,7 @@ class MaintainingVerbs(RepositoryAccess):
         )
 
     def unlock(self, *, remove_all: bool = False) -> int:
-        """Remove the locks of programs that are gone, with `remove_all` those of all others; return how many.
+        """Remove stale locks, with `remove_all` also all others; return their number.
 
         Raises BackendError.
         """

@@ -1,4 +1,4 @@
-"""Opening and making repositories from a program: what is not handed over is not looked for in the environment."""
+"""Opens and creates repositories from a program; no environment variable is read unless it is passed."""
 
 import os
 import time
@@ -22,11 +22,11 @@ from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.repository import Repository, RepositoryOptions
 
 CompressionMode: TypeAlias = Literal["auto", "off", "fastest", "better", "max"]
-"""How hard to compress what is stored."""
+"""The compression mode."""
 
 
 class _Request(NamedTuple):
-    """What a repository is opened or made with."""
+    """The settings for opening or creating a repository."""
 
     place: Backends
     password: str
@@ -52,18 +52,18 @@ def open_repository(
 ) -> OpenRepository:
     """Open a repository, best in a with statement, with the password by value, from a file or from a command.
 
-    `location` is a folder or what the command line takes, such as b2:BUCKET:PATH. `environment` has the variables that
-    its kind of place may need (B2_ACCOUNT_ID, B2_ACCOUNT_KEY, https_proxy …), and HOME or XDG_CACHE_HOME for the cache
-    that is shared with the command line: hand over os.environ to have it as there. `options` are those of -o. Without
-    `cache_dir` and such a variable there is no cache. With `lock` the repository is locked, not exclusively, until it
-    is closed; without, only while something is written, and a prune by others may take away what is being read.
+    `location` is a folder or a command line location, such as b2:BUCKET:PATH. `environment` has the variables of its
+    backend (B2_ACCOUNT_ID, B2_ACCOUNT_KEY, https_proxy …), and HOME or XDG_CACHE_HOME for the cache shared with the
+    command line: pass os.environ to use the same values. `options` are those of -o. Without `cache_dir` and such a
+    variable there is no cache. With `lock`, a shared lock is held until the repository is closed; otherwise only during
+    writes, and a prune by others may remove data that is being read.
 
-    Raises PyresticError: NoRepositoryError, WrongPasswordError, LockedError, BackendError and what else is below it.
+    Raises PyresticError: NoRepositoryError, WrongPasswordError, LockedError, BackendError and their subclasses.
     """
     secret = _find_password(password, password_file, password_command)
     request = _prepare(location, secret, environment, options, cacert, compression, report)
     place = request.place
-    # Nothing can be written to the past, and the cache is that of the present.
+    # A past state cannot be written to, and the cache belongs to the present one.
     past = place.retry.read_only
     base = "" if past else _find_cache(request.environment) if cache_dir is None else os.fspath(cache_dir)
     folders = LocalFolders(base, find_own_folder(request.environment))
@@ -93,9 +93,9 @@ def create_repository(
     lock: bool = True,
     report: Reporter | None = None,
 ) -> OpenRepository:
-    """Make a repository and return it opened; arguments are those of open_repository, `version` is 1 or 2.
+    """Create a repository and return it opened; arguments are those of open_repository, `version` is 1 or 2.
 
-    Raises UsageError if there is a repository already, BackendError.
+    Raises UsageError if a repository exists, BackendError.
     """
     secret = _find_password(password, password_file, password_command)
     request = _prepare(location, secret, environment, options, cacert, compression, report)

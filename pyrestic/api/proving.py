@@ -1,4 +1,4 @@
-"""Verbs of an opened repository that prove that everything is there: check and drill."""
+"""Verification of an opened repository: check and drill."""
 
 import os
 import random
@@ -29,17 +29,17 @@ Size: TypeAlias = int | str
 FindingKind: TypeAlias = Literal[
     "error", "index error", "snapshot error", "duplicate pack", "mixed pack", "orphaned pack"
 ]
-"""What a finding of a check is about; the last three are nothing but untidy."""
+"""The subject of a finding; the last three are not errors."""
 
 DrillReason: TypeAlias = Literal["largest", "changed", "random"]
-"""Why a drill has chosen a file."""
+"""The reason why a drill selected a file."""
 
 _SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """Something that is not as it should be; `count` errors in one message, which `details` go on with line by line."""
+    """A finding; `count` errors in one message, which `details` continue line by line."""
 
     kind: FindingKind
     message: str
@@ -49,42 +49,42 @@ class CheckFinding:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a repository was verified from this machine by now, and when that was longest ago."""
+    """How much of a repository was verified from this machine so far, and the oldest verification."""
 
     packs: int
     never: int
-    """How many packs never were."""
+    """Number of packs that were never verified."""
     never_bytes: int
     oldest: datetime | None
-    """When that pack was verified whose turn is longest ago, None if none ever was."""
+    """The oldest verification, None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check has found. Packs are named by their IDs."""
+    """The result of a check. Packs are given by IDs."""
 
     errors: int
-    """How many errors there are; what is only untidy does not count."""
+    """Number of errors; other findings do not count."""
     findings: tuple[CheckFinding, ...]
     complete: bool
-    """False if the index is too damaged to go on: `repair_index` comes first."""
+    """False if the index is too damaged to continue: call `repair_index` first."""
     broken_packs: tuple[str, ...]
     """Packs for `repair_packs`."""
     verified_packs: tuple[str, ...]
-    """Packs that were read whole, and nothing was wrong with them."""
+    """Packs that were read completely and are intact."""
     suggest_repair_index: bool
     suggest_prune: bool
     coverage: Coverage | None
-    """Told after a check with a budget."""
+    """Set after a check with a budget."""
 
     @property
     def ok(self) -> bool:
-        """There are no errors."""
+        """Whether there are no errors."""
         return not self.errors
 
 
 class DrilledFile(NamedTuple):
-    """A file that a drill has chosen."""
+    """A file that a drill selected."""
 
     path: str
     size: int
@@ -93,28 +93,28 @@ class DrilledFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DrillReport:
-    """What a drill has shown; `bytes` are those of all contents that came back."""
+    """The result of a drill; `bytes` is the total of the restored contents."""
 
     snapshot: OpenSnapshot = field(repr=False)
     seed: int
-    """Another drill with this seed chooses the same files."""
+    """Another drill with this seed selects the same files."""
     picked: tuple[DrilledFile, ...]
     files: int
-    """How many of them came back whole."""
+    """Number of intact files."""
     bytes: int
     blobs: int
     compared: int
-    """How many of these are still here as they were, and were compared."""
+    """Number of files that still exist unmodified, and were compared."""
     damaged: tuple[LostFile, ...]
-    """Files and folders that cannot be given back as they were."""
+    """Files and folders that cannot be restored intact."""
     differing: tuple[str, ...]
-    """Files of this machine with another content than the backup, though their length and time are the same."""
+    """Local files whose content differs although length and modification time match."""
     previous: datetime | None
-    """When a drill from this machine last went well, before this one."""
+    """The last successful drill on this machine before this one."""
 
     @property
     def ok(self) -> bool:
-        """Nothing was wrong."""
+        """Whether nothing is wrong."""
         return not (self.damaged or self.differing)
 
 
@@ -132,12 +132,12 @@ class ProvingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> CheckReport:
-        """Look for errors, alone in the repository unless it was opened without a lock; return all that was found.
+        """Check the repository, with an exclusive lock unless it was opened without one; return all findings.
 
-        What is read of the packs is as for `pyrestic check`: all with `read_data`; a part such as 1/5, 2.5% or 10G with
-        `read_data_subset`; with `budget` so many bytes, those first that were verified longest ago. With `snapshots`
-        only what they use is looked at. The cache is not used, as it could hide damage, unless `with_cache` says so.
-        Raises UsageError, LockedError, BackendError, CancelledError; errors that are found are not raised.
+        The packs to read are selected as for `pyrestic check`: all with `read_data`; a part such as 1/5, 2.5% or 10G
+        with `read_data_subset`; with `budget` this number of bytes, least recently verified first. With `snapshots`,
+        only their data is checked. The cache is not used, because it could hide damage, unless `with_cache` is set.
+        Raises UsageError, LockedError, BackendError, CancelledError; findings raise nothing.
         """
         from pyrestic.operations.check import Check, Finding, PackChoice, read_index_files
         from pyrestic.operations.check_rotation import Rotation, measure_coverage
@@ -154,7 +154,7 @@ class ProvingVerbs(RepositoryAccess):
 
         with self._working(Need.READ_ALONE, report, cancel, past_cache=not with_cache) as work:
             repository = work.repository
-            # What was there when the repository was opened may have been changed since.
+            # The files listed at the time of opening may have changed since.
             repository.listed_keys = tuple(repository.list_ids(FileType.KEY))
             check = Check(repository, work.report, add)
             proven = self._open_proven(work)
@@ -198,11 +198,11 @@ class ProvingVerbs(RepositoryAccess):
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> DrillReport:
-        """Prove that files can be given back: fetch some in memory, verify them, compare them with those still here.
+        """Restore a sample of files in memory, verify them, and compare them with the local ones.
 
-        They are chosen among the largest and those that change most, and at random, of `budget` bytes in all. A name
-        may go on with a folder, as in `latest:/home`. Raises UsageError, LockedError, DamageError, BackendError,
-        CancelledError; what is wrong with files is not raised.
+        The files are selected among the largest, those that change most often, and at random, up to `budget` bytes in
+        total. A name may contain a folder, as in `latest:/home`. Raises UsageError, LockedError, DamageError,
+        BackendError, CancelledError; errors of files raise nothing.
         """
         from pyrestic.operations.drill_run import find_root, run_drill
 
@@ -240,13 +240,13 @@ class ProvingVerbs(RepositoryAccess):
         )
 
     def _open_proven(self, work: Work) -> Proven:
-        """Return the book that the command line keeps, none where `environment` does not say where it is."""
+        """Return the command line's verification log, none if `environment` does not define its location."""
         folder = "" if self._is_past else find_state_folder(self._environment)
         return Proven(folder, self.id, lambda text: work.report.note(text, 0))
 
 
 def _select(work: Work, snapshots: Sequence[SnapshotName] | None, found: list[CheckFinding]) -> list[StoredSnapshot]:
-    """Return the snapshots that can be read; those that cannot be are found."""
+    """Return the readable snapshots; the others become findings."""
     if snapshots is None:
         listed = read_snapshots(work.repository)
         for one in listed.unreadable:

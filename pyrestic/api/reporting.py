@@ -1,4 +1,4 @@
-"""Where operations tell what they do when a program, not a person, has called them."""
+"""Messages of operations that a program has called."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -10,21 +10,21 @@ _log = logging.getLogger("pyrestic")
 
 
 class Failure(NamedTuple):
-    """A file, or another item, that was passed over, and why."""
+    """A file, or another item, that was skipped, and the reason."""
 
     item: str
     error: Exception
 
 
 class LogReporter:
-    """A Reporter that tells the logger `pyrestic`: errors as warnings, notes as information. Shows no progress."""
+    """A Reporter that writes to the logger `pyrestic`: errors as warnings, notes as information. Shows no progress."""
 
     def error(self, item: str, error: Exception) -> None:
-        """Log the error as a warning, as the run goes on."""
+        """Log the error as a warning, because the run continues."""
         _log.warning("%s: %s", item, error)
 
     def note(self, message: str, level: int = 1) -> None:
-        """Log the note: as a warning where --quiet would still show it."""
+        """Log the note: as a warning if --quiet would still show it."""
         _log.log({0: logging.WARNING, 1: logging.INFO}.get(level, logging.DEBUG), "%s", message)
 
     def show(self, progress: Progress) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
@@ -49,5 +49,5 @@ class FailureReporter:
         self._report.note(message, level)
 
     def show(self, progress: Progress) -> AbstractContextManager[None]:
-        """Let the progress be shown."""
+        """Show the progress."""
         return self._report.show(progress)

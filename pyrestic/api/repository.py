@@ -1,4 +1,4 @@
-"""An opened repository, for programs: its snapshots, and new ones."""
+"""An opened repository: its snapshots, and new ones."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_s
 
 
 class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs, ProvingVerbs):
-    """Made by open_repository or create_repository; closed at the end of a with block, or by `close`."""
+    """From open_repository or create_repository; closed at the end of a with block, or by `close`."""
 
     def __enter__(self) -> "OpenRepository":
         return self
@@ -48,11 +48,11 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         before: datetime | None = None,
         skip_damaged: bool = False,
     ) -> list[OpenSnapshot]:
-        """Return the snapshots of a host that have all of the tags and paths, all snapshots if nothing is asked for.
+        """Return the snapshots of a host that have all of the tags and paths; by default all snapshots.
 
-        `after` and `before` include the moments themselves; without a zone they are in that of this machine.
-        The oldest comes first. Raises DamageError or BackendError if a snapshot cannot be read; with `skip_damaged` it
-        is left out, with a note to the reporter.
+        `after` and `before` are inclusive; without a zone they are in the local time zone. The oldest comes first.
+        Raises DamageError or BackendError if a snapshot cannot be read; with `skip_damaged` it is skipped, with a note
+        to the reporter.
         """
         self._content.check_open()
         wanted = _make_filter(host, tags, paths, after, before, skip_damaged=skip_damaged)
@@ -73,10 +73,10 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         before: datetime | None = None,
         skip_damaged: bool = False,
     ) -> OpenSnapshot:
-        """Return what a name means: an ID or the beginning of one, `latest`, `latest~3`, `@2026-03-01 14:30`.
+        """Return the snapshot of a name: an ID or a prefix, `latest`, `latest~3`, `@2026-03-01 14:30`.
 
-        All but IDs choose among the snapshots that `snapshots` returns for the same arguments. Raises UsageError if
-        there is none, DamageError or BackendError also if a snapshot that may be meant cannot be read.
+        All names except IDs select from the snapshots that `snapshots` returns for the same arguments. Raises
+        UsageError if there is none, DamageError or BackendError also if an unreadable snapshot may be selected.
         """
         self._content.check_open()
         wanted = _make_filter(host, tags, paths, after, before, skip_damaged=skip_damaged)
@@ -97,10 +97,10 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         absences: bool = False,
         skip_damaged: bool = False,
     ) -> list[PathVersion]:
-        """Return the distinct versions of a file or folder in the snapshots that are asked for, the newest first.
+        """Return the distinct versions of a file or folder in the selected snapshots, newest first.
 
-        With `absences`, also when nothing was there. What was learned of folders is kept for the next time where
-        `environment` says where the user's cache is. Raises DamageError and BackendError as `snapshots` does.
+        With `absences`, also periods of absence. Facts about folders are cached for the next time if `environment`
+        defines the location of the user's cache. Raises DamageError and BackendError as `snapshots` does.
         """
         found = [
             snapshot._stored
@@ -143,9 +143,8 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
     ) -> BackedUp:
         """Make a snapshot of files and folders; arguments are as the flags of `pyrestic backup` of that name.
 
-        With `scan` the sources are counted meanwhile, so that the progress has totals. Files that cannot be read are
-        among the `failures` of what is returned. Raises LocalFileError if a source does
-        not exist, UsageError, LockedError, BackendError.
+        With `scan`, the sources are counted in parallel, so that the progress has totals. The result lists unreadable
+        files in `failures`. Raises LocalFileError if a source does not exist, UsageError, LockedError, BackendError.
         """
         options = BackupOptions(
             exclude=Patterns(exclude, iexclude),
@@ -177,7 +176,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
     ) -> BackedUp:
         """Make a snapshot whose one file, at `path`, has the content of a binary stream; raises as `backup` does.
 
-        What reading the stream raises is passed on, and there is no snapshot then.
+        Exceptions of the stream are passed on, and there is no snapshot then.
         """
         with self._backing_up(BackupOptions(hostname=host, tags=tuple(tags)), report) as run:
             return run.save_stream(stream, path)
@@ -187,12 +186,12 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
 
     @contextlib.contextmanager
     def _backing_up(self, options: BackupOptions, report: Reporter | None) -> Iterator[BackupRun]:
-        """Hold a lock, the index loaded, for the time of a with block."""
+        """Hold a lock, with the index loaded, during a with block."""
         self._content.check_open()
         with self._writing, self._locked(Need.APPEND) as lock:
             assert lock is not None  # noqa: S101 - that is what such a lock is for
             if self._lock is None:
-                # What is known of packs may be wrong since others could prune: nobody kept them from it.
+                # The index may be outdated, because without a lock others could prune.
                 self._content.renew()
             self._content.load_index()
             try:
@@ -205,7 +204,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
                     cache_folder=self._cache_folder,
                 )
             except BaseException:
-                # What was being saved is given up, and the next backup begins anew.
+                # Unsaved data is dropped, and the next backup starts over.
                 self._content.renew()
                 raise
 

@@ -1,4 +1,4 @@
-"""Restores that programs ask for: what is at a location of a snapshot, back to this machine."""
+"""Restores by programs: the content of a snapshot's location to local files."""
 
 import os
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from pyrestic.report import Reporter
 
 
 class Restored(NamedTuple):
-    """What a restore did: files (with folders and links) and bytes that were written, files that were right already.
+    """The result of a restore: files (with folders and links) and bytes written, files that were already correct.
 
-    `left` counts what was there and was left as it is, since `overwrite` does not allow to replace it.
+    `left` counts existing entries that `overwrite` does not allow to replace.
     """
 
     files: int
@@ -42,7 +42,7 @@ def make_options(
     exclude_xattr: Sequence[str] = (),
     no_privileged: bool = False,
 ) -> RestoreOptions:
-    """Return the options of a restore; raise UsageError for what makes no sense."""
+    """Return the options of a restore; raise UsageError if they are invalid."""
     if overwrite is not None and overwrite not in {mode.value for mode in Overwrite}:
         raise UsageError(f"{overwrite!r} is not an overwrite mode")
     return RestoreOptions(
@@ -81,7 +81,7 @@ def make_restore(
 
 
 def run_restore(restore: Restore) -> Restored:
-    """Restore; raise PyresticError in the end if something could not be restored."""
+    """Restore; raise PyresticError at the end if something could not be restored."""
     result = restore.run()
     counts, errors = result.counts, result.errors
     if errors:

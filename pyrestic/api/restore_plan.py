@@ -1,4 +1,4 @@
-"""What a restore is going to do, for programs."""
+"""The plan of a restore, for programs."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pyrestic.operations import preflight
 
 
 class RestoreSpace(NamedTuple):
-    """A file system that a restore writes to; counts bytes, `free_bytes` is None if that is not known."""
+    """A file system that a restore writes to; counts bytes, `free_bytes` is None if unknown."""
 
     path: str
     free_bytes: int | None
@@ -17,12 +17,12 @@ class RestoreSpace(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """What is needed is free, as far as one knows."""
+        """Whether there is enough free space, as far as known."""
         return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
 
 class WrongPack(NamedTuple):
-    """A pack that is not as long as the index says, in bytes; `length` is None if it is not there."""
+    """A pack whose length differs from the index, in bytes; `length` is None if it is missing."""
 
     pack: str
     length: int | None
@@ -30,7 +30,7 @@ class WrongPack(NamedTuple):
 
 
 class LostFile(NamedTuple):
-    """A file that cannot be restored whole, or a folder whose content is not known, and why."""
+    """A file that cannot be fully restored, or a folder with unknown content, and the reason."""
 
     path: str
     error: PyresticError
@@ -38,52 +38,52 @@ class LostFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore is going to do. Lengths are in bytes; `others` are folders, links, devices and pipes."""
+    """The plan of a restore. Lengths are in bytes; `others` are folders, links, devices and pipes."""
 
     files: int
     others: int
     bytes_to_write: int
     files_there: int
-    """Files that are there already, by their length and time."""
+    """Existing files, by their length and time."""
     bytes_there: int
     spaces: tuple[RestoreSpace, ...]
-    """The file systems that are written to, that of the target first; what is needed is by how much files grow."""
+    """The file systems to be written to, the target's first; they need space for the growth of files."""
     devices: int
     set_id_files: int
     capability_files: int
-    """Devices, files with set-user-ID or set-group-ID bits, files with capabilities; also those that are left out."""
+    """Devices, files with set-user-ID or set-group-ID bits, files with capabilities, including omitted ones."""
     packs: int
     requests: int
     bytes_to_fetch: int
     wrong_packs: tuple[WrongPack, ...]
     lost: tuple[LostFile, ...]
-    """Files and folders that cannot be restored whole, some thousand at most."""
+    """Files and folders that cannot be fully restored, some thousand at most."""
     lost_count: int
-    """How many there are in all."""
+    """Their total number."""
 
     @property
     def whole(self) -> bool:
-        """Everything that is needed is there."""
+        """Whether all required data is present."""
         return not (self.wrong_packs or self.lost_count)
 
     @property
     def space_bytes(self) -> int:
-        """By how much the files that are written will grow."""
+        """Growth of the files to be written."""
         return sum(space.needed_bytes for space in self.spaces)
 
     @property
     def free_bytes(self) -> int | None:
-        """Free space on the target itself, None if that is not known."""
+        """Free space on the target itself, None if unknown."""
         return self.spaces[0].free_bytes if self.spaces else None
 
     @property
     def fits(self) -> bool:
-        """There is enough free space on each file system, as far as one knows."""
+        """Whether there is enough free space on each file system, as far as known."""
         return all(space.fits for space in self.spaces)
 
 
 def describe_plan(plan: preflight.RestorePlan) -> RestorePlan:
-    """Return a plan as programs see it."""
+    """Return a plan in the API's form."""
     return RestorePlan(
         files=plan.files,
         others=plan.others,

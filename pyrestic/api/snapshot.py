@@ -1,4 +1,4 @@
-"""A snapshot of an opened repository: what it says of itself, its files, and giving them back."""
+"""A snapshot of an opened repository: its metadata, its files, and restoring them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pyrestic.operations.restore_root import Source
 
 Overwrite: TypeAlias = Literal["always", "if-changed", "if-newer", "never"]
-"""What a restore does with files that are there: compare all, those whose time or length differ, only older, none."""
+"""The overwrite mode of a restore: compare all, those whose time or length differ, only older, none."""
 
 
 class OpenSnapshot:
-    """A snapshot. Given out by OpenRepository, and of use until that is closed; for any thread."""
+    """A snapshot. Created by OpenRepository, and usable until that is closed; thread-safe."""
 
     def __init__(self, content: Content, stored: StoredSnapshot) -> None:
         self._content = content
@@ -49,22 +49,22 @@ class OpenSnapshot:
 
     @property
     def time(self) -> datetime:
-        """When the backup began, in UTC."""
+        """Start of the backup, in UTC."""
         return to_datetime(self._stored.snapshot.time_ns)
 
     @property
     def hostname(self) -> str:
-        """The machine it was made on."""
+        """Its host."""
         return self._stored.snapshot.hostname
 
     @property
     def username(self) -> str:
-        """Who made it."""
+        """Its user."""
         return self._stored.snapshot.username
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files and folders that were backed up."""
+        """Its sources."""
         return tuple(self._stored.snapshot.paths)
 
     @property
@@ -74,7 +74,7 @@ class OpenSnapshot:
 
     @property
     def excludes(self) -> tuple[str, ...]:
-        """The patterns that the backup left out."""
+        """The exclude patterns of the backup."""
         return tuple(self._stored.snapshot.excludes)
 
     @property
@@ -84,22 +84,22 @@ class OpenSnapshot:
 
     @property
     def parent(self) -> str:
-        """The ID of the snapshot that the backup was compared with, "" if there was none."""
+        """The ID of the parent snapshot, "" if there was none."""
         return self._stored.snapshot.parent or ""
 
     @property
     def original(self) -> str:
-        """The ID of the snapshot that it was first made from by tag, rewrite or copy, "" if it is the first itself."""
+        """The ID of the snapshot from which tag, rewrite or copy first derived it, "" if it is an original."""
         return self._stored.snapshot.original or ""
 
     @property
     def uid(self) -> int:
-        """The number of who made it."""
+        """The user ID."""
         return self._stored.snapshot.uid
 
     @property
     def gid(self) -> int:
-        """The number of the group of who made it."""
+        """The group ID."""
         return self._stored.snapshot.gid
 
     @property
@@ -109,16 +109,16 @@ class OpenSnapshot:
 
     @property
     def summary(self) -> BackupSummary | None:
-        """What the backup counted; None in snapshots of restic before 0.17."""
+        """The statistics of the backup; None in snapshots of restic before 0.17."""
         summary = self._stored.snapshot.summary
         return None if summary is None else describe_summary(summary)
 
     def entry(self, location: Location) -> Entry:
-        """Return what is at a path; raise NotFoundError, DamageError or BackendError."""
+        """Return the entry at a path; raise NotFoundError, DamageError or BackendError."""
         return self._find(location)[0]
 
     def entries(self, location: Location = "/") -> list[Entry]:
-        """Return what a folder holds, in the order of names; raise as `entry` does, and if it is no folder."""
+        """Return the entries of a folder, in the order of names; raise as `entry` does, and if it is not a folder."""
         folder, found, _ = self._find_folder(location)
         base = folder.path.rstrip("/")
         below = self._content.view.children(found)
@@ -129,16 +129,16 @@ class OpenSnapshot:
         ]
 
     def walk(self, location: Location = "/") -> Iterator[Entry]:
-        """Iterate all that is below a folder, each folder before what is in it; raise as `entries` does."""
+        """Iterate everything below a folder, each folder before its entries; raise as `entries` does."""
         folder, _, tree = self._find_folder(location)
         root = folder.path.encode("utf-8", "surrogateescape")
         for visit in walk(self._content.repository, tree, root=root):
             yield Entry(visit.location.decode("utf-8", "surrogateescape"), visit.node)
 
     def open(self, location: Location) -> ContentStream:
-        """Return the content of a file as a seekable binary stream; raise as `entry` does, and if it is no file.
+        """Return the content of a file as a seekable binary stream; raise as `entry` does, and if it is not a file.
 
-        Only what is read is fetched, and a little ahead where it is read in order. Links are not followed.
+        Only the requested data is fetched, with read-ahead for sequential reads. Links are not followed.
         """
         entry = self.entry(location)
         if not entry.is_file:
@@ -164,14 +164,14 @@ class OpenSnapshot:
         no_privileged: bool = False,
         report: Reporter | None = None,
     ) -> "Restored":
-        """Give back what a folder of the snapshot holds, below `target`; arguments are as the flags of that name.
+        """Restore a folder of the snapshot below `target`; arguments are as the flags of that name.
 
-        A file, or anything else that is no folder, goes into `target` if that is a folder and becomes it otherwise.
-        Without `overwrite` files are compared as with "always", but for those that an interrupted restore has finished.
-        Raises LocalFileError if there is too little room, and nothing is written then. All that can be given back is;
-        then PyresticError is raised if something could not be. Each such file has been told to `report.error`.
+        A file, or any other entry than a folder, goes into `target` if that is a folder and becomes it otherwise.
+        Without `overwrite`, files are compared as with "always", except for those that an interrupted restore has
+        finished. Raises LocalFileError before anything is written if there is too little free space. Everything else is
+        restored before PyresticError is raised for files that could not be. Each such file has gone to `report.error`.
         """
-        # Who only reads does not need all that a restore brings.
+        # A program that only reads does not need the modules of a restore.
         from pyrestic.api.restore import make_options, make_restore, run_restore
 
         options = make_options(
@@ -200,7 +200,7 @@ class OpenSnapshot:
         overwrite: Overwrite | None = None,
         strip_components: int = 0,
     ) -> "RestorePlan":
-        """Return what `restore` with the same arguments is going to do: what it writes and fetches, what is missing.
+        """Return the plan of `restore` with the same arguments: its writes, downloads and missing data.
 
         Nothing is written. Raises as `restore` does.
         """

@@ -1,4 +1,4 @@
-"""What a backup counted, for programs."""
+"""The statistics of a backup, for programs."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -10,7 +10,7 @@ from pyrestic.format.snapshot import ZERO_TIME, Summary
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary:
-    """What a backup counted; lengths are in bytes, times in UTC, None if they were never noted."""
+    """The statistics of a backup; lengths are in bytes, times in UTC, None if they were never stored."""
 
     backup_start: datetime | None
     backup_end: datetime | None
@@ -21,13 +21,13 @@ class BackupSummary:
     dirs_changed: int
     dirs_unmodified: int
     data_blobs: int
-    """How many blobs of file content were new."""
+    """Number of new blobs of file content."""
     tree_blobs: int
-    """How many trees were new."""
+    """Number of new trees."""
     data_added: int
     """Bytes of new blobs before compression."""
     data_added_packed: int
-    """Bytes they take in the repository."""
+    """Their stored size in bytes."""
     total_files_processed: int
     total_bytes_processed: int
 
@@ -36,7 +36,7 @@ _COUNTS = tuple(field.name for field in fields(BackupSummary) if not field.name.
 
 
 def describe_summary(summary: Summary) -> BackupSummary:
-    """Return a stored summary as programs see it."""
+    """Return stored statistics in the API's form."""
     counts = {name: getattr(summary, name) for name in _COUNTS}
     return BackupSummary(_moment(summary.backup_start), _moment(summary.backup_end), **counts)
 

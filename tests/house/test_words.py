@@ -42,19 +42,26 @@ BANNED = {
     r"half[- ]written": "partly written",
     r"one in the other": "nested",
     r"longest ago": "least recently",
-    r"and the like": "and similar ...",
     r"many a\b": "many",
     r"at no time": "never",
     r"quiet guest": "background process",
     r"to and fro\b": "round trip",
     r"notebook": "log, journal",
-    r"the book of|in the book\b": "the log",
     r"worked through": "processed",
     r"the clock on the wall": "wall clock",
     r"the processor's caches?\b": "the CPU cache",
     r"told of\b|tells? of\b": "reported, reports",
     r"nobody wants": "unused",
-    r"so it is with": "the same applies to",
+    r"believed\b": "trusted, used only after",
+    r"hears? of": "receive",
+    r"goes the way": "follows the path",
+    r"the book\b": "the log",
+    r"who wants": "callers that need",
+    r"(the|and) like\b": "similar ...",
+    r"shall\b": "must, should",
+    r"other things\b": "other entries, other objects",
+    r"a look\b": "a check, a lookup",
+    r"takes? off\b": "removes",
 }
 """Phrases, and what to write instead."""
 TEXTS = [
@@ -62,13 +69,7 @@ TEXTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "pyrestic").rglob("*.html")),
 ]
-PENDING = ("api",)
-"""Packages that are not rewritten yet."""
-SOURCES = [
-    path
-    for path in (*sorted((ROOT / "pyrestic").rglob("*.py")), *sorted((ROOT / "tools").rglob("*.py")))
-    if path.relative_to(ROOT).parts[1] not in PENDING
-]
+SOURCES = [*sorted((ROOT / "pyrestic").rglob("*.py")), *sorted((ROOT / "tools").rglob("*.py"))]
 
 
 def texts_of(path: Path) -> Iterator[str]:
