@@ -53,8 +53,13 @@ class Answer:
     @property
     def retry_after_seconds(self) -> float | None:
         """Return the seconds in Retry-After, None if it is missing or a date."""
-        text = self.headers.get("retry-after", "")
-        return float(text) if text.isdigit() and len(text) < 7 else None
+        seconds = _read_number(self.headers.get("retry-after", ""), digits=6)
+        return None if seconds is None else float(seconds)
+
+    @property
+    def content_length(self) -> int | None:
+        """The value of Content-Length, None if it is missing or no length."""
+        return _read_number(self.headers.get("content-length", ""), digits=18)
 
 
 class HttpClient:
@@ -151,30 +156,22 @@ class HttpClient:
     def _read(
         self, host: str, response: requests.Response, guard: Guard, headers: Mapping[str, str], max_length: int
     ) -> bytes:
-        length_text = headers.get("content-length", "")
-        length = int(length_text) if length_text.isdigit() and len(length_text) < 19 else None
         if response.status_code not in _WITH_CONTENT:
             return _read_at_most(response, MAX_ERROR_BYTES)
-        if length is not None and length > max_length:
-            raise TransientError(
-                f"the response of {host} is too long: {length} bytes instead of {max_length}",
-                attempts=SENSELESS_ATTEMPTS,
-            )
-        if length is None and response.status_code != 204 and "transfer-encoding" not in headers:
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return _read_chunked(host, response, guard, max_length)
+        length = _read_number(headers.get("content-length", ""), digits=18)
+        if length is None:
             # Its end cannot be distinguished from a broken connection.
             raise NoAnswerError(
                 f"the answer of {host} broke off in its headers, or does not report its length",
                 attempts=SENSELESS_ATTEMPTS,
             )
-        if length is None:
-            guard.allow(max_length / MIN_BYTES_PER_SECOND)
-            content = _read_at_most(response, max_length + 1)
-            if len(content) > max_length:
-                raise TransientError(
-                    f"the answer of {host} is longer than the {max_length} bytes it may have",
-                    attempts=SENSELESS_ATTEMPTS,
-                )
-            return content
+        if length > max_length:
+            raise TransientError(
+                f"the response of {host} is too long: {length} bytes instead of {max_length}",
+                attempts=SENSELESS_ATTEMPTS,
+            )
         guard.allow(length / MIN_BYTES_PER_SECOND)
         content = self._read_exactly(response, guard, length)
         if len(content) != length:
@@ -217,6 +214,21 @@ class _Body:
             if self._limit is not None:
                 self._guard.allow(self._limit.take(len(piece)))
             yield piece
+
+
+def _read_chunked(host: str, response: requests.Response, guard: Guard, max_length: int) -> bytes:
+    guard.allow(max_length / MIN_BYTES_PER_SECOND)
+    content = _read_at_most(response, max_length + 1)
+    if len(content) > max_length:
+        raise TransientError(
+            f"the answer of {host} is longer than the {max_length} bytes it may have", attempts=SENSELESS_ATTEMPTS
+        )
+    return content
+
+
+def _read_number(text: str, *, digits: int) -> int | None:
+    """Return a number in a header of at most so many digits, None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
 
 def _read_at_most(response: requests.Response, length: int) -> bytes:

@@ -8,6 +8,7 @@ to overwrite files, and append-only ones to remove any file except locks.
 import base64
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import msgspec
 from typing_extensions import Buffer
@@ -42,7 +43,7 @@ class _Entry(msgspec.Struct):
     """A file in a version 2 listing."""
 
     name: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class RestBackend:
@@ -102,10 +103,9 @@ class RestBackend:
         answer = self._send("HEAD", REST_LAYOUT.path(handle), max_length=0)
         if answer.status != 200:
             raise _error_of(answer, f"looking for {handle}")
-        text = answer.headers.get("content-length", "")
-        if not text.isdigit() or len(text) > 18:
+        if answer.content_length is None:
             raise BackendError(f"looking for {handle} failed: the server does not report its length")
-        return FileInfo(handle.name, int(text))
+        return FileInfo(handle.name, answer.content_length)
 
     def list(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate the files of a type; foreign names are skipped."""

@@ -178,6 +178,11 @@ STRANGE: dict[str, tuple[bytes, Row]] = {
     ),
     "rubbish": (b"\0\xff" * 50, Row(NoAnswerError, SOON, r"does not speak HTTP: it answered '\x00\xff\x00")),
     "negative length": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc", Row(NoAnswerError, SOON, "its length")),
+    "no digits": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", Row(NoAnswerError, SOON, "its length")),
+    "gzip to the end": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
+        Row(NoAnswerError, SOON, "its length"),
+    ),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nabcdefg", NOT_AS_HTTP),
     "no chunk": (CHUNKED + b"zz\r\nabc", NOT_AS_HTTP),
     "negative chunk": (CHUNKED + b"-5\r\nabc", Row(NoAnswerError, SOON, "does not speak HTTP")),
@@ -199,6 +204,26 @@ def test_answers_that_make_no_sense_are_not_retried_for_long(name: str) -> None:
         assert server.address in str(outcome.error)
         if name == "closed":
             check(attempt(open_rest(server), CALLS["stat"]), row)
+
+
+def test_a_chunked_answer_ends_where_its_chunks_do_whatever_length_it_tells() -> None:
+    content = CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 99\r\n\r\n") + b"11\r\n" + DATA + b"\r\n0\r\n\r\n"
+    with scripted(lambda *_: content) as server:
+        assert open_rest(server).load(PACK) == DATA
+
+
+@pytest.mark.parametrize("text", ["\xb2", "-1", "1.5", "Fri, 31 Dec 1999 23:59:59 GMT", "9" * 5000])
+def test_a_wait_that_is_no_number_of_seconds_is_not_obeyed(text: str) -> None:
+    with scripted(lambda *_: answer(503, b"", f"Retry-After: {text}")) as server:
+        check(attempt(open_rest(server), CALLS["stat"]), BUSY)
+
+
+@pytest.mark.parametrize("size", ["-1", "1e3", "9007199254740992", '"5"', "null"])
+def test_a_list_with_lengths_that_no_file_has_is_not_that_of_a_rest_server(size: str) -> None:
+    body = f'[{{"name":"{PACK.name}","size":{size}}}]'.encode()
+    with scripted(lambda *_: answer(200, body, "Content-Type: application/vnd.x.restic.rest.v2")) as server:
+        outcome = attempt(open_rest(server), CALLS["list"])
+        check(outcome, Row(BackendError, AT_ONCE, "not from a REST server"))
 
 
 @pytest.mark.parametrize("name", ["two lengths", "no chunk", "short chunk", "short body"])

@@ -76,7 +76,7 @@ def _read_until(connection: socket.socket, mark: bytes) -> bytes:
 def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
     """Return an answer with its length, after which the connection is closed."""
     lines = [f"HTTP/1.1 {status} Words", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 @contextlib.contextmanager

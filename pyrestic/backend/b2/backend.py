@@ -304,7 +304,6 @@ def _sha1_of(answer: Answer) -> str:
 
 
 def _length_of(answer: Answer) -> int:
-    text = answer.headers.get("content-length", "")
-    if not text.isdigit() or len(text) > 18:
+    if answer.content_length is None:
         raise TransientError("B2 did not report the length of a file", attempts=SENSELESS_ATTEMPTS)
-    return int(text)
+    return answer.content_length
