@@ -97,7 +97,7 @@ def test_user_and_password_come_from_the_url_or_the_environment_and_are_never_sh
         for program in (pyrestic, newest):
             assert len(program.run("-r", plain, "snapshots", "--json", **given).json) == 1
         refused = pyrestic.run("-r", plain, "snapshots", code=1, RESTIC_REST_PASSWORD="wrong", RESTIC_REST_USERNAME="x")
-        assert b"does not accept user and password" in refused.stderr
+        assert b"rejects the user name or password" in refused.stderr
         missing = pyrestic.run("-r", secret.replace("/somebody/", "/somebody/elsewhere/"), "snapshots", code=10)
         for result in (refused, missing):
             assert b"pa%3A" not in result.stderr + result.stdout
