@@ -61,3 +61,6 @@ class Engines:
 
     def compile_all(self) -> None:
         """Compile and store all missing parts, and wait for them."""
+
+    def stop_compiling(self) -> None:
+        """Compile nothing more and end the compiling process; stored code stays."""

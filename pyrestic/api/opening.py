@@ -10,6 +10,7 @@ from pyrestic.api.repository import OpenRepository
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, parse_location
 from pyrestic.backend.wrap.cache_folder import find_default_base
+from pyrestic.engines import Engines
 from pyrestic.errors import UntrustedError, UsageError
 from pyrestic.format.compress import Compression
 from pyrestic.localfs.identity import current_identity
@@ -17,7 +18,7 @@ from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file, run_command
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.report import Reporter
-from pyrestic.repository.opening import Backends, LocalFolders, Opening, find_engines, reach
+from pyrestic.repository.opening import Backends, CacheOptions, Opening, find_engines, reach
 from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.repository import Repository, RepositoryOptions
 
@@ -66,8 +67,7 @@ def open_repository(
     # A past state cannot be written to, and the cache belongs to the present one.
     past = place.retry.read_only
     base = "" if past else _find_cache(request.environment) if cache_dir is None else os.fspath(cache_dir)
-    folders = LocalFolders(base, find_own_folder(request.environment))
-    opening = Opening(place.retry, request.options, folders, request.report)
+    opening = Opening(place.retry, request.options, CacheOptions(base), _find_engines(request), request.report)
     try:
         repository = opening.open(request.password, Overlap(imports=import_machinery))
     except BaseException:
@@ -109,12 +109,16 @@ def create_repository(
             username=who.username,
             created=format_local_time(time.time_ns()),
             options=request.options,
-            engines=find_engines(find_own_folder(request.environment), keep=True),
+            engines=_find_engines(request),
         )
     except BaseException:
         request.place.retry.close()
         raise
     return _finish(repository, request, "", lock=lock, retry_lock_seconds=0.0)
+
+
+def _find_engines(request: _Request) -> Engines:
+    return find_engines(find_own_folder(request.environment), keep=True)
 
 
 def _prepare(

@@ -18,6 +18,7 @@ from pyrestic.cli.interrupts import end_for, when_forced, when_interrupted
 from pyrestic.cli.local_folders import code_folder, tell_distrusted
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
+from pyrestic.engines import Engines
 from pyrestic.errors import (
     NoRepositoryError,
     NotFoundError,
@@ -29,7 +30,7 @@ from pyrestic.errors import (
 from pyrestic.format.compress import Compression
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.locks import Lock
-from pyrestic.repository.opening import Backends, CacheUse, LocalFolders, Opening, reach
+from pyrestic.repository.opening import Backends, CacheOptions, CacheUse, Opening, find_engines, reach
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import (
     CONFIG,
@@ -164,10 +165,19 @@ def make_access(settings: Settings) -> Access:
     )
 
 
+@contextlib.contextmanager
+def found_engines(settings: Settings) -> Iterator[Engines]:
+    """Yield compiled code for a with block, in which a signal also ends the background compiler."""
+    engines = find_engines(code_folder(settings), keep=not settings.no_cache)
+    with when_interrupted(engines.stop_compiling), when_forced(engines.stop_compiling):
+        yield engines
+
+
 def open_repository(
     settings: Settings,
     terminal: Terminal,
     backend: Backend,
+    engines: Engines,
     *,
     dry_run: bool = False,
     cache_base: str | None = None,
@@ -180,14 +190,8 @@ def open_repository(
     """
     options = repository_options(settings)
     base, failure = _choose_cache(settings, cache_base)
-    folders = LocalFolders(
-        base,
-        code_folder(settings),
-        keep_code=not settings.no_cache,
-        look_for_old=terminal.is_terminal,
-        remove_old=settings.cleanup_cache,
-    )
-    opening = Opening(backend, options, folders, terminal, key_hint=settings.key_hint, dry_run=dry_run)
+    cache = CacheOptions(base, look_for_old=terminal.is_terminal, remove_old=settings.cleanup_cache)
+    opening = Opening(backend, options, cache, engines, terminal, key_hint=settings.key_hint, dry_run=dry_run)
     given = passwords.find_password(settings)
     passwords.warn_of_other_writers(settings, terminal)
     if given is None:
@@ -291,9 +295,16 @@ def opened(
     overlap = overlap or Overlap()
     overlap.loads_index, overlap.waits_for_lock = load_index, lock is not LockMode.NONE
     try:
-        with when_interrupted(backend.stop_retrying):
+        with when_interrupted(backend.stop_retrying), found_engines(settings) as engines:
             repository = open_repository(
-                settings, terminal, backend, dry_run=dry_run, cache_base=cache_base, name=name, overlap=overlap
+                settings,
+                terminal,
+                backend,
+                engines,
+                dry_run=dry_run,
+                cache_base=cache_base,
+                name=name,
+                overlap=overlap,
             )
             # Removals must not depend on a copy.
             overlap.opened(repository, terminal, anew=lock is LockMode.EXCLUSIVE)

@@ -2,9 +2,9 @@
 
 The process reads the names of requested code from a pipe and sends back the results. It also stores them, so it
 continues after the program has ended, for some minutes at most: it has a session of its own, no terminal, and none of
-the program's streams. Only one process compiles for a folder at a time; a waiting one uses the results that the other
-stores. It imports nothing from the current directory: its search path is passed to it, and environment variables and
-site files are ignored (-I, -S).
+the program's streams. A signal to the program ends it too. Only one process compiles for a folder at a time; a waiting
+one uses the results that the other stores. It imports nothing from the current directory: its search path is passed to
+it, and environment variables and site files are ignored (-I, -S).
 """
 
 import contextlib
@@ -36,6 +36,10 @@ class Compiler:
         self._wanted: set[str] = set()
         self._requests: tuple[int, int] | None = None
         self._reader: threading.Thread | None = None
+        self._process = 0
+        self._reaping = threading.Lock()
+        """Held while the process is signalled or reaped: its number may be another's after that."""
+        self._stopped = False
 
     def find(self, kind: str) -> bytes | None:
         """Return the code of a kind; None if there is none yet, which starts its compilation."""
@@ -53,9 +57,18 @@ class Compiler:
         if reader is not None:
             reader.join()
 
+    def stop(self) -> None:
+        """Compile nothing more and end the process. This takes no `_lock`, which the interrupted thread may hold."""
+        self._stopped = True
+        with self._reaping:
+            if self._process:
+                os.kill(self._process, signal.SIGTERM)
+
     def _ask(self, kind: str) -> None:
         # Not every C library can start processes in a session of their own.
         with contextlib.suppress(OSError, NotImplementedError):
+            if self._stopped:
+                return
             if self._requests is None:
                 self._start()
             if self._requests is not None:
@@ -70,7 +83,7 @@ class Compiler:
         self._requests = _pipe()
         answers, made = _pipe()
         try:
-            process = os.posix_spawn(
+            process = self._process = os.posix_spawn(
                 sys.executable,
                 command,
                 {},
@@ -91,6 +104,8 @@ class Compiler:
             os.close(made)
         self._reader = threading.Thread(target=self._read, args=(answers, process), name="compiled", daemon=True)
         self._reader.start()
+        if self._stopped:
+            self.stop()
 
     def _end_requests(self) -> None:
         if self._requests is not None:
@@ -110,8 +125,10 @@ class Compiler:
         with self._lock:
             if self._reader is threading.current_thread():
                 self._end_requests()
-        with contextlib.suppress(ChildProcessError):
+        with self._reaping, contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
+            if self._process == process:
+                self._process = 0
 
 
 @functools.lru_cache(maxsize=8)

@@ -39,6 +39,12 @@ def compile_all(folder: str) -> None:
     compiler.wait()
 
 
+def stop_compiling() -> None:
+    """End what compiles for this process."""
+    for compiler in list(_being_made.values()):
+        compiler.stop()
+
+
 def _read(folder: str, kind: str) -> bytes | None:
     if not folder:
         return None

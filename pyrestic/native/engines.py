@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyrestic.engines import Engines
 from pyrestic.native.code_files import can_compile
-from pyrestic.native.code_store import compile_all, find_code
+from pyrestic.native.code_store import compile_all, find_code, stop_compiling
 
 if TYPE_CHECKING:
     # The wrapper of each kind of code is imported on demand: it imports numpy.
@@ -65,6 +65,10 @@ class CompiledEngines(Engines):
     def compile_all(self) -> None:
         """See Engines."""
         compile_all(self._folder)
+
+    def stop_compiling(self) -> None:
+        """See Engines."""
+        stop_compiling()
 
     def _find(self, kind: str, load: Callable[[bytes], T | None]) -> T | None:
         """Return the wrapper of a kind of code; code with wrong results is not tried again."""

@@ -28,15 +28,13 @@ class Backends(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFolders:
-    """Local state: the folder of caches, "" for none, and the folder of compiled code, as in find_engines.
+class CacheOptions:
+    """The folder of caches, "" for none.
 
     `look_for_old` counts caches that were not used for a month, and `remove_old` removes them.
     """
 
-    cache: str
-    code: str
-    keep_code: bool = True
+    folder: str
     look_for_old: bool = False
     remove_old: bool = False
 
@@ -82,7 +80,8 @@ class Opening:
         self,
         backend: Backend,
         options: RepositoryOptions,
-        folders: LocalFolders,
+        cache: CacheOptions,
+        engines: Engines,
         report: Reporter,
         *,
         key_hint: str = "",
@@ -90,11 +89,11 @@ class Opening:
     ) -> None:
         self._backend = backend
         self._options = options
-        self._folders = folders
+        self._cache = cache
         self._report = report
         self._key_hint = key_hint
         self._dry_run = dry_run
-        self._engines = find_engines(folders.code, keep=folders.keep_code)
+        self._engines = engines
         self.cache = CacheUse()
 
     def open(self, password: str, overlap: Overlap[Any]) -> Repository:
@@ -115,13 +114,13 @@ class Opening:
         return DryRunBackend(wrapped) if self._dry_run else wrapped
 
     def _with_cache(self, backend: Backend, config: Config) -> Backend:
-        base = self._folders.cache
+        base = self._cache.folder
         if not base:
             return backend
         try:
             cache = open_cache(base, config.id)
             self.cache.created = cache.created
-            if self._folders.look_for_old or self._folders.remove_old:
+            if self._cache.look_for_old or self._cache.remove_old:
                 self._clean(base, config.id)
         except PyresticError as error:
             self.cache.failure = error
@@ -130,7 +129,7 @@ class Opening:
 
     def _clean(self, base: str, own: str) -> None:
         old = [info for info in list_cache_folders(base) if info.name != own and info.is_old(time.time())]
-        if self._folders.remove_old:
+        if self._cache.remove_old:
             for info in old:
                 remove_cache_folder(info)
         else:

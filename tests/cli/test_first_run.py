@@ -116,6 +116,9 @@ def test_a_signal_ends_a_run_beside_which_something_is_compiled(first: Caller, n
         assert run.returncode == 130
         assert b"Traceback" not in err
         assert os.listdir(first.repository / "locks") == []
+        while compilers(first):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     finally:
         end_compilers(first)
 

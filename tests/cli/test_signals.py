@@ -77,19 +77,37 @@ def end(run: Run, number: signal.Signals) -> bytes:
     return said
 
 
-def wait_for_file(path: Path) -> None:
-    """Wait until a file is there."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not path.exists():
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def script(call: Caller) -> Path:
+def wait_for_file(path: Path) -> None:
+    """Wait until a file is there."""
+    wait_until(path.exists)
+
+
+def processes(call: Caller) -> list[bytes]:
+    """Return the command lines of all that was started in the folder of a test, directly or not."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words, environment = (Path("/proc", name, file).read_bytes() for file in ("cmdline", "environ"))
+        except OSError:
+            continue
+        if bytes(call.folder) in words + environment:
+            found.append(words)
+    return found
+
+
+def script(call: Caller, first: str = "true") -> Path:
     """Return a command that says with a file that it runs, and what its number is, and goes on for long."""
     path = call.folder / "script"
     path.write_text(
-        f"#!/bin/sh\necho $$ > {call.folder}/new\nmv {call.folder}/new {call.folder}/ready\nexec sleep 1000\n"
+        f"#!/bin/sh\n{first}\necho $$ > {call.folder}/new\nmv {call.folder}/new {call.folder}/ready\nexec sleep 1000\n"
     )
     path.chmod(0o755)
     return path
@@ -152,8 +170,9 @@ def throttled_upload(call: Caller) -> Run:
 
 
 def throttled_download(call: Caller) -> Run:
-    (call.folder / "large").write_bytes(os.urandom(1 << 20))
-    assert call("backup", call.folder / "large").code == 0
+    (call.folder / "large").write_bytes(os.urandom(400_000))
+    # So short a file wants nothing compiled here.
+    assert call("backup", "--no-cache", call.folder / "large").code == 0
     run = start(call, "restore", "latest", "--limit-download", "2", "--target", "target", RESTIC_PROGRESS_FPS="60")
     run.wait_for(rb"restoring snapshot")
     return run
@@ -201,6 +220,81 @@ def silent_server(call: Caller) -> Run:
     return run
 
 
+def copying_to(call: Caller, location: str) -> Run:
+    """Start a copy to a REST server: the source is locked already when the server is asked."""
+    return start(call, "-r", f"rest:{location}/", "copy", "--from-repo", call.repository, RESTIC_FROM_PASSWORD=PASSWORD)
+
+
+def connecting(call: Caller) -> Run:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address = listener.getsockname()
+    # Nobody accepts the first one, and then the kernel answers no more.
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(address)
+    wait_until(lambda: 0 < count_connecting(address[1]) < len(fillers))
+    before = count_connecting(address[1])
+    run = copying_to(call, f"http://127.0.0.1:{address[1]}")
+    wait_until(lambda: count_connecting(address[1]) > before)
+    assert len(os.listdir(call.repository / "locks")) == 1
+
+    def close() -> None:
+        for each in (*fillers, listener):
+            each.close()
+
+    run.ready = close
+    return run
+
+
+def count_connecting(port: int) -> int:
+    """Return how many connections to a port have had no answer yet."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    syn_sent = "02"
+    return sum(line[2] == f"0100007F:{port:04X}" and line[3] == syn_sent for line in lines)
+
+
+def silent_after(call: Caller, scheme: str, beginning: bytes) -> Run:
+    """Return a copy to a server that accepts, reads something that begins like this, and says nothing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    run = copying_to(call, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+    connection, _ = listener.accept()
+    assert connection.recv(4096).startswith(beginning)
+    assert len(os.listdir(call.repository / "locks")) == 1
+
+    def close() -> None:
+        connection.close()
+        listener.close()
+
+    run.ready = close
+    return run
+
+
+def shaking_hands(call: Caller) -> Run:
+    client_hello = b"\x16\x03"
+    return silent_after(call, "https", client_hello)
+
+
+def asking(call: Caller) -> Run:
+    return silent_after(call, "http", b"GET /config")
+
+
+def compiling(call: Caller) -> Run:
+    pytest.importorskip("numba")
+    # Long files want the chunker compiled at once.
+    run = start(call, "backup", "--stdin-from-command", "--", script(call, "head -c 30000000 /dev/urandom"))
+    wait_for_file(call.folder / "cache" / "pyrestic" / "lock")
+    assert any(b"pyrestic.native.compiler" in words for words in processes(call))
+    return run
+
+
+def compile_code(call: Caller) -> Run:
+    pytest.importorskip("numba")
+    run = start(call, "compile-code")
+    wait_for_file(call.folder / "cache" / "pyrestic" / "lock")
+    return run
+
+
 def name_server(call: Caller) -> Run:
     # What looks names up for the program never answers, and no exception reaches the thread that waits for it.
     (call.folder / "sitecustomize.py").write_text(
@@ -226,6 +320,11 @@ PHASES = [
     source_command,
     password_pipe,
     silent_server,
+    connecting,
+    shaking_hands,
+    asking,
+    compiling,
+    compile_code,
     name_server,
 ]
 
@@ -237,13 +336,11 @@ def watched(made: Caller) -> Iterator[Caller]:
     ready = made.folder / "ready"
     if ready.exists():
         number = int(ready.read_text())
-        deadline = time.monotonic() + SOON_SECONDS
-        while os.path.exists(f"/proc/{number}") and time.monotonic() < deadline:
-            time.sleep(0.01)
-        left = os.path.exists(f"/proc/{number}")
-        if left:
+        try:
+            wait_until(lambda: not os.path.exists(f"/proc/{number}"), SOON_SECONDS)
+        except AssertionError:
             os.kill(number, signal.SIGKILL)
-        assert not left
+            raise
 
 
 @pytest.mark.parametrize(("number", "phase"), list(enumerate(PHASES)), ids=[phase.__name__ for phase in PHASES])
@@ -254,6 +351,7 @@ def test_a_signal_ends_the_program_in_every_phase(watched: Caller, number: int, 
     finally:
         run.process.kill()
         run.ready()
+    wait_until(lambda: processes(watched) == [], SOON_SECONDS)
     others = 1 if phase is waiting_for_a_lock else 0
     assert len(os.listdir(watched.repository / "locks")) == others
     if not others and phase is not deriving_a_key:

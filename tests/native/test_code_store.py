@@ -238,6 +238,19 @@ def compilers(folder: Path) -> list[int]:
     return found
 
 
+def test_a_compiler_that_is_stopped_ends_its_process_and_starts_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    compiler = Compiler(str(folder))
+    compiler.find("scrypt")
+    assert len(compilers(folder)) == 1
+    compiler.stop()
+    compiler.wait()
+    assert compilers(folder) == []
+    assert compiler.find("file_reader") is None
+    assert compilers(folder) == []
+    compiler.stop()
+
+
 def test_what_compiles_outlives_who_asked_but_not_for_long_and_holds_nothing_of_it(tmp_path: Path) -> None:
     ask = (
         "import sys, os, time; from pyrestic.native.engines import *; "

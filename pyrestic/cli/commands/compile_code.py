@@ -3,7 +3,7 @@
 from pyrestic.backend.private_folder import distrust
 from pyrestic.cli.command import App, define
 from pyrestic.cli.local_folders import code_folder
-from pyrestic.repository.opening import find_engines
+from pyrestic.cli.session import found_engines
 
 
 @define("compile-code", "Compile the accelerated code and cache it (takes some seconds).", hidden=True)
@@ -14,4 +14,5 @@ def command(app: App) -> None:
     if error is not None:
         app.terminal.note(str(error), 2)
     elif folder and not app.settings.no_cache:
-        find_engines(folder, keep=True).compile_all()
+        with found_engines(app.settings) as engines:
+            engines.compile_all()

@@ -8,7 +8,14 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define
 from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
-from pyrestic.cli.session import find_location, make_backend, open_bill, open_repository, repository_options
+from pyrestic.cli.session import (
+    find_location,
+    found_engines,
+    make_backend,
+    open_bill,
+    open_repository,
+    repository_options,
+)
 from pyrestic.errors import BackendError, UsageError
 from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
@@ -91,8 +98,9 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
 def _polynomial_of(app: App, flags: dict[str, Any]) -> int:
     """Return the chunker polynomial of the repository in the --from flags and variables."""
     other = secondary_settings(flags, app.settings)
-    repository = open_repository(
-        other, app.terminal, make_backend(other, app.terminal), cache_base="", name="source repository"
-    )
-    repository.close()
+    with found_engines(other) as engines:
+        repository = open_repository(
+            other, app.terminal, make_backend(other, app.terminal), engines, cache_base="", name="source repository"
+        )
+        repository.close()
     return repository.config.chunker_polynomial
