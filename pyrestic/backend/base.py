@@ -1,4 +1,4 @@
-"""The contract of every backend; `tests/backend/test_contract.py` checks all of them."""
+"""The contract of every backend; the tests in `pyrestic/testing/backend_contract.py` check all of them."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable

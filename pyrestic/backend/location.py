@@ -12,6 +12,7 @@ from pyrestic.backend import local
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.local import LocalBackend
+from pyrestic.backend.plugins import has_plugin, load_plugin
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.golang import parse_integer
@@ -94,7 +95,7 @@ class _Settings:
 def parse_location(text: str) -> Location:
     """Return the location from `path`, `local:path` or `scheme:address`; raise UsageError."""
     scheme, colon, address = text.partition(":")
-    if not colon or scheme not in SCHEMES:
+    if not colon or (scheme not in SCHEMES and not (address and has_plugin(scheme))):
         if colon and not _is_path(text):
             raise UsageError(
                 f"{strip_password(text)!r} names no known type of backend",
@@ -135,7 +136,13 @@ def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
     has and this program lacks.
     """
     elsewhere = set(SCHEMES) - _OPENERS.keys()
-    unknown = [name for name in options if name not in EXTENDED_OPTIONS and name.partition(".")[0] not in elsewhere]
+    unknown = [
+        name
+        for name in options
+        if name not in EXTENDED_OPTIONS
+        and name.partition(".")[0] not in elsewhere
+        and not has_plugin(name.partition(".")[0])
+    ]
     return [f"option {name} is not known. {_suggest_option(name)}".rstrip() for name in unknown]
 
 
@@ -151,6 +158,8 @@ def open_backend(location: Location, options: Mapping[str, str], access: Access 
     UnsupportedError for a scheme that is not implemented.
     """
     opener = _OPENERS.get(location.scheme)
+    if opener is None and has_plugin(location.scheme):
+        return _open_plugin(location, options, access or Access())
     if opener is None:
         raise UnsupportedError(
             f"repositories at {location.scheme}: are not supported yet",
@@ -163,11 +172,22 @@ def open_backend(location: Location, options: Mapping[str, str], access: Access 
     return backend
 
 
-def _open_local(address: str, settings: _Settings, access: Access) -> Backend:
-    backend = LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS))
+def _open_plugin(location: Location, options: Mapping[str, str], access: Access) -> Backend:
+    """Return the backend of another package, which checks its own options; the limits are kept around it."""
+    prefix = f"{location.scheme}."
+    its = {name[len(prefix) :]: value for name, value in options.items() if name.startswith(prefix)}
+    its.pop("deadline", None)
+    return _limited(load_plugin(location.scheme)(location.address, its, access), access)
+
+
+def _limited(backend: Backend, access: Access) -> Backend:
     if access.upload is None and access.download is None:
         return backend
     return LimitBackend(backend, upload=access.upload, download=access.download)
+
+
+def _open_local(address: str, settings: _Settings, access: Access) -> Backend:
+    return _limited(LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS)), access)
 
 
 def _open_b2(address: str, settings: _Settings, access: Access) -> Backend:
