@@ -60,7 +60,7 @@ class Compiler:
     def stop(self) -> None:
         """Compile nothing more and end the process. This takes no `_lock`, which the interrupted thread may hold."""
         self._stopped = True
-        with self._reaping:
+        with self._reaping, contextlib.suppress(ProcessLookupError):
             if self._process:
                 os.kill(self._process, signal.SIGTERM)
 
@@ -125,8 +125,10 @@ class Compiler:
         with self._lock:
             if self._reader is threading.current_thread():
                 self._end_requests()
-        with self._reaping, contextlib.suppress(ChildProcessError):
-            os.waitpid(process, 0)
+        with self._reaping:
+            # Where SIGCHLD is ignored the kernel reaps.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process, 0)
             if self._process == process:
                 self._process = 0
 

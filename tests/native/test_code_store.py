@@ -251,6 +251,22 @@ def test_a_compiler_that_is_stopped_ends_its_process_and_starts_no_other(tmp_pat
     compiler.stop()
 
 
+def test_a_compiler_is_not_signalled_once_it_has_ended_where_the_kernel_reaps(tmp_path: Path) -> None:
+    """Whoever started the program may have set SIGCHLD to be ignored; the PID may belong to another process then."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        compiler = Compiler(str(tmp_path / "code"))
+        compiler.find("scrypt")
+        (process,) = compilers(tmp_path / "code")
+        os.kill(process, signal.SIGKILL)
+        compiler.wait()
+        assert compiler._process == 0
+        compiler._process = process
+        compiler.stop()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_what_compiles_outlives_who_asked_but_not_for_long_and_holds_nothing_of_it(tmp_path: Path) -> None:
     ask = (
         "import sys, os, time; from pyrestic.native.engines import *; "
