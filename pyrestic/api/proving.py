@@ -183,7 +183,7 @@ class ProvingVerbs(RepositoryAccess):
             tuple(found),
             complete,
             tuple(sorted({pack.hex() for pack in result.broken_packs})),
-            tuple(pack.hex() for pack in result.verified_packs),
+            tuple(sorted(pack.hex() for pack in result.verified_packs)),
             result.suggest_repair_index,
             result.suggest_prune,
             coverage,
