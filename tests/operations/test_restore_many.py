@@ -9,9 +9,9 @@ import pytest
 
 from pyrestic.engine_types import Stamp
 from pyrestic.localfs import new_files, write
-from pyrestic.native import file_writer
 from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.native.code_files import KINDS
+from pyrestic.native.engines import CompiledEngines
 from pyrestic.repository.codec import BlobCodec
 from tests.operations.test_preflight import open_recorded
 from tests.support.cli import Caller, Outcome
@@ -83,7 +83,7 @@ def test_the_files_and_what_is_said_of_them_are_those_of_a_restore_without_compi
     assert used.files >= FILES
     assert used.blobs > 1000
     compiled = used.files
-    monkeypatch.setattr(file_writer, "find_code", lambda *_, **__: None)
+    monkeypatch.setattr(CompiledEngines, "writer", None)
     monkeypatch.setattr(BlobCodec, "engine", None)
     outcome, usual = restore(made, made, tmp_path / "usual")
     assert outcome.code == 0, outcome.err

@@ -120,7 +120,7 @@ class World:
     def _lock_removed(self, name: str) -> None:
         young = self.now - self.lock_times.pop(name, 0.0) < STALE_SECONDS
         right = all(machine.offset == 0 for machine in self.machines)
-        owners = [process for process in self.running() if process.current_lock() == name]
+        owners = [each for each in self.running() if each.current_lock() == name and each.removing != name]
         if owners and young and right and not self.unlocking:
             self.stolen.append(name)
         process = self.restic_locks.pop(name, None)
@@ -282,7 +282,11 @@ class Gate:
 
     def remove(self, handle: Handle) -> None:
         with self._process.passing(handle.type):
-            self._inner.remove(handle)
+            self._process.removing = handle.name
+            try:
+                self._inner.remove(handle)
+            finally:
+                self._process.removing = ""
 
     def close(self) -> None:
         self._inner.close()
@@ -306,6 +310,8 @@ class Process:
         self.error: BaseException | None = None
         self.saved: ID | None = None
         self.doomed = False
+        self.removing = ""
+        """The file that it is removing: a process may remove its own lock."""
         self.refresh: Callable[[], None] = lambda: None
         """What the process does about its lock while time passes."""
         self.holds_lock: Callable[[], bool] = lambda: False

@@ -315,7 +315,7 @@ def test_no_target_is_taken_that_is_not_allowed(
             assert "has to be in" in restore(narrow, hostile, target=str(outside)).text
         assert ">done<" in restore(narrow, hostile, target=str(allowed / "in")).text
     result = pyrestic.run("serve", "--restore-below", tmp_path / "missing", repository=repository, code=1)
-    assert "is no folder" in result.stderr.decode()
+    assert "not a folder" in result.stderr.decode()
 
 
 def test_another_site_can_restore_nothing(server: WebServer, hostile: str, tmp_path: Path) -> None:
