@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from pyrestic.engines import WRITE_FLAGS
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 
 PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
 _BLOCK = 4096
 _NO_BLOCK = bytes(_BLOCK)
 
@@ -91,3 +93,25 @@ def make_node(folder: int, name: bytes, node: Node) -> None:
             raise OSError(errno.EINVAL, f"no device has the number {node.device}") from None
     else:
         raise OSError(errno.EINVAL, f"a file of type {node.type!r} cannot be restored")
+
+
+def make_private_folders(path: bytes) -> None:
+    """Make a folder and those above it where they are missing, none of them open to others; links are followed.
+
+    Raises OSError; for a path that is too long nothing is made.
+    """
+    missing = []
+    while not _leads_somewhere(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(path, PRIVATE_FOLDER)
+
+
+def _leads_somewhere(path: bytes) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

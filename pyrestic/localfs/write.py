@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from pyrestic.engine_types import BatchWriter
 from pyrestic.engines import CREATE_FLAGS, WRITE_FLAGS, Engines
@@ -22,7 +22,9 @@ from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.target_files import (
     PRIVATE_FILE,
+    PRIVATE_FOLDER,
     make_node,
+    make_private_folders,
     set_length,
     take_over,
     write_all,
@@ -32,7 +34,6 @@ from pyrestic.localfs.target_files import (
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_PRIVATE_FOLDER = 0o700
 _KEPT_ON_THE_WAY = 6
 _WORTH_COMPILING = 500
 """For fewer files than this, compiled code is neither loaded nor compiled."""
@@ -78,7 +79,7 @@ class TargetWriter:
             return
         try:
             if create:
-                _make_private_folders(self.root)
+                make_private_folders(self.root)
             there = create or os.path.lexists(self.root)
             # Nothing exists below anything but a folder.
             path, kind = (self.root, os.O_DIRECTORY) if there else (os.devnull, 0)
@@ -182,13 +183,13 @@ class TargetWriter:
         if not make:
             return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
         try:
-            os.mkdir(name, _PRIVATE_FOLDER, dir_fd=folder)
+            os.mkdir(name, PRIVATE_FOLDER, dir_fd=folder)
         except FileExistsError:
             try:
                 return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
             except NotADirectoryError:
                 os.unlink(name, dir_fd=folder)
-                os.mkdir(name, _PRIVATE_FOLDER, dir_fd=folder)
+                os.mkdir(name, PRIVATE_FOLDER, dir_fd=folder)
         return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
 
     # Files
@@ -383,14 +384,3 @@ def _key(location: bytes) -> bytes:
 def _check_name(name: bytes) -> None:
     if name in (b"", b".", b".."):
         raise OSError(errno.EINVAL, "a name in the snapshot would lead out of the target")
-
-
-def _make_private_folders(path: bytes) -> None:
-    """Create a folder and its missing parents, all private; links are followed."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if parent != path:
-        _make_private_folders(parent)
-    with suppress(FileExistsError):
-        os.mkdir(path, _PRIVATE_FOLDER)

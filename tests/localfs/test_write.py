@@ -54,6 +54,14 @@ def test_the_target_is_made_with_its_parents(tmp_path: Path) -> None:
     assert (path / "file").read_bytes() == b"content"
 
 
+def test_a_target_whose_path_is_too_long_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    # The parents of the first could be made, those of the second are more than Python calls itself.
+    for name in ("long" * 50, "x"):
+        with pytest.raises(LocalFileError, match=r"(?i)file name too long"):
+            TargetWriter(bytes(tmp_path) + f"/{name}".encode() * 5000).open()
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_target_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
