@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pyrestic.format import snapshot as snapshots
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import FILE, Node, mode_to_go
 from pyrestic.format.snapshot import Snapshot, Summary
-from pyrestic.handle import FileType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.scan import SourceTree
@@ -19,6 +17,7 @@ from pyrestic.operations.archive_tree import TreeArchiver
 from pyrestic.operations.backup_options import NO_PARENT, ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
 from pyrestic.report import Reporter
+from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Parent, StoredSnapshot
 
@@ -137,4 +136,4 @@ def _finish(
         program_version=options.program_version,
         summary=summary,
     )
-    return BackupResult(repository.save_unpacked(FileType.SNAPSHOT, snapshots.encode(snapshot)), tree, summary)
+    return BackupResult(save_snapshot(repository, snapshot), tree, summary)

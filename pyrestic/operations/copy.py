@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrestic.errors import MissingBlobError, PyresticError
-from pyrestic.format import snapshot as snapshot_format
-from pyrestic.handle import BlobHandle, FileType
+from pyrestic.handle import BlobHandle
 from pyrestic.ids import ID, short
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.resave import Resaver
@@ -25,6 +24,7 @@ from pyrestic.operations.used_blobs import find_first_use
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
+from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.units import format_bytes
@@ -139,7 +139,7 @@ class Copy:
         for stored in batch:
             old = stored.snapshot
             new = msgspec.structs.replace(old, parent=None, original=old.original or stored.id.hex())
-            identifier = self._target.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(new))
+            identifier = save_snapshot(self._target, new)
             self.result.saved.append((stored.id, identifier))
             self._report.note(f"snapshot {short(identifier)} saved, copied from source snapshot {short(stored.id)}")
 

@@ -12,17 +12,17 @@ from typing import Final
 import numpy as np
 
 from pyrestic.errors import DamageError, PyresticError
-from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree, parse_tree
-from pyrestic.handle import BlobHandle, BlobType, FileType
+from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository import loader
 from pyrestic.repository.blob_table import BlobTable
+from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshots
 
@@ -96,7 +96,7 @@ def save_recovered(
         tags=[_TAG],
     )
     ensure_locked()
-    return repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
+    return save_snapshot(repository, snapshot)
 
 
 def _named_by_trees(repository: Repository, trees: list[ID], report: Reporter) -> set[ID]:

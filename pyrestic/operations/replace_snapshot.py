@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Summary
 from pyrestic.handle import FileType
 from pyrestic.ids import ID, short
 from pyrestic.operations.describe import go_time
 from pyrestic.report import Reporter
+from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
@@ -120,8 +120,7 @@ class Replacer:
             self._report.note(f"setting host to {new.hostname}")
             changes["hostname"] = new.hostname
         self._ensure_locked()
-        document = snapshot_format.encode(msgspec.structs.replace(old.snapshot, **changes))
-        identifier = self._repository.save_unpacked(FileType.SNAPSHOT, document)
+        identifier = save_snapshot(self._repository, msgspec.structs.replace(old.snapshot, **changes))
         self.result.replaced.append((old.id, identifier))
         self._report.note(f"saved new snapshot {short(identifier)}")
         if self._options.forget:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from pyrestic.errors import BackendError, CancelledError, DamageError
-from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
+from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
@@ -88,7 +88,7 @@ def _replace(
     repository: Repository, stored: StoredSnapshot, snapshot: Snapshot, ensure_locked: Callable[[], None]
 ) -> Renewed:
     ensure_locked()
-    new = repository.save_unpacked(FileType.SNAPSHOT, snapshot_format.encode(snapshot))
+    new = save_snapshot(repository, snapshot)
     ensure_locked()
     repository.remove(FileType.SNAPSHOT, stored.id)
     return Renewed(stored.id, new)

@@ -367,4 +367,5 @@ class Saver:
     def _raise_failure(self) -> None:
         if isinstance(self._failure, PyresticError):
             raise self._failure
-        raise PyresticError(f"saving stopped: {self._failure}") from self._failure
+        reason = str(self._failure) or type(self._failure).__name__
+        raise PyresticError(f"saving stopped: {reason}") from self._failure

@@ -1,0 +1,18 @@
+"""Storing a snapshot, which is read back first: one that cannot be read would keep every command from the others."""
+
+from pyrestic.errors import FormatError, UsageError
+from pyrestic.format import snapshot as snapshot_format
+from pyrestic.format.snapshot import Snapshot
+from pyrestic.handle import FileType
+from pyrestic.ids import ID
+from pyrestic.repository.repository import Repository
+
+
+def save_snapshot(repository: Repository, snapshot: Snapshot) -> ID:
+    """Store a snapshot; raise UsageError for one that nobody could read, BackendError."""
+    document = snapshot_format.encode(snapshot)
+    try:
+        snapshot_format.parse(document)
+    except FormatError as error:
+        raise UsageError(f"the new snapshot is not stored: {error}") from error
+    return repository.save_unpacked(FileType.SNAPSHOT, document)
