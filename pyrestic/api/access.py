@@ -99,6 +99,7 @@ class RepositoryAccess:
         self._retry_lock_seconds = retry_lock_seconds
         self._content = Content(repository, report, environment)
         self._writing = threading.RLock()
+        self._is_writing = False
         self._is_past = bool(getattr(repository.backend, "read_only", False))
         self._lock: Lock | None = None
         self._has_lock = lock
@@ -150,7 +151,7 @@ class RepositoryAccess:
         the cache. A `dry_run` changes nothing.
         """
         self._content.check_open()
-        reporter = report or self._report
+        reporter = self._report if report is None else report
         backend = self._repository.backend
         if past_cache and isinstance(backend, CacheBackend):
             backend = backend.place
@@ -159,15 +160,15 @@ class RepositoryAccess:
         gate = make_cancellable(backend, cancel or threading.Event())
         try:
             with contextlib.ExitStack() as stack:
+                stack.enter_context(self._content.unless_closed())
                 if need is not Need.READ:
-                    stack.enter_context(self._writing)
+                    stack.enter_context(self._alone())
                 if cancel is not None:
                     stack.enter_context(gate.watched())
                 lock = stack.enter_context(self._locked(need))
                 shared = need is Need.READ and self._lock is not None
-                if load_index and shared:
-                    self._content.load_index()
-                repository = begin_anew(self._repository, gate, keep_index=load_index and shared)
+                known = self._content.load_index() if load_index and shared else self._repository
+                repository = begin_anew(known, gate, keep_index=load_index and shared)
                 stack.callback(repository.end_saving)
                 if load_index and not shared:
                     repository.load_index(reporter, anew=need is Need.EXCLUSIVE)
@@ -182,14 +183,28 @@ class RepositoryAccess:
             gate.ensure_wanted()
 
     @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Make other writing threads wait; raise UsageError for calls from a stream or reporter of the writing call."""
+        with self._writing:
+            if self._is_writing:
+                raise UsageError(
+                    "another call that writes to the repository is not finished, and this one comes from within it"
+                )
+            self._is_writing = True
+            try:
+                yield
+            finally:
+                self._is_writing = False
+
+    @contextlib.contextmanager
     def _locked(self, need: Need) -> Iterator[Lock | None]:
         if self._is_past and need in (Need.APPEND, Need.EXCLUSIVE):
             raise UsageError("a repository of the past cannot be changed", hint="Open it without b2.as-of for that.")
         if self._is_past or (need in (Need.READ, Need.READ_ALONE) and not self._has_lock):
             yield None
-        elif need in (Need.READ, Need.APPEND) and self._lock is not None:
-            yield self._lock
-            self._lock.confirm()
+        elif need in (Need.READ, Need.APPEND) and (held := self._lock) is not None:
+            yield held
+            held.confirm()
         elif need in (Need.READ, Need.APPEND):
             with self._make_lock(exclusive=False) as lock:
                 yield lock

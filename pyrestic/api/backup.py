@@ -54,7 +54,7 @@ class BackupRun:
 
     def save_files(self, sources: Sequence[str | os.PathLike[str]], *, scan: bool) -> BackedUp:
         """Save files and folders; raise as OpenRepository.backup does. `scan` counts them in advance."""
-        if isinstance(sources, str | bytes) or not sources:
+        if not sources:
             raise UsageError("pass the sources of a backup as a list of paths")
         targets = [os.fsencode(source) for source in sources]
         for target in targets:
@@ -65,7 +65,7 @@ class BackupRun:
     def save_stream(self, stream: BinaryIO, path: str) -> BackedUp:
         """Save a stream as a file; raise as OpenRepository.backup_stream does."""
         clean = os.path.normpath("/" + path.lstrip("/"))
-        if clean == "/":
+        if clean == "/" or "\0" in clean:
             raise UsageError(f"{path!r} is not a file path")
         opened = contextlib.nullcontext((functools.partial(_read_into, stream), lambda: None))
         return self._run([os.fsencode(clean)], Stream(lambda: opened, "a stream", has_parent=False))
@@ -104,6 +104,11 @@ class _SilentScan:
 def _read_into(stream: BinaryIO, view: Buffer) -> int:
     """Fill the view from a stream of any kind; return the number of bytes, 0 at the end."""
     view = memoryview(view)
-    data = stream.read(len(view))
-    view[: len(data)] = data
-    return len(data)
+    data: object = stream.read(len(view))
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"the stream of a backup has to give bytes, not {type(data).__name__}")
+    part = memoryview(data).cast("B")
+    if len(part) > len(view):
+        raise UsageError("the stream of a backup gives more bytes than it was asked for")
+    view[: len(part)] = part
+    return len(part)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pyrestic.api.access import Need, RepositoryAccess, SnapshotName
+from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_ns
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import BackendError, PyresticError, UsageError
@@ -68,6 +69,7 @@ class ForgetPlan:
         """The snapshots to remove."""
         return tuple(snapshot for group in self.groups for snapshot in group.remove)
 
+    @checked
     def run(self, *, report: Reporter | None = None, cancel: threading.Event | None = None) -> tuple[str, ...]:
         """Remove the snapshots of the plan and return their IDs; raise as `OpenRepository.forget` does.
 
@@ -117,6 +119,7 @@ class CopyReport:
 class ChangingVerbs(RepositoryAccess):
     """Forget, tag, rewrite, repair_snapshots and copy, for OpenRepository."""
 
+    @checked
     def plan_forget(
         self,
         snapshots: Sequence[SnapshotName] | None = None,
@@ -163,12 +166,13 @@ class ChangingVerbs(RepositoryAccess):
         ensure_no_negative_periods(policy)
         check_policy(policy, filtered=snapshots is not None, remove_all=unsafe_allow_remove_all)
         grouping = GroupBy("host" in group_by, "paths" in group_by, "tags" in group_by)
-        if isinstance(group_by, str) or set(group_by) - {"host", "paths", "tags"}:
+        if set(group_by) - {"host", "paths", "tags"}:
             raise UsageError("snapshots are grouped by a list of host, paths and tags")
         with self._working(Need.READ_ALONE, report, cancel) as work:
             groups = decide(work.select(snapshots), policy, grouping)
         return ForgetPlan(tuple(map(self._show_group, groups)), self._run_forget)
 
+    @checked
     def forget(
         self,
         snapshots: Sequence[SnapshotName],
@@ -185,6 +189,7 @@ class ChangingVerbs(RepositoryAccess):
             failed = remove_snapshots(work.repository, chosen, work.report, work.ensure_locked)
         return _tell_removed(chosen, failed)
 
+    @checked
     def tag(
         self,
         snapshots: Sequence[SnapshotName] | None,
@@ -200,8 +205,6 @@ class ChangingVerbs(RepositoryAccess):
         They get new IDs. Raises UsageError, LockedError, DamageError, BackendError, CancelledError, and PyresticError
         if the tags of some could not be changed.
         """
-        if any(isinstance(tags, str) for tags in (add, remove, set_to)):
-            raise UsageError("tags are given as lists")
         if bool(set_to) == bool(add or remove):
             raise UsageError("either set_to or add and remove have to be given")
         change = TagChange(tuple(set_to), tuple(add), tuple(remove))
@@ -213,6 +216,7 @@ class ChangingVerbs(RepositoryAccess):
             raise PyresticError(f"the tags of {failed} snapshots could not be changed")
         return tuple(ReplacedSnapshot(old.hex(), _hex(new)) for old, new in renewed)
 
+    @checked
     def rewrite(
         self,
         snapshots: Sequence[SnapshotName] | None = None,
@@ -256,6 +260,7 @@ class ChangingVerbs(RepositoryAccess):
             result = rewrite(work.repository, chosen, lambda: changes, options, work.report, work.ensure_locked)
         return _describe_rewrite(result, [])
 
+    @checked
     def repair_snapshots(
         self,
         snapshots: Sequence[SnapshotName] | None = None,
@@ -282,6 +287,7 @@ class ChangingVerbs(RepositoryAccess):
             result = repair_snapshots(repository, chosen, options, work.report, ensure_locked)
         return _describe_rewrite(result, removed)
 
+    @checked
     def copy(
         self,
         source: "OpenRepository",

@@ -1,9 +1,11 @@
 """Shared by the snapshots of an opened repository: folders, blobs, and their index."""
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from pyrestic.errors import UsageError
+from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
@@ -15,6 +17,13 @@ from pyrestic.vfs.namespace import Place
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.stream import ContentStream
 from pyrestic.vfs.view import View
+
+
+class Covered(NamedTuple):
+    """A repository whose index covers a snapshot, and its folders; `renew` changes neither."""
+
+    repository: Repository
+    view: View
 
 
 class Content:
@@ -39,20 +48,22 @@ class Content:
         with self._mutex:
             self._found.add(snapshot)
 
-    def cover(self, snapshot: ID) -> None:
-        """Ensure that the index covers a snapshot; raise DamageError or BackendError."""
+    def cover(self, snapshot: ID) -> Covered:
+        """Return a repository whose index covers a snapshot; raise DamageError or BackendError."""
         with self._mutex:
             self._refuse_closed()
             if snapshot not in self._covered:
                 found = set(self._found)
                 self._load_index()
                 self._covered |= found
+            return Covered(self.repository, self.view)
 
-    def load_index(self) -> None:
-        """Read the index, or its new files; raise DamageError or BackendError."""
+    def load_index(self) -> Repository:
+        """Return the repository after reading its index, or new index files; raise DamageError or BackendError."""
         with self._mutex:
             self._refuse_closed()
             self._load_index()
+            return self.repository
 
     def renew(self) -> None:
         """Drop the index, because packs may have been removed; it is read again on the next use."""
@@ -63,14 +74,25 @@ class Content:
             self._covered.clear()
         before.end_saving()
 
-    def open(self, node: Node) -> ContentStream:
+    def open(self, node: Node, covered: Covered) -> ContentStream:
         """Return a stream of a file's content; raise DamageError."""
-        return ContentStream(FileReader(node, self.repository.index, self._blobs))
+        return ContentStream(FileReader(node, covered.repository.index, self._blobs))
 
     def check_open(self) -> None:
         """Raise UsageError if the repository was closed."""
         with self._mutex:
             self._refuse_closed()
+
+    @contextlib.contextmanager
+    def unless_closed(self) -> Iterator[None]:
+        """Turn the internal errors of a with block into UsageError if another thread closed the repository."""
+        try:
+            yield
+        except PyresticError:
+            raise
+        except Exception as error:
+            self._raise_closed(error)
+            raise
 
     def close(self) -> None:
         """End the read-ahead threads; nothing can be read any more."""
@@ -80,7 +102,13 @@ class Content:
             self._blobs.close()
 
     def _load_blob(self, identifier: ID) -> bytes:
-        return self.repository.load_blob(BlobHandle(BlobType.DATA, identifier))
+        with self._mutex:
+            self._refuse_closed()
+            if not self.repository.index_files:
+                # The repository was renewed after the stream was opened.
+                self._load_index()
+            repository = self.repository
+        return repository.load_blob(BlobHandle(BlobType.DATA, identifier))
 
     def _load_index(self) -> None:
         if self.repository.index_files:
@@ -89,5 +117,8 @@ class Content:
             self.repository.load_index(self.report)
 
     def _refuse_closed(self) -> None:
+        self._raise_closed(None)
+
+    def _raise_closed(self, cause: Exception | None) -> None:
         if self._closed:
-            raise UsageError("the repository was closed")
+            raise UsageError("the repository was closed") from cause

@@ -38,7 +38,12 @@ def to_datetime(ns: int) -> datetime:
 
 def to_ns(moment: datetime) -> int:
     """Return a time in nanoseconds since 1970, UTC; one without a zone is in the local time zone."""
-    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+    try:
+        moment = moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        # datetime.min and datetime.max mean no limit, so the zone does not matter.
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,12 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._opened: OpenRepository | None = None
         self._snapshots: dict[str, OpenSnapshot] = {}
 
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:  # noqa: ANN401 - fsspec's: a path or a list of them
+        if not isinstance(path, str | os.PathLike | list):
+            raise TypeError(f"a path has to be str, not {type(path).__name__}")
+        return super()._strip_protocol(path)
+
     @property
     def fsid(self) -> str:
         """Return an equal instance for the same repository."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyrestic.api.content import Content
+from pyrestic.api.content import Content, Covered
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import NotFoundError
@@ -43,6 +43,7 @@ class PathVersion:
 
 def find_versions(
     content: Content,
+    covered: Covered,
     snapshots: Sequence[StoredSnapshot],
     location: Location,
     *,
@@ -56,7 +57,7 @@ def find_versions(
     raw = join_location(split_location(location))
     index = HistoryIndex(index_file) if index_file else None
     try:
-        history = find_history(content.repository, snapshots, raw, index, content.report)
+        history = find_history(covered.repository, snapshots, raw, index, content.report)
     finally:
         if index is not None:
             index.close()

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
 from pyrestic.api.access import Need, RepositoryAccess, SnapshotName, Work, find_named
+from pyrestic.api.arguments import checked
 from pyrestic.api.entry import Entry, to_ns
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
@@ -119,6 +120,7 @@ class RepositoryStats:
 class InspectingVerbs(RepositoryAccess):
     """Diff, find and stats, for OpenRepository."""
 
+    @checked
     def diff(
         self,
         before: SnapshotName,
@@ -149,6 +151,7 @@ class InspectingVerbs(RepositoryAccess):
             found = comparison.statistics()
         return Difference(changes, found.changed_files, describe(found.added), describe(found.removed))
 
+    @checked
     def find(
         self,
         patterns: Sequence[str],
@@ -165,8 +168,6 @@ class InspectingVerbs(RepositoryAccess):
         `oldest` and `newest` limit the modification time, inclusively. Raises UsageError, DamageError, BackendError,
         CancelledError; the result lists unreadable folders.
         """
-        if isinstance(patterns, str):
-            raise UsageError("patterns are given as a list")
         period = Period(None if oldest is None else to_ns(oldest), None if newest is None else to_ns(newest))
         search = PatternSearch(patterns, period, ignore_case=ignore_case)
         matches: list[Match] = []
@@ -177,6 +178,7 @@ class InspectingVerbs(RepositoryAccess):
             self._show_unreadable(unreadable),
         )
 
+    @checked
     def find_uses(
         self,
         *,
@@ -214,6 +216,7 @@ class InspectingVerbs(RepositoryAccess):
             self._show_unreadable(unreadable),
         )
 
+    @checked
     def stats(
         self,
         snapshots: Sequence[SnapshotName] | None = None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pyrestic.api.access import Need, RepositoryAccess, Work
+from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_datetime
 from pyrestic.errors import UsageError
 from pyrestic.format import gojson
@@ -47,6 +48,7 @@ class KeyVerbs(RepositoryAccess):
             for key in found
         ]
 
+    @checked
     def add_key(self, new_password: str, *, host: str = "", user: str = "") -> str:
         """Add a key that opens the repository with a further password, and return its ID.
 
@@ -56,6 +58,7 @@ class KeyVerbs(RepositoryAccess):
         with self._working(Need.APPEND) as work:
             return _add(work, new_password, host, user).hex()
 
+    @checked
     def change_password(self, new_password: str, *, host: str = "", user: str = "") -> str:
         """Add a key with another password, remove the current one, and return the new ID; with an exclusive lock.
 
@@ -70,6 +73,7 @@ class KeyVerbs(RepositoryAccess):
             self._repository.key_id = new
         return new.hex()
 
+    @checked
     def remove_key(self, key: str) -> None:
         """Remove a key by its ID or a prefix, except for the current one; with an exclusive lock.
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from pyrestic.api.access import Need, RepositoryAccess
+from pyrestic.api.arguments import checked
 from pyrestic.api.inspecting import BlobKind
 from pyrestic.api.proving import Size
 from pyrestic.operations.prune_options import PruneOptions, make_prune_options
@@ -88,6 +89,7 @@ class PrunePlan:
     """Packs of which a part is stored again before they are removed."""
     _run: Callable[[Reporter | None, threading.Event | None], None] = field(repr=False, compare=False)
 
+    @checked
     def run(self, *, report: Reporter | None = None, cancel: threading.Event | None = None) -> None:
         """Execute the plan with an exclusive lock; raise as `OpenRepository.prune` does.
 
@@ -134,6 +136,7 @@ class PacksRepair:
 class MaintainingVerbs(RepositoryAccess):
     """Prune, repair_index, repair_packs and unlock, for OpenRepository."""
 
+    @checked
     def plan_prune(
         self,
         *,
@@ -167,6 +170,7 @@ class MaintainingVerbs(RepositoryAccess):
             run,
         )
 
+    @checked
     def prune(
         self,
         *,
@@ -193,6 +197,7 @@ class MaintainingVerbs(RepositoryAccess):
         ensure_all_removed(kept)
         return _describe(prune.plan.stats)
 
+    @checked
     def repair_index(
         self,
         *,
@@ -209,6 +214,7 @@ class MaintainingVerbs(RepositoryAccess):
             found = repair_index(work.repository, work.report, work.ensure_locked, read_all_packs=read_all_packs)
         return IndexRepair(**{name: tuple(sorted(one.hex() for one in ids)) for name, ids in asdict(found).items()})
 
+    @checked
     def repair_packs(
         self,
         packs: Sequence[str],
@@ -236,13 +242,14 @@ class MaintainingVerbs(RepositoryAccess):
             tuple(name for name in names if name),
         )
 
+    @checked
     def unlock(self, *, remove_all: bool = False) -> int:
         """Remove stale locks, with `remove_all` also all others; return their number.
 
         Raises BackendError.
         """
         self._content.check_open()
-        with self._writing:
+        with self._content.unless_closed(), self._alone():
             if not remove_all:
                 return remove_stale(self._repository)
             with self._lock_given_back():

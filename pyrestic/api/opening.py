@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from pyrestic.api.arguments import checked
 from pyrestic.api.reporting import LogReporter
 from pyrestic.api.repository import OpenRepository
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
@@ -36,6 +37,7 @@ class _Request(NamedTuple):
     environment: Mapping[str, str]
 
 
+@checked
 def open_repository(
     location: str | os.PathLike[str],
     *,
@@ -79,6 +81,7 @@ def open_repository(
     return _finish(repository, request, base, lock=lock and not past, retry_lock_seconds=retry_lock_seconds)
 
 
+@checked
 def create_repository(
     location: str | os.PathLike[str],
     *,
@@ -131,7 +134,7 @@ def _prepare(
     report: Reporter | None,
 ) -> _Request:
     variables = environment or {}
-    reporter = report or LogReporter()
+    reporter = LogReporter() if report is None else report
     if compression not in {mode.value for mode in Compression}:
         raise UsageError(f"{compression!r} is not a compression mode")
     access = Access(variables, HttpSettings(ca_files=tuple(cacert), proxies=read_proxies(variables)))
@@ -144,9 +147,15 @@ def _find_password(
 ) -> str:
     if sum(each is not None for each in (password, password_file, password_command)) != 1:
         raise UsageError("pass one of password, password_file and password_command")
+    if password is not None:
+        return password
     if password_file is not None:
-        return read_file(os.fspath(password_file))
-    return run_command(password_command) if password_command is not None else password or ""
+        secret, source = read_file(os.fspath(password_file)), "the password file"
+    else:
+        secret, source = run_command(password_command or ""), "the password command"
+    if not secret:
+        raise UsageError(f"{source} gives an empty password", hint='For a repository without one pass password="".')
+    return secret
 
 
 def _find_cache(environment: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from pyrestic.api.access import Need, RepositoryAccess, SnapshotName, Work, find_named
+from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_datetime
 from pyrestic.api.restore_plan import LostFile
 from pyrestic.api.snapshot import OpenSnapshot
@@ -121,6 +122,7 @@ class DrillReport:
 class ProvingVerbs(RepositoryAccess):
     """Check and drill, for OpenRepository."""
 
+    @checked
     def check(
         self,
         *,
@@ -189,6 +191,7 @@ class ProvingVerbs(RepositoryAccess):
             coverage,
         )
 
+    @checked
     def drill(
         self,
         snapshot: SnapshotName = "latest",
@@ -265,4 +268,7 @@ def _select(work: Work, snapshots: Sequence[SnapshotName] | None, found: list[Ch
 
 def parse_bytes(size: Size) -> int:
     """Return a number of bytes; raise UsageError."""
-    return size if isinstance(size, int) else parse_size(size)
+    count = size if isinstance(size, int) else parse_size(size)
+    if count < 0:
+        raise UsageError(f"{size} is not a number of bytes")
+    return count

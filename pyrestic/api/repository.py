@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from pyrestic.api.access import Need
+from pyrestic.api.arguments import checked
 from pyrestic.api.backup import BackedUp, BackupRun
 from pyrestic.api.changing import ChangingVerbs
 from pyrestic.api.entry import Location, to_ns
@@ -38,6 +39,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
     ) -> None:
         self.close()
 
+    @checked
     def snapshots(
         self,
         *,
@@ -62,6 +64,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         found = [each for each in loaded if wanted.matches(each.snapshot)]
         return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
 
+    @checked
     def snapshot(
         self,
         name: str = "latest",
@@ -85,6 +88,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
             raise UsageError(f"{name!r} names a folder in a snapshot, not a snapshot")
         return self._give(found)
 
+    @checked
     def history(
         self,
         location: Location,
@@ -108,16 +112,20 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
                 host=host, tags=tags, paths=paths, after=after, before=before, skip_damaged=skip_damaged
             )
         ]
-        if found:
-            self._content.cover(found[-1].id)
-        return find_versions(
-            self._content,
-            found,
-            location,
-            index_file=index_path(find_own_folder(self._environment), self.id),
-            absences=absences,
-        )
+        if not found:
+            return []
+        covered = self._content.cover(found[-1].id)
+        with self._content.unless_closed():
+            return find_versions(
+                self._content,
+                covered,
+                found,
+                location,
+                index_file=index_path(find_own_folder(self._environment), self.id),
+                absences=absences,
+            )
 
+    @checked
     def backup(
         self,
         sources: Sequence[str | os.PathLike[str]],
@@ -165,6 +173,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         with self._backing_up(options, report) as run:
             return run.save_files(sources, scan=scan)
 
+    @checked
     def backup_stream(
         self,
         stream: BinaryIO,
@@ -188,7 +197,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
     def _backing_up(self, options: BackupOptions, report: Reporter | None) -> Iterator[BackupRun]:
         """Hold a lock, with the index loaded, during a with block."""
         self._content.check_open()
-        with self._writing, self._locked(Need.APPEND) as lock:
+        with self._content.unless_closed(), self._alone(), self._locked(Need.APPEND) as lock:
             assert lock is not None  # noqa: S101 - that is what such a lock is for
             if self._lock is None:
                 # The index may be outdated, because without a lock others could prune.
@@ -198,7 +207,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
                 yield BackupRun(
                     self._content,
                     lock,
-                    report or self._report,
+                    self._report if report is None else report,
                     options,
                     environment=self._environment,
                     cache_folder=self._cache_folder,
@@ -218,8 +227,6 @@ def _make_filter(
     *,
     skip_damaged: bool,
 ) -> SnapshotFilter:
-    if isinstance(tags, str) or isinstance(paths, str):
-        raise UsageError("pass tags and paths as lists")
     return SnapshotFilter(
         hosts=(host,) if host else (),
         tags=(tuple(tags),) if tags else (),

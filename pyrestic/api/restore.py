@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pyrestic.api.content import Content
+from pyrestic.api.content import Content, Covered
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.user_folders import find_state_folder
@@ -43,6 +43,8 @@ def make_options(
     no_privileged: bool = False,
 ) -> RestoreOptions:
     """Return the options of a restore; raise UsageError if they are invalid."""
+    if strip_components < 0:
+        raise UsageError("strip_components must not be negative")
     if overwrite is not None and overwrite not in {mode.value for mode in Overwrite}:
         raise UsageError(f"{overwrite!r} is not an overwrite mode")
     return RestoreOptions(
@@ -64,6 +66,7 @@ def make_options(
 
 def make_restore(
     content: Content,
+    covered: Covered,
     source: Source,
     target: str | os.PathLike[str],
     options: RestoreOptions,
@@ -71,11 +74,11 @@ def make_restore(
 ) -> Restore:
     """Return a restore of an opened repository; raise as Restore does."""
     return Restore(
-        content.repository,
+        covered.repository,
         source,
         os.fspath(target),
         options,
-        report or content.report,
+        content.report if report is None else report,
         state_folder=find_state_folder(content.environment),
     )
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pyrestic.api.content import Content
+from pyrestic.api.arguments import checked
+from pyrestic.api.content import Content, Covered
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
 from pyrestic.api.summary import BackupSummary, describe_summary
 from pyrestic.errors import NotFoundError, UsageError
@@ -113,38 +114,51 @@ class OpenSnapshot:
         summary = self._stored.snapshot.summary
         return None if summary is None else describe_summary(summary)
 
+    @checked
     def entry(self, location: Location) -> Entry:
         """Return the entry at a path; raise NotFoundError, DamageError or BackendError."""
         return self._find(location)[0]
 
+    @checked
     def entries(self, location: Location = "/") -> list[Entry]:
         """Return the entries of a folder, in the order of names; raise as `entry` does, and if it is not a folder."""
-        folder, found, _ = self._find_folder(location)
+        folder, found, _, covered = self._find_folder(location)
         base = folder.path.rstrip("/")
-        below = self._content.view.children(found)
+        with self._content.unless_closed():
+            below = covered.view.children(found)
         return [
             Entry(f"{base}/{name.decode('utf-8', 'surrogateescape')}", one.node)
             for name, one in below
             if one.node is not None
         ]
 
+    @checked
     def walk(self, location: Location = "/") -> Iterator[Entry]:
         """Iterate everything below a folder, each folder before its entries; raise as `entries` does."""
-        folder, _, tree = self._find_folder(location)
+        folder, _, tree, covered = self._find_folder(location)
         root = folder.path.encode("utf-8", "surrogateescape")
-        for visit in walk(self._content.repository, tree, root=root):
+
+        def load(identifier: ID) -> list[Node]:
+            self._content.check_open()
+            with self._content.unless_closed():
+                return covered.repository.load_tree(identifier)
+
+        for visit in walk(covered.repository, tree, root=root, load=load):
+            self._content.check_open()
             yield Entry(visit.location.decode("utf-8", "surrogateescape"), visit.node)
 
+    @checked
     def open(self, location: Location) -> ContentStream:
         """Return the content of a file as a seekable binary stream; raise as `entry` does, and if it is not a file.
 
         Only the requested data is fetched, with read-ahead for sequential reads. Links are not followed.
         """
-        entry = self.entry(location)
+        entry, _, covered = self._find(location)
         if not entry.is_file:
             raise UsageError(f"{entry.path} in snapshot {self.short_id} is not a regular file but of type {entry.type}")
-        return self._content.open(entry._node)
+        return self._content.open(entry._node, covered)
 
+    @checked
     def restore(
         self,
         target: str | os.PathLike[str],
@@ -188,8 +202,11 @@ class OpenSnapshot:
             exclude_xattr=exclude_xattr,
             no_privileged=no_privileged,
         )
-        return run_restore(make_restore(self._content, self._source(location), target, options, report))
+        source, covered = self._source(location)
+        with self._content.unless_closed():
+            return run_restore(make_restore(self._content, covered, source, target, options, report))
 
+    @checked
     def plan_restore(
         self,
         target: str | os.PathLike[str],
@@ -208,27 +225,30 @@ class OpenSnapshot:
         from pyrestic.api.restore_plan import describe_plan
 
         options = make_options(include=include, exclude=exclude, overwrite=overwrite, strip_components=strip_components)
-        return describe_plan(make_restore(self._content, self._source(location), target, options).plan())
+        source, covered = self._source(location)
+        with self._content.unless_closed():
+            return describe_plan(make_restore(self._content, covered, source, target, options).plan())
 
-    def _source(self, location: Location) -> "Source":
+    def _source(self, location: Location) -> "tuple[Source, Covered]":
         from pyrestic.operations.restore_root import Contents, Single
 
-        entry, found = self._find(location)
-        return Single(entry._node) if found.tree is None else Contents(found.tree)
+        entry, found, covered = self._find(location)
+        return Single(entry._node) if found.tree is None else Contents(found.tree), covered
 
-    def _find(self, location: Location) -> tuple[Entry, view.Entry]:
+    def _find(self, location: Location) -> tuple[Entry, view.Entry, Covered]:
         parts = split_location(location)
-        self._content.cover(self._stored.id)
+        covered = self._content.cover(self._stored.id)
         path = join_location(parts).decode("utf-8", "surrogateescape")
         try:
-            found = self._content.view.find_in(self._stored, parts)
+            with self._content.unless_closed():
+                found = covered.view.find_in(self._stored, parts)
         except NotFoundError as error:
             raise NotFoundError(f"{path} is not in snapshot {self.short_id}: {error}") from error
         node = found.node or Node(name="", type=DIRECTORY, subtree=self._stored.snapshot.tree)
-        return Entry(path, node), found
+        return Entry(path, node), found, covered
 
-    def _find_folder(self, location: Location) -> tuple[Entry, view.Entry, ID]:
-        entry, found = self._find(location)
+    def _find_folder(self, location: Location) -> tuple[Entry, view.Entry, ID, Covered]:
+        entry, found, covered = self._find(location)
         if found.tree is None:
             raise UsageError(f"{entry.path} in snapshot {self.short_id} is not a folder but of type {entry.type}")
-        return entry, found, found.tree
+        return entry, found, found.tree, covered

@@ -1,4 +1,4 @@
-"""Storing a snapshot, which is read back first: one that cannot be read would keep every command from the others."""
+"""Save a new snapshot after parsing it: an unreadable snapshot would block `forget` and `prune`."""
 
 from pyrestic.errors import FormatError, UsageError
 from pyrestic.format import snapshot as snapshot_format
@@ -9,7 +9,7 @@ from pyrestic.repository.repository import Repository
 
 
 def save_snapshot(repository: Repository, snapshot: Snapshot) -> ID:
-    """Store a snapshot; raise UsageError for one that nobody could read, BackendError."""
+    """Save a snapshot and return its ID; raise UsageError if it could not be parsed, BackendError."""
     document = snapshot_format.encode(snapshot)
     try:
         snapshot_format.parse(document)

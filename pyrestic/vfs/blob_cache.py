@@ -3,11 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
+from pyrestic.errors import UsageError
 from pyrestic.ids import ID
 
 DEFAULT_BYTES = 32 << 20
+_CLOSED = "the repository was closed"
 
 
 class BlobCache:
@@ -21,10 +23,13 @@ class BlobCache:
         self._blobs: OrderedDict[ID, Future[bytes]] = OrderedDict()
         self._lengths: dict[ID, int] = {}
         self._bytes = 0
+        self._closed = False
 
     def get(self, identifier: ID) -> bytes:
-        """Return a blob; raises the errors of loading it."""
+        """Return a blob; raises the errors of loading it, UsageError after `close`."""
         with self._lock:
+            if self._closed:
+                raise UsageError(_CLOSED)
             future = self._blobs.get(identifier)
             mine = future is None
             if future is None:
@@ -33,19 +38,24 @@ class BlobCache:
                 self._blobs.move_to_end(identifier)
         if mine:
             self._fill(identifier, future)
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:
+            raise UsageError(_CLOSED) from None
 
     def prefetch(self, identifiers: list[ID]) -> None:
         """Start to load blobs that are likely to be requested soon."""
         for identifier in identifiers:
             with self._lock:
-                if identifier in self._blobs:
+                if self._closed or identifier in self._blobs:
                     continue
                 future = self._blobs[identifier] = Future()
-            self._pool.submit(self._fill, identifier, future)
+                self._pool.submit(self._fill, identifier, future)
 
     def close(self) -> None:
         """Wait for running loads, and drop everything."""
+        with self._lock:
+            self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             waiting = [future for future in self._blobs.values() if not future.done()]
@@ -54,6 +64,8 @@ class BlobCache:
             future.cancel()
 
     def _fill(self, identifier: ID, future: "Future[bytes]") -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             data = self._load(identifier)
         except BaseException as error:

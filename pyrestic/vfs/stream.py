@@ -62,3 +62,8 @@ class ContentStream(io.BufferedReader):
         super().__init__(_RawStream(reader), _BUFFER_BYTES)
         self.size = reader.length
         """The length of the content in bytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most `size` bytes, or everything up to the end for None and -1."""
+        # BufferedReader allocates the requested size.
+        return super().read(-1 if size is not None and size > self.size else size)

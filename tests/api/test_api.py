@@ -235,7 +235,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(place: Path, tmp_path: P
             repository.snapshot()
         with pytest.raises(PyresticError, match="missing does not exist"):
             repository.backup([tmp_path / "missing"])
-        with pytest.raises(UsageError, match="list of paths"):
+        with pytest.raises(UsageError, match="pass sources as a list"):
             repository.backup(str(tmp_path))
         snapshot = repository.backup([tmp_path / "source"]).snapshot
         assert snapshot is not None
@@ -307,7 +307,7 @@ def test_snapshots_are_chosen_by_time_and_by_all_names_of_the_command_line(place
         assert repository.snapshot("@today").id == ids[2]
         with pytest.raises(UsageError, match="names a folder"):
             repository.snapshot(f"{ids[0]}:/folder")
-        with pytest.raises(UsageError, match="as lists"):
+        with pytest.raises(UsageError, match="pass tags as a list"):
             repository.snapshots(tags="daily")
 
 

@@ -85,7 +85,7 @@ def test_a_policy_that_makes_no_sense_is_refused(place: Path) -> None:
             ({"keep_within": "-1d"}, "negative"),
             ({"keep_within": "x"}, "no number"),
             ({"keep_tags": [["absent"]]}, "refusing to delete last snapshot"),
-            ({"keep_last": 1, "group_by": "host"}, "grouped by a list"),
+            ({"keep_last": 1, "group_by": "host"}, "pass group_by as a list"),
         ):
             with pytest.raises(pyrestic.UsageError, match=words):
                 repository.plan_forget(**policy)
