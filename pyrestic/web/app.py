@@ -103,7 +103,7 @@ def _failed(request: Request, error: Exception) -> Response:
 
 def _unforeseen(request: Request, _: Exception) -> Response:
     """Answer an unexpected error; the guard reports it."""
-    return site_of(request).renderer.sentence(500, "Something went wrong that pyrestic does not handle.")
+    return site_of(request).renderer.sentence(500, "An unexpected error occurred.")
 
 
 def _sentence(text: str) -> str:

@@ -91,7 +91,7 @@ class Guard:
             self._report.error("a page", error)
             if begun:
                 raise
-            answer = self._renderer.sentence(500, "Something went wrong that pyrestic does not handle.")
+            answer = self._renderer.sentence(500, "An unexpected error occurred.")
             await answer(scope, receive, guarded_send)
 
     def _refuse(self, scope: Scope) -> Response | None:

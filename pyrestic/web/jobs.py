@@ -54,7 +54,7 @@ class TargetRules:
         if not self.below:
             raise UsageError("this server does not restore", hint="Start pyrestic serve with --restore-below FOLDER.")
         if not text.startswith("/") or "\0" in text:
-            raise UsageError("the target has to be a whole path of a folder on this machine, such as /tmp/restored")
+            raise UsageError("the target must be an absolute path on this machine, such as /tmp/restored")
         target = os.path.realpath(text)
         if not _is_in(target, self.below):
             raise UsageError(f"the target has to be in {self.below}")
@@ -210,7 +210,7 @@ class Restores:
                 job.state = State.FAILED
             except Exception as error:
                 self._report.error("a restore", error)
-                job.message = f"Something went wrong that pyrestic does not handle: {type(error).__name__}"
+                job.message = f"An unexpected error occurred: {type(error).__name__}"
                 job.state = State.FAILED
 
         threading.Thread(target=run, name="restore", daemon=True).start()
