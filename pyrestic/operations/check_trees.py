@@ -1,15 +1,14 @@
 """Checks the trees of snapshots: is each readable, and is every blob in the index?"""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from pyrestic.errors import DamageError, PyresticError
+from pyrestic.errors import PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, INVALID, IRREGULAR, Node
 from pyrestic.format.tree import parse_tree
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, ID_LENGTH
-from pyrestic.repository.loader import plan
+from pyrestic.repository.loader import plain_of
 from pyrestic.repository.repository import Repository
 
 _ROOTS = 64
@@ -51,24 +50,13 @@ def check_trees(
 def _check_round(repository: Repository, trees: list[ID], fault: Fault, used: set[BlobHandle] | None) -> list[ID]:
     """Check some trees; return those below them."""
     below: list[ID] = []
-    # Several threads deliver long trees.
-    lock = threading.Lock()
-
-    def deliver(handle: BlobHandle, data: bytes) -> None:
+    for handle, outcome in repository.loader.load_each(BlobHandle(BlobType.TREE, tree) for tree in trees):
         try:
-            nodes = parse_tree(data)
-        except DamageError as error:
-            fail(handle, error)
-            return
-        with lock:
-            below.extend(_check_tree(repository, handle.id, nodes, fault, used))
-
-    def fail(handle: BlobHandle, error: PyresticError) -> None:
-        with lock:
+            nodes = parse_tree(plain_of(outcome))
+        except PyresticError as error:
             fault(handle.id, [str(error)])
-
-    handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
-    repository.loader.load_many(plan(repository.index, handles, fail), deliver, fail)
+            continue
+        below += _check_tree(repository, handle.id, nodes, fault, used)
     return below
 
 

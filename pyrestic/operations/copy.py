@@ -15,8 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrestic.errors import MissingBlobError, PyresticError
-from pyrestic.handle import BlobHandle
+from pyrestic.errors import MissingBlobError
 from pyrestic.ids import ID, short
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.resave import Resaver
@@ -124,10 +123,10 @@ class Copy:
         self.result.bytes += size
         rows = work.rows_of(number)
         progress = Progress("packs copied", "packs", work.pack_count(rows))
-        resaver = Resaver(self._target.saver)
-        save_all = resaver.save_all if len(rows) >= ENGINE_BLOBS else None
+        resaver = Resaver(self._target.saver, "copied", many=len(rows) >= ENGINE_BLOBS)
         with self._report.show(progress):
-            self._source.loader.load_many(work.ranges(rows, progress), resaver.save, _fail, save_all)
+            for _ in self._source.loader.load_many(work.ranges(rows, progress), resaver.save):
+                pass
             progress.done = progress.total or 0
         return size
 
@@ -214,7 +213,3 @@ def _similar(one: StoredSnapshot, other: StoredSnapshot) -> bool:
         and set(b.paths) <= set(a.paths)
         and set(b.tags) <= set(a.tags)
     )
-
-
-def _fail(handle: BlobHandle, error: PyresticError) -> None:
-    raise type(error)(f"blob {handle} could not be copied: {error}", hint=error.hint) from error

@@ -13,7 +13,7 @@ from pyrestic.operations.drill_choice import Pick
 from pyrestic.operations.existing import looks_the_same
 from pyrestic.operations.restore_files import FilePlan, compare_existing, make_plan
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository.loader import plan
+from pyrestic.repository.loader import missing_blob, plan
 from pyrestic.repository.repository import Repository
 
 
@@ -75,12 +75,13 @@ def _verify(repository: Repository, files: list[FilePlan], result: DrillResult, 
     failed: dict[BlobHandle, PyresticError] = {}
     progress = Progress("blobs", "blobs", len({handle for file in files for handle in file.blobs}))
 
-    def deliver(_: BlobHandle, __: bytes) -> None:
-        progress.done += 1
-
-    ranges = plan(repository.index, (handle for file in files for handle in file.blobs), failed.__setitem__)
+    ranges, missing = plan(repository.index, (handle for file in files for handle in file.blobs))
+    failed.update((handle, missing_blob(handle)) for handle in missing)
     with report.show(progress):
-        repository.loader.load_many(ranges, deliver, failed.__setitem__)
+        # The plaintexts themselves are not needed.
+        for count, unreadable in repository.loader.load_many(ranges, lambda batch: (len(batch.blobs), batch.failed)):
+            progress.done += count
+            failed.update(unreadable)
     whole = []
     for file in files:
         error = next((failed[handle] for handle in file.blobs if handle in failed), None)

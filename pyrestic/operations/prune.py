@@ -90,19 +90,18 @@ class Prune:
         report.note("repacking packs")
         progress = Progress("packs repacked", "packs", len(self.plan.repack))
         count = len(self.plan.keep_rows)
-        resaver = Resaver(self._repository.saver, duplicate=True)
-        save_all = resaver.save_all if count >= ENGINE_BLOBS else None
+        resaver = Resaver(self._repository.saver, "repacked", duplicate=True, many=count >= ENGINE_BLOBS)
         with report.show(progress):
             try:
-                self._repository.loader.load_many(self._ranges(progress), resaver.save, _fail, save_all)
+                saved = sum(self._repository.loader.load_many(self._ranges(progress), resaver.save))
                 self._repository.flush()
             except BaseException:
                 # Index everything stored, so that the next prune need not repeat it.
                 self._repository.saver.abort()
                 raise
             progress.done = len(self.plan.repack)
-        if resaver.count != count:
-            raise PyresticError(f"{count - resaver.count} blobs were not repacked; no pack was removed")
+        if saved != count:
+            raise PyresticError(f"{count - saved} blobs were not repacked; no pack was removed")
 
     def _ranges(self, progress: Progress) -> Iterator[PackRange]:
         """Iterate the requests for the blobs to keep, pack by pack."""
@@ -189,7 +188,3 @@ def _refusal(missing: set[BlobHandle], report: Reporter) -> MissingBlobError:
         "index is not complete",
         hint="Run check to see what is affected; repair index recovers blobs that are missing only from the index.",
     )
-
-
-def _fail(handle: BlobHandle, error: PyresticError) -> None:
-    raise type(error)(f"blob {handle} could not be repacked: {error}", hint=error.hint) from error

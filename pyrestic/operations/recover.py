@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from pyrestic.errors import DamageError, PyresticError
+from pyrestic.errors import PyresticError
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.snapshot import Snapshot
@@ -20,8 +20,8 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id, short
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository import loader
 from pyrestic.repository.blob_table import BlobTable
+from pyrestic.repository.loader import plain_of
 from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshots
@@ -103,20 +103,16 @@ def _named_by_trees(repository: Repository, trees: list[ID], report: Reporter) -
     progress = Progress("trees loaded", "trees", len(trees))
     named: set[ID] = set()
 
-    def fail(handle: BlobHandle, error: PyresticError) -> None:
-        report.note(f"unable to load tree {short(handle.id)}: {error}", 0)
-
-    def deliver(handle: BlobHandle, data: bytes) -> None:
-        try:
-            nodes = parse_tree(data)
-        except DamageError as error:
-            fail(handle, error)
-            return
-        named.update(parse_id(node.subtree) for node in nodes if node.type == DIRECTORY and node.subtree is not None)
-        progress.done += 1
-
     with report.show(progress):
         for start in range(0, len(trees), _AT_ONCE):
             handles = [BlobHandle(BlobType.TREE, tree) for tree in trees[start : start + _AT_ONCE]]
-            repository.loader.load_many(loader.plan(repository.index, handles, fail), deliver, fail)
+            for handle, outcome in repository.loader.load_each(handles):
+                try:
+                    nodes = parse_tree(plain_of(outcome))
+                except PyresticError as error:
+                    report.note(f"unable to load tree {short(handle.id)}: {error}", 0)
+                    continue
+                folders = (node for node in nodes if node.type == DIRECTORY and node.subtree is not None)
+                named.update(parse_id(node.subtree or "") for node in folders)
+                progress.done += 1
     return named

@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pyrestic.errors import BackendError, NotFoundError, PyresticError, UsageError
+from pyrestic.errors import BackendError, NotFoundError, UsageError
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobHandle, FileType, Handle
 from pyrestic.ids import ID, ID_LENGTH, parse_id
 from pyrestic.localfs.copies import keep_copy
 from pyrestic.operations.removal import remove_files
 from pyrestic.operations.repair_index import read_header
+from pyrestic.operations.resave import Resaver
 from pyrestic.operations.rewrite_index import rewrite_index
 from pyrestic.report import Progress, Reporter
+from pyrestic.repository.batch_decoder import Batch
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import split_ranges
 from pyrestic.repository.repository import Repository
@@ -131,21 +133,21 @@ def _salvage(
 
 
 def _store(repository: Repository, pack: ID, entries: list[HeaderEntry], result: PacksRepair, report: Reporter) -> None:
-    saver = repository.saver
+    resaver = Resaver(repository.saver, "repaired", duplicate=True, many=False)
 
-    def deliver(handle: BlobHandle, data: bytes) -> None:
-        saver.save(handle.type, data, handle.id, duplicate=True)
-        result.saved.append(handle)
-
-    def fail(handle: BlobHandle, error: PyresticError) -> None:
-        if isinstance(error, BackendError) and not isinstance(error, NotFoundError):
-            # The content of the pack there is unknown, so it must be kept.
-            raise error
-        report.note(f"failed to load blob {handle.id.hex()}: {error}", 0)
-        result.lost.append(handle)
+    def store(batch: Batch) -> Batch:
+        resaver.save(batch._replace(failed=()))
+        return batch._replace(data=memoryview(b""))
 
     blobs = [
         PackedBlob(entry.type, entry.id, pack, entry.offset, entry.length, entry.plain_length)
         for entry in sorted(entries, key=lambda entry: entry.offset)
     ]
-    repository.loader.load_many(split_ranges(blobs), deliver, fail)
+    for batch in repository.loader.load_many(split_ranges(blobs), store):
+        result.saved += [blob.handle for blob, _, _ in batch.blobs]
+        for handle, error in batch.failed:
+            if isinstance(error, BackendError) and not isinstance(error, NotFoundError):
+                # Nobody knows what the pack holds there, so it must not go.
+                raise error
+            report.note(f"failed to load blob {handle.id.hex()}: {error}", 0)
+            result.lost.append(handle)

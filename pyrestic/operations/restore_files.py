@@ -10,9 +10,9 @@ Most files are new and have one blob: they need no individual plan, and small on
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pyrestic.engine_types import Stamp
 from pyrestic.errors import PyresticError
@@ -21,14 +21,11 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.new_files import SmallFile
 from pyrestic.localfs.write import TargetWriter
-from pyrestic.repository.batch_decoder import plain_length_of
+from pyrestic.repository.batch_decoder import Batch, plain_length_of
 from pyrestic.repository.bulk_lookup import find_places
-from pyrestic.repository.loader import Fail, PackRange, missing_blob, plan_places
+from pyrestic.repository.loader import missing_blob, plan_places
 from pyrestic.repository.repository import Repository
 
-if TYPE_CHECKING:
-    # This imports numpy, which is imported while a lock waits.
-    from pyrestic.repository.index import PackedBlob
 BATCH_FILES = 20_000
 BATCH_BLOBS = 200_000
 
@@ -104,8 +101,20 @@ class NewFile(NamedTuple):
     blob: ID | None
 
 
-NewFilesDone = Callable[[list[SmallFile], list[Stamp | None]], None]
-"""Takes finished files, and their stamps as far as these are known."""
+@dataclass(slots=True)
+class Written:
+    """What became of files."""
+
+    done: list[FilePlan] = field(default_factory=list)
+    """Planned files that are complete."""
+    new: list[SmallFile] = field(default_factory=list)
+    """New files that are complete."""
+    stamps: list[Stamp | None] = field(default_factory=list)
+    """The stamps of these, as far as they are known."""
+    failed: list[tuple[bytes, PyresticError]] = field(default_factory=list)
+    """The locations of files that could not be restored, and why."""
+    length: int = 0
+    """How many bytes were written."""
 
 
 class _Wanted:
@@ -138,122 +147,103 @@ class _Wanted:
             self.complete.append(file)
 
 
-class FileRestorer:
-    """Writes batches of files. `done`, `new_done` and `failed` must be thread-safe.
+class FileCollector:
+    """Collects files until they make a batch."""
 
-    `planned` receives the number of new files to be written, and their bytes.
-    """
+    def __init__(self, repository: Repository, writer: TargetWriter, *, sparse: bool) -> None:
+        self._repository = repository
+        self._writer = writer
+        self._sparse = sparse
+        self._files: list[FilePlan | NewFile] = []
+        self._blobs = 0
+
+    @property
+    def is_full(self) -> bool:
+        """The batch is to be taken before memory grows."""
+        return len(self._files) >= BATCH_FILES or self._blobs >= BATCH_BLOBS
+
+    def add(self, file: FilePlan) -> None:
+        """Take a file."""
+        self._files.append(file)
+        self._blobs += len(file.blobs)
+
+    def add_new(self, location: bytes, node: Node) -> bool:
+        """Take a file where nothing is yet, if no plan is needed; return whether that is so."""
+        content = node.content
+        if self._sparse or (content is not None and len(content) > 1):
+            return False
+        self._files.append(NewFile(location, node, parse_id(content[0]) if content else None))
+        self._blobs += 1
+        return True
+
+    def take(self) -> "FileBatch":
+        """Return the files that were added as a batch, and begin the next."""
+        files, self._files, self._blobs = self._files, [], 0
+        return FileBatch(self._repository, self._writer, files, sparse=self._sparse)
+
+
+class FileBatch:
+    """Files that are written together: every blob is fetched once."""
 
     def __init__(
-        self,
-        repository: Repository,
-        writer: TargetWriter,
-        *,
-        sparse: bool,
-        planned: Callable[[int, int], None],
-        done: Callable[[FilePlan], None],
-        new_done: NewFilesDone,
-        failed: Callable[[bytes, PyresticError], None],
-        count_bytes: Callable[[int], None],
+        self, repository: Repository, writer: TargetWriter, files: Sequence[FilePlan | NewFile], *, sparse: bool
     ) -> None:
         self._repository = repository
         self._writer = writer
         self._sparse = sparse
-        self._planned = planned
-        self._done = done
-        self._new_done = new_done
-        self._failed = failed
-        self._count_bytes = count_bytes
-        self._files: list[FilePlan | NewFile] = []
-        self._blobs = 0
         self._lock = threading.Lock()
+        self._wanted = _Wanted(files)
+        self._missing: list[ID] = []
+        self._places = find_places(repository.index, BlobType.DATA, list(self._wanted.blobs), self._missing.append)
+        new = [(len(self._wanted.new.get(place.id, ())), plain_length_of(place)) for place in self._places]
+        self.new_count = len(self._wanted.empty) + sum(count for count, _ in new)
+        """How many new files will be written."""
+        self.new_length = sum(count * length for count, length in new)
+        """How many bytes they have."""
 
-    def add(self, file: FilePlan) -> None:
-        """Add a file; a full batch is written at once. Raises BackendError if the repository is unreachable."""
-        self._take(file, len(file.blobs))
-
-    def add_new(self, location: bytes, node: Node) -> bool:
-        """Add a new file, as `add` does, if it needs no plan; return whether it was added."""
-        content = node.content
-        if self._sparse or (content is not None and len(content) > 1):
-            return False
-        self._take(NewFile(location, node, parse_id(content[0]) if content else None), 1)
-        return True
-
-    def _take(self, file: FilePlan | NewFile, blobs: int) -> None:
-        self._files.append(file)
-        self._blobs += blobs
-        if len(self._files) >= BATCH_FILES or self._blobs >= BATCH_BLOBS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the added files."""
-        wanted = _Wanted(self._files)
-        self._files, self._blobs = [], 0
-
-        def fail(handle: BlobHandle, error: PyresticError) -> None:
-            for file in wanted.new.get(handle.id, ()):
-                self._failed(file.location, error)
-            for part, _ in wanted.parts.get(handle.id, ()):
-                self._fail(part, error)
-
-        def missing(blob: ID) -> None:
+    def write(self) -> Iterator[Written]:
+        """Write the files, and iterate what became of them; raise BackendError if the repository cannot be reached."""
+        self._writer.expect_small_files(self.new_count)
+        written = Written()
+        for blob in self._missing:
             handle = BlobHandle(BlobType.DATA, blob)
-            fail(handle, missing_blob(handle))
+            self._lose(handle, missing_blob(handle), written)
+        for file in self._wanted.complete:
+            self._write_complete(file, written)
+        self._write_new(self._wanted.empty, memoryview(b""), written)
+        yield written
+        yield from self._repository.loader.load_many(plan_places(self._places), self._write_blobs)
 
-        places = find_places(self._repository.index, BlobType.DATA, list(wanted.blobs), missing)
-        self._tell_planned(wanted, places)
-        for file in wanted.complete:
-            self._write_complete(file)
-        self._write_new(wanted.empty, memoryview(b""))
-        self._load(wanted, plan_places(places), fail)
+    def _write_blobs(self, batch: Batch) -> Written:
+        """Write loaded blobs to all their places; thread-safe."""
+        written, wanted = Written(), self._wanted
+        for handle, error in batch.failed:
+            self._lose(handle, error, written)
+        new: list[SmallFile] = []
+        for blob, start, end in batch.blobs:
+            for file in wanted.new.get(blob.id, ()):
+                new.append(SmallFile(file.location, file.node, start, end - start))
+            if blob.id in wanted.parts:
+                for part, offset in wanted.parts[blob.id]:
+                    self._write(part, offset, batch.data[start:end], written)
+        self._write_new(new, batch.data, written)
+        return written
 
-    def _tell_planned(self, wanted: _Wanted, places: "list[PackedBlob]") -> None:
-        count = len(wanted.empty)
-        length = 0
-        for place in places:
-            files = len(wanted.new.get(place.id, ()))
-            count += files
-            length += files * plain_length_of(place)
-        self._writer.expect_small_files(count)
-        self._planned(count, length)
-
-    def _load(self, wanted: _Wanted, ranges: list[PackRange], fail: Fail) -> None:
-        def write_parts(blob: ID, data: bytes | memoryview) -> None:
-            for file, offset in wanted.parts.get(blob, ()):
-                self._write(file, offset, data)
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
-            write_parts(handle.id, data)
-            files = [SmallFile(file.location, file.node, 0, len(data)) for file in wanted.new.get(handle.id, ())]
-            self._write_new(files, memoryview(data))
-
-        def deliver_many(data: memoryview, pieces: "Sequence[tuple[PackedBlob, int, int]]") -> None:
-            new: list[SmallFile] = []
-            for blob, start, end in pieces:
-                for file in wanted.new.get(blob.id, ()):
-                    new.append(SmallFile(file.location, file.node, start, end - start))
-                if blob.id in wanted.parts:
-                    write_parts(blob.id, data[start:end])
-            self._write_new(new, data)
-
-        self._repository.loader.load_many(ranges, deliver, fail, deliver_many)
-
-    def _write_new(self, files: list[SmallFile], data: memoryview) -> None:
+    def _write_new(self, files: list[SmallFile], data: memoryview, written: Written) -> None:
         if not files:
             return
         outcomes = self._writer.write_small_files(files, data)
         stamps = [one for one in outcomes if not isinstance(one, PyresticError)]
         if len(stamps) < len(outcomes):
-            for file, outcome in zip(files, outcomes, strict=True):
-                if isinstance(outcome, PyresticError):
-                    self._failed(file.location, outcome)
-            files = [file for file, one in zip(files, outcomes, strict=True) if not isinstance(one, PyresticError)]
-        self._count_bytes(sum(file.length for file in files))
-        self._new_done(files, stamps)
+            both = list(zip(files, outcomes, strict=True))
+            written.failed += [(file.location, one) for file, one in both if isinstance(one, PyresticError)]
+            files = [file for file, one in both if not isinstance(one, PyresticError)]
+        written.new += files
+        written.stamps += stamps
+        written.length += sum([file.length for file in files])
 
-    def _write_complete(self, file: FilePlan) -> None:
-        """Create a file that needs no blob."""
+    def _write_complete(self, file: FilePlan, written: Written) -> None:
+        """Make a file that needs no blob."""
         try:
             if file.length == 0:
                 self._writer.write_small_file(file.location, b"", file.node)
@@ -261,11 +251,11 @@ class FileRestorer:
                 self._writer.create_file(file.location, file.length)
                 self._writer.restore_metadata(file.location, file.node)
         except PyresticError as error:
-            self._fail(file, error)
+            self._fail(file, error, written)
             return
-        self._done(file)
+        written.done.append(file)
 
-    def _write(self, file: FilePlan, offset: int, data: bytes | memoryview) -> None:
+    def _write(self, file: FilePlan, offset: int, data: memoryview, written: Written) -> None:
         if file.failed:
             return
         try:
@@ -275,13 +265,13 @@ class FileRestorer:
             else:
                 complete = self._write_part(file, offset, data)
         except PyresticError as error:
-            self._fail(file, error)
+            self._fail(file, error, written)
             return
-        self._count_bytes(len(data))
+        written.length += len(data)
         if complete:
-            self._done(file)
+            written.done.append(file)
 
-    def _write_part(self, file: FilePlan, offset: int, data: bytes | memoryview) -> bool:
+    def _write_part(self, file: FilePlan, offset: int, data: memoryview) -> bool:
         """Write a blob of a longer file; return whether it was the last one."""
         with self._lock:
             if not file.made:
@@ -296,9 +286,15 @@ class FileRestorer:
             self._writer.restore_metadata(file.location, file.node)
         return complete
 
-    def _fail(self, file: FilePlan, error: PyresticError) -> None:
+    def _lose(self, handle: BlobHandle, error: PyresticError, written: Written) -> None:
+        """Note the files that want a blob as failed."""
+        written.failed += [(file.location, error) for file in self._wanted.new.get(handle.id, ())]
+        for part, _ in self._wanted.parts.get(handle.id, ()):
+            self._fail(part, error, written)
+
+    def _fail(self, file: FilePlan, error: PyresticError, written: Written) -> None:
         with self._lock:
             if file.failed:
                 return
             file.failed = True
-        self._failed(file.location, error)
+        written.failed.append((file.location, error))

@@ -1,7 +1,6 @@
 """The counters of a restore, and its messages about each item."""
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyrestic.report import Progress
@@ -30,19 +29,3 @@ class RestoreProgress(Progress):
     files_deleted: int = 0
     bytes_skipped: int = 0
     error_count: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add_bytes(self, count: int) -> None:
-        """Count bytes as written; thread-safe."""
-        with self._lock:
-            self.done += count
-
-    def add_restored(self, count: int = 1) -> None:
-        """Count files or folders as done; thread-safe."""
-        with self._lock:
-            self.files_restored += count
-
-    def add_error(self) -> None:
-        """Count an error; thread-safe."""
-        with self._lock:
-            self.error_count += 1

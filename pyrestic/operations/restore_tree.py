@@ -18,7 +18,7 @@ from pyrestic.localfs.select import Select
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.existing import Existing, Overwrite
 from pyrestic.operations.preflight import MAX_NAMED, Lost
-from pyrestic.operations.restore_files import FilePlan, FileRestorer, compare_existing, make_plan
+from pyrestic.operations.restore_files import FileCollector, FilePlan, compare_existing, make_plan
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
 from pyrestic.report import Reporter
@@ -65,16 +65,7 @@ class TreeRestorer:
         self._on_item = on_item
         self._load = load
         self._note = note
-        self._files = FileRestorer(
-            repository,
-            writer,
-            sparse=options.sparse,
-            planned=self._new_planned,
-            done=self._file_done,
-            new_done=self._new_done,
-            failed=self._failed,
-            count_bytes=progress.add_bytes,
-        )
+        self._files = FileCollector(repository, writer, sparse=options.sparse)
         self._existing = Existing(writer, options.overwrite)
         self._touched: set[bytes] = set()
         self._folders: list[_Later] = []
@@ -96,7 +87,7 @@ class TreeRestorer:
         try:
             self._walk(tree)
             if not dry:
-                self._files.flush()
+                self._write_files()
             for later, first in self._links:
                 self._guard(later.location, lambda later=later, first=first: self._link(later, first))  # type: ignore[misc]
             for later in self._others:
@@ -208,6 +199,7 @@ class TreeRestorer:
             return
         is_new = not self._existing.has(location)
         if is_new and not self._options.dry_run and self._files.add_new(location, node):
+            self._write_full_batch()
             return
         file = make_plan(self._repository, location, node)
         if not is_new:
@@ -221,12 +213,31 @@ class TreeRestorer:
         self._progress.total_files += 1
         self._progress.total = (self._progress.total or 0) + file.length
         if self._options.dry_run:
-            self._progress.add_bytes(file.length)
+            self._progress.done += file.length
             self._file_done(file)
             return
         lengths = file.lengths()
-        self._progress.add_bytes(sum(lengths[number] for number in file.present))
+        self._progress.done += sum(lengths[number] for number in file.present)
         self._files.add(file)
+        self._write_full_batch()
+
+    def _write_full_batch(self) -> None:
+        if self._files.is_full:
+            self._write_files()
+
+    def _write_files(self) -> None:
+        """Write the files that were collected."""
+        batch = self._files.take()
+        progress = self._progress
+        progress.total_files += batch.new_count
+        progress.total = (progress.total or 0) + batch.new_length
+        for written in batch.write():
+            progress.done += written.length
+            for location, error in written.failed:
+                self._failed(location, error)
+            for file in written.done:
+                self._file_done(file)
+            self._new_done(written.new, written.stamps)
 
     def _leave_be(self, location: bytes) -> None:
         """Count an entry other than a file, or a link to one, as skipped because it must not be overwritten."""
@@ -278,10 +289,6 @@ class TreeRestorer:
 
     # Reporting
 
-    def _new_planned(self, count: int, length: int) -> None:
-        self._progress.total_files += count
-        self._progress.total = (self._progress.total or 0) + length
-
     def _new_done(self, files: list[SmallFile], stamps: list[Stamp | None]) -> None:
         if self._options.verify:
             self._written.update((file.location, file.node) for file in files)
@@ -292,7 +299,7 @@ class TreeRestorer:
             elif node.links <= 1:
                 known.append((location, *stamp))
         self._add_to_note(known)
-        self._progress.add_restored(len(files))
+        self._progress.files_restored += len(files)
         if self._on_item is not None:
             for file in files:
                 self._tell("restored", file.location, file.node.size)
@@ -301,7 +308,7 @@ class TreeRestorer:
         if self._options.verify:
             self._written[file.location] = file.node
         self._remember(file.location, file.node)
-        self._progress.add_restored()
+        self._progress.files_restored += 1
         self._tell("updated" if file.exists else "restored", file.location, file.node.size)
 
     def _remember(self, location: bytes, node: Node) -> None:
@@ -330,7 +337,7 @@ class TreeRestorer:
         self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
 
     def _other_done(self, location: bytes) -> None:
-        self._progress.add_restored()
+        self._progress.files_restored += 1
         self._tell("restored", location, None)
 
     def _tell(self, action: str, location: bytes, size: int | None) -> None:
@@ -338,7 +345,7 @@ class TreeRestorer:
             self._on_item(ItemRestored(action, location, size))
 
     def _failed(self, location: bytes, error: PyresticError) -> None:
-        self._progress.add_error()
+        self._progress.error_count += 1
         if len(self.errors) < MAX_NAMED:
             self.errors.append(Lost(location, error))
         self._report.error(os.fsdecode(location), error)

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrestic.errors import DamageError, PyresticError
+from pyrestic.errors import PyresticError
 from pyrestic.format.tree import parse_links
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.report import Progress, Reporter
-from pyrestic.repository import loader
 from pyrestic.repository.blob_table import BlobTable, encode_handles
+from pyrestic.repository.loader import plain_of
 from pyrestic.repository.repository import Repository
 
 _ROOTS: Final = 64
@@ -112,20 +112,15 @@ class _Walk:
 
     def _load(self, trees: list[ID]) -> list[ID]:
         """Load trees, record their blobs, and return the trees below them."""
-        below: list[list[ID]] = []
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
+        below: list[ID] = []
+        for handle, outcome in self._repository.loader.load_each(BlobHandle(BlobType.TREE, tree) for tree in trees):
             try:
-                below.append(self._read(data))
-            except DamageError as error:
+                below += self._read(plain_of(outcome))
+            except PyresticError as error:
                 self._fail(handle, error)
-
-        handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
-        ranges = loader.plan(self._repository.index, handles, self._fail)
-        self._repository.loader.load_many(ranges, deliver, self._fail)
         if len(self._noted) > _BUFFERED_BYTES:
             self.settle()
-        return self._unseen([tree for each in below for tree in each])
+        return self._unseen(below)
 
     def _read(self, data: bytes) -> list[ID]:
         """Return the subtrees of a tree, and record the content of its files."""

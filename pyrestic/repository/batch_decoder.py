@@ -4,12 +4,13 @@ The plaintexts go to a reused buffer. A blob that fails in the engine is decoded
 copy or reports the error.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from pyrestic.errors import PyresticError
 from pyrestic.format.crypto import OVERHEAD
+from pyrestic.handle import BlobHandle
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.direct_read import Room
 
@@ -24,13 +25,23 @@ PART_BYTES = 4 << 20
 LONGEST_BYTES = 8 << 20
 """Longer blobs, which no chunker makes, are decoded individually."""
 
-DeliverMany = Callable[[memoryview, "Sequence[tuple[PackedBlob, int, int]]"], None]
-"""Takes the reused buffer, and blobs with the start and end offsets of their plaintexts in it."""
-DecodeOne = Callable[["PackedBlob", memoryview], bytes | None]
-"""Returns the plaintext of a sealed blob or of another copy of it; None if there is none, which was reported."""
+
+class Batch(NamedTuple):
+    """Blobs that were loaded together, one or many."""
+
+    data: memoryview
+    """The plaintexts, one after the other, in a buffer that is reused after the batch."""
+    blobs: "Sequence[tuple[PackedBlob, int, int]]"
+    """The blobs, with the start and end offsets of their plaintexts in `data`."""
+    failed: Sequence[tuple[BlobHandle, PyresticError]] = ()
+    """Blobs without an intact copy."""
 
 
-class ManyDecoder:
+DecodeOne = Callable[["PackedBlob", memoryview], bytes | PyresticError]
+"""Returns the plaintext of a sealed blob or of another copy of it, or the error if there is none."""
+
+
+class BatchDecoder:
     """Decodes blobs; thread-safe."""
 
     def __init__(self, codec: BlobCodec) -> None:
@@ -38,38 +49,26 @@ class ManyDecoder:
         self._room = Room(PART_BYTES)
 
     def decode(
-        self,
-        blobs: "list[PackedBlob]",
-        data: memoryview,
-        start: int,
-        one: DecodeOne,
-        deliver_many: DeliverMany,
-        stop: threading.Event,
-        *,
-        with_engine: bool,
-    ) -> None:
-        """Decode blobs of a pack, whose bytes from `start` on are in `data`, and deliver the intact ones."""
+        self, blobs: "list[PackedBlob]", data: memoryview, start: int, one: DecodeOne, *, with_engine: bool
+    ) -> Iterator[Batch]:
+        """Iterate batches of the blobs of a pack, whose bytes from `start` on are in `data`."""
         engine = self._codec.engine if with_engine else None
         for part in _parts(blobs):
-            if stop.is_set():
-                return
-            others = part if engine is None else self._decode_with(engine, part, data, start, deliver_many)
-            plains = [
-                (blob, one(blob, data[blob.offset - start : blob.offset - start + blob.length])) for blob in others
-            ]
-            found = [(blob, plain) for blob, plain in plains if plain is not None]
-            ends = list(accumulate(len(plain) for _, plain in found))
-            if found:
-                joined = memoryview(b"".join(plain for _, plain in found))
-                deliver_many(joined, list(zip((blob for blob, _ in found), [0, *ends], ends, strict=False)))
+            others = part
+            if engine is not None:
+                found, others = self._decode_with(engine, part, data, start)
+                if found is not None:
+                    yield found
+            if others:
+                yield _decode_each(others, data, start, one)
 
     def _decode_with(
-        self, engine: "BatchCodec", part: "list[PackedBlob]", data: memoryview, start: int, deliver_many: DeliverMany
-    ) -> "list[PackedBlob]":
-        """Decode and deliver blobs; return the damaged ones."""
+        self, engine: "BatchCodec", part: "list[PackedBlob]", data: memoryview, start: int
+    ) -> "tuple[Batch | None, list[PackedBlob]]":
+        """Return a batch of the intact blobs, if there are any, and the others."""
         lengths = [plain_length_of(blob) for blob in part]
         if not (min(lengths) > 0 and sum(lengths) <= (PART_BYTES if len(part) > 1 else LONGEST_BYTES)):
-            return part
+            return None, part
         ends = list(accumulate(lengths))
         room = self._room.take(ends[-1])
         broken = engine.decode_all(
@@ -82,9 +81,23 @@ class ManyDecoder:
         )
         pieces = list(zip(part, [0, *ends], ends, strict=False))
         others = [pieces.pop(number)[0] for number in reversed(broken)]
-        if pieces:
-            deliver_many(room, pieces)
-        return others
+        return Batch(room, pieces) if pieces else None, others
+
+
+def _decode_each(blobs: "list[PackedBlob]", data: memoryview, start: int, one: DecodeOne) -> Batch:
+    plains: list[bytes] = []
+    pieces: list[tuple[PackedBlob, int, int]] = []
+    failed: list[tuple[BlobHandle, PyresticError]] = []
+    length = 0
+    for blob in blobs:
+        plain = one(blob, data[blob.offset - start : blob.offset - start + blob.length])
+        if isinstance(plain, PyresticError):
+            failed.append((blob.handle, plain))
+            continue
+        plains.append(plain)
+        pieces.append((blob, length, length + len(plain)))
+        length += len(plain)
+    return Batch(memoryview(plains[0] if len(plains) == 1 else b"".join(plains)), pieces, failed)
 
 
 def _parts(blobs: "list[PackedBlob]") -> "Iterator[list[PackedBlob]]":

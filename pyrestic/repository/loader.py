@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from typing_extensions import Buffer
 
@@ -23,7 +23,7 @@ from pyrestic.backend.base import Backend
 from pyrestic.errors import BackendError, DamageError, MissingBlobError, PyresticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, short
-from pyrestic.repository.batch_decoder import DeliverMany, ManyDecoder
+from pyrestic.repository.batch_decoder import Batch, BatchDecoder
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.direct_read import PIECE_BYTES, find_near_reader
 from pyrestic.repository.rereading import READS, forget_copy
@@ -44,8 +44,16 @@ ENGINE_BYTES = 64 << 20
 PAIRS_BYTES = 4 << 20
 """Length of pieces if the plaintexts in them are hashed two at a time."""
 
-Deliver = Callable[[BlobHandle, bytes], None]
-Fail = Callable[[BlobHandle, PyresticError], None]
+Outcome: TypeAlias = tuple[BlobHandle, bytes | PyresticError]
+"""A blob with its plaintext, or with the reason why there is none."""
+T = TypeVar("T")
+
+
+def plain_of(outcome: bytes | PyresticError) -> bytes:
+    """Return the plaintext of an outcome, or raise its error."""
+    if isinstance(outcome, PyresticError):
+        raise outcome
+    return outcome
 
 
 class PackRange(NamedTuple):
@@ -84,20 +92,21 @@ def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> I
         yield PackRange(run[0].pack, run)
 
 
-def plan(index: "Index", handles: Iterable[BlobHandle], fail: Fail) -> list[PackRange]:
-    """Return the requests that fetch each blob once, packs in order of first use; unknown blobs go to `fail`."""
+def plan(index: "Index", handles: Iterable[BlobHandle]) -> tuple[list[PackRange], list[BlobHandle]]:
+    """Return the requests that fetch each blob once, packs in order of first use, and the unknown blobs."""
     chosen: list[PackedBlob] = []
+    missing: list[BlobHandle] = []
     packs: set[ID] = set()
     for handle in dict.fromkeys(handles):
         places = index.find_all(handle)
         if not places:
-            fail(handle, missing_blob(handle))
+            missing.append(handle)
             continue
         # Prefer a copy in a pack that is required anyway.
         place = next((p for p in places if p.pack in packs), places[0])
         packs.add(place.pack)
         chosen.append(place)
-    return plan_places(chosen)
+    return plan_places(chosen), missing
 
 
 def plan_places(places: "Iterable[PackedBlob]") -> list[PackRange]:
@@ -140,7 +149,7 @@ class Loader:
         self._codec = codec
         self._index = index
         self._near = find_near_reader(backend)
-        self._many = ManyDecoder(codec)
+        self._decoder = BatchDecoder(codec)
         self._quick = False
         """Recent small requests were faster than handing them to threads."""
 
@@ -164,20 +173,16 @@ class Loader:
         assert failure is not None  # noqa: S101 - places is not empty
         raise failure
 
-    def load_many(
-        self, ranges: Iterable[PackRange], deliver: Deliver, fail: Fail, deliver_many: DeliverMany | None = None
-    ) -> None:
-        """Load all blobs of the ranges and pass each to `deliver`, on the calling thread or another one.
+    def load_many(self, ranges: Iterable[PackRange], work: Callable[[Batch], T]) -> Iterator[T]:
+        """Load all blobs of the ranges in batches, and iterate the results of `work` for them.
 
-        If there is `deliver_many`, it receives small blobs, and others if that is faster, also from several threads at
-        a time. A blob without an intact copy goes to `fail`. An exception of `deliver` ends the run and is raised here.
+        `work` runs on the thread that decoded the batch, this one or another, several at a time; when it returns, the
+        batch's buffer is reused. An exception of `work` ends the run and is raised here.
         """
         stop = threading.Event()
         count = ahead = self._backend.connections
-        engine = None
-        if deliver_many is not None:
-            ranges, are_many = _look_ahead(ranges)
-            engine = self._codec.engine if are_many else None
+        ranges, are_many = _look_ahead(ranges)
+        engine = self._codec.engine if are_many else None
         # For long blobs, only the hash takes time.
         pairs = engine is not None and engine.hashes_pairs
         if self._near is not None:
@@ -185,23 +190,42 @@ class Loader:
             ranges = (piece for request in ranges for piece in split_ranges(request.blobs, length))
             # Pieces take little memory, and a thread that finishes before the awaited one finds more to do.
             ahead = 2 * count
+
+        def load(group: list[PackRange], *, with_engine: bool) -> Iterator[T]:
+            return iter([work(batch) for batch in self._load(group, stop, with_engine=with_engine)])
+
+        def load_small(group: list[PackRange]) -> Iterator[T]:
+            fetched = self._fetch_group(group)
+            # Decoded by the calling thread: threads that decode small blobs in parallel only pass the GIL around.
+            return (work(batch) for batch in self._decode_fetched(group, fetched))
+
         with ThreadPoolExecutor(count, "load") as pool:
-            running: deque[tuple[list[PackRange], Future[list[bytes]]]] = deque()
+            running: deque[Future[Iterator[T]]] = deque()
             try:
                 for group in self._groups(ranges):
                     if len(running) == ahead:
-                        self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
+                        yield from running.popleft().result()
                     is_small = group[0].has_small_blobs
-                    if deliver_many is not None and (pairs or (is_small and engine is not None)):
-                        running.append((group, pool.submit(self._load_group, group, fail, deliver_many, stop)))
-                    elif is_small:
-                        running.append((group, pool.submit(self._fetch_group, group)))
+                    if is_small and engine is None:
+                        running.append(pool.submit(load_small, group))
                     else:
-                        running.append((group, pool.submit(self._load_range, group[0], deliver, fail, stop)))
+                        running.append(pool.submit(load, group, with_engine=pairs or is_small))
                 while running:
-                    self._finish(*running.popleft(), deliver, fail, deliver_many, stop)
+                    yield from running.popleft().result()
             finally:
                 stop.set()
+
+    def load_each(self, handles: Iterable[BlobHandle], *, limit_bytes: int | None = None) -> Iterator[Outcome]:
+        """Load blobs, each once, and iterate their plaintexts or errors in the order in which they come.
+
+        With `limit_bytes`, requests end when their blobs reach that total length; the first is always made.
+        """
+        ranges, missing = plan(self._index, handles)
+        for handle in missing:
+            yield handle, missing_blob(handle)
+        limited = ranges if limit_bytes is None else _up_to(ranges, limit_bytes)
+        for outcomes in self.load_many(limited, _copy_batch):
+            yield from outcomes
 
     def _groups(self, ranges: Iterable[PackRange]) -> Iterator[list[PackRange]]:
         """Iterate the work items of a thread: one request, or several small ones if they are fast."""
@@ -219,45 +243,29 @@ class Loader:
         if group:
             yield group
 
-    def _finish(
-        self,
-        group: list[PackRange],
-        future: "Future[list[bytes]]",
-        deliver: Deliver,
-        fail: Fail,
-        deliver_many: DeliverMany | None,
-        stop: threading.Event,
-    ) -> None:
-        """Wait for a group; small blobs were only fetched, and are decoded here.
-
-        Threads that process small blobs in parallel spend their time passing the GIL to each other.
-        """
-        for request, data in zip(group, future.result(), strict=False):
-            if deliver_many is None:
-                self._decode_range(request, data, deliver, fail, stop)
-            else:
-                self._decode_many(request, data, fail, deliver_many, stop, with_engine=False)
-
     def _fetch_group(self, group: list[PackRange]) -> list[bytes]:
         started = time.monotonic()
         fetched = [self._fetch(request) for request in group]
         self._quick = time.monotonic() - started < QUICK_SECONDS * len(group)
         return fetched
 
-    def _load_group(
-        self, group: list[PackRange], fail: Fail, deliver_many: DeliverMany, stop: threading.Event
-    ) -> list[bytes]:
-        """Fetch and decode a group of blobs together; most of that releases the GIL."""
+    def _load(self, group: list[PackRange], stop: threading.Event, *, with_engine: bool) -> Iterator[Batch]:
+        """Fetch and decode requests; with an engine, most of that releases the GIL."""
         seconds = 0.0
         for request in group:
-            if stop.is_set():
-                break
             started = time.monotonic()
             fetched = self._borrow(request)
             seconds += time.monotonic() - started
-            self._decode_many(request, fetched, fail, deliver_many, stop, with_engine=True)
-        self._quick = seconds < QUICK_SECONDS * len(group)
-        return []
+            for batch in self._decode(request, fetched, with_engine=with_engine):
+                if stop.is_set():
+                    return
+                yield batch
+        if group[0].has_small_blobs:
+            self._quick = seconds < QUICK_SECONDS * len(group)
+
+    def _decode_fetched(self, group: list[PackRange], fetched: list[bytes]) -> Iterator[Batch]:
+        for request, data in zip(group, fetched, strict=True):
+            yield from self._decode(request, data, with_engine=False)
 
     def _fetch(self, request: PackRange) -> bytes:
         """Return the bytes of a range, none if the pack cannot be read."""
@@ -265,12 +273,6 @@ class Loader:
             return self._load_bytes(request.pack, request.blobs[0].type, request.offset, request.length)
         except (BackendError, DamageError):
             return b""
-
-    def _load_range(self, request: PackRange, deliver: Deliver, fail: Fail, stop: threading.Event) -> list[bytes]:
-        """Fetch and decode; nothing is left for the waiting thread."""
-        if not stop.is_set():
-            self._decode_range(request, self._borrow(request), deliver, fail, stop)
-        return []
 
     def _borrow(self, request: PackRange) -> Buffer:
         """Return the result of _fetch, in a buffer that this thread's next call may reuse."""
@@ -281,45 +283,24 @@ class Loader:
         except (BackendError, DamageError):
             return b""
 
-    def _decode_range(
-        self, request: PackRange, fetched: Buffer, deliver: Deliver, fail: Fail, stop: threading.Event
-    ) -> None:
-        data = memoryview(fetched)
-        start = request.offset
-        for blob in request.blobs:
-            if stop.is_set():
-                return
-            plain = self._decode(blob, data[blob.offset - start : blob.offset - start + blob.length], fail)
-            if plain is not None:
-                deliver(blob.handle, plain)
+    def _decode(self, request: PackRange, fetched: Buffer, *, with_engine: bool) -> Iterator[Batch]:
+        blobs, data, start = request.blobs, memoryview(fetched), request.offset
+        if with_engine or request.has_small_blobs:
+            yield from self._decoder.decode(blobs, data, start, self._decode_one, with_engine=with_engine)
+            return
+        # Joining long blobs would only take memory.
+        for blob in blobs:
+            yield from self._decoder.decode([blob], data, start, self._decode_one, with_engine=False)
 
-    def _decode_many(
-        self,
-        request: PackRange,
-        fetched: Buffer,
-        fail: Fail,
-        deliver_many: DeliverMany,
-        stop: threading.Event,
-        *,
-        with_engine: bool,
-    ) -> None:
-        def one(blob: "PackedBlob", sealed: memoryview) -> bytes | None:
-            return self._decode(blob, sealed, fail)
-
-        self._many.decode(
-            request.blobs, memoryview(fetched), request.offset, one, deliver_many, stop, with_engine=with_engine
-        )
-
-    def _decode(self, blob: "PackedBlob", sealed: memoryview, fail: Fail) -> bytes | None:
-        """Return the plaintext of a blob, from another pack if necessary; None if it went to `fail`."""
+    def _decode_one(self, blob: "PackedBlob", sealed: memoryview) -> bytes | PyresticError:
+        """Return the plaintext of a blob, from another pack if necessary, or the error."""
         try:
             return self._codec.decode(blob.type, blob.id, sealed, blob.plain_length)
         except DamageError:
             try:
                 return self.load(blob.handle)
             except PyresticError as error:
-                fail(blob.handle, error)
-                return None
+                return error
 
     def _load_place(self, place: "PackedBlob") -> bytes:
         sealed = self._load_bytes(place.pack, place.type, place.offset, place.length)
@@ -336,3 +317,16 @@ class Loader:
             if load_metadata is not None:
                 return bytes(load_metadata(handle, offset, length))
         return self._backend.load(handle, offset, length)
+
+
+def _copy_batch(batch: Batch) -> list[Outcome]:
+    return [*((blob.handle, bytes(batch.data[start:end])) for blob, start, end in batch.blobs), *batch.failed]
+
+
+def _up_to(ranges: list[PackRange], limit: int) -> Iterator[PackRange]:
+    """Iterate requests until their blobs reach a total length."""
+    for request in ranges:
+        yield request
+        limit -= sum(blob.plain_length or blob.length for blob in request.blobs)
+        if limit <= 0:
+            return

@@ -6,6 +6,7 @@ allow. The size of prefetched trees is bounded, and so is the size of visited tr
 count by their stored bytes, and take about twice as much as objects.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -16,7 +17,6 @@ from pyrestic.format.node import Node
 from pyrestic.format.tree import parse_tree
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
-from pyrestic.repository import loader
 from pyrestic.repository.repository import Repository
 
 _AHEAD_BYTES: Final = 4 << 20
@@ -80,17 +80,13 @@ class TreeCache:
 
     def _fetch(self, trees: Iterable[ID], limit: int) -> None:
         """Fetch trees up to about `limit` bytes, and always the first."""
-        wanted = [BlobHandle(BlobType.TREE, tree) for tree in dict.fromkeys(trees)]
+        wanted = (BlobHandle(BlobType.TREE, tree) for tree in trees)
         found: dict[ID, tuple[list[Node], int]] = {}
-
-        def deliver(handle: BlobHandle, data: bytes) -> None:
-            try:
-                found[handle.id] = parse_tree(data), len(data)
-            except FormatError:
-                return
-
-        planned = loader.plan(self._repository.index, wanted, _pass)
-        self._repository.loader.load_many(_up_to(planned, limit), deliver, _pass)
+        for handle, outcome in self._repository.loader.load_each(wanted, limit_bytes=limit):
+            # An error is left to the user of the tree.
+            if isinstance(outcome, bytes):
+                with contextlib.suppress(FormatError):
+                    found[handle.id] = parse_tree(outcome), len(outcome)
         self._ahead |= found
         self._waiting_bytes += sum(length for _, length in found.values())
 
@@ -120,16 +116,3 @@ class TreeCache:
             if not roomy or room <= 0:
                 return
             level = [each for one in level for each in below(one)]
-
-
-def _pass(_: BlobHandle, __: PyresticError) -> None:
-    """Leave the error to the user of the blob."""
-
-
-def _up_to(ranges: list[loader.PackRange], limit: int) -> Iterator[loader.PackRange]:
-    """Iterate requests until their blobs reach a total length."""
-    for request in ranges:
-        if limit <= 0:
-            return
-        limit -= sum(blob.plain_length or blob.length for blob in request.blobs)
-        yield request

@@ -17,7 +17,7 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex
 from pyrestic.report import Reporter
-from pyrestic.repository import loader
+from pyrestic.repository.loader import plain_of
 from pyrestic.repository.repository import Repository
 
 _AT_ONCE: Final = 4096
@@ -89,21 +89,15 @@ class Trees:
             self._load_some(trees[start : start + _AT_ONCE], take)
 
     def _load_some(self, trees: list[ID], take: Callable[[ID, list[Node]], None]) -> None:
-        def deliver(handle: BlobHandle, data: bytes) -> None:
+        for handle, outcome in self._repository.loader.load_each(BlobHandle(BlobType.TREE, tree) for tree in trees):
             try:
-                take(handle.id, parse_tree(data))
+                take(handle.id, parse_tree(plain_of(outcome)))
             except ImpossibleNamesError as error:
                 self._report.error(f"tree {handle.id.hex()}", error)
                 take(handle.id, error.nodes)
-            except FormatError as error:
-                fail(handle, error)
-
-        def fail(handle: BlobHandle, error: PyresticError) -> None:
-            self._damaged.add(handle.id)
-            self._report.error(f"tree {handle.id.hex()}", error)
-
-        handles = [BlobHandle(BlobType.TREE, tree) for tree in trees]
-        self._repository.loader.load_many(loader.plan(self._repository.index, handles, fail), deliver, fail)
+            except PyresticError as error:
+                self._damaged.add(handle.id)
+                self._report.error(f"tree {handle.id.hex()}", error)
 
 
 class _Folder(NamedTuple):

@@ -10,6 +10,7 @@ from pyrestic.ids import hash_id
 from pyrestic.native.blob_batch import BlobCode
 from pyrestic.operations.resave import Resaver
 from pyrestic.report import NullReporter
+from pyrestic.repository.batch_decoder import Batch
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.repository import Repository
 from tests.support.engines import GivenEngines, blob_code
@@ -26,11 +27,12 @@ def resave(repository: Repository, *, duplicate: bool) -> int:
         place = PackedBlob(blob_type, hash_id(plain), bytes(32), 0, 0, len(plain))
         pieces.append((place, len(data), len(data) + len(plain)))
         data += plain
-    resaver = Resaver(repository.saver, duplicate=duplicate)
-    resaver.save_all(memoryview(data), pieces)
-    resaver.save(BlobHandle(BlobType.DATA, hash_id(b"one more")), b"one more")
+    resaver = Resaver(repository.saver, "stored", duplicate=duplicate)
+    count = resaver.save(Batch(memoryview(data), pieces))
+    more = PackedBlob(BlobType.DATA, hash_id(b"one more"), bytes(32), 0, 0, 8)
+    count += resaver.save(Batch(memoryview(b"one more"), [(more, 0, 8)]))
     repository.flush()
-    return resaver.count
+    return count
 
 
 @pytest.mark.parametrize("find_code", [blob_code, lambda: None], ids=["engine", "none"])

@@ -41,9 +41,8 @@ def none_missing(blob: ID) -> None:
 
 
 def planned(index: Index, wanted: list[ID]) -> Fetch:
-    failed: list[BlobHandle] = []
-    ranges = plan(index, [BlobHandle(BlobType.DATA, blob) for blob in wanted], lambda handle, _: failed.append(handle))
-    assert not failed
+    ranges, missing = plan(index, [BlobHandle(BlobType.DATA, blob) for blob in wanted])
+    assert not missing
     return Fetch({each.pack for each in ranges}, len(ranges), sum(each.length for each in ranges))
 
 
@@ -59,7 +58,7 @@ def test_it_is_what_the_requests_come_to(packs: list[list[int]], dice: object) -
     places = find_places(index, BlobType.DATA, wanted, none_missing)
     handles = [BlobHandle(BlobType.DATA, blob) for blob in wanted]
     assert places == [index.find(handle) for handle in handles]
-    assert plan_places(places) == plan(index, handles, lambda handle, error: None)
+    assert (plan_places(places), []) == plan(index, handles)
 
 
 def test_blobs_that_are_unknown_or_trees_or_have_copies_are_left_to_the_plan() -> None:

@@ -1,8 +1,7 @@
 """Loading blobs: requests, other copies, delivery."""
 
 import random
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import MissingBlobError, PyresticError, UnauthenticError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.repository import batch_decoder, loader
+from pyrestic.repository.batch_decoder import Batch
 from pyrestic.repository.index import PackedBlob
 from pyrestic.repository.loader import MAX_GAP, MAX_REQUEST, plan, split_ranges
 from pyrestic.repository.repository import Repository
@@ -59,22 +59,23 @@ def test_many_blobs_are_delivered_once_each_in_few_requests(length: int) -> None
     blobs = fill(repository, 60, length)
     again = open_again(repository)
     backend.calls.clear()
-    delivered: dict[BlobHandle, bytes] = {}
-    lock = threading.Lock()
-
-    def deliver(handle: BlobHandle, data: bytes) -> None:
-        with lock:
-            assert handle not in delivered
-            delivered[handle] = data
-
-    again.loader.load_many(plan(again.index, [*blobs, *blobs], no_failure), deliver, no_failure)
-    assert delivered == blobs
+    assert load(again, [*blobs, *blobs]) == (blobs, [])
     assert backend.count("load") == len(again.index.packs())
     repository.close()
 
 
-def no_failure(handle: BlobHandle, error: PyresticError) -> None:
-    raise AssertionError(f"{handle}: {error}")
+def load(repository: Repository, handles: Iterable[BlobHandle]) -> tuple[dict[BlobHandle, bytes], list[BlobHandle]]:
+    """Load blobs; return those that came, each once, and those that failed."""
+    delivered: dict[BlobHandle, bytes] = {}
+    failed: list[BlobHandle] = []
+    for handle, outcome in repository.loader.load_each(handles):
+        assert handle not in delivered
+        assert handle not in failed
+        if isinstance(outcome, bytes):
+            delivered[handle] = outcome
+        else:
+            failed.append(handle)
+    return delivered, failed
 
 
 def flip(repository: Repository, place: PackedBlob) -> None:
@@ -101,11 +102,7 @@ def test_many_small_packs_are_each_asked_for_once_whether_requests_are_quick_or_
     lost = {blob.handle for blob in repository.index.blobs() if blob.pack in gone}
     again = open_again(repository)
     backend.calls.clear()
-    delivered: dict[BlobHandle, bytes] = {}
-    failed: list[BlobHandle] = []
-    again.loader.load_many(
-        plan(again.index, blobs, no_failure), delivered.__setitem__, lambda handle, _: failed.append(handle)
-    )
+    delivered, failed = load(again, blobs)
     assert delivered == {handle: data for handle, data in blobs.items() if handle not in lost}
     assert sorted(failed) == sorted(lost)
     assert backend.count("load") == len(again.index.packs() - gone)
@@ -125,9 +122,7 @@ def test_a_damaged_blob_is_taken_from_another_pack(length: int) -> None:
     assert len(places) == 2
     flip(again, places[0])
     assert again.load_blob(victim) == blobs[victim]
-    delivered: dict[BlobHandle, bytes] = {}
-    again.loader.load_many(plan(again.index, blobs, no_failure), delivered.__setitem__, no_failure)
-    assert delivered == blobs
+    assert load(again, blobs) == (blobs, [])
     repository.close()
 
 
@@ -144,12 +139,7 @@ def test_packs_at_hand_are_read_in_pieces_and_other_copies_serve_where_one_is_da
     again = open_again(repository)
     for victim in [*list(blobs)[::3], lost]:
         flip(again, again.index.find_all(victim)[0])
-    delivered: dict[BlobHandle, bytes] = {}
-    failed: dict[BlobHandle, PyresticError] = {}
-    ranges = plan(again.index, [*blobs, lost], no_failure)
-    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__)
-    assert delivered == blobs
-    assert list(failed) == [lost]
+    assert load(again, [*blobs, lost]) == (blobs, [lost])
     repository.close()
 
 
@@ -170,23 +160,17 @@ def test_small_blobs_are_delivered_many_at_a_time_and_those_that_are_not_whole_a
     assert (again.codec.engine is not None) is engine
     for victim in [*copied[::2], *lost]:
         flip(again, again.index.find_all(victim)[0])
-    delivered: dict[BlobHandle, bytes] = {}
-    failed: dict[BlobHandle, PyresticError] = {}
-    most = 0
 
-    def deliver_many(data: memoryview, pieces: Sequence[tuple[PackedBlob, int, int]]) -> None:
-        nonlocal most
-        for blob, start, end in pieces:
-            assert blob.handle not in delivered
-            delivered[blob.handle] = bytes(data[start:end])
-        most = max(most, len(pieces))
-        assert len(data) <= 20_000 or len(pieces) == 1
+    def count(batch: Batch) -> int:
+        assert len(batch.data) <= 20_000 or len(batch.blobs) == 1
+        return len(batch.blobs)
 
-    ranges = plan(again.index, [*blobs, *lost], no_failure)
-    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__, deliver_many)
+    delivered, failed = load(again, [*blobs, *lost])
     assert delivered == blobs
-    assert failed.keys() == lost.keys()
-    assert most > 1
+    assert set(failed) == set(lost)
+    counts = list(again.loader.load_many(plan(again.index, [*blobs, *lost])[0], count))
+    assert sum(counts) == len(blobs)
+    assert max(counts) > 1
     repository.close()
 
 
@@ -206,16 +190,9 @@ def test_long_blobs_are_delivered_together_where_that_is_faster(
     repository.flush()
     again = open_again(repository, engines=GivenEngines(blobs=lambda: code))
     flip(again, again.index.find_all(damaged)[0])
-    delivered: dict[BlobHandle, bytes] = {}
-    together: list[int] = []
-
-    def deliver_many(data: memoryview, pieces: Sequence[tuple[PackedBlob, int, int]]) -> None:
-        together.append(len(pieces))
-        delivered.update({blob.handle: bytes(data[start:end]) for blob, start, end in pieces})
-
-    again.loader.load_many(plan(again.index, blobs, no_failure), delivered.__setitem__, no_failure, deliver_many)
-    assert delivered == blobs
-    assert (max(together, default=0) > 1) is (code.pair is not None)
+    assert load(again, blobs) == (blobs, [])
+    together = again.loader.load_many(plan(again.index, blobs)[0], lambda batch: len(batch.blobs))
+    assert (max(together) > 1) is (code.pair is not None)
     repository.close()
 
 
@@ -227,14 +204,12 @@ def test_a_blob_without_a_whole_copy_fails_alone_and_is_named() -> None:
     flip(again, again.index.find_all(victim)[0])
     with pytest.raises(UnauthenticError, match=victim.id.hex()[:8]):
         again.load_blob(victim)
-    delivered: dict[BlobHandle, bytes] = {}
-    failed: dict[BlobHandle, PyresticError] = {}
     missing = BlobHandle(BlobType.DATA, b"\1" * 32)
-    ranges = plan(again.index, [*blobs, missing], failed.__setitem__)
-    again.loader.load_many(ranges, delivered.__setitem__, failed.__setitem__)
-    assert failed.keys() == {victim, missing}
-    assert isinstance(failed[missing], MissingBlobError)
-    assert delivered.keys() == blobs.keys() - {victim}
+    outcomes = dict(again.loader.load_each([*blobs, missing]))
+    assert isinstance(outcomes.pop(missing), MissingBlobError)
+    assert isinstance(outcomes.pop(victim), UnauthenticError)
+    del blobs[victim]
+    assert outcomes == blobs
     repository.close()
 
 
@@ -243,11 +218,11 @@ def test_an_error_of_the_receiver_ends_the_run_and_is_raised() -> None:
     blobs = fill(repository, 10, 100_000)
     again = open_again(repository)
 
-    def deliver(handle: BlobHandle, data: bytes) -> None:
+    def write(_: Batch) -> None:
         raise PyresticError("the target is full")
 
     with pytest.raises(PyresticError, match="the target is full"):
-        again.loader.load_many(plan(again.index, blobs, no_failure), deliver, no_failure)
+        list(again.loader.load_many(plan(again.index, blobs)[0], write))
     repository.close()
 
 
@@ -257,11 +232,7 @@ def test_a_pack_that_is_gone_is_reported_blob_by_blob() -> None:
     again = open_again(repository)
     for pack in again.index.packs():
         again.remove(FileType.PACK, pack)
-    failed: dict[BlobHandle, PyresticError] = {}
-    again.loader.load_many(plan(again.index, blobs, no_failure), no_delivery, failed.__setitem__)
-    assert failed.keys() == blobs.keys()
+    delivered, failed = load(again, blobs)
+    assert delivered == {}
+    assert set(failed) == set(blobs)
     repository.close()
-
-
-def no_delivery(handle: BlobHandle, data: bytes) -> None:
-    raise AssertionError(f"{handle} cannot have been loaded")
