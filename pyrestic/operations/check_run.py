@@ -12,6 +12,7 @@ from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.units import format_bytes
 
 _MOST_GROUPS = 256
+_MOST_DIGITS = 9
 
 
 def run_check(
@@ -67,7 +68,8 @@ def parse_subset(text: str) -> PackChoice | None:
     )
     number, slash, total = text.partition("/")
     if slash:
-        if not (number.isdigit() and total.isdigit()):
+        # int() refuses other digits, such as a superscript, and thousands of them.
+        if not all(each.isascii() and each.isdigit() and len(each) <= _MOST_DIGITS for each in (number, total)):
             raise bad
         if not 1 <= int(number) <= int(total):
             raise UsageError(f"{flag}=n/t values must be positive integers, and n <= t, e.g. --read-data-subset=1/2")

@@ -21,6 +21,7 @@ DAV = "/dav"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
 _OWN_SITE = frozenset(("same-origin", "none"))
 _MAX_BODY_BYTES = 64 << 10
+_MOST_DIGITS = 9
 _MOST_AT_ONCE = 64
 
 POLICY = (
@@ -113,7 +114,10 @@ class Guard:
         if origin is None and site is None:
             return PlainTextResponse("A request that changes something has to say where it comes from.\n", 403)
         length = headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
+        if (
+            not (length.isascii() and length.isdecimal() and len(length) <= _MOST_DIGITS)
+            or int(length) > _MAX_BODY_BYTES
+        ):
             return PlainTextResponse("The request is too long.\n", 413)
         return None
 

@@ -1,6 +1,7 @@
 """pyrestic serve: the repository in a browser."""
 
 import os
+import re
 import sys
 
 import click
@@ -120,7 +121,7 @@ def _is_loopback(address: str) -> bool:
 def _parse_listen(text: str) -> tuple[str, int]:
     """Return address and port; raise UsageError."""
     address, colon, port = text.rpartition(":")
-    if not colon or not address or not port.isdecimal() or int(port) > 65535:
+    if not colon or not address or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise UsageError(f"--listen {text}: not an address and a port, such as {_DEFAULT}")
     return address.removeprefix("[").removesuffix("]"), int(port)
 
