@@ -15,7 +15,7 @@ _GLOBAL = "global_"
 
 def make_pages(program: click.Command, name: str) -> Iterator[tuple[str, str]]:
     """Iterate file names and roff texts of the pages of the program and of each command."""
-    context = click.Context(program, info_name=name)
+    context = click.Context(program, info_name=name, **program.context_settings)
     yield from _pages(program, context, [name])
 
 

@@ -66,6 +66,13 @@ def test_an_example_is_a_command_line_that_the_program_reads(line: str, monkeypa
     assert context.command_path.partition(" ")[2] in line
 
 
+def test_making_pages_leaves_both_flags_for_help() -> None:
+    """click remembers the option for help of the first context that asks for it."""
+    option = program.get_help_option(program.make_context("x", ["version"]))
+    assert option is not None
+    assert sorted(option.opts) == ["--help", "-h"]
+
+
 def test_the_exit_statuses_are_those_of_the_errors_and_no_other() -> None:
     raised = {
         value.exit_code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "exit_code")
