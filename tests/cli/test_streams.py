@@ -164,19 +164,34 @@ def test_every_command_is_in_the_table() -> None:
     assert CASES.keys() | NOT_HERE == all_commands() | {"help"}
 
 
+LOSSES = [
+    (CLOSED, KEPT, KEPT),
+    *((KEPT, state, KEPT) for state in (CLOSED, FULL, GONE)),
+    *((KEPT, KEPT, state) for state in (CLOSED, FULL, GONE)),
+    (CLOSED, CLOSED, CLOSED),
+]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_lost_stream_costs_no_work_and_ends_what_only_prints(bench: Bench, name: str) -> None:
+    """Half of the losses, the other half for the next command; the nightly test has all."""
+    lose(bench, name, LOSSES[list(CASES).index(name) % 2 :: 2])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", CASES)
+def test_every_lost_stream_costs_no_work_and_ends_what_only_prints(bench: Bench, name: str) -> None:
+    lose(bench, name, LOSSES)
+
+
+def lose(bench: Bench, name: str, losses: list[tuple[str, str, str]]) -> None:
+    """Run a command with each of the losses, and look at what it leaves."""
     if name == "mount" and not os.path.exists("/dev/fuse"):
         pytest.skip("there is no FUSE here")
     kind, _ = CASES[name]
     usual = 130 if name == "serve" else 0
     assert bench.run(name, (KEPT, KEPT, KEPT)).code == usual
-    for lost in [
-        (CLOSED, KEPT, KEPT),
-        *((KEPT, state, KEPT) for state in (CLOSED, FULL, GONE)),
-        *((KEPT, KEPT, state) for state in (CLOSED, FULL, GONE)),
-        (CLOSED, CLOSED, CLOSED),
-    ]:
+    for lost in losses:
         ended = bench.run(name, lost)
         expected = LOST_CODES.get(lost[1], usual) if kind == PRINTS else usual
         assert (lost, ended.code, "Traceback" in ended.err, "report it" in ended.err) == (lost, expected, False, False)

@@ -20,7 +20,7 @@ from tests.support.supervisor import KILL, Action, Call, Supervised
 pytestmark = pytest.mark.restic
 
 ERRNOS = (errno.EIO, errno.ENOSPC, errno.EACCES)
-SPREAD = 6
+SPREAD = 4
 """How many boundaries of each command are tried in CI; the nightly run tries all of them."""
 
 
