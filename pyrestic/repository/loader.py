@@ -30,6 +30,7 @@ from pyrestic.repository.rereading import READS, forget_copy
 
 if TYPE_CHECKING:
     # This imports numpy, which is imported while a lock waits.
+    from pyrestic.engine_types import BatchCodec
     from pyrestic.repository.index import Index, PackedBlob
 
 MAX_GAP = 1 << 20
@@ -76,6 +77,10 @@ class PackRange(NamedTuple):
     def has_small_blobs(self) -> bool:
         """Whether its blobs are small on average."""
         return self.length < SMALL_BLOB * len(self.blobs)
+
+
+Decode: TypeAlias = Callable[[PackRange, Buffer, bool], Iterator[T]]
+"""Decodes the blobs of a fetched request, with an engine if the last argument says so."""
 
 
 def split_ranges(blobs: "list[PackedBlob]", max_request: int = MAX_REQUEST) -> Iterator[PackRange]:
@@ -179,10 +184,29 @@ class Loader:
         `work` runs on the thread that decoded the batch, this one or another, several at a time; when it returns, the
         batch's buffer is reused. An exception of `work` ends the run and is raised here.
         """
+        ranges, are_many = _look_ahead(ranges)
+
+        def decode(request: PackRange, fetched: Buffer, with_engine: bool) -> Iterator[T]:
+            return map(work, self._decode(request, fetched, with_engine=with_engine))
+
+        return self._run(ranges, decode, self._codec.engine if are_many else None)
+
+    def load_each(self, handles: Iterable[BlobHandle], *, limit_bytes: int | None = None) -> Iterator[Outcome]:
+        """Load blobs, each once, and iterate their plaintexts or errors in the order in which they come.
+
+        With `limit_bytes`, requests end when their blobs reach that total length; the first is always made.
+        """
+        ranges, missing = plan(self._index, handles)
+        for handle in missing:
+            yield handle, missing_blob(handle)
+        limited = ranges if limit_bytes is None else _up_to(ranges, limit_bytes)
+        # Batches of an engine would have to be copied, and several would be held at once.
+        yield from self._run(limited, self._decode_each, None)
+
+    def _run(self, ranges: Iterable[PackRange], decode: "Decode[T]", engine: "BatchCodec | None") -> Iterator[T]:
+        """Fetch ranges on several threads, and iterate what `decode` makes of them there."""
         stop = threading.Event()
         count = ahead = self._backend.connections
-        ranges, are_many = _look_ahead(ranges)
-        engine = self._codec.engine if are_many else None
         # For long blobs, only the hash takes time.
         pairs = engine is not None and engine.hashes_pairs
         if self._near is not None:
@@ -191,13 +215,13 @@ class Loader:
             # Pieces take little memory, and a thread that finishes before the awaited one finds more to do.
             ahead = 2 * count
 
-        def load(group: list[PackRange], *, with_engine: bool) -> Iterator[T]:
-            return iter([work(batch) for batch in self._load(group, stop, with_engine=with_engine)])
+        def load(group: list[PackRange], with_engine: bool) -> Iterator[T]:
+            return iter(list(self._load(group, decode, stop, with_engine=with_engine)))
 
         def load_small(group: list[PackRange]) -> Iterator[T]:
             fetched = self._fetch_group(group)
             # Decoded by the calling thread: threads that decode small blobs in parallel only pass the GIL around.
-            return (work(batch) for batch in self._decode_fetched(group, fetched))
+            return chain.from_iterable(decode(*each, False) for each in zip(group, fetched, strict=True))
 
         with ThreadPoolExecutor(count, "load") as pool:
             running: deque[Future[Iterator[T]]] = deque()
@@ -209,23 +233,11 @@ class Loader:
                     if is_small and engine is None:
                         running.append(pool.submit(load_small, group))
                     else:
-                        running.append(pool.submit(load, group, with_engine=pairs or is_small))
+                        running.append(pool.submit(load, group, pairs or is_small))
                 while running:
                     yield from running.popleft().result()
             finally:
                 stop.set()
-
-    def load_each(self, handles: Iterable[BlobHandle], *, limit_bytes: int | None = None) -> Iterator[Outcome]:
-        """Load blobs, each once, and iterate their plaintexts or errors in the order in which they come.
-
-        With `limit_bytes`, requests end when their blobs reach that total length; the first is always made.
-        """
-        ranges, missing = plan(self._index, handles)
-        for handle in missing:
-            yield handle, missing_blob(handle)
-        limited = ranges if limit_bytes is None else _up_to(ranges, limit_bytes)
-        for outcomes in self.load_many(limited, _copy_batch):
-            yield from outcomes
 
     def _groups(self, ranges: Iterable[PackRange]) -> Iterator[list[PackRange]]:
         """Iterate the work items of a thread: one request, or several small ones if they are fast."""
@@ -249,23 +261,21 @@ class Loader:
         self._quick = time.monotonic() - started < QUICK_SECONDS * len(group)
         return fetched
 
-    def _load(self, group: list[PackRange], stop: threading.Event, *, with_engine: bool) -> Iterator[Batch]:
+    def _load(
+        self, group: list[PackRange], decode: "Decode[T]", stop: threading.Event, *, with_engine: bool
+    ) -> Iterator[T]:
         """Fetch and decode requests; with an engine, most of that releases the GIL."""
         seconds = 0.0
         for request in group:
             started = time.monotonic()
             fetched = self._borrow(request)
             seconds += time.monotonic() - started
-            for batch in self._decode(request, fetched, with_engine=with_engine):
+            for result in decode(request, fetched, with_engine):
                 if stop.is_set():
                     return
-                yield batch
+                yield result
         if group[0].has_small_blobs:
             self._quick = seconds < QUICK_SECONDS * len(group)
-
-    def _decode_fetched(self, group: list[PackRange], fetched: list[bytes]) -> Iterator[Batch]:
-        for request, data in zip(group, fetched, strict=True):
-            yield from self._decode(request, data, with_engine=False)
 
     def _fetch(self, request: PackRange) -> bytes:
         """Return the bytes of a range, none if the pack cannot be read."""
@@ -292,6 +302,12 @@ class Loader:
         for blob in blobs:
             yield from self._decoder.decode([blob], data, start, self._decode_one, with_engine=False)
 
+    def _decode_each(self, request: PackRange, fetched: Buffer, _: bool) -> Iterator[Outcome]:
+        data, start = memoryview(fetched), request.offset
+        for blob in request.blobs:
+            sealed = data[blob.offset - start : blob.offset - start + blob.length]
+            yield blob.handle, self._decode_one(blob, sealed)
+
     def _decode_one(self, blob: "PackedBlob", sealed: memoryview) -> bytes | PyresticError:
         """Return the plaintext of a blob, from another pack if necessary, or the error."""
         try:
@@ -317,10 +333,6 @@ class Loader:
             if load_metadata is not None:
                 return bytes(load_metadata(handle, offset, length))
         return self._backend.load(handle, offset, length)
-
-
-def _copy_batch(batch: Batch) -> list[Outcome]:
-    return [*((blob.handle, bytes(batch.data[start:end])) for blob, start, end in batch.blobs), *batch.failed]
 
 
 def _up_to(ranges: list[PackRange], limit: int) -> Iterator[PackRange]:
