@@ -2,9 +2,9 @@
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias
 
 from pyrestic.api.content import Content
@@ -15,21 +15,13 @@ from pyrestic.backend.wrap.dryrun import DryRunBackend
 from pyrestic.errors import CancelledError, PyresticError, UsageError
 from pyrestic.report import Reporter
 from pyrestic.repository.anew import begin_anew
+from pyrestic.repository.locking import LockMode, locked
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 SnapshotName: TypeAlias = OpenSnapshot | str
 """A snapshot, or a name for `OpenRepository.snapshot`: an ID or a prefix, `latest`, `latest~3` …"""
-
-
-class Need(Enum):
-    """The lock of an operation: to read, to read exclusively, to add, or to change exclusively."""
-
-    READ = "read"
-    READ_ALONE = "read alone"
-    APPEND = "append"
-    EXCLUSIVE = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,7 @@ class RepositoryAccess:
         cache_folder: str,
         lock: bool,
         retry_lock_seconds: float,
+        past: bool,
     ) -> None:
         self._report = report
         self._environment = environment
@@ -100,12 +93,10 @@ class RepositoryAccess:
         self._content = Content(repository, report, environment)
         self._writing = threading.RLock()
         self._is_writing = False
-        self._is_past = bool(getattr(repository.backend, "read_only", False))
+        self._is_past = past
+        self._lock_readers = lock
         self._lock: Lock | None = None
-        self._has_lock = lock
-        if lock:
-            self._lock = self._make_lock(exclusive=False)
-            self._lock.acquire()
+        self._unused: weakref.finalize[[], Content] | None = None
 
     @property
     def id(self) -> str:
@@ -124,20 +115,43 @@ class RepositoryAccess:
     def close(self) -> None:
         """End all threads and connections and release the lock; streams of its files can no longer be read."""
         self._content.close()
-        held, self._lock = self._lock, None
         try:
-            if held is not None:
-                held.release()
+            self._release_lock()
         finally:
             self._repository.close()
 
-    def _make_lock(self, *, exclusive: bool) -> Lock:
-        return Lock(self._repository, self._report, exclusive=exclusive, retry_seconds=self._retry_lock_seconds)
+    def _take_lock(self) -> None:
+        """Take the lock of a reader, if there is to be one.
+
+        It is released at the latest when neither the repository nor anything of it is in use anymore.
+        """
+        if self._settle(LockMode.READ) is LockMode.NONE:
+            return
+        lock = Lock(self._repository, self._report, exclusive=False, retry_seconds=self._retry_lock_seconds)
+        self._unused = weakref.finalize(self._content, lock.held.release_forgotten)
+        # The lock itself knows when the process ends.
+        self._unused.atexit = False
+        try:
+            lock.acquire()
+            self._lock = lock
+        except BaseException:
+            lock.held.release(confirm=False)
+            raise
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        if self._unused is not None:
+            self._unused.detach()
+
+    def _settle(self, mode: LockMode) -> LockMode:
+        return mode.settle(past=self._is_past, lock_readers=self._lock_readers)
 
     @contextlib.contextmanager
     def _working(
         self,
-        need: Need,
+        mode: LockMode,
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
         *,
@@ -161,17 +175,17 @@ class RepositoryAccess:
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self._content.unless_closed())
-                if need is not Need.READ:
+                if mode is not LockMode.READ:
                     stack.enter_context(self._alone())
                 if cancel is not None:
                     stack.enter_context(gate.watched())
-                lock = stack.enter_context(self._locked(need))
-                shared = need is Need.READ and self._lock is not None
+                lock = stack.enter_context(self._locked(mode))
+                shared = mode is LockMode.READ and self._lock is not None
                 known = self._content.load_index() if load_index and shared else self._repository
                 repository = begin_anew(known, gate, keep_index=load_index and shared)
                 stack.callback(repository.end_saving)
                 if load_index and not shared:
-                    repository.load_index(reporter, anew=need is Need.EXCLUSIVE)
+                    repository.load_index(reporter, anew=mode is LockMode.EXCLUSIVE)
                 gate.ensure_wanted()
                 yield Work(repository, reporter, lock, gate.ensure_wanted)
         except PyresticError as error:
@@ -197,20 +211,18 @@ class RepositoryAccess:
                 self._is_writing = False
 
     @contextlib.contextmanager
-    def _locked(self, need: Need) -> Iterator[Lock | None]:
-        if self._is_past and need in (Need.APPEND, Need.EXCLUSIVE):
-            raise UsageError("a repository of the past cannot be changed", hint="Open it without b2.as-of for that.")
-        if self._is_past or (need in (Need.READ, Need.READ_ALONE) and not self._has_lock):
-            yield None
-        elif need in (Need.READ, Need.APPEND) and (held := self._lock) is not None:
+    def _locked(self, mode: LockMode) -> Iterator[Lock | None]:
+        """Hold the lock of an operation during a with block: the own one, if that is enough."""
+        mode = self._settle(mode)
+        held = self._lock
+        if held is not None and mode in (LockMode.READ, LockMode.APPEND):
             yield held
             held.confirm()
-        elif need in (Need.READ, Need.APPEND):
-            with self._make_lock(exclusive=False) as lock:
-                yield lock
-        else:
-            with self._lock_given_back(), self._make_lock(exclusive=True) as lock:
-                yield lock
+            return
+        with self._lock_given_back() if mode.exclusive else contextlib.nullcontext():
+            lock = locked(self._repository, self._report, mode, retry_seconds=self._retry_lock_seconds)
+            with lock as taken:
+                yield taken
 
     @contextlib.contextmanager
     def _lock_given_back(self) -> Iterator[None]:
@@ -218,19 +230,18 @@ class RepositoryAccess:
 
         If it cannot be taken again, the repository is closed.
         """
-        held, self._lock = self._lock, None
+        had_lock = self._lock is not None
+        usable = not had_lock
         try:
-            if held is not None:
-                held.release()
+            self._release_lock()
             try:
                 yield
             finally:
                 # Packs may have been removed meanwhile, by others or by us.
                 self._content.renew()
-                if held is not None:
-                    lock = self._make_lock(exclusive=False)
-                    lock.acquire()
-                    self._lock = lock
+                if had_lock:
+                    self._take_lock()
+                usable = True
         finally:
-            if held is not None and self._lock is None:
+            if not usable:
                 self.close()

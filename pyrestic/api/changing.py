@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from pyrestic.api.access import Need, RepositoryAccess, SnapshotName
+from pyrestic.api.access import RepositoryAccess, SnapshotName
 from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_ns
 from pyrestic.api.snapshot import OpenSnapshot
@@ -21,6 +21,7 @@ from pyrestic.operations.replace_snapshot import ReplaceOptions, ReplaceResult
 from pyrestic.operations.retention import ALL, GroupBy, Policy, parse_period
 from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.report import Reporter
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class ChangingVerbs(RepositoryAccess):
         grouping = GroupBy("host" in group_by, "paths" in group_by, "tags" in group_by)
         if set(group_by) - {"host", "paths", "tags"}:
             raise UsageError("snapshots are grouped by a list of host, paths and tags")
-        with self._working(Need.READ_ALONE, report, cancel) as work:
+        with self._working(LockMode.READ_ALONE, report, cancel) as work:
             groups = decide(work.select(snapshots), policy, grouping)
         return ForgetPlan(tuple(map(self._show_group, groups)), self._run_forget)
 
@@ -184,7 +185,7 @@ class ChangingVerbs(RepositoryAccess):
 
         Raises UsageError, LockedError, DamageError, BackendError, also if some could not be removed, CancelledError.
         """
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             chosen = {stored.id for stored in work.select(snapshots)}
             failed = remove_snapshots(work.repository, chosen, work.report, work.ensure_locked)
         return _tell_removed(chosen, failed)
@@ -208,7 +209,7 @@ class ChangingVerbs(RepositoryAccess):
         if bool(set_to) == bool(add or remove):
             raise UsageError("either set_to or add and remove have to be given")
         change = TagChange(tuple(set_to), tuple(add), tuple(remove))
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             chosen = work.select(snapshots)
             renewed = list(change_tags(work.repository, chosen, change, work.report, work.ensure_locked))
         failed = sum(one.new is None for one in renewed)
@@ -254,8 +255,8 @@ class ChangingVerbs(RepositoryAccess):
             time,
         )
         options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget, keep_empty=includes)
-        need = Need.READ if dry_run else Need.EXCLUSIVE if forget else Need.APPEND
-        with self._working(need, report, cancel, load_index=True, dry_run=dry_run) as work:
+        mode = LockMode.READ if dry_run else LockMode.EXCLUSIVE if forget else LockMode.APPEND
+        with self._working(mode, report, cancel, load_index=True, dry_run=dry_run) as work:
             chosen = work.select(snapshots)
             result = rewrite(work.repository, chosen, lambda: changes, options, work.report, work.ensure_locked)
         return _describe_rewrite(result, [])
@@ -278,8 +279,8 @@ class ChangingVerbs(RepositoryAccess):
         from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 
         options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
-        need = Need.READ if dry_run else Need.EXCLUSIVE
-        with self._working(need, report, cancel, load_index=True, dry_run=dry_run) as work:
+        mode = LockMode.READ if dry_run else LockMode.EXCLUSIVE
+        with self._working(mode, report, cancel, load_index=True, dry_run=dry_run) as work:
             repository, ensure_locked = work.repository, work.ensure_locked
             named = None if snapshots is None else [each if isinstance(each, str) else each.id for each in snapshots]
             removed, names = remove_unreadable(repository, named or (), options, work.report, ensure_locked)
@@ -306,8 +307,8 @@ class ChangingVerbs(RepositoryAccess):
         from pyrestic.operations.copy import Copy
 
         with contextlib.ExitStack() as stack:
-            reading = stack.enter_context(source._working(Need.READ, report, cancel, load_index=True))
-            writing = stack.enter_context(self._working(Need.APPEND, report, cancel, load_index=True))
+            reading = stack.enter_context(source._working(LockMode.READ, report, cancel, load_index=True))
+            writing = stack.enter_context(self._working(LockMode.APPEND, report, cancel, load_index=True))
             existing = read_snapshots(writing.repository)
             for unread, error in existing.unreadable:
                 writing.report.error(f"snapshot {short(unread)}", error)
@@ -328,7 +329,7 @@ class ChangingVerbs(RepositoryAccess):
 
     def _run_forget(self, plan: ForgetPlan, report: Reporter | None, cancel: threading.Event | None) -> tuple[str, ...]:
         removed = {bytes.fromhex(snapshot.id) for snapshot in plan.remove}
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             present = set(work.repository.list_ids(FileType.SNAPSHOT))
             gone = [kept.snapshot.short_id for kept in plan.keep if bytes.fromhex(kept.snapshot.id) not in present]
             if gone:

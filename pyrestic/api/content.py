@@ -40,8 +40,8 @@ class Content:
         self._found: set[ID] = set()
         self._covered: set[ID] = set()
         self._closed = False
-        threads = max(2, repository.backend.connections)
-        self._blobs = BlobCache(self._load_blob, threads)
+        self._blobs: BlobCache | None = None
+        """Made with the first stream, because it refers back to this."""
 
     def note_found(self, snapshot: ID) -> None:
         """Record that a program received this snapshot."""
@@ -76,7 +76,7 @@ class Content:
 
     def open(self, node: Node, covered: Covered) -> ContentStream:
         """Return a stream of a file's content; raise DamageError."""
-        return ContentStream(FileReader(node, covered.repository.index, self._blobs))
+        return ContentStream(FileReader(node, covered.repository.index, self._read_ahead()))
 
     def check_open(self) -> None:
         """Raise UsageError if the repository was closed."""
@@ -98,8 +98,15 @@ class Content:
         """End the read-ahead threads; nothing can be read any more."""
         with self._mutex:
             closed, self._closed = self._closed, True
-        if not closed:
+        if not closed and self._blobs is not None:
             self._blobs.close()
+
+    def _read_ahead(self) -> BlobCache:
+        with self._mutex:
+            self._refuse_closed()
+            if self._blobs is None:
+                self._blobs = BlobCache(self._load_blob, max(2, self.repository.backend.connections))
+            return self._blobs
 
     def _load_blob(self, identifier: ID) -> bytes:
         with self._mutex:

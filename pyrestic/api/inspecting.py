@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
-from pyrestic.api.access import Need, RepositoryAccess, SnapshotName, Work, find_named
+from pyrestic.api.access import RepositoryAccess, SnapshotName, Work, find_named
 from pyrestic.api.arguments import checked
 from pyrestic.api.entry import Entry, to_ns
 from pyrestic.api.snapshot import OpenSnapshot
@@ -15,6 +15,7 @@ from pyrestic.operations.find import BlobSearch, Match, PatternSearch, Period, S
 from pyrestic.operations.find import find as find_all
 from pyrestic.operations.stats import Mode, StatsProgress, count
 from pyrestic.report import Reporter
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.repository.tree_walk import find_tree
 
@@ -141,7 +142,7 @@ class InspectingVerbs(RepositoryAccess):
         def describe(side: Side) -> DifferenceSide:
             return DifferenceSide(side.files, side.dirs, side.others, side.data_blobs, side.tree_blobs, side.bytes)
 
-        with self._working(Need.READ, report, cancel, load_index=True) as work:
+        with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             trees = []
             for name in (before, after):
                 stored, folder = find_named(work, name)
@@ -171,7 +172,7 @@ class InspectingVerbs(RepositoryAccess):
         period = Period(None if oldest is None else to_ns(oldest), None if newest is None else to_ns(newest))
         search = PatternSearch(patterns, period, ignore_case=ignore_case)
         matches: list[Match] = []
-        with self._working(Need.READ, report, cancel, load_index=True) as work:
+        with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             unreadable = _search(work, snapshots, search, matches, [])
         return FoundEntries(
             tuple(FoundEntry(self._show(one.stored), Entry(_text(one.location), one.node)) for one in matches),
@@ -196,7 +197,7 @@ class InspectingVerbs(RepositoryAccess):
         if bool(blobs) + bool(trees) + bool(packs) != 1:
             raise UsageError("one of blobs, trees and packs has to be given")
         uses: list[Use] = []
-        with self._working(Need.READ, report, cancel, load_index=True) as work:
+        with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             if packs:
                 search = find_pack_blobs(work.repository, packs, work.report)
             else:
@@ -231,7 +232,7 @@ class InspectingVerbs(RepositoryAccess):
         """
         if mode not in {known.value for known in Mode}:
             raise UsageError(f"{mode!r} is nothing that can be counted")
-        with self._working(Need.READ, report, cancel, load_index=True) as work:
+        with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             chosen = work.select(snapshots)
             progress = StatsProgress("snapshots", "snapshots", len(chosen))
             with work.report.show(progress):

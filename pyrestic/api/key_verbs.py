@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyrestic.api.access import Need, RepositoryAccess, Work
+from pyrestic.api.access import RepositoryAccess, Work
 from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_datetime
 from pyrestic.errors import UsageError
@@ -15,6 +15,7 @@ from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.repository.keys import add_key, remove_key
 from pyrestic.repository.keys import list_keys as load_keys
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import find_id
 
 
@@ -35,7 +36,7 @@ class KeyVerbs(RepositoryAccess):
 
     def list_keys(self) -> list[Key]:
         """Return all keys; unreadable ones go to the reporter. Raises LockedError, BackendError."""
-        with self._working(Need.READ) as work:
+        with self._working(LockMode.READ) as work:
             found = load_keys(work.repository.backend, current=work.repository.key_id, report=work.report)
         return [
             Key(
@@ -55,7 +56,7 @@ class KeyVerbs(RepositoryAccess):
         Raises UsageError for an empty password, LockedError, BackendError.
         """
         _refuse_empty(new_password)
-        with self._working(Need.APPEND) as work:
+        with self._working(LockMode.APPEND) as work:
             return _add(work, new_password, host, user).hex()
 
     @checked
@@ -65,7 +66,7 @@ class KeyVerbs(RepositoryAccess):
         Raises as `add_key` does.
         """
         _refuse_empty(new_password)
-        with self._working(Need.EXCLUSIVE) as work:
+        with self._working(LockMode.EXCLUSIVE) as work:
             new = _add(work, new_password, host, user)
             work.ensure_locked()
             # The new key has been opened once already, so the old one can be removed.
@@ -79,7 +80,7 @@ class KeyVerbs(RepositoryAccess):
 
         Raises UsageError, NotFoundError, LockedError, BackendError.
         """
-        with self._working(Need.EXCLUSIVE) as work:
+        with self._working(LockMode.EXCLUSIVE) as work:
             identifier = find_id(work.repository, FileType.KEY, key)
             work.ensure_locked()
             remove_key(work.repository.backend, identifier, current=work.repository.key_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from pyrestic.api.access import Need, RepositoryAccess
+from pyrestic.api.access import RepositoryAccess
 from pyrestic.api.arguments import checked
 from pyrestic.api.inspecting import BlobKind
 from pyrestic.api.proving import Size
@@ -16,6 +16,7 @@ from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_pack
 from pyrestic.report import Reporter
 from pyrestic.repository.lock_files import remove_all as remove_all_locks
 from pyrestic.repository.lock_files import remove_stale
+from pyrestic.repository.locking import LockMode
 
 if TYPE_CHECKING:
     from pyrestic.operations import prune_plan
@@ -156,7 +157,7 @@ class MaintainingVerbs(RepositoryAccess):
         from pyrestic.operations.prune import plan_prune
 
         options = _options(max_unused, max_repack_size, repack_smaller_than, repack_cacheable_only, repack_uncompressed)
-        with self._working(Need.READ_ALONE, report, cancel) as work:
+        with self._working(LockMode.READ_ALONE, report, cancel) as work:
             prune = plan_prune(work.repository, options, work.report)
         plan = prune.plan
 
@@ -190,7 +191,7 @@ class MaintainingVerbs(RepositoryAccess):
         from pyrestic.operations.prune import plan_prune
 
         options = _options(max_unused, max_repack_size, repack_smaller_than, repack_cacheable_only, repack_uncompressed)
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             prune = plan_prune(work.repository, options, work.report)
             kept = prune.execute(work.report, work.ensure_locked)
             work.ensure_locked()
@@ -210,7 +211,7 @@ class MaintainingVerbs(RepositoryAccess):
         With `read_all_packs`, the old index is ignored. Raises LockedError, BackendError, CancelledError; missing or
         damaged packs raise nothing.
         """
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             found = repair_index(work.repository, work.report, work.ensure_locked, read_all_packs=read_all_packs)
         return IndexRepair(**{name: tuple(sorted(one.hex() for one in ids)) for name, ids in asdict(found).items()})
 
@@ -230,7 +231,7 @@ class MaintainingVerbs(RepositoryAccess):
         BackendError, also if a pack could not be removed, CancelledError; lost blobs raise nothing.
         """
         wanted = parse_packs(packs)
-        with self._working(Need.EXCLUSIVE, report, cancel, load_index=True) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel, load_index=True) as work:
             names = []
             for pack in wanted if copies is not None else ():
                 names.append(keep_pack(work.repository, pack, copies or "", lambda text: work.report.note(text, 0)))
@@ -256,7 +257,7 @@ class MaintainingVerbs(RepositoryAccess):
                 return remove_all_locks(self._repository)
 
     def _run_prune(self, prune: "Prune", report: Reporter | None, cancel: threading.Event | None) -> None:
-        with self._working(Need.EXCLUSIVE, report, cancel) as work:
+        with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             kept = prune.resume(work.repository).execute(work.report, work.ensure_locked)
             work.ensure_locked()
         ensure_all_removed(kept)

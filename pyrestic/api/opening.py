@@ -66,9 +66,7 @@ def open_repository(
     secret = _find_password(password, password_file, password_command)
     request = _prepare(location, secret, environment, options, cacert, compression, report)
     place = request.place
-    # A past state cannot be written to, and the cache belongs to the present one.
-    past = place.retry.read_only
-    base = "" if past else _find_cache(request.environment) if cache_dir is None else os.fspath(cache_dir)
+    base = _find_cache(request.environment) if cache_dir is None else os.fspath(cache_dir)
     opening = Opening(place.retry, request.options, CacheOptions(base), _find_engines(request), request.report)
     try:
         repository = opening.open(request.password, Overlap(imports=import_machinery))
@@ -78,7 +76,7 @@ def open_repository(
     failure = opening.cache.failure
     if failure is not None:
         request.report.note(f"unable to open cache: {failure}", 2 if isinstance(failure, UntrustedError) else 0)
-    return _finish(repository, request, base, lock=lock and not past, retry_lock_seconds=retry_lock_seconds)
+    return _finish(repository, request, base, lock=lock, retry_lock_seconds=retry_lock_seconds)
 
 
 @checked
@@ -168,15 +166,19 @@ def _find_cache(environment: Mapping[str, str]) -> str:
 def _finish(
     repository: Repository, request: _Request, cache_base: str, *, lock: bool, retry_lock_seconds: float
 ) -> OpenRepository:
+    opened = None
     try:
-        return OpenRepository(
+        opened = OpenRepository(
             repository,
             request.report,
             environment=request.environment,
             cache_folder=cache_base,
             lock=lock,
             retry_lock_seconds=retry_lock_seconds,
+            past=request.place.retry.read_only,
         )
+        opened._take_lock()
+        return opened
     except BaseException:
-        repository.close()
+        (opened or repository).close()
         raise

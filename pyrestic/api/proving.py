@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias, cast
 
-from pyrestic.api.access import Need, RepositoryAccess, SnapshotName, Work, find_named
+from pyrestic.api.access import RepositoryAccess, SnapshotName, Work, find_named
 from pyrestic.api.arguments import checked
 from pyrestic.api.entry import to_datetime
 from pyrestic.api.restore_plan import LostFile
@@ -22,6 +22,7 @@ from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.localfs.verification_log import Drill
 from pyrestic.operations.proven import Proven
 from pyrestic.report import Reporter
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
 
 Size: TypeAlias = int | str
@@ -154,7 +155,7 @@ class ProvingVerbs(RepositoryAccess):
         def add(finding: Finding) -> None:
             found.append(CheckFinding(finding.kind.value, finding.message, finding.count, finding.details))
 
-        with self._working(Need.READ_ALONE, report, cancel, past_cache=not with_cache) as work:
+        with self._working(LockMode.READ_ALONE, report, cancel, past_cache=not with_cache) as work:
             repository = work.repository
             # The files listed at the time of opening may have changed since.
             repository.listed_keys = tuple(repository.list_ids(FileType.KEY))
@@ -214,7 +215,7 @@ class ProvingVerbs(RepositoryAccess):
             raise UsageError("a drill needs a budget of some bytes")
         seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
         started = int(time.time())
-        with self._working(Need.READ, report, cancel, load_index=True) as work:
+        with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             stored, folder = find_named(work, snapshot)
             drilled = run_drill(work.repository, stored, folder, work.report, seed=seed, budget_bytes=budget_bytes)
             work.ensure_wanted()

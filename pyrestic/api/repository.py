@@ -8,7 +8,6 @@ from time import time_ns
 from types import TracebackType
 from typing import BinaryIO
 
-from pyrestic.api.access import Need
 from pyrestic.api.arguments import checked
 from pyrestic.api.backup import BackedUp, BackupRun
 from pyrestic.api.changing import ChangingVerbs
@@ -25,6 +24,7 @@ from pyrestic.localfs.tree_facts import index_path
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions
 from pyrestic.report import Reporter
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
 
 
@@ -197,7 +197,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
     def _backing_up(self, options: BackupOptions, report: Reporter | None) -> Iterator[BackupRun]:
         """Hold a lock, with the index loaded, during a with block."""
         self._content.check_open()
-        with self._content.unless_closed(), self._alone(), self._locked(Need.APPEND) as lock:
+        with self._content.unless_closed(), self._alone(), self._locked(LockMode.APPEND) as lock:
             assert lock is not None  # noqa: S101 - that is what such a lock is for
             if self._lock is None:
                 # The index may be outdated, because without a lock others could prune.

@@ -9,12 +9,13 @@ from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.source_stream import opened_stream
 from pyrestic.golang import parse_size
 from pyrestic.localfs.select import Patterns
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Parent

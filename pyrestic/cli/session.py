@@ -4,10 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, Location, describe_unknown_options, parse_location
 from pyrestic.backend.wrap.cache_folder import find_default_base
@@ -29,6 +27,7 @@ from pyrestic.errors import (
 )
 from pyrestic.format.compress import Compression
 from pyrestic.localfs.password import read_file
+from pyrestic.repository.locking import Ending, LockMode, locked
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.opening import Backends, CacheOptions, CacheUse, Opening, find_engines, reach
 from pyrestic.repository.overlap import Overlap
@@ -47,16 +46,6 @@ if TYPE_CHECKING:
 
 _THE_ONE = "repository"
 """Description of a repository if the command has no second one, and of the first one otherwise."""
-
-
-class LockMode(Enum):
-    """What a command needs: nothing, to read (--no-lock is heeded), to read alone, to add, or to change alone."""
-
-    NONE = "none"
-    READ = "read"
-    READ_ALONE = "read alone"
-    APPEND = "append"
-    EXCLUSIVE = "exclusive"
 
 
 @dataclass(slots=True)
@@ -176,7 +165,7 @@ def found_engines(settings: Settings) -> Iterator[Engines]:
 def open_repository(
     settings: Settings,
     terminal: Terminal,
-    backend: Backend,
+    backend: RetryBackend,
     engines: Engines,
     *,
     dry_run: bool = False,
@@ -214,7 +203,8 @@ def open_repository(
                 raise
             terminal.complain(f"{error}. Try again")
             continue
-        _tell_cache(terminal, base, opening.cache, failure or opening.cache.failure)
+        if not backend.read_only:
+            _tell_cache(terminal, base, opening.cache, failure or opening.cache.failure)
         if terminal.is_terminal:
             config = repository.config
             level = f", compression level {options.compression}" if config.version >= 2 else ""
@@ -243,7 +233,7 @@ def _tell_cache(terminal: Terminal, base: str, cache: CacheUse, failure: Pyresti
         terminal.note(f"unable to open cache: {failure}", 0)
 
 
-def _check_exists(settings: Settings, backend: Backend) -> None:
+def _check_exists(settings: Settings, backend: RetryBackend) -> None:
     """Raise NoRepositoryError before the user types a password for nothing."""
     try:
         backend.stat(CONFIG)
@@ -267,7 +257,7 @@ def _reason(error: PyresticError) -> PyresticError:
 def opened(
     settings: Settings,
     terminal: Terminal,
-    lock: LockMode,
+    mode: LockMode,
     *,
     load_index: bool = False,
     dry_run: bool = False,
@@ -275,25 +265,17 @@ def opened(
     name: str = _THE_ONE,
     overlap: Overlap[Any] | None = None,
 ) -> Iterator[Session]:
-    """Open and lock the repository for the time of a with block; raise PyresticError.
+    """Open and lock the repository for the time of a with block; raise PyresticError. --no-lock concerns readers.
 
     `name` is as in open_repository, `overlap` has what is done and read while something is waited for. A lock that is
     lost interrupts the block, and ends the program.
     """
     backend = make_backend(settings, terminal)
-    if backend.read_only:
-        if lock in (LockMode.APPEND, LockMode.EXCLUSIVE):
-            raise UsageError(
-                "a past state of a repository cannot be changed", hint="Run this command without -o b2.as-of."
-            )
-        # A past state cannot be written to, and the cache belongs to the present one.
-        lock, cache_base = LockMode.NONE, ""
-    if lock is LockMode.READ and settings.no_lock:
-        lock = LockMode.NONE
+    mode = mode.settle(past=backend.read_only, lock_readers=not settings.no_lock)
     tell_distrusted(settings, terminal)
     bill = open_bill(settings, terminal, backend)
     overlap = overlap or Overlap()
-    overlap.loads_index, overlap.waits_for_lock = load_index, lock is not LockMode.NONE
+    overlap.loads_index, overlap.waits_for_lock = load_index, mode is not LockMode.NONE
     try:
         with when_interrupted(backend.stop_retrying), found_engines(settings) as engines:
             repository = open_repository(
@@ -307,11 +289,11 @@ def opened(
                 overlap=overlap,
             )
             # Removals must not depend on a copy.
-            overlap.opened(repository, terminal, anew=lock is LockMode.EXCLUSIVE)
+            overlap.opened(repository, terminal, anew=mode is LockMode.EXCLUSIVE)
             with (
                 contextlib.closing(repository),
                 _watched(settings, terminal, repository, dry_run=dry_run, past=backend.read_only),
-                _locked(settings, terminal, repository, lock, overlap) as held,
+                _locked(settings, terminal, repository, mode, overlap) as held,
             ):
                 overlap.use_index(repository)
                 yield Session(repository, held, backend.read_only)
@@ -351,25 +333,17 @@ def _locked(
     mode: LockMode,
     overlap: Overlap[Any],
 ) -> Iterator[Lock | None]:
-    if mode is LockMode.NONE:
-        overlap.read_rest()
-        yield None
-        return
-
-    lock = Lock(
+    """Hold the lock during a with block; on a terminal, tell that it is waited for."""
+    what = "waiting for the lock and the index" if overlap.reads else "waiting for the lock"
+    lock = locked(
         repository,
         terminal,
-        exclusive=mode in (LockMode.EXCLUSIVE, LockMode.READ_ALONE),
+        mode,
         retry_seconds=settings.retry_lock_seconds,
-        on_lost=end_for,
         overlap=overlap,
+        ending=Ending(end_for, when_forced),
     )
-    with when_forced(lock.held.release_at_once):
-        try:
-            with terminal.waiting("waiting for the lock and the index" if overlap.reads else "waiting for the lock"):
-                lock.acquire()
-            yield lock
-            lock.release()
-        finally:
-            # Repeat whatever an interrupt prevented.
-            lock.held.release(confirm=False)
+    with contextlib.ExitStack() as stack:
+        with contextlib.nullcontext() if mode is LockMode.NONE else terminal.waiting(what):
+            held = stack.enter_context(lock)
+        yield held

@@ -7,7 +7,9 @@ config, before each removal, and once more at the end. While the file exists, no
 Once lost, the lock stays lost, and the fence of the repository (backend/fence.py) blocks everything.
 """
 
+import atexit
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +81,7 @@ class HeldLock:
         """So that the lock is either lost, which is reported, or released."""
         self._released = threading.Event()
         self._gone = threading.Event()
+        self._process = os.getpid()
         self.thread: threading.Thread | None = None
 
     @property
@@ -108,6 +111,7 @@ class HeldLock:
 
     def start(self) -> None:
         """Keep the lock fresh from now on, and guard writes; raise PyresticError if no thread can be started."""
+        atexit.register(self.release_forgotten)
         self.thread = threading.Thread(target=self._keep_fresh, name="lock refresh", daemon=True)
         try:
             self.thread.start()
@@ -138,8 +142,18 @@ class HeldLock:
             self._store.fence.close()
             self.drop()
             self._gone.set()
+            atexit.unregister(self.release_forgotten)
         if wrote:
             self._raise_if_lost()
+
+    def release_forgotten(self) -> None:
+        """Remove a lock that nobody will release anymore, such as after an interrupt; raise nothing.
+
+        For the end of the process, and for finalizers. A forked process leaves the lock to its parent.
+        """
+        if os.getpid() == self._process:
+            with contextlib.suppress(Exception):
+                self.release(confirm=False)
 
     def release_at_once(self) -> None:
         """Remove the lock from a thread other than its holder's, whose process ends right afterward."""

@@ -36,7 +36,7 @@ _INVALID_HINT = (
 )
 
 
-def _ignore_loss(error: LockedError) -> None:
+def ignore_loss(error: LockedError) -> None:
     """The holder calls ensure_held instead."""
 
 
@@ -56,7 +56,7 @@ class Lock:
         *,
         exclusive: bool,
         retry_seconds: float = 0.0,
-        on_lost: Callable[[LockedError], None] = _ignore_loss,
+        on_lost: Callable[[LockedError], None] = ignore_loss,
         overlap: Overlap[Any] | None = None,
         machine: Machine | None = None,
         timing: LockTiming | None = None,

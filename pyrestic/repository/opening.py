@@ -74,11 +74,14 @@ def find_engines(folder: str, *, keep: bool) -> Engines:
 
 
 class Opening:
-    """The settings to open one repository, and the attempts to do so: a person may type several passwords."""
+    """The settings to open one repository, and the attempts to do so: a person may type several passwords.
+
+    A past state is opened without a cache, which belongs to the present one.
+    """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: RetryBackend,
         options: RepositoryOptions,
         cache: CacheOptions,
         engines: Engines,
@@ -115,7 +118,7 @@ class Opening:
 
     def _with_cache(self, backend: Backend, config: Config) -> Backend:
         base = self._cache.folder
-        if not base:
+        if not base or self._backend.read_only:
             return backend
         try:
             cache = open_cache(base, config.id)

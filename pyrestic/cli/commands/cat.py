@@ -6,11 +6,12 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import indent_json
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import ID, hash_id, parse_id
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.repository.tree_walk import find_tree
 

@@ -13,7 +13,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.flags import OldOption
 from pyrestic.cli.leftovers import tell_leftovers
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Fields
 from pyrestic.cli.verification import format_age, open_proven
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
@@ -21,6 +21,7 @@ from pyrestic.golang import parse_size
 from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.operations.check_run import parse_subset, run_check
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, select_snapshots

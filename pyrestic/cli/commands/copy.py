@@ -9,7 +9,8 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import make_filter
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.tree_walk import find_tree

@@ -10,7 +10,7 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Fields
 from pyrestic.cli.verification import format_age, open_proven
 from pyrestic.errors import DamageError, UsageError
@@ -20,6 +20,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.drill import DrillResult
 from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick
 from pyrestic.operations.drill_run import find_root, run_drill
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
 from pyrestic.units import format_bytes
 

@@ -10,11 +10,12 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.ids import parse_id
 from pyrestic.operations.dump import dump_file, dump_folder, find_node
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 from pyrestic.repository.tree_walk import find_tree
 

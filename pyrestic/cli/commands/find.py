@@ -10,7 +10,7 @@ from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.errors import DamageError, FormatError, UsageError
 from pyrestic.format.node import Node
@@ -29,6 +29,7 @@ from pyrestic.operations.find import (
     find_pack_blobs,
     locate,
 )
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
 from pyrestic.repository.timespec import parse_moment

@@ -12,7 +12,7 @@ from pyrestic.cli.filters import long_snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.prune_run import format_ids, make_options, prune_flags, run_prune
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
@@ -20,6 +20,7 @@ from pyrestic.operations.forget import ForgetGroup, check_policy, decide, ensure
 from pyrestic.operations.prune_options import PruneOptions
 from pyrestic.operations.removal import ensure_all_removed
 from pyrestic.operations.retention import ALL, NO_PERIOD, Policy, parse_period
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap, import_machinery
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshots
 

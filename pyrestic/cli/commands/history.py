@@ -13,7 +13,7 @@ from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.terminal import Terminal
 from pyrestic.cli.version_diff import show_difference
@@ -22,6 +22,7 @@ from pyrestic.format.gojson import format_time
 from pyrestic.ids import short
 from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.repository.timespec import show_moment

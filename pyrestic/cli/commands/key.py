@@ -7,7 +7,7 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define, define_group
 from pyrestic.cli.options import PasswordNames
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
@@ -16,6 +16,7 @@ from pyrestic.localfs.identity import current_identity
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file
 from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import find_id
 
 _NEW_PASSWORD = PasswordNames(("--new-password-file",), "--new-insecure-no-password")

@@ -3,8 +3,9 @@
 import click
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.handle import FileType
+from pyrestic.repository.locking import LockMode
 
 _KINDS = {
     "packs": FileType.PACK,

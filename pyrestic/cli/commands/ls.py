@@ -13,13 +13,14 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import Parsed
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node, mode_from_go
 from pyrestic.ids import ID
 from pyrestic.operations.describe import describe_snapshot
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot

@@ -9,11 +9,12 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.check import Output, read_index, run_steps
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.errors import PyresticError
 from pyrestic.nearest import suggest
 from pyrestic.operations.check import Check
 from pyrestic.operations.migrate import MIGRATIONS, Migration
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter
 
 

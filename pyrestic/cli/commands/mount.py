@@ -9,9 +9,10 @@ from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import OldOption
-from pyrestic.cli.session import LockMode, find_location, opened
+from pyrestic.cli.session import find_location, opened
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_all_snapshots
 from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Place, make_namespace

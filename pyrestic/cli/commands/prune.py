@@ -6,9 +6,10 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.errors import UsageError
 from pyrestic.operations.removal import ensure_all_removed
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap, import_machinery
 
 

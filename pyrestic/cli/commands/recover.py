@@ -3,10 +3,11 @@
 import time
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.ids import ID, short
 from pyrestic.localfs.identity import current_identity
 from pyrestic.operations.recover import Maker, find_roots, save_recovered
+from pyrestic.repository.locking import LockMode
 
 
 @define("recover", "Make a snapshot of unreferenced folders.", any_arguments=True)

@@ -6,13 +6,14 @@ from pyrestic.cli.command import App, define, define_group
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import exit_error
 from pyrestic.ids import ID
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_packs
 from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
 from pyrestic.operations.replace_snapshot import ReplaceOptions
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import Selection, SnapshotFilter
 
 _LOSSES = 3

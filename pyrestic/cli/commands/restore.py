@@ -11,7 +11,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.preflight_output import show_plan
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.select import Patterns, restore_selector
@@ -24,6 +24,7 @@ from pyrestic.operations.restore import Restore
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_progress import RestoreProgress
 from pyrestic.operations.restore_root import Named, RestoreRoot, Source, find_source
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot

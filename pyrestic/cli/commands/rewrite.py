@@ -8,7 +8,7 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.errors import UsageError
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.patterns import PatternList
@@ -16,6 +16,7 @@ from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.text_file import read_patterns
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.operations.rewrite import TAG, Changes, rewrite
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter
 from pyrestic.repository.timespec import parse_snapshot_time
 

@@ -10,9 +10,10 @@ from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.history_index import opened_index
-from pyrestic.cli.session import LockMode, find_location, opened
+from pyrestic.cli.session import find_location, opened
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.localfs.user_folders import find_state_folder
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter
 
 _DEFAULT = "127.0.0.1:8421"

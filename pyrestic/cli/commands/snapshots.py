@@ -11,12 +11,13 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.flags import INTEGER, OldOption, Parsed
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.table import Cell, format_table
 from pyrestic.cli.zones import LOCAL_ZONE, zone_file
 from pyrestic.format import snapshot as snapshot_format
 from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes

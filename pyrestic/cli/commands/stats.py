@@ -9,13 +9,14 @@ from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import oldest_first
-from pyrestic.cli.session import LockMode, Session, opened
+from pyrestic.cli.session import Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.operations.histogram import Histogram, blob_lengths, file_lengths
 from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes, format_duration, format_percent, plain_number

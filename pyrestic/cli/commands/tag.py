@@ -6,11 +6,12 @@ from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import strict_snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.tag import TagChange, change_tags
+from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
 
 

@@ -4,9 +4,10 @@ import click
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.leftovers import tell_leftovers
-from pyrestic.cli.session import LockMode, opened
+from pyrestic.cli.session import opened
 from pyrestic.repository.lock_files import remove_all as remove_all_locks
 from pyrestic.repository.lock_files import remove_stale
+from pyrestic.repository.locking import LockMode
 
 
 @define("unlock", "Remove locks whose process is gone.", any_arguments=True)
