@@ -18,7 +18,13 @@ from pyrestic.repository.anew import begin_anew
 from pyrestic.repository.locking import LockMode, locked
 from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
+from pyrestic.repository.snapshots import (
+    SnapshotFilter,
+    StoredSnapshot,
+    find_snapshot,
+    load_all_snapshots,
+    oldest_first,
+)
 
 SnapshotName: TypeAlias = OpenSnapshot | str
 """A snapshot, or a name for `OpenRepository.snapshot`: an ID or a prefix, `latest`, `latest~3` …"""
@@ -51,7 +57,7 @@ class Work:
         """
         if snapshots is None:
             every = load_all_snapshots(self.repository, self.report, what="which snapshots are meant")
-            return sorted(every, key=lambda stored: (stored.snapshot.time_ns, stored.id))
+            return oldest_first(every)
         if isinstance(snapshots, str):
             raise UsageError("snapshots are given as a list")
         found = [find_whole(self, each) for each in snapshots]

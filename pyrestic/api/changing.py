@@ -13,7 +13,7 @@ from pyrestic.api.entry import to_ns
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import BackendError, PyresticError, UsageError
 from pyrestic.handle import FileType
-from pyrestic.ids import ID, short
+from pyrestic.ids import ID
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.select import Patterns
 from pyrestic.operations.forget import check_policy, decide, ensure_no_negative_periods, remove_snapshots
@@ -22,7 +22,7 @@ from pyrestic.operations.retention import ALL, GroupBy, Policy, parse_period
 from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.report import Reporter
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
+from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
     from pyrestic.api.repository import OpenRepository
@@ -259,7 +259,7 @@ class ChangingVerbs(RepositoryAccess):
         with self._working(mode, report, cancel, load_index=True, dry_run=dry_run) as work:
             chosen = work.select(snapshots)
             result = rewrite(work.repository, chosen, lambda: changes, options, work.report, work.ensure_locked)
-        return _describe_rewrite(result, [])
+        return _describe_rewrite(result)
 
     @checked
     def repair_snapshots(
@@ -276,17 +276,21 @@ class ChangingVerbs(RepositoryAccess):
         Named snapshots that are unreadable are removed, with `forget`. If the index is damaged, call `repair_index`
         first. Raises UsageError, LockedError, DamageError, BackendError, CancelledError.
         """
-        from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
+        from pyrestic.operations.repair_snapshots import TAG, repair_named
 
         options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
         mode = LockMode.READ if dry_run else LockMode.EXCLUSIVE
         with self._working(mode, report, cancel, load_index=True, dry_run=dry_run) as work:
-            repository, ensure_locked = work.repository, work.ensure_locked
-            named = None if snapshots is None else [each if isinstance(each, str) else each.id for each in snapshots]
-            removed, names = remove_unreadable(repository, named or (), options, work.report, ensure_locked)
-            chosen = work.select(None if named is None else names)
-            result = repair_snapshots(repository, chosen, options, work.report, ensure_locked)
-        return _describe_rewrite(result, removed)
+            names = [each if isinstance(each, str) else each.id for each in snapshots or ()]
+            result = repair_named(
+                work.repository,
+                names,
+                lambda left: work.select(None if snapshots is None else left),
+                options,
+                work.report,
+                work.ensure_locked,
+            )
+        return _describe_rewrite(result)
 
     @checked
     def copy(
@@ -309,9 +313,6 @@ class ChangingVerbs(RepositoryAccess):
         with contextlib.ExitStack() as stack:
             reading = stack.enter_context(source._working(LockMode.READ, report, cancel, load_index=True))
             writing = stack.enter_context(self._working(LockMode.APPEND, report, cancel, load_index=True))
-            existing = read_snapshots(writing.repository)
-            for unread, error in existing.unreadable:
-                writing.report.error(f"snapshot {short(unread)}", error)
 
             def ensure_locked() -> None:
                 reading.ensure_locked()
@@ -319,7 +320,7 @@ class ChangingVerbs(RepositoryAccess):
 
             chosen = reading.select(snapshots)
             copy = Copy(reading.repository, writing.repository, writing.report, ensure_locked)
-            result = copy.run(chosen, existing.found)
+            result = copy.run(chosen)
         return CopyReport(
             tuple(CopiedSnapshot(old.hex(), new.hex()) for old, new in result.saved),
             tuple(CopiedSnapshot(old.hex(), there.hex()) for old, there in result.skipped),
@@ -367,12 +368,12 @@ def _tell_removed(wanted: set[ID], failed: Sequence[ID]) -> tuple[str, ...]:
     return tuple(sorted(identifier.hex() for identifier in wanted))
 
 
-def _describe_rewrite(result: ReplaceResult, removed: Sequence[ID]) -> RewriteReport:
+def _describe_rewrite(result: ReplaceResult) -> RewriteReport:
     return RewriteReport(
         tuple(ReplacedSnapshot(old.hex(), _hex(new)) for old, new in result.replaced),
         tuple(identifier.hex() for identifier in result.emptied),
         result.losses,
-        tuple(identifier.hex() for identifier in removed),
+        tuple(identifier.hex() for identifier in result.removed_unreadable),
     )
 
 

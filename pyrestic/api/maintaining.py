@@ -1,5 +1,6 @@
 """Maintenance of an opened repository: prune, repairs, unlock."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,7 +10,7 @@ from pyrestic.api.access import RepositoryAccess
 from pyrestic.api.arguments import checked
 from pyrestic.api.inspecting import BlobKind
 from pyrestic.api.proving import Size
-from pyrestic.operations.prune_options import PruneOptions, make_prune_options
+from pyrestic.operations.prune_options import make_prune_options
 from pyrestic.operations.removal import ensure_all_removed
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_packs
@@ -146,17 +147,26 @@ class MaintainingVerbs(RepositoryAccess):
         repack_cacheable_only: bool = False,
         repack_uncompressed: bool = False,
         repack_smaller_than: Size = "",
+        unsafe_recover_no_free_space: str = "",
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> PrunePlan:
         """Return the plan of a prune; nothing is removed before `run`.
 
-        Arguments are as the flags of `pyrestic prune` of that name. Raises UsageError, LockedError, DamageError or
+        Arguments are as the flags of `pyrestic prune` of that name; `unsafe_recover_no_free_space` takes the ID of the
+        repository. Raises UsageError, LockedError, DamageError or
         MissingBlobError if data in use cannot be read or found, BackendError, CancelledError.
         """
         from pyrestic.operations.prune import plan_prune
 
-        options = _options(max_unused, max_repack_size, repack_smaller_than, repack_cacheable_only, repack_uncompressed)
+        options = make_prune_options(
+            max_unused=max_unused,
+            max_repack_size=str(max_repack_size),
+            repack_smaller_than=str(repack_smaller_than),
+            cacheable_only=repack_cacheable_only,
+            uncompressed=repack_uncompressed,
+            recover_space=unsafe_recover_no_free_space,
+        )
         with self._working(LockMode.READ_ALONE, report, cancel) as work:
             prune = plan_prune(work.repository, options, work.report)
         plan = prune.plan
@@ -180,6 +190,7 @@ class MaintainingVerbs(RepositoryAccess):
         repack_cacheable_only: bool = False,
         repack_uncompressed: bool = False,
         repack_smaller_than: Size = "",
+        unsafe_recover_no_free_space: str = "",
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> PruneStats:
@@ -190,7 +201,14 @@ class MaintainingVerbs(RepositoryAccess):
         """
         from pyrestic.operations.prune import plan_prune
 
-        options = _options(max_unused, max_repack_size, repack_smaller_than, repack_cacheable_only, repack_uncompressed)
+        options = make_prune_options(
+            max_unused=max_unused,
+            max_repack_size=str(max_repack_size),
+            repack_smaller_than=str(repack_smaller_than),
+            cacheable_only=repack_cacheable_only,
+            uncompressed=repack_uncompressed,
+            recover_space=unsafe_recover_no_free_space,
+        )
         with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             prune = plan_prune(work.repository, options, work.report)
             kept = prune.execute(work.report, work.ensure_locked)
@@ -244,17 +262,23 @@ class MaintainingVerbs(RepositoryAccess):
         )
 
     @checked
-    def unlock(self, *, remove_all: bool = False) -> int:
+    def unlock(
+        self,
+        *,
+        remove_all: bool = False,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> int:
         """Remove stale locks, with `remove_all` also all others; return their number.
 
-        Raises BackendError.
+        Raises BackendError, CancelledError.
         """
-        self._content.check_open()
-        with self._content.unless_closed(), self._alone():
-            if not remove_all:
-                return remove_stale(self._repository)
-            with self._lock_given_back():
-                return remove_all_locks(self._repository)
+        remove = remove_all_locks if remove_all else remove_stale
+        with (
+            self._working(LockMode.NONE, report, cancel) as work,
+            self._lock_given_back() if remove_all else contextlib.nullcontext(),
+        ):
+            return remove(work.repository, report=work.report, ensure_wanted=work.ensure_wanted)
 
     def _run_prune(self, prune: "Prune", report: Reporter | None, cancel: threading.Event | None) -> None:
         with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
@@ -266,16 +290,4 @@ class MaintainingVerbs(RepositoryAccess):
 def _describe(stats: "prune_plan.PruneStats") -> PruneStats:
     return PruneStats(
         PruneBlobs(**asdict(stats.blobs)), PruneBytes(**asdict(stats.size)), PrunePacks(**asdict(stats.packs))
-    )
-
-
-def _options(
-    max_unused: str, max_repack_size: Size, repack_smaller_than: Size, cacheable_only: bool, uncompressed: bool
-) -> PruneOptions:
-    return make_prune_options(
-        max_unused=max_unused,
-        max_repack_size=str(max_repack_size),
-        repack_smaller_than=str(repack_smaller_than),
-        cacheable_only=cacheable_only,
-        uncompressed=uncompressed,
     )

@@ -25,7 +25,13 @@ from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot, load_all_snapshots
+from pyrestic.repository.snapshots import (
+    SnapshotFilter,
+    StoredSnapshot,
+    find_snapshot,
+    load_all_snapshots,
+    oldest_first,
+)
 
 
 class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs, ProvingVerbs):
@@ -62,7 +68,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
             self._repository, self._report, what="which snapshots exist", skip_damaged=skip_damaged
         )
         found = [each for each in loaded if wanted.matches(each.snapshot)]
-        return [self._give(each) for each in sorted(found, key=lambda each: (each.snapshot.time_ns, each.id))]
+        return [self._give(each) for each in oldest_first(found)]
 
     @checked
     def snapshot(

@@ -52,7 +52,7 @@ def make_options(flags: dict[str, Any]) -> PruneOptions:
         repack_smaller_than=flags["repack_smaller_than"],
         cacheable_only=flags["repack_cacheable_only"],
         uncompressed=flags["repack_uncompressed"],
-        recover_space=bool(flags.get("unsafe_recover_no_free_space")),
+        recover_space=flags.get("unsafe_recover_no_free_space", ""),
     )
 
 

@@ -6,18 +6,13 @@ from typing import Any
 from pyrestic.operations.replace_snapshot import ReplaceResult
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, find_snapshots
+from pyrestic.repository.snapshots import Selection, SnapshotFilter, find_snapshots, oldest_first
 
 
 def snapshots_in_order(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
     """Return the named snapshots in that order, or all that match, oldest first."""
     selection = find_snapshots(repository, names, wanted, report)
     return selection if names else dataclasses.replace(selection, snapshots=oldest_first(selection.snapshots))
-
-
-def oldest_first(found: list[StoredSnapshot]) -> list[StoredSnapshot]:
-    """Return the snapshots in the order of their times."""
-    return sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
 
 
 def replace_summary(result: ReplaceResult, *, dry_run: bool) -> dict[str, Any]:

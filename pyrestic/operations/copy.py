@@ -25,7 +25,7 @@ from pyrestic.repository.blob_table import BlobTable
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
 from pyrestic.units import format_bytes
 
 _BATCH_PACKS: Final = 100
@@ -42,6 +42,8 @@ class CopyResult:
     blobs: int = 0
     bytes: int = 0
     """Stored bytes of the blobs in the source."""
+    unreadable: int = 0
+    """Number of unreadable snapshots of the target, of which a copy may exist there."""
 
 
 class Copy:
@@ -61,12 +63,16 @@ class Copy:
         self._ensure_locked = ensure_locked
         self.result = CopyResult()
 
-    def run(self, wanted: Iterable[StoredSnapshot], existing: Iterable[StoredSnapshot]) -> CopyResult:
-        """Copy the wanted snapshots except those among the target's `existing` ones.
+    def run(self, wanted: Iterable[StoredSnapshot]) -> CopyResult:
+        """Copy the wanted snapshots except those that the target has; its unreadable ones go to `report.error`.
 
         Raises PyresticError; everything stored until then is in the target's index.
         """
-        chosen = self._choose(wanted, existing)
+        existing = read_snapshots(self._target)
+        for identifier, error in existing.unreadable:
+            self._report.error(f"snapshot {short(identifier)}", error)
+        self.result.unreadable = len(existing.unreadable)
+        chosen = self._choose(wanted, existing.found)
         if not chosen:
             return self.result
         work = _plan(self._source, self._target, chosen, self._report)

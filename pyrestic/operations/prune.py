@@ -132,6 +132,7 @@ def plan_prune(
     """
     check_options(
         options,
+        repository_id=repository.config.id,
         version=repository.config.version,
         connections=repository.backend.connections,
         pack_length=repository.options.pack_length,

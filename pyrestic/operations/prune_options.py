@@ -33,8 +33,8 @@ class PruneOptions:
     """Packs below this length are repacked; 0 derives it from the existing packs."""
     cacheable_only: bool = False
     uncompressed: bool = False
-    recover_space: bool = False
-    """Repack nothing and remove the index first: for a full disk."""
+    recover_space: str = ""
+    """Repack nothing and remove the index first, for a full disk: the ID of the repository, which confirms it."""
 
 
 def make_prune_options(
@@ -44,7 +44,7 @@ def make_prune_options(
     repack_smaller_than: str,
     cacheable_only: bool,
     uncompressed: bool,
-    recover_space: bool = False,
+    recover_space: str = "",
 ) -> PruneOptions:
     """Return the options, with sizes such as 10M; raise UsageError."""
     max_repack = parse_size(max_repack_size) if max_repack_size else UNLIMITED
@@ -102,8 +102,12 @@ def _parse_small(text: str) -> int:
     return size
 
 
-def check_options(options: PruneOptions, *, version: int, connections: int, pack_length: int) -> None:
+def check_options(
+    options: PruneOptions, *, repository_id: str, version: int, connections: int, pack_length: int
+) -> None:
     """Raise UsageError for options that do not fit the repository."""
+    if options.recover_space and options.recover_space != repository_id:
+        raise UsageError(f"must pass id '{repository_id}' to --unsafe-recover-no-free-space")
     if connections < 2:
         raise UsageError("prune requires a backend connection limit of at least two")
     if version < 2 and options.uncompressed:

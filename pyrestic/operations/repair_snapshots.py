@@ -5,7 +5,7 @@ snapshot with an unreadable root is removed.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -22,6 +22,27 @@ from pyrestic.repository.snapshot_name import parse_name
 from pyrestic.repository.snapshots import DAMAGED_SNAPSHOT_HINT, StoredSnapshot, find_id, load_snapshot
 
 TAG = "repaired"
+
+
+def repair_named(
+    repository: Repository,
+    names: Sequence[str],
+    choose: Callable[[list[str]], Iterable[StoredSnapshot]],
+    options: ReplaceOptions,
+    report: Reporter,
+    ensure_locked: Callable[[], None],
+) -> ReplaceResult:
+    """Repair the damaged ones among the named snapshots, or among all; the index must be loaded.
+
+    Named ones with damaged files are removed. `choose` returns the snapshots of the other names, all without names.
+    Raises PyresticError, and DamageError for a damaged file without `options.forget`.
+    """
+    removed, left = _remove_unreadable(repository, names, options, report, ensure_locked)
+    # If no named snapshot is left, that does not mean all snapshots.
+    wanted = choose(left) if left or not removed else ()
+    result = repair_snapshots(repository, wanted, options, report, ensure_locked)
+    result.removed_unreadable = removed
+    return result
 
 
 def repair_snapshots(
@@ -47,7 +68,7 @@ def repair_snapshots(
     return result
 
 
-def remove_unreadable(
+def _remove_unreadable(
     repository: Repository,
     names: Iterable[str],
     options: ReplaceOptions,

@@ -46,6 +46,8 @@ class ReplaceResult:
     emptied: list[ID] = field(default_factory=list)
     losses: int = 0
     """Number of files and folders that lost unreadable data."""
+    removed_unreadable: list[ID] = field(default_factory=list)
+    """Snapshots whose own files were unreadable, which a repair removes."""
 
     @property
     def count(self) -> int:

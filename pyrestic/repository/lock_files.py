@@ -11,6 +11,7 @@ from pyrestic.format import lock as lock_format
 from pyrestic.format.lock import LockFile
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import ID, parse_id, short
+from pyrestic.report import NullReporter, Progress, Reporter
 from pyrestic.repository.machine import STALE_SECONDS, Machine
 
 
@@ -57,15 +58,21 @@ def load_lock(store: UnpackedStore, identifier: ID) -> LockFile:
 
 
 def remove_stale(
-    store: UnpackedStore, *, machine: Machine | None = None, clock: Callable[[], float] = time.time
+    store: UnpackedStore,
+    *,
+    report: Reporter | None = None,
+    ensure_wanted: Callable[[], None] = lambda: None,
+    machine: Machine | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> int:
     """Remove locks that are 30 minutes old or whose process on this machine seems dead; return the number.
 
-    Locks that cannot be read are kept. Raises BackendError.
+    Locks that cannot be read are kept. Raises BackendError, and what `ensure_wanted` raises, which is called before
+    each lock.
     """
     machine = machine or Machine()
     removed = 0
-    for identifier in list(list_lock_ids(store)):
+    for identifier in _each(list(list_lock_ids(store)), report, ensure_wanted):
         try:
             lock = load_lock(store, identifier)
         except (DamageError, NotFoundError):
@@ -76,9 +83,21 @@ def remove_stale(
     return removed
 
 
-def remove_all(store: UnpackedStore) -> int:
-    """Remove every lock, even if in use or unreadable; return the number. Raises BackendError."""
-    return sum(_remove(store, parse_id(info.name)) for info in list(store.list_files(FileType.LOCK)))
+def remove_all(
+    store: UnpackedStore, *, report: Reporter | None = None, ensure_wanted: Callable[[], None] = lambda: None
+) -> int:
+    """Remove every lock, even if in use or unreadable; return the number. The rest is as in remove_stale."""
+    every = [parse_id(info.name) for info in store.list_files(FileType.LOCK)]
+    return sum(_remove(store, identifier) for identifier in _each(every, report, ensure_wanted))
+
+
+def _each(locks: list[ID], report: Reporter | None, ensure_wanted: Callable[[], None]) -> Iterator[ID]:
+    progress = Progress("locks examined", "locks", len(locks), only_on_terminal=True)
+    with (report or NullReporter()).show(progress):
+        for identifier in locks:
+            ensure_wanted()
+            yield identifier
+            progress.done += 1
 
 
 def format_duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ what to remove, fail with an error that names the file; operations that list man
 import dataclasses
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -220,6 +221,11 @@ def newest_first(snapshots: list[StoredSnapshot], wanted: SnapshotFilter) -> lis
         if wanted.matches(found.snapshot) and (limit is None or found.snapshot.time_ns <= limit)
     ]
     return sorted(matching, key=lambda found: -found.snapshot.time_ns)
+
+
+def oldest_first(found: Iterable[StoredSnapshot]) -> list[StoredSnapshot]:
+    """Return the snapshots in the order of their times."""
+    return sorted(found, key=lambda stored: (stored.snapshot.time_ns, stored.id))
 
 
 def _newest_first(repository: Repository, wanted: SnapshotFilter, report: Reporter, what: str) -> list[StoredSnapshot]:

@@ -3,6 +3,7 @@
 import io
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,50 @@ def test_a_repository_that_cannot_be_locked_again_is_closed(place: Path, monkeyp
     with pytest.raises(pyrestic.UsageError, match="was closed"):
         repository.snapshots()
     assert list((place / "locks").iterdir()) == []
+
+
+def test_keys_and_locks_are_left_alone_once_it_is_cancelled(place: Path) -> None:
+    before = {path.name for path in (place / "keys").iterdir()}
+    stop = threading.Event()
+    stop.set()
+    with opened(place, lock=False) as repository, opened(place) as other:
+        (key,) = repository.list_keys()
+        verbs: list[Callable[[], object]] = [
+            lambda: repository.list_keys(cancel=stop),
+            lambda: repository.add_key("another", cancel=stop),
+            lambda: repository.unlock(cancel=stop),
+            lambda: repository.unlock(remove_all=True, cancel=stop),
+        ]
+        for verb in verbs:
+            with pytest.raises(pyrestic.CancelledError):
+                verb()
+        other.snapshots()
+    with opened(place, lock=False) as repository:
+        verbs = [
+            lambda: repository.change_password("another", cancel=stop),
+            lambda: repository.remove_key(key.id, cancel=stop),
+        ]
+        for verb in verbs:
+            with pytest.raises(pyrestic.CancelledError):
+                verb()
+        told = NullReporter()
+        (place / "keys" / ("0" * 64)).write_bytes(b"not a key")
+        assert len(repository.list_keys(report=told)) == 1
+        assert [item for item, _ in told.errors] == [f"key {'0' * 64}"]
+    assert {path.name for path in (place / "keys").iterdir()} == {*before, "0" * 64}
+    assert list((place / "locks").iterdir()) == []
+
+
+def test_a_full_disk_is_pruned_only_for_the_repository_that_was_named(place: Path, newest: Program) -> None:
+    before = packs(place)
+    with opened(place) as repository:
+        for verb in (repository.prune, repository.plan_prune):
+            with pytest.raises(pyrestic.UsageError, match=f"must pass id '{repository.id}'"):
+                verb(unsafe_recover_no_free_space="0" * 64)
+        assert packs(place) == before
+        plan = repository.plan_prune(max_unused="0", unsafe_recover_no_free_space=repository.id)
+        # Nothing is written before something was removed.
+        assert plan.repack == ()
+        assert repository.prune(max_unused="0", unsafe_recover_no_free_space=repository.id) == plan.stats
+        assert packs(place) < before
+    newest.run("check", "--read-data", repository=place)

@@ -50,9 +50,8 @@ def opened(backend: Backend) -> Repository:
 def copy(source: Backend, target: Backend) -> CopyResult:
     reading, writing, report = opened(source), opened(target), NullReporter()
     try:
-        existing = load_snapshots(writing, report)
         wanted = sorted(load_snapshots(reading, report), key=lambda stored: stored.snapshot.time)
-        return Copy(reading, writing, report, lambda: None).run(wanted, existing)
+        return Copy(reading, writing, report, lambda: None).run(wanted)
     finally:
         reading.close()
         writing.close()
@@ -127,7 +126,7 @@ def test_a_lost_lock_keeps_snapshots_from_being_saved(source: MemoryBackend, tar
 
     reading, writing = opened(source), opened(target)
     with pytest.raises(LockedError):
-        Copy(reading, writing, NullReporter(), lost).run(load_snapshots(reading, NullReporter()), [])
+        Copy(reading, writing, NullReporter(), lost).run(load_snapshots(reading, NullReporter()))
     assert not list(target.list(FileType.SNAPSHOT))
 
 

@@ -104,7 +104,7 @@ def make_source() -> MemoryBackend:
 
 def copy_all(source: Repository, target: Repository, ensure_locked: Callable[[], None]) -> None:
     report = NullReporter()
-    Copy(source, target, report, ensure_locked).run(load_snapshots(source, report), load_snapshots(target, report))
+    Copy(source, target, report, ensure_locked).run(load_snapshots(source, report))
 
 
 def copy_from_elsewhere(repository: Repository, ensure_locked: Callable[[], None]) -> None:

@@ -7,11 +7,10 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.secondary import is_source, secondary_flags, secondary_settings
 from pyrestic.cli.session import Session, opened
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, oldest_first, select_snapshots
 
 if TYPE_CHECKING:
     from pyrestic.operations.copy import CopyResult
@@ -45,7 +44,6 @@ def _copy(
     from pyrestic.operations.copy import Copy
 
     source, target, terminal = reading.repository, writing.repository, app.terminal
-    existing = select_snapshots(target, [], SnapshotFilter(), terminal)
     selected = select_snapshots(source, names, wanted, terminal)
     found = selected.snapshots if names else oldest_first(selected.snapshots)
 
@@ -54,7 +52,8 @@ def _copy(
         writing.ensure_locked()
 
     copy = Copy(source, target, terminal, ensure_locked)
-    return copy.run(found, existing.snapshots), selected.failures + existing.failures
+    result = copy.run(found)
+    return result, selected.failures + result.unreadable
 
 
 def _summary(result: "CopyResult") -> dict[str, Any]:

@@ -7,17 +7,14 @@ import click
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define, define_group
 from pyrestic.cli.options import PasswordNames
-from pyrestic.cli.session import Session, opened
+from pyrestic.cli.session import opened
 from pyrestic.cli.table import format_table
 from pyrestic.errors import UsageError
-from pyrestic.handle import FileType
 from pyrestic.ids import short
-from pyrestic.localfs.identity import current_identity
-from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.password import read_file
-from pyrestic.repository.keys import OpenedKey, add_key, list_keys, remove_key
+from pyrestic.operations.change_keys import add_password, change_password, remove_password
+from pyrestic.repository.keys import list_keys
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import find_id
 
 _NEW_PASSWORD = PasswordNames(("--new-password-file",), "--new-insecure-no-password")
 
@@ -73,19 +70,6 @@ def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> 
     return passwords.ask_twice("enter new password: ", "enter password again: ", _NEW_PASSWORD, "new key")
 
 
-def _add(session: Session, password: str, host: str, user: str) -> OpenedKey:
-    who = current_identity()
-    repository = session.repository
-    return add_key(
-        repository.backend,
-        repository.key,
-        password,
-        hostname=host or who.hostname,
-        username=user or who.username,
-        created=format_local_time(time.time_ns()),
-    )
-
-
 def _tell(app: App, text: str) -> None:
     """Print a line, even with --json, because nothing else shows the new key."""
     if not app.settings.quiet:
@@ -101,8 +85,8 @@ def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insec
     """Add a key."""
     with opened(app.settings, app.terminal, LockMode.APPEND) as session:
         password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
-        key = _add(session, password, host, user)
-        _tell(app, f"saved new key with ID {key.id.hex()}")
+        key = add_password(session.repository, password, hostname=host, username=user)
+        _tell(app, f"saved new key with ID {key.hex()}")
 
 
 @define("remove", "Remove a key (password).")
@@ -112,10 +96,7 @@ def key_remove(app: App, key_id: tuple[str, ...]) -> None:
     if len(key_id) != 1:
         raise UsageError("key remove expects one argument as the key id")
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
-        repository = session.repository
-        identifier = find_id(repository, FileType.KEY, key_id[0])
-        session.ensure_locked()
-        remove_key(repository.backend, identifier, current=repository.key_id)
+        identifier = remove_password(session.repository, key_id[0], session.ensure_locked)
         app.terminal.note(f"removed key {identifier.hex()}")
 
 
@@ -128,11 +109,8 @@ def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_in
     """Change the password."""
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
         password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
-        key = _add(session, password, host, user)
-        session.ensure_locked()
-        # The new key has been opened once already, so the old one can be removed.
-        remove_key(session.repository.backend, session.repository.key_id, current=key.id)
-        _tell(app, f"saved new key as ID {key.id.hex()}")
+        key = change_password(session.repository, password, session.ensure_locked, hostname=host, username=user)
+        _tell(app, f"saved new key as ID {key.hex()}")
 
 
 for subcommand in (key_list, key_add, key_remove, key_passwd):

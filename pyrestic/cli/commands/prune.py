@@ -32,9 +32,6 @@ def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **fla
     mode = LockMode.NONE if settings.no_lock else LockMode.EXCLUSIVE
     look = Overlap(lambda repository: repository.read_index(app.terminal, anew=True), imports=import_machinery)
     with opened(settings, app.terminal, mode, overlap=look) as session:
-        identifier = session.repository.config.id
-        if options.recover_space and unsafe_recover_no_free_space != identifier:
-            raise UsageError(f"must pass id '{identifier}' to --unsafe-recover-no-free-space")
         stats, kept = run_prune(app, session, options, dry_run=dry_run, read=look.found)
     if settings.json:
         app.terminal.print_json({"message_type": "summary", "dry_run": dry_run, **stats.fields()})

@@ -11,10 +11,10 @@ from pyrestic.cli.terminal import exit_error
 from pyrestic.ids import ID
 from pyrestic.operations.repair_index import repair_index
 from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_packs
-from pyrestic.operations.repair_snapshots import TAG, remove_unreadable, repair_snapshots
+from pyrestic.operations.repair_snapshots import TAG, repair_named
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import Selection, SnapshotFilter
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
 
 _LOSSES = 3
 """Exit code of a repair that finished, but lost data."""
@@ -114,17 +114,22 @@ def snapshots_command(
     options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
     mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
     with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:
-        repository, ensure_locked = session.repository, session.ensure_locked
-        removed, names = remove_unreadable(repository, snapshot_id, options, terminal, ensure_locked)
-        # If no named snapshot is left, that does not mean all snapshots.
-        nothing = Selection([], 0)
-        selected = snapshots_in_order(repository, names, wanted, terminal) if names or not removed else nothing
-        result = repair_snapshots(repository, selected.snapshots, options, terminal, ensure_locked)
+        failures = 0
+
+        def choose(names: list[str]) -> list[StoredSnapshot]:
+            nonlocal failures
+            selected = snapshots_in_order(session.repository, names, wanted, terminal)
+            failures = selected.failures
+            return selected.snapshots
+
+        result = repair_named(session.repository, snapshot_id, choose, options, terminal, session.ensure_locked)
     if app.settings.json:
-        terminal.print_json({**replace_summary(result, dry_run=dry_run), "removed_unreadable": _hex(removed)})
+        terminal.print_json(
+            {**replace_summary(result, dry_run=dry_run), "removed_unreadable": _hex(result.removed_unreadable)}
+        )
     if result.losses:
         return _end_with_losses(app, f"{result.losses} files or folders lost what could not be read")
-    return end_incomplete(app, selected.failures)
+    return end_incomplete(app, failures)
 
 
 command.add_command(index_command)

@@ -8,7 +8,6 @@ import click
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import snapshot_filter
 from pyrestic.cli.incomplete import end_incomplete
-from pyrestic.cli.replacing import oldest_first
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
@@ -18,7 +17,7 @@ from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
+from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, oldest_first, select_snapshots
 from pyrestic.units import format_bytes, format_duration, format_percent, plain_number
 
 _DEBUG = "debug"

@@ -15,7 +15,7 @@ from pyrestic.repository.locking import LockMode
 def command(app: App, *, remove_all: bool) -> None:
     """Remove stale locks, or all."""
     with opened(app.settings, app.terminal, LockMode.NONE) as session:
-        count = remove_all_locks(session.repository) if remove_all else remove_stale(session.repository)
+        count = (remove_all_locks if remove_all else remove_stale)(session.repository, report=app.terminal)
     if count:
         app.terminal.note(f"successfully removed {count} locks")
     tell_leftovers(app)
