@@ -13,7 +13,7 @@ from pyrestic.report import Reporter
 from pyrestic.repository.anew import begin_anew
 from pyrestic.repository.repository import Repository
 from pyrestic.vfs.blob_cache import BlobCache
-from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.namespace import NamespaceEntry
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.stream import ContentStream
 from pyrestic.vfs.view import View
@@ -35,7 +35,7 @@ class Content:
         self.repository = repository
         self.report = report
         self.environment = environment
-        self.view = View(repository, Place)
+        self.view = View(repository, NamespaceEntry)
         self._mutex = threading.Lock()
         self._found: set[ID] = set()
         self._covered: set[ID] = set()
@@ -70,7 +70,7 @@ class Content:
         with self._mutex:
             before = self.repository
             self.repository = begin_anew(before, before.backend)
-            self.view = View(self.repository, Place)
+            self.view = View(self.repository, NamespaceEntry)
             self._covered.clear()
         before.end_saving()
 

@@ -11,7 +11,16 @@ from pyrestic.api.arguments import checked
 from pyrestic.api.entry import Entry, to_ns
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.errors import UsageError
-from pyrestic.operations.find import BlobSearch, Match, PatternSearch, Period, Search, Unreadable, Use, find_pack_blobs
+from pyrestic.operations.find import (
+    BlobSearch,
+    FailedTree,
+    Match,
+    NodeSearch,
+    PatternSearch,
+    TimeRange,
+    Use,
+    find_pack_blobs,
+)
 from pyrestic.operations.find import find as find_all
 from pyrestic.operations.stats import Mode, StatsProgress, count
 from pyrestic.report import Reporter
@@ -169,7 +178,7 @@ class InspectingVerbs(RepositoryAccess):
         `oldest` and `newest` limit the modification time, inclusively. Raises UsageError, DamageError, BackendError,
         CancelledError; the result lists unreadable folders.
         """
-        period = Period(None if oldest is None else to_ns(oldest), None if newest is None else to_ns(newest))
+        period = TimeRange(None if oldest is None else to_ns(oldest), None if newest is None else to_ns(newest))
         search = PatternSearch(patterns, period, ignore_case=ignore_case)
         matches: list[Match] = []
         with self._working(LockMode.READ, report, cancel, load_index=True) as work:
@@ -251,13 +260,13 @@ class InspectingVerbs(RepositoryAccess):
     def _show(self, stored: StoredSnapshot) -> OpenSnapshot:
         return OpenSnapshot(self._content, stored)
 
-    def _show_unreadable(self, found: Sequence[Unreadable]) -> tuple[UnreadableTree, ...]:
+    def _show_unreadable(self, found: Sequence[FailedTree]) -> tuple[UnreadableTree, ...]:
         return tuple(UnreadableTree(self._show(one.stored), one.tree.hex()) for one in found)
 
 
 def _search(
-    work: Work, names: Sequence[SnapshotName] | None, search: Search, matches: list[Match], uses: list[Use]
-) -> list[Unreadable]:
+    work: Work, names: Sequence[SnapshotName] | None, search: NodeSearch, matches: list[Match], uses: list[Use]
+) -> list[FailedTree]:
     """Add the matches to the lists and return the unreadable folders."""
     chosen = sorted(work.select(names), key=lambda stored: -stored.snapshot.time_ns)
     unreadable = []

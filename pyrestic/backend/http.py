@@ -17,7 +17,7 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.transport import CONNECT_SECONDS, find_proxies, guarded, make_session, show_host
-from pyrestic.backend.watchdog import MIN_BYTES_PER_SECOND, Guard, Watchdog
+from pyrestic.backend.watchdog import MIN_BYTES_PER_SECOND, Watchdog, WatchedRequest
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError, UnreachedError
 
@@ -127,7 +127,7 @@ class HttpClient:
 
     def _send(
         self,
-        guard: Guard,
+        guard: WatchedRequest,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -154,7 +154,7 @@ class HttpClient:
             return Answer(response.status_code, lowered, content)
 
     def _read(
-        self, host: str, response: requests.Response, guard: Guard, headers: Mapping[str, str], max_length: int
+        self, host: str, response: requests.Response, guard: WatchedRequest, headers: Mapping[str, str], max_length: int
     ) -> bytes:
         if response.status_code not in _WITH_CONTENT:
             return _read_at_most(response, MAX_ERROR_BYTES)
@@ -180,7 +180,7 @@ class HttpClient:
             )
         return content
 
-    def _read_exactly(self, response: requests.Response, guard: Guard, length: int) -> bytes:
+    def _read_exactly(self, response: requests.Response, guard: WatchedRequest, length: int) -> bytes:
         if self._download is None:
             return _read_at_most(response, length)
         pieces = []
@@ -199,7 +199,7 @@ class HttpClient:
 class _Body:
     """The body of a request, read in pieces at the rate that the limit allows."""
 
-    def __init__(self, data: memoryview, guard: Guard, limit: TokenBucket | None) -> None:
+    def __init__(self, data: memoryview, guard: WatchedRequest, limit: TokenBucket | None) -> None:
         self._data = data
         self._guard = guard
         self._limit = limit
@@ -216,7 +216,7 @@ class _Body:
             yield piece
 
 
-def _read_chunked(host: str, response: requests.Response, guard: Guard, max_length: int) -> bytes:
+def _read_chunked(host: str, response: requests.Response, guard: WatchedRequest, max_length: int) -> bytes:
     guard.allow(max_length / MIN_BYTES_PER_SECOND)
     content = _read_at_most(response, max_length + 1)
     if len(content) > max_length:
@@ -244,7 +244,7 @@ def _read_at_most(response: requests.Response, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _translated(host: str, guard: Guard, error: Exception, *, reached: bool) -> BackendError:
+def _translated(host: str, guard: WatchedRequest, error: Exception, *, reached: bool) -> BackendError:
     """Return our error for one of requests, urllib3 or the system; `reached`: the server has responded before.
 
     If so, the server is the right one and the network may come back, which is worth a long wait.

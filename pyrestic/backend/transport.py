@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pyrestic.backend.http_settings import HttpSettings
-from pyrestic.backend.watchdog import Guard
+from pyrestic.backend.watchdog import WatchedRequest
 from pyrestic.errors import AccessError, UsageError
 
 CONNECT_SECONDS = 30.0
@@ -31,7 +31,7 @@ _current = threading.local()
 
 
 @contextlib.contextmanager
-def guarded(guard: Guard) -> Any:  # noqa: ANN401 - a context manager of nothing
+def guarded(guard: WatchedRequest) -> Any:  # noqa: ANN401 - a context manager of nothing
     """Let guard watch the connections that this thread uses in the block."""
     _current.guard = guard
     try:

@@ -27,7 +27,7 @@ _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
 """struct tcp_info of Linux 4.1 and later: tcpi_bytes_acked and tcpi_bytes_received."""
 
 
-class Guard:
+class WatchedRequest:
     """A watched request. `verdict` is the reason why its connection was shut down, "" if it was not.
 
     `stalled` is set if the reason was a lack of progress.
@@ -98,18 +98,18 @@ class Watchdog:
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._changed = threading.Condition()
-        self._guards: set[Guard] = set()
+        self._guards: set[WatchedRequest] = set()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def watch(self, length: int, at_most_seconds: float | None = None) -> Iterator[Guard]:
+    def watch(self, length: int, at_most_seconds: float | None = None) -> Iterator[WatchedRequest]:
         """Watch a request that transfers this number of bytes, for the duration of a with block.
 
         `at_most_seconds` lowers the stall limit.
         """
         stall = self._stall_seconds if at_most_seconds is None else min(self._stall_seconds, at_most_seconds)
-        guard = Guard(stall, 2 * stall + length / MIN_BYTES_PER_SECOND, self._clock)
+        guard = WatchedRequest(stall, 2 * stall + length / MIN_BYTES_PER_SECOND, self._clock)
         with self._changed:
             self._guards.add(guard)
             if self._thread is None and not self._closed:

@@ -13,7 +13,7 @@ _MOST_FOLDERS = 4
 """Open folders per call: the limit of open files may be low, and there are several threads."""
 
 
-class SmallFile(NamedTuple):
+class FileToWrite(NamedTuple):
     """A file to write: its location below the target, and the range of its content in the data, in bytes."""
 
     location: bytes
@@ -31,11 +31,11 @@ class _Placed(NamedTuple):
 
     folder: bytes
     name: bytes
-    file: SmallFile
+    file: FileToWrite
 
 
 def make_new(
-    files: Iterable[SmallFile],
+    files: Iterable[FileToWrite],
     data: memoryview,
     many: BatchWriter,
     metadata: MetadataRestorer,
@@ -81,7 +81,7 @@ def _make_part(
     return stamps
 
 
-def _parts(files: Iterable[SmallFile]) -> Iterator[list[_Placed]]:
+def _parts(files: Iterable[FileToWrite]) -> Iterator[list[_Placed]]:
     """Iterate the files in groups that use few folders each."""
     part: list[_Placed] = []
     folders: set[bytes] = set()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pyrestic.errors import UsageError
-from pyrestic.localfs.wildcards import Kind, Test, compile_component
+from pyrestic.localfs.wildcards import ComponentKind, Test, compile_component
 
 _KEPT_BYTES = 4 << 20
 _ENTRY_BYTES = 256
@@ -200,13 +200,13 @@ class _Names:
         """Sort the components by how they are tested."""
         for part, bits in self._bits.items():
             kind, literal, test = compile_component(part)
-            if kind is Kind.EQUAL:
+            if kind is ComponentKind.EQUAL:
                 self._equal[literal] = self._equal.get(literal, 0) | bits
-            elif kind is Kind.STARTS:
+            elif kind is ComponentKind.STARTS:
                 self._starts[literal] = bits
-            elif kind is Kind.ENDS and literal:
+            elif kind is ComponentKind.ENDS and literal:
                 self._ends[literal] = bits
-            elif kind is Kind.ENDS:
+            elif kind is ComponentKind.ENDS:
                 self._always |= bits
             else:
                 self._tests.append((test, bits))

@@ -182,7 +182,7 @@ def _match_exactly(pieces: list[_Piece], name: bytes) -> bool:
     return position == len(name)
 
 
-class Kind(Enum):
+class ComponentKind(Enum):
     """The kind of a pattern of one component."""
 
     EQUAL = auto()
@@ -195,7 +195,7 @@ class Kind(Enum):
 class Component(NamedTuple):
     """A compiled pattern of one path component; `literal` is compared with names, unless kind is OTHER."""
 
-    kind: Kind
+    kind: ComponentKind
     literal: bytes
     test: Test
 
@@ -206,16 +206,16 @@ def compile_component(pattern: bytes) -> Component:
     literals = [piece.literal for piece in pieces]
     match [(piece.star, literal) for piece, literal in zip(pieces, literals, strict=True)]:
         case []:
-            return Component(Kind.EQUAL, b"", b"".__eq__)
+            return Component(ComponentKind.EQUAL, b"", b"".__eq__)
         case [(False, bytes(literal))]:
-            return Component(Kind.EQUAL, literal, literal.__eq__)
+            return Component(ComponentKind.EQUAL, literal, literal.__eq__)
         case [(True, bytes(literal))]:
-            return Component(Kind.ENDS, literal, lambda name: name.endswith(literal))
+            return Component(ComponentKind.ENDS, literal, lambda name: name.endswith(literal))
         case [(False, bytes(literal)), (True, b"")]:
-            return Component(Kind.STARTS, literal, lambda name: name.startswith(literal))
+            return Component(ComponentKind.STARTS, literal, lambda name: name.startswith(literal))
         case [(True, bytes(literal)), (True, b"")]:
-            return Component(Kind.CONTAINS, literal, lambda name: literal in name)
-    return Component(Kind.OTHER, b"", _make_test(pieces, bytewise=None not in literals))
+            return Component(ComponentKind.CONTAINS, literal, lambda name: literal in name)
+    return Component(ComponentKind.OTHER, b"", _make_test(pieces, bytewise=None not in literals))
 
 
 def _make_test(pieces: list[_Piece], *, bytewise: bool) -> Test:

@@ -17,7 +17,7 @@ from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
-from pyrestic.localfs.new_files import Outcome, SmallFile, make_new
+from pyrestic.localfs.new_files import FileToWrite, Outcome, make_new
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.target_files import (
@@ -221,7 +221,7 @@ class TargetWriter:
         if count >= _WORTH_COMPILING and self._many is None:
             self._many = self._engines.writer
 
-    def write_small_files(self, files: Sequence[SmallFile], data: memoryview) -> list[Outcome]:
+    def write_small_files(self, files: Sequence[FileToWrite], data: memoryview) -> list[Outcome]:
         """Write complete files with their metadata; return each result, with errors as values."""
         outcomes: list[Outcome] = [None] * len(files)
         if self._many is not None:

@@ -24,7 +24,7 @@ from pyrestic.vfs.view import Entry, View
 try:
     import mfusepy
 
-    from pyrestic.mount.server import Server
+    from pyrestic.mount.server import MountServer
 except ImportError as error:
     raise UnsupportedError("mount needs mfusepy", hint="Install it with: pip install 'pyrestic[mount]'") from error
 except OSError as error:
@@ -46,7 +46,7 @@ class MountOptions:
 
 
 class Filesystem(mfusepy.Operations):  # type: ignore[misc]
-    """The operations of one mount, for the Server. Thread-safe."""
+    """The operations of one mount, for the MountServer. Thread-safe."""
 
     use_ns = True
 
@@ -203,7 +203,7 @@ def serve(filesystem: Filesystem, folder: str, name: str, options: MountOptions)
     limit_arenas()
     handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
-        Server(filesystem, folder, **flags)
+        MountServer(filesystem, folder, **flags)
     except RuntimeError as error:
         if filesystem.was_mounted:
             # libfuse reports the end by a signal this way.

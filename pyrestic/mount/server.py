@@ -25,7 +25,7 @@ _IDLE_THREADS: Final = 1000
 _NO_ATTRIBUTE: Final = getattr(errno, "ENODATA", errno.ENOENT)
 
 
-class Server(mfusepy.FUSE):  # type: ignore[misc]
+class MountServer(mfusepy.FUSE):  # type: ignore[misc]
     """Serves operations, three of which differ from mfusepy's.
 
     `readdir_with_offset` returns names with all their attributes, `read(path, memory, offset, number)` fills the buffer

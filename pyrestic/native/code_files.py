@@ -19,7 +19,7 @@ from pyrestic.backend.private_folder import PrivateFolder
 from pyrestic.errors import UntrustedError
 
 
-class Kind(NamedTuple):
+class CodeKind(NamedTuple):
     """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and its dependencies."""
 
     module: str
@@ -37,12 +37,12 @@ _BLOB_MODULES: Final = (
     "pyrestic.native.sha256",
 )
 KINDS: Final = {
-    "scrypt": Kind("pyrestic.native.sources.scrypt", "llvmlite", ()),
-    "sha256": Kind("pyrestic.native.sources.sha256_pair", "llvmlite", ()),
-    "chunker": Kind("pyrestic.native.sources.chunker", uses=()),
-    "file_reader": Kind("pyrestic.native.sources.file_reader"),
-    "file_writer": Kind("pyrestic.native.sources.file_writer"),
-    "blobs": Kind("pyrestic.native.sources.blob_batch", uses=_BLOB_MODULES),
+    "scrypt": CodeKind("pyrestic.native.sources.scrypt", "llvmlite", ()),
+    "sha256": CodeKind("pyrestic.native.sources.sha256_pair", "llvmlite", ()),
+    "chunker": CodeKind("pyrestic.native.sources.chunker", uses=()),
+    "file_reader": CodeKind("pyrestic.native.sources.file_reader"),
+    "file_writer": CodeKind("pyrestic.native.sources.file_writer"),
+    "blobs": CodeKind("pyrestic.native.sources.blob_batch", uses=_BLOB_MODULES),
 }
 """All kinds, fastest to compile first."""
 

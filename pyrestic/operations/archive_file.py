@@ -25,7 +25,7 @@ ReadInto = Callable[[memoryview], int]
 
 
 @dataclass(slots=True)
-class Content:
+class SavedContent:
     """A file's content during saving: blobs in order, some perhaps unfinished. `size` counts plaintext bytes."""
 
     size: int = 0
@@ -67,9 +67,9 @@ class ContentSaver:
         self._small = memoryview(bytearray(MIN_LENGTH + 1))
         self._large: list[_Buffer] = []
 
-    def save(self, read_into: ReadInto) -> Content:
+    def save(self, read_into: ReadInto) -> SavedContent:
         """Read to the end and return the content; raise OSError of the source and PyresticError of the repository."""
-        content = Content()
+        content = SavedContent()
         small = self._small
         length = _fill(read_into, small)
         if length == len(small):
@@ -81,7 +81,7 @@ class ContentSaver:
             content.lengths.append(length)
         return content
 
-    def _save_large(self, read_into: ReadInto, content: Content) -> None:
+    def _save_large(self, read_into: ReadInto, content: SavedContent) -> None:
         if not self._large:
             self._large = [_Buffer() for _ in range(BUFFERS)]
         current, other = self._large
@@ -99,7 +99,7 @@ class ContentSaver:
             length -= end
             current, other = other, current
 
-    def _submit(self, buffer: _Buffer, length: int, content: Content, *, final: bool) -> int:
+    def _submit(self, buffer: _Buffer, length: int, content: SavedContent, *, final: bool) -> int:
         """Submit the final chunks and return the start of the undecided rest."""
         start = 0
         for end in self._chunker.cuts(buffer.view, length, final=final, engine=self._engines.chunker):

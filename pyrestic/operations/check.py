@@ -38,7 +38,7 @@ _MANY_BYTES = 64 << 20
 """Number of blobs or bytes for which an engine is worth its compilation."""
 
 
-class Kind(Enum):
+class FindingKind(Enum):
     """The severity of a finding."""
 
     ERROR = "error"
@@ -52,7 +52,7 @@ class Kind(Enum):
 class Finding:
     """A finding; `count` errors in one message, which `details` continue line by line."""
 
-    kind: Kind
+    kind: FindingKind
     message: str
     count: int = 1
     details: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Check:
         self._repository = repository
         self._report = report
         self._pass_on = found
-        self.kinds: Counter[Kind] = Counter()
+        self.kinds: Counter[FindingKind] = Counter()
         """Number of findings of each kind."""
         self._packs: dict[ID, int] = {}
         self._used: set[BlobHandle] | None = None
@@ -152,7 +152,7 @@ class Check:
         for identifier, columns in read:
             if isinstance(columns, PyresticError):
                 whole = False
-                self._error(f"error: {columns}", Kind.INDEX_ERROR)
+                self._error(f"error: {columns}", FindingKind.INDEX_ERROR)
                 continue
             loaded.append(columns)
             for number, pack in enumerate(columns.packs):
@@ -173,7 +173,7 @@ class Check:
                 else:
                     self.result.suggest_repair_index = True
                     message = f"pack {pack.hex()} contained in several indexes: {names}"
-                    self._found(Finding(Kind.DUPLICATE_PACK, message))
+                    self._found(Finding(FindingKind.DUPLICATE_PACK, message))
 
     def packs(self) -> None:
         """Compare the packs in the index with the stored ones."""
@@ -182,7 +182,7 @@ class Check:
             self._packs[pack] = length = expected_total(totals)
             if 0 < totals.trees < totals.blobs:
                 self.result.suggest_prune = True
-                self._found(Finding(Kind.MIXED_PACK, f"pack {pack.hex()} contains a mix of tree and data blobs"))
+                self._found(Finding(FindingKind.MIXED_PACK, f"pack {pack.hex()} contains a mix of tree and data blobs"))
             actual = stored.pop(pack, None)
             if actual is None:
                 self._error(f"pack {pack.hex()}: does not exist")
@@ -191,7 +191,7 @@ class Check:
                 self._error(f"pack {pack.hex()}: unexpected file size: got {actual}, expected {length}")
         for pack in stored:
             self.result.suggest_prune = True
-            self._found(Finding(Kind.ORPHANED_PACK, f"pack {pack.hex()}: not referenced in any index"))
+            self._found(Finding(FindingKind.ORPHANED_PACK, f"pack {pack.hex()}: not referenced in any index"))
 
     def structure(self, roots: Iterable[ID], *, track: bool) -> None:
         """Visit all trees below the roots; `track` records the used blobs."""
@@ -289,7 +289,9 @@ class Check:
         self.kinds[finding.kind] += 1
         self._pass_on(finding)
 
-    def _error(self, message: str, kind: Kind = Kind.ERROR, *, count: int = 1, details: tuple[str, ...] = ()) -> None:
+    def _error(
+        self, message: str, kind: FindingKind = FindingKind.ERROR, *, count: int = 1, details: tuple[str, ...] = ()
+    ) -> None:
         self.result.error_count += count
         self._found(Finding(kind, message, count, details))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pyrestic.errors import UsageError
 from pyrestic.golang import parse_size
 from pyrestic.ids import ID
-from pyrestic.operations.check import Check, Kind, PackChoice, ReadFiles
+from pyrestic.operations.check import Check, FindingKind, PackChoice, ReadFiles
 from pyrestic.operations.check_rotation import Rotation
 from pyrestic.report import Reporter
 from pyrestic.repository.snapshots import StoredSnapshot
@@ -34,17 +34,18 @@ def run_check(
     if not check.use_index(index):
         return False
     kinds = check.kinds
-    if kinds[Kind.DUPLICATE_PACK]:
+    if kinds[FindingKind.DUPLICATE_PACK]:
         report.note("Duplicate packs are non-critical, you can run `restic repair index' to correct this.")
-    if kinds[Kind.MIXED_PACK]:
+    if kinds[FindingKind.MIXED_PACK]:
         report.note(
             "Mixed packs with tree and data blobs are non-critical, you can run `restic prune` to correct this."
         )
     report.note("check all packs")
     check.packs()
-    if kinds[Kind.ORPHANED_PACK] and not check.result.error_count:
+    if kinds[FindingKind.ORPHANED_PACK] and not check.result.error_count:
         report.note(
-            f"{kinds[Kind.ORPHANED_PACK]} additional files were found in the repo, which likely contain duplicate data."
+            f"{kinds[FindingKind.ORPHANED_PACK]} additional files were found in the repo, "
+            "which likely contain duplicate data."
         )
         report.note("This is non-critical, you can run `restic prune` to correct this.")
     report.note("check snapshots, trees and blobs")

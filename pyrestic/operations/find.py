@@ -16,7 +16,7 @@ from pyrestic.localfs.patterns import PatternList, check_patterns
 from pyrestic.report import Reporter
 from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshot_walk import Event, Forest, Kind
+from pyrestic.repository.snapshot_walk import Event, EventKind, Forest
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ class Use(NamedTuple):
     """The tree that holds the file."""
 
 
-class Unreadable(NamedTuple):
+class FailedTree(NamedTuple):
     """A tree that cannot be read, or one with a folder whose own tree cannot."""
 
     stored: StoredSnapshot
     tree: ID
 
 
-Found = Match | Use | Unreadable
+Found = Match | Use | FailedTree
 
 
-class Search(Protocol):
+class NodeSearch(Protocol):
     """The target of a search."""
 
     def begin(self, stored: StoredSnapshot) -> Iterable[Found]:
@@ -74,7 +74,7 @@ class Search(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class TimeRange:
     """A range of modification times, in nanoseconds since 1970; None means no limit."""
 
     oldest_ns: int | None = None
@@ -95,7 +95,7 @@ class PatternSearch:
 
     done = False
 
-    def __init__(self, patterns: Sequence[str], period: Period, *, ignore_case: bool = False) -> None:
+    def __init__(self, patterns: Sequence[str], period: TimeRange, *, ignore_case: bool = False) -> None:
         """Compile the patterns; raise UsageError for a malformed one."""
         plain = [_without_negation(pattern) for pattern in patterns]
         check_patterns(plain, "find")
@@ -184,7 +184,7 @@ class BlobSearch:
         return (Use(stored, location, BlobType.TREE, bytes.fromhex(text)),)
 
 
-def find(repository: Repository, snapshots: Sequence[StoredSnapshot], search: Search) -> Iterator[Found]:
+def find(repository: Repository, snapshots: Sequence[StoredSnapshot], search: NodeSearch) -> Iterator[Found]:
     """Iterate the matches, snapshot by snapshot, in order of paths. Raises PyresticError, except for damaged trees."""
     barren: set[bytes] = set()
 
@@ -197,21 +197,21 @@ def find(repository: Repository, snapshots: Sequence[StoredSnapshot], search: Se
             yield from _find_in(forest, stored, search, barren)
 
 
-def _find_in(forest: Forest, stored: StoredSnapshot, search: Search, barren: set[bytes]) -> Iterator[Found]:
+def _find_in(forest: Forest, stored: StoredSnapshot, search: NodeSearch, barren: set[bytes]) -> Iterator[Found]:
     count = 0
     counts_before = [0]
     begun = False
     for event in forest.walk(stored.snapshot.tree_id):
         results: Iterable[Found] = ()
-        if event.kind is Kind.UNREADABLE:
-            results = (Unreadable(stored, event.tree),)
+        if event.kind is EventKind.UNREADABLE:
+            results = (FailedTree(stored, event.tree),)
         elif not begun:
             begun = True
             results = search.begin(stored)
         for found in results:
             count += 1
             yield found
-        if event.kind is Kind.NODE and not search.done:
+        if event.kind is EventKind.NODE and not search.done:
             for found in search.look(stored, event):
                 count += 1
                 yield found
@@ -219,7 +219,7 @@ def _find_in(forest: Forest, stored: StoredSnapshot, search: Search, barren: set
             return
         if event.entered:
             counts_before.append(count)
-        elif event.kind is Kind.LEFT and counts_before.pop() == count and len(barren) < _REMEMBERED:
+        elif event.kind is EventKind.LEFT and counts_before.pop() == count and len(barren) < _REMEMBERED:
             barren.add(_key(event.location, event.tree.hex()))
 
 

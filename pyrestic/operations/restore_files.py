@@ -19,7 +19,7 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.new_files import SmallFile
+from pyrestic.localfs.new_files import FileToWrite
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.repository.batch_decoder import Batch, plain_length_of
 from pyrestic.repository.bulk_lookup import find_places
@@ -93,7 +93,7 @@ def compare_existing(file: FilePlan, writer: TargetWriter, *, trust_times: bool)
         os.close(descriptor)
 
 
-class NewFile(NamedTuple):
+class SingleBlobFile(NamedTuple):
     """A new file with at most one blob: its entire content, None if it is empty."""
 
     location: bytes
@@ -102,12 +102,12 @@ class NewFile(NamedTuple):
 
 
 @dataclass(slots=True)
-class Written:
+class BatchResult:
     """What became of files."""
 
     done: list[FilePlan] = field(default_factory=list)
     """Planned files that are complete."""
-    new: list[SmallFile] = field(default_factory=list)
+    new: list[FileToWrite] = field(default_factory=list)
     """New files that are complete."""
     stamps: list[Stamp | None] = field(default_factory=list)
     """The stamps of these, as far as they are known."""
@@ -120,19 +120,19 @@ class Written:
 class _Wanted:
     """The requests of a batch: blobs in the order of their first use, and their users."""
 
-    def __init__(self, files: Iterable[FilePlan | NewFile]) -> None:
+    def __init__(self, files: Iterable[FilePlan | SingleBlobFile]) -> None:
         self.blobs: dict[ID, None] = {}
-        self.new: dict[ID, list[NewFile]] = {}
+        self.new: dict[ID, list[SingleBlobFile]] = {}
         self.parts: dict[ID, list[tuple[FilePlan, int]]] = {}
         """Files that receive their blobs individually, and the offset of this one."""
-        self.empty: list[SmallFile] = []
+        self.empty: list[FileToWrite] = []
         self.complete: list[FilePlan] = []
         """Files that need no blob: they are empty, or their content exists and is only too long."""
         for file in files:
             if isinstance(file, FilePlan):
                 self._add_parts(file)
             elif file.blob is None:
-                self.empty.append(SmallFile(file.location, file.node, 0, 0))
+                self.empty.append(FileToWrite(file.location, file.node, 0, 0))
             else:
                 self.blobs[file.blob] = None
                 self.new.setdefault(file.blob, []).append(file)
@@ -154,7 +154,7 @@ class FileCollector:
         self._repository = repository
         self._writer = writer
         self._sparse = sparse
-        self._files: list[FilePlan | NewFile] = []
+        self._files: list[FilePlan | SingleBlobFile] = []
         self._blobs = 0
 
     @property
@@ -172,7 +172,7 @@ class FileCollector:
         content = node.content
         if self._sparse or (content is not None and len(content) > 1):
             return False
-        self._files.append(NewFile(location, node, parse_id(content[0]) if content else None))
+        self._files.append(SingleBlobFile(location, node, parse_id(content[0]) if content else None))
         self._blobs += 1
         return True
 
@@ -186,7 +186,7 @@ class FileBatch:
     """Files that are written together: every blob is fetched once."""
 
     def __init__(
-        self, repository: Repository, writer: TargetWriter, files: Sequence[FilePlan | NewFile], *, sparse: bool
+        self, repository: Repository, writer: TargetWriter, files: Sequence[FilePlan | SingleBlobFile], *, sparse: bool
     ) -> None:
         self._repository = repository
         self._writer = writer
@@ -201,10 +201,10 @@ class FileBatch:
         self.new_length = sum(count * length for count, length in new)
         """How many bytes they have."""
 
-    def write(self) -> Iterator[Written]:
+    def write(self) -> Iterator[BatchResult]:
         """Write the files, and iterate what became of them; raise BackendError if the repository cannot be reached."""
         self._writer.expect_small_files(self.new_count)
-        written = Written()
+        written = BatchResult()
         for blob in self._missing:
             handle = BlobHandle(BlobType.DATA, blob)
             self._lose(handle, missing_blob(handle), written)
@@ -214,22 +214,22 @@ class FileBatch:
         yield written
         yield from self._repository.loader.load_many(plan_places(self._places), self._write_blobs)
 
-    def _write_blobs(self, batch: Batch) -> Written:
+    def _write_blobs(self, batch: Batch) -> BatchResult:
         """Write loaded blobs to all their places; thread-safe."""
-        written, wanted = Written(), self._wanted
+        written, wanted = BatchResult(), self._wanted
         for handle, error in batch.failed:
             self._lose(handle, error, written)
-        new: list[SmallFile] = []
+        new: list[FileToWrite] = []
         for blob, start, end in batch.blobs:
             for file in wanted.new.get(blob.id, ()):
-                new.append(SmallFile(file.location, file.node, start, end - start))
+                new.append(FileToWrite(file.location, file.node, start, end - start))
             if blob.id in wanted.parts:
                 for part, offset in wanted.parts[blob.id]:
                     self._write(part, offset, batch.data[start:end], written)
         self._write_new(new, batch.data, written)
         return written
 
-    def _write_new(self, files: list[SmallFile], data: memoryview, written: Written) -> None:
+    def _write_new(self, files: list[FileToWrite], data: memoryview, written: BatchResult) -> None:
         if not files:
             return
         outcomes = self._writer.write_small_files(files, data)
@@ -242,7 +242,7 @@ class FileBatch:
         written.stamps += stamps
         written.length += sum([file.length for file in files])
 
-    def _write_complete(self, file: FilePlan, written: Written) -> None:
+    def _write_complete(self, file: FilePlan, written: BatchResult) -> None:
         """Make a file that needs no blob."""
         try:
             if file.length == 0:
@@ -255,7 +255,7 @@ class FileBatch:
             return
         written.done.append(file)
 
-    def _write(self, file: FilePlan, offset: int, data: memoryview, written: Written) -> None:
+    def _write(self, file: FilePlan, offset: int, data: memoryview, written: BatchResult) -> None:
         if file.failed:
             return
         try:
@@ -286,13 +286,13 @@ class FileBatch:
             self._writer.restore_metadata(file.location, file.node)
         return complete
 
-    def _lose(self, handle: BlobHandle, error: PyresticError, written: Written) -> None:
+    def _lose(self, handle: BlobHandle, error: PyresticError, written: BatchResult) -> None:
         """Note the files that want a blob as failed."""
         written.failed += [(file.location, error) for file in self._wanted.new.get(handle.id, ())]
         for part, _ in self._wanted.parts.get(handle.id, ()):
             self._fail(part, error, written)
 
-    def _fail(self, file: FilePlan, error: PyresticError, written: Written) -> None:
+    def _fail(self, file: FilePlan, error: PyresticError, written: BatchResult) -> None:
         with self._lock:
             if file.failed:
                 return

@@ -12,7 +12,7 @@ from pyrestic.engine_types import Stamp
 from pyrestic.errors import FormatError, LocalFileError, PyresticError
 from pyrestic.format.node import DIRECTORY, FILE, SOCKET, Node
 from pyrestic.ids import ID
-from pyrestic.localfs.new_files import SmallFile
+from pyrestic.localfs.new_files import FileToWrite
 from pyrestic.localfs.restore_journal import RestoreNote
 from pyrestic.localfs.select import Select
 from pyrestic.localfs.write import TargetWriter
@@ -289,7 +289,7 @@ class TreeRestorer:
 
     # Reporting
 
-    def _new_done(self, files: list[SmallFile], stamps: list[Stamp | None]) -> None:
+    def _new_done(self, files: list[FileToWrite], stamps: list[Stamp | None]) -> None:
         if self._options.verify:
             self._written.update((file.location, file.node) for file in files)
         known = []

@@ -18,7 +18,7 @@ from pyrestic.handle import BlobType
 from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
 from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
-from pyrestic.operations.archive_file import Content, ContentSavers
+from pyrestic.operations.archive_file import ContentSavers, SavedContent
 from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
@@ -32,7 +32,7 @@ class FileRead(NamedTuple):
     """A file that was read; its content may not be in packs yet."""
 
     node: Node
-    content: Content
+    content: SavedContent
 
 
 class SourceReader:
@@ -159,14 +159,14 @@ class SourceReader:
             add_attributes=add_attributes,
         )
 
-    def _read_small(self, descriptor: int, size: int) -> Content | None:
+    def _read_small(self, descriptor: int, size: int) -> SavedContent | None:
         """Save a file that fits into one read; None if it grew since, or if there may be more."""
         data = os.read(descriptor, size + 1)
         if len(data) != size:
             os.lseek(descriptor, 0, os.SEEK_SET)
             return None
         self._progress.add_bytes(len(data))
-        return Content(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else Content()
+        return SavedContent(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else SavedContent()
 
     def _read_into(self, descriptor: int, view: memoryview) -> int:
         if self.stopped:

@@ -17,7 +17,7 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
 from pyrestic.report import NullReporter, Progress
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshot_walk import Event, Forest, Kind
+from pyrestic.repository.snapshot_walk import Event, EventKind, Forest
 from pyrestic.repository.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class _Walk:
         for event in self._forest.walk(root):
             if event.error is not None:
                 raise event.error
-            if event.kind is Kind.LEFT:
+            if event.kind is EventKind.LEFT:
                 done = stack.pop()
                 done.finish()
                 self._known[event.tree] = done

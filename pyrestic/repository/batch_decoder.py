@@ -12,7 +12,7 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.handle import BlobHandle
 from pyrestic.repository.codec import BlobCodec
-from pyrestic.repository.direct_read import Room
+from pyrestic.repository.direct_read import ReusedBuffer
 
 if TYPE_CHECKING:
     # The index imports numpy, which is imported while a lock waits.
@@ -46,7 +46,7 @@ class BatchDecoder:
 
     def __init__(self, codec: BlobCodec) -> None:
         self._codec = codec
-        self._room = Room(PART_BYTES)
+        self._room = ReusedBuffer(PART_BYTES)
 
     def decode(
         self, blobs: "list[PackedBlob]", data: memoryview, start: int, one: DecodeOne, *, with_engine: bool

@@ -16,7 +16,7 @@ PIECE_BYTES: Final = 2 << 20
 """Recommended length of pieces; a longer blob is a piece of its own."""
 
 
-class Room(threading.local):
+class ReusedBuffer(threading.local):
     """A buffer that a thread reuses."""
 
     def __init__(self, least_bytes: int) -> None:
@@ -36,7 +36,7 @@ class NearReader:
 
     def __init__(self, backend: NearBackend) -> None:
         self._backend = backend
-        self._room = Room(PIECE_BYTES)
+        self._room = ReusedBuffer(PIECE_BYTES)
 
     def read(self, pack: ID, offset: int, length: int) -> memoryview:
         """Return bytes of a pack, in a buffer that this thread's next call reuses; raises as Backend.load does."""

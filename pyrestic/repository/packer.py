@@ -80,7 +80,7 @@ class OpenPack:
 
 
 @dataclass(slots=True)
-class Room:
+class Reservation:
     """A reserved part of a pack's buffer, for one blob or several consecutive ones."""
 
     pack: OpenPack
@@ -149,7 +149,7 @@ class Packer:
         self._lock = threading.Lock()
         self._dice = b""
 
-    def reserve(self, length: int, count: int = 1) -> Room:
+    def reserve(self, length: int, count: int = 1) -> Reservation:
         """Reserve `length` sealed bytes in one of the open packs; may wait for a buffer.
 
         `count` blobs go there, several only if they are short: at most MOST_TOGETHER, of LONGEST_TOGETHER in total.
@@ -165,7 +165,7 @@ class Packer:
             # Wait outside the lock: the buffer may have to pass through `commit` first.
             spare = self._pool.get(length + _ROOM_FOR_HEADER)
 
-    def _reserve(self, length: int, count: int, spare: memoryview | None) -> Room | None:
+    def _reserve(self, length: int, count: int, spare: memoryview | None) -> Reservation | None:
         alone = count == 1 and length >= min(self._pack_length, _ROOM_FOR_ONE_BLOB)
         slot = self._roll()
         # A blob that fills a pack gets its own: it is fetched and repacked without other blobs.
@@ -183,9 +183,11 @@ class Packer:
         if full or pack.length + _header_length(pack.reserved) >= self._pack_length:
             pack.closed = True
             self._open = [None if other is pack else other for other in self._open]
-        return Room(pack, offset, pack.buffer[offset : offset + length])
+        return Reservation(pack, offset, pack.buffer[offset : offset + length])
 
-    def commit(self, room: Room, ids: bytes, lengths: Sequence[int], plain_lengths: Sequence[int]) -> OpenPack | None:
+    def commit(
+        self, room: Reservation, ids: bytes, lengths: Sequence[int], plain_lengths: Sequence[int]
+    ) -> OpenPack | None:
         """Mark the reserved part as filled; return the pack if it is complete now and must be stored.
 
         The blobs are in order; plain lengths are 0 if uncompressed.

@@ -24,7 +24,7 @@ class _Soon(NamedTuple):
     tree: ID
 
 
-class Kind(Enum):
+class EventKind(Enum):
     """Events of a walk: a node, the end of a folder, a tree that cannot be read."""
 
     NODE = auto()
@@ -35,7 +35,7 @@ class Kind(Enum):
 class Event(NamedTuple):
     """A step of a walk. `tree` is the tree of the folder; the entries of an `entered` node come next."""
 
-    kind: Kind
+    kind: EventKind
     tree: ID
     location: bytes
     node: Node | None = None
@@ -76,7 +76,7 @@ class Forest:
         try:
             self._stack.append(self._open(_Soon(b"", b"", root)))
         except PyresticError as error:
-            yield Event(Kind.UNREADABLE, root, b"/", error=error)
+            yield Event(EventKind.UNREADABLE, root, b"/", error=error)
             return
         while self._stack:
             frame = self._stack[-1]
@@ -85,26 +85,26 @@ class Forest:
                 location = self._trail.location
                 self._stack.pop()
                 self._trail.leave()
-                yield Event(Kind.LEFT, frame.tree, location)
+                yield Event(EventKind.LEFT, frame.tree, location)
             elif node.type == DIRECTORY:
                 yield self._meet(frame, node)
             else:
-                yield Event(Kind.NODE, frame.tree, self._trail.join(node.raw_name), node)
+                yield Event(EventKind.NODE, frame.tree, self._trail.join(node.raw_name), node)
 
     def _meet(self, frame: "_Frame", node: Node) -> Event:
         name = node.raw_name
         location = self._trail.join(name)
         if not self._enter(location, node):
-            return Event(Kind.NODE, frame.tree, location, node)
+            return Event(EventKind.NODE, frame.tree, location, node)
         try:
             if node.subtree is None:
                 raise FormatError(f"the folder {location.decode('utf-8', 'replace')} has no tree")
             below = self._open(_Soon(location[: -len(name)], name, parse_id(node.subtree)))
         except PyresticError as error:
-            return Event(Kind.UNREADABLE, frame.tree, location, node, error=error)
+            return Event(EventKind.UNREADABLE, frame.tree, location, node, error=error)
         self._stack.append(below)
         self._trail.enter(name)
-        return Event(Kind.NODE, frame.tree, location, node, entered=True)
+        return Event(EventKind.NODE, frame.tree, location, node, entered=True)
 
     def _open(self, folder: _Soon) -> "_Frame":
         self._trees.prepare(folder, self._upcoming(), lambda one: (one.tree,), self._below)

@@ -30,7 +30,7 @@ class Line(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
-class State(NamedTuple):
+class PathState(NamedTuple):
     """The state of the path in one snapshot. Equal identities mean equal versions; an absence has no node.
 
     `size` is in bytes, for a folder the total of all files below it; `mtime_ns` is in nanoseconds since 1970, for a
@@ -51,7 +51,7 @@ class Span:
     """
 
     line: Line
-    state: State
+    state: PathState
     first: StoredSnapshot
     last: StoredSnapshot
     count: int
@@ -73,7 +73,7 @@ class Version:
     spans: tuple[Span, ...]
 
     @property
-    def state(self) -> State:
+    def state(self) -> PathState:
         """Its latest state."""
         return self.spans[0].state
 
@@ -154,7 +154,7 @@ def find_history(
     location = posixpath.normpath(b"/" + location.lstrip(b"/"))
     ordered = sorted(snapshots, key=age)
     states = find_states(Trees(repository, index, report), ordered, location)
-    lines: dict[Line, list[tuple[StoredSnapshot, State]]] = {}
+    lines: dict[Line, list[tuple[StoredSnapshot, PathState]]] = {}
     for stored in ordered:
         state = states.get(stored.id)
         if state is not None:
@@ -175,13 +175,13 @@ def find_history(
     )
 
 
-def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: bytes) -> dict[ID, State]:
+def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: bytes) -> dict[ID, PathState]:
     """Return the state of a location in each snapshot, by snapshot ID; unreadable ones are omitted."""
     roots = dict.fromkeys(stored.snapshot.tree_id for stored in snapshots)
     nodes = _find_nodes(trees, roots, [name for name in location.split(b"/") if name])
     folders = {tree for node in nodes.values() if node is not None and (tree := tree_of(node)) is not None}
     summaries = trees.summarize(folders)
-    states: dict[ID, State] = {}
+    states: dict[ID, PathState] = {}
     for stored in snapshots:
         root = stored.snapshot.tree_id
         if root not in nodes:
@@ -189,13 +189,13 @@ def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: byt
         node = nodes[root]
         tree = None if node is None else tree_of(node)
         if node is None:
-            states[stored.id] = State()
+            states[stored.id] = PathState()
         elif tree is None:
-            states[stored.id] = State(identify(node), node, node.size, time_of(node))
+            states[stored.id] = PathState(identify(node), node, node.size, time_of(node))
         elif tree in summaries:
             summary = summaries[tree]
             identity = hashlib.sha256(b"dir\0" + summary.digest).digest()
-            states[stored.id] = State(identity, node, summary.size, max(summary.newest_ns, time_of(node)))
+            states[stored.id] = PathState(identity, node, summary.size, max(summary.newest_ns, time_of(node)))
     return states
 
 
@@ -231,9 +231,9 @@ def _line(stored: StoredSnapshot, location: bytes) -> Line:
     return Line(snapshot.hostname, () if covered else tuple(snapshot.paths))
 
 
-def _spans(line: Line, found: Sequence[tuple[StoredSnapshot, State]]) -> Iterator[Span]:
+def _spans(line: Line, found: Sequence[tuple[StoredSnapshot, PathState]]) -> Iterator[Span]:
     """Iterate the spans of a line, oldest first."""
-    before: State | None = None
+    before: PathState | None = None
     for _, group in groupby(found, key=lambda each: each[1].identity):
         members = list(group)
         (first, state), (last, _) = members[0], members[-1]

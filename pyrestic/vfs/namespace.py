@@ -20,12 +20,12 @@ _VERBS = frozenset("iIuhtT")
 
 
 @dataclass(slots=True)
-class Place:
+class NamespaceEntry:
     """A folder above the snapshots, a snapshot, or a link to a snapshot in the same folder."""
 
     snapshot: StoredSnapshot | None = None
     link: str = ""
-    children: "dict[str, Place]" = field(default_factory=dict)
+    children: "dict[str, NamespaceEntry]" = field(default_factory=dict)
 
 
 def make_namespace(
@@ -34,12 +34,12 @@ def make_namespace(
     time_layout: str = DEFAULT_TIME_LAYOUT,
     *,
     links: bool = True,
-) -> Place:
+) -> NamespaceEntry:
     """Return the root folder for snapshots; if names collide, later ones get a number.
 
     Without `links`, the link to the latest snapshot is that snapshot under another name.
     """
-    places: dict[str, Place] = {}
+    places: dict[str, NamespaceEntry] = {}
     _enter(places, "")
     for template in templates:
         # These exist even without snapshots.
@@ -67,18 +67,18 @@ def _clean(path: str) -> str:
     return "" if clean == "/" else clean
 
 
-def _enter(places: dict[str, Place], path: str) -> Place:
+def _enter(places: dict[str, NamespaceEntry], path: str) -> NamespaceEntry:
     """Return the entry at a path, created with all its parents if it is new."""
     place = places.get(path)
     if place is None:
-        place = places[path] = Place()
+        place = places[path] = NamespaceEntry()
         if path:
             parent, _, name = path.rpartition("/")
             _enter(places, parent).children[name] = place
     return place
 
 
-def _unique(places: dict[str, Place], folder: str, name: str) -> str:
+def _unique(places: dict[str, NamespaceEntry], folder: str, name: str) -> str:
     number, unique = 0, name
     while _clean(folder + unique) in places:
         number += 1

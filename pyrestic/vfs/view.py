@@ -13,7 +13,7 @@ from pyrestic.ids import ID, parse_id
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.repository.tree_walk import load_possible
-from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.namespace import NamespaceEntry
 
 _RELOAD_SECONDS = 60.0
 _MAX_TREES = 256
@@ -27,7 +27,7 @@ class Entry:
     The root of a snapshot has no node.
     """
 
-    place: Place | None = None
+    place: NamespaceEntry | None = None
     snapshot: StoredSnapshot | None = None
     node: Node | None = None
     tree: ID | None = None
@@ -44,7 +44,7 @@ class _Recent(NamedTuple):
     """The folder of the last lookup in a snapshot: usually the next one is in the same folder."""
 
     path: bytes
-    places: Place
+    places: NamespaceEntry
     entry: Entry
 
 
@@ -57,7 +57,7 @@ class View:
     def __init__(
         self,
         repository: Repository,
-        load_places: Callable[[], Place],
+        load_places: Callable[[], NamespaceEntry],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,7 +132,7 @@ class View:
             raise NotFoundError("there is nothing of this name")
         return Entry(snapshot=folder.snapshot, node=node, tree=_tree_of(node))
 
-    def _current_places(self) -> Place:
+    def _current_places(self) -> NamespaceEntry:
         with self._lock:
             if self._clock() - self._loaded_at >= _RELOAD_SECONDS:
                 self._places = self._load_places()
@@ -156,7 +156,7 @@ class View:
         return nodes
 
 
-def _entry_of(place: Place) -> Entry:
+def _entry_of(place: NamespaceEntry) -> Entry:
     if place.snapshot is not None and not place.link:
         return Entry(snapshot=place.snapshot, tree=place.snapshot.snapshot.tree_id)
     return Entry(place=place)

@@ -13,7 +13,7 @@ _SECRET_BYTES = 32
 _PASSWORD_BYTES = 16
 
 
-class Access:
+class ServerSecrets:
     """The secrets of one run of the server. Thread-safe.
 
     `names` are accepted host names besides addresses and localhost, with any port: a reverse proxy may use another one.

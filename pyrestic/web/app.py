@@ -13,12 +13,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pyrestic.errors import AccessError, NotFoundError, PyresticError, TransientError, UsageError
-from pyrestic.web.access import Access
+from pyrestic.web.access import ServerSecrets
 from pyrestic.web.browse import show_location
 from pyrestic.web.changes import show_snapshot
 from pyrestic.web.compare import show_comparison
 from pyrestic.web.download import send_archive, send_file, send_image
-from pyrestic.web.guard import Guard
+from pyrestic.web.guard import RequestGuard
 from pyrestic.web.jobs import Restores
 from pyrestic.web.restore import drop_restore, send_state, show_form, show_restore, show_restores, start_restore
 from pyrestic.web.search import show_search
@@ -48,7 +48,7 @@ class _Location(PathConvertor):
 register_url_convertor("location", _Location())
 
 
-def make_app(site: Site, access: Access, restores: Restores, mounts: Sequence[BaseRoute] = ()) -> Guard:
+def make_app(site: Site, access: ServerSecrets, restores: Restores, mounts: Sequence[BaseRoute] = ()) -> RequestGuard:
     """Return the application for a site; `mounts` are other views of it, behind the same guard."""
     routes: list[BaseRoute] = [
         Route("/", show_timeline),
@@ -81,7 +81,7 @@ def make_app(site: Site, access: Access, restores: Restores, mounts: Sequence[Ba
     )
     app.state.site = site
     app.state.restores = restores
-    return Guard(app, access, site.renderer, site.report)
+    return RequestGuard(app, access, site.renderer, site.report)
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,7 @@ class Piece(NamedTuple):
     differs: bool = False
 
 
-class Side(NamedTuple):
+class DiffLine(NamedTuple):
     """A line of one side with its number from 1; no number if this side has none."""
 
     number: int | None = None
@@ -42,8 +42,8 @@ class Pair(NamedTuple):
     """A row: kind is equal, replace, delete, insert, or skip for `skipped` equal rows."""
 
     kind: str
-    old: Side = Side()
-    new: Side = Side()
+    old: DiffLine = DiffLine()
+    new: DiffLine = DiffLine()
     skipped: int = 0
 
 
@@ -128,8 +128,8 @@ def compare_lines(before: Sequence[str], after: Sequence[str]) -> Iterator[Pair]
                     pieces = compare_line(left, right)
                 yield Pair(
                     kind,
-                    Side(None if left is None else old + 1, pieces[0]),
-                    Side(None if right is None else new + 1, pieces[1]),
+                    DiffLine(None if left is None else old + 1, pieces[0]),
+                    DiffLine(None if right is None else new + 1, pieces[1]),
                 )
             shown = old_end
     if shown < len(before):

@@ -16,7 +16,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pyrestic.backend.watchdog import MIN_PROGRESS_BYTES, find_moved_bytes
-from pyrestic.web.access import Access
+from pyrestic.web.access import ServerSecrets
 
 _LOOK_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ class Limits:
 class Connections:
     """All connections of one server; used only in its event loop."""
 
-    def __init__(self, access: Access, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, access: ServerSecrets, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.access = access
         self.limits = limits
         self.clock = clock

@@ -19,7 +19,7 @@ from pyrestic.vfs.reader import FileReader
 from pyrestic.web.guard import CONTENT_POLICY
 from pyrestic.web.preview import IMAGE_BYTES, image_type
 from pyrestic.web.site import Site, site_of
-from pyrestic.web.streaming import Room, StreamedAnswer
+from pyrestic.web.streaming import ResponseLimit, StreamedAnswer
 from pyrestic.web.texts import local_time, show_name
 
 _PIECE_BYTES = 1 << 20
@@ -28,7 +28,7 @@ _HEAD_BYTES = 32
 _ARCHIVES = 3
 _TYPES = {"zip": "application/zip", "tar": "application/x-tar"}
 _range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII).fullmatch
-_room = Room(_ARCHIVES, "other folders are being packed")
+_room = ResponseLimit(_ARCHIVES, "other folders are being packed")
 
 
 def send_file(request: Request) -> Response:

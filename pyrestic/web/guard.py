@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyrestic.report import Reporter
-from pyrestic.web.access import Access
+from pyrestic.web.access import ServerSecrets
 from pyrestic.web.render import Renderer
 
 ENTRANCE = "/enter"
@@ -45,10 +45,10 @@ _HEADERS = {
 }
 
 
-class Guard:
+class RequestGuard:
     """An ASGI wrapper around an application."""
 
-    def __init__(self, app: ASGIApp, access: Access, renderer: Renderer, report: Reporter) -> None:
+    def __init__(self, app: ASGIApp, access: ServerSecrets, renderer: Renderer, report: Reporter) -> None:
         self._app = app
         self._access = access
         self._renderer = renderer

@@ -25,7 +25,7 @@ _KEPT = 20
 _NAMED = 50
 
 
-class State(Enum):
+class JobState(Enum):
     """The state of a restore."""
 
     LOOKING = "looking"
@@ -78,7 +78,7 @@ class RestoreJob:
     name: bytes
     """The new name of the file or folder; empty for an entire snapshot."""
     options: RestoreOptions
-    state: State = State.LOOKING
+    state: JobState = JobState.LOOKING
     plan: RestorePlan | None = None
     progress: RestoreProgress = field(default_factory=lambda: RestoreProgress("restore", "B", total=0))
     errors: list[tuple[str, str]] = field(default_factory=list)
@@ -115,7 +115,7 @@ class RestoreJob:
     @property
     def under_way(self) -> bool:
         """Whether a thread is running for it."""
-        return self.state in (State.LOOKING, State.RUNNING)
+        return self.state in (JobState.LOOKING, JobState.RUNNING)
 
     @property
     def total_bytes(self) -> int:
@@ -173,33 +173,33 @@ class Restores:
             self._jobs[job.number] = job
             while len(self._jobs) > _KEPT:
                 del self._jobs[next(iter(self._jobs))]
-            self._begin(job, State.LOOKING, self._look)
+            self._begin(job, JobState.LOOKING, self._look)
         return job
 
     def start(self, number: int) -> RestoreJob:
         """Start to write; raise UsageError unless the restore is planned and waits."""
         job = self.find(number)
         with self._lock:
-            if job.state is not State.READY:
+            if job.state is not JobState.READY:
                 raise UsageError("this restore does not wait for a start")
             self._check_idle()
-            self._begin(job, State.RUNNING, self._restore)
+            self._begin(job, JobState.RUNNING, self._restore)
         return job
 
     def drop(self, number: int) -> RestoreJob:
         """Cancel a restore that was not started; raise UsageError for any other."""
         job = self.find(number)
         with self._lock:
-            if job.state is not State.READY:
+            if job.state is not JobState.READY:
                 raise UsageError("only a restore that was not started can be dropped")
-            job.state = State.DROPPED
+            job.state = JobState.DROPPED
         return job
 
     def _check_idle(self) -> None:
         if any(job.under_way for job in self._jobs.values()):
             raise TransientError("another restore is under way", hint="Wait until it is done.")
 
-    def _begin(self, job: RestoreJob, state: State, work: Callable[[RestoreJob], State]) -> None:
+    def _begin(self, job: RestoreJob, state: JobState, work: Callable[[RestoreJob], JobState]) -> None:
         job.state = state
 
         def run() -> None:
@@ -207,24 +207,24 @@ class Restores:
                 job.state = work(job)
             except PyresticError as error:
                 job.message = str(error)
-                job.state = State.FAILED
+                job.state = JobState.FAILED
             except Exception as error:
                 self._report.error("a restore", error)
                 job.message = f"An unexpected error occurred: {type(error).__name__}"
-                job.state = State.FAILED
+                job.state = JobState.FAILED
 
         threading.Thread(target=run, name="restore", daemon=True).start()
 
-    def _look(self, job: RestoreJob) -> State:
+    def _look(self, job: RestoreJob) -> JobState:
         job.plan = self._make(job).plan()
-        return State.READY
+        return JobState.READY
 
-    def _restore(self, job: RestoreJob) -> State:
+    def _restore(self, job: RestoreJob) -> JobState:
         job.verified = self._make(job).run(job.plan).verified
         if job.error_count:
             job.message = "Not everything could be restored."
-            return State.FAILED
-        return State.DONE
+            return JobState.FAILED
+        return JobState.DONE
 
     def _make(self, job: RestoreJob) -> Restore:
         """Return a restore that opens the target again, without following links, each time it starts.

@@ -10,7 +10,7 @@ from pyrestic.errors import NotFoundError, PyresticError
 from pyrestic.operations.existing import Overwrite
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.web.browse import crumbs
-from pyrestic.web.jobs import RestoreJob, Restores, State
+from pyrestic.web.jobs import JobState, RestoreJob, Restores
 from pyrestic.web.site import site_of
 from pyrestic.web.texts import show_bytes
 
@@ -115,8 +115,8 @@ def _find(request: Request) -> RestoreJob:
 
 def _words(job: RestoreJob) -> str:
     """Return the progress of a restore in one line."""
-    if job.state is State.LOOKING:
+    if job.state is JobState.LOOKING:
         return "Looking at what it takes…"
-    if job.state is State.RUNNING and job.progress.done >= job.total_bytes:
+    if job.state is JobState.RUNNING and job.progress.done >= job.total_bytes:
         return "Finishing…"
     return f"{show_bytes(job.progress.done)} of {show_bytes(job.total_bytes)}"

@@ -14,18 +14,18 @@ from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.ids import ID
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshot_walk import Event, Forest, Kind
+from pyrestic.repository.snapshot_walk import Event, EventKind, Forest
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.web.browse import icon
 from pyrestic.web.site import site_of
-from pyrestic.web.streaming import Room, StreamedAnswer
+from pyrestic.web.streaming import ResponseLimit, StreamedAnswer
 
 _MOST = 300
 _SECONDS = 20.0
 _REMEMBERED = 1_000_000
 _KEY_BYTES = 12
 _BUFFERED = 40
-_room = Room(3, "others are searching")
+_room = ResponseLimit(3, "others are searching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Hit:
 
 
 @dataclass(slots=True)
-class Search:
+class NameSearch:
     """A search for part of a name, ignoring case, or for a pattern with * and ?.
 
     Iterate `hits`, then read the result: `reached` is the snapshot at which it stopped early, None if it is complete;
@@ -70,9 +70,9 @@ class Search:
         forest = Forest(repository, list(roots), self._enter)
         for root, stored in roots.items():
             for event in forest.walk(root):
-                if event.kind is Kind.UNREADABLE:
+                if event.kind is EventKind.UNREADABLE:
                     self.unreadable += 1
-                if event.kind is not Kind.NODE or event.node is None:
+                if event.kind is not EventKind.NODE or event.node is None:
                     continue
                 if time.monotonic() > deadline:
                     self._stop(stored, f"The search was ended after {self.seconds:.0f} seconds")
@@ -128,7 +128,7 @@ def show_search(request: Request) -> Response:
     if not wanted:
         return site.renderer.page("search.html", active="search", wanted="", found=None, hits=(), icon=icon)
     _room.take()
-    found = Search(wanted)
+    found = NameSearch(wanted)
 
     def hits() -> Iterator[Hit]:
         try:

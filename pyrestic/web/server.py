@@ -14,9 +14,9 @@ from typing import cast
 import uvicorn
 
 from pyrestic.errors import UsageError
-from pyrestic.web.access import Access
+from pyrestic.web.access import ServerSecrets
 from pyrestic.web.connections import Connections, Limits
-from pyrestic.web.guard import Guard
+from pyrestic.web.guard import RequestGuard
 
 _WAITING = 1024
 _ACCEPTED = 32
@@ -51,7 +51,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """The server on one socket with watched connections; `should_exit` ends it."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
                 handler(first, None)
 
 
-def serve(app: Guard, listener: socket.socket, access: Access) -> None:
+def serve(app: RequestGuard, listener: socket.socket, access: ServerSecrets) -> None:
     """Serve until a signal comes, whose handler is called at the end."""
     make_server(app, access, Limits(strangers=_count_strangers())).run(sockets=[listener])
 
@@ -104,7 +104,7 @@ def _count_strangers() -> int:
     return _STRANGERS if limit == resource.RLIM_INFINITY else max(8, min(_STRANGERS, limit // 4))
 
 
-def make_server(app: Guard, access: Access, limits: Limits) -> Server:
+def make_server(app: RequestGuard, access: ServerSecrets, limits: Limits) -> WebServer:
     """Return a server for an application."""
     # Errors reach the Reporter as messages; uvicorn would print tracebacks.
     logging.getLogger("uvicorn.error").disabled = True
@@ -124,4 +124,4 @@ def make_server(app: Guard, access: Access, limits: Limits) -> Server:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
-    return Server(config, connections)
+    return WebServer(config, connections)

@@ -15,7 +15,7 @@ from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
 from pyrestic.vfs.blob_cache import BlobCache
-from pyrestic.vfs.namespace import Place, make_namespace
+from pyrestic.vfs.namespace import NamespaceEntry, make_namespace
 from pyrestic.vfs.reader import FileReader
 from pyrestic.vfs.view import Entry, View
 from pyrestic.web.addresses import requested_location, split_location
@@ -101,7 +101,7 @@ class Site:
         """Return a reader of a file's content; raise DamageError."""
         return FileReader(node, self.repository.index, self._blobs)
 
-    def _load_places(self) -> Place:
+    def _load_places(self) -> NamespaceEntry:
         """Return the folders above the snapshots; without links, because not every view supports links."""
         return make_namespace(self.catalog.snapshots(), links=False)
 

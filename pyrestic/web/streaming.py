@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from pyrestic.errors import TransientError
 
 
-class Room:
+class ResponseLimit:
     """A limit of concurrent responses."""
 
     def __init__(self, places: int, refusal: str) -> None:
@@ -32,7 +32,7 @@ class StreamedAnswer(StreamingResponse):
     def __init__(
         self,
         pieces: Iterable[bytes | str],
-        room: Room,
+        room: ResponseLimit,
         kind: str,
         headers: Mapping[str, str] | None = None,
         close: Callable[[], None] = lambda: None,

@@ -9,11 +9,11 @@ from pyrestic.web.addresses import requested_location, requested_number, with_qu
 from pyrestic.web.browse import crumbs
 from pyrestic.web.paging import Pages
 from pyrestic.web.site import site_of
-from pyrestic.web.streaming import Room
+from pyrestic.web.streaming import ResponseLimit
 
 _BESIDE = 40
 _ON_PAGE = 100
-_room = Room(3, "other histories are being looked up")
+_room = ResponseLimit(3, "other histories are being looked up")
 
 
 def show_versions(request: Request) -> Response:

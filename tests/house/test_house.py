@@ -40,6 +40,19 @@ def test_a_module_says_what_it_is_for_and_is_short_enough_to_read(path: Path) ->
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """Except in pyrestic.api: its classes may have the names of those that they show."""
+    seen: dict[str, str] = {}
+    for path in MODULES:
+        if path.parent.name == "api":
+            continue
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert node.name not in seen, f"{node.name} is in {seen[node.name]} and in {name_of(path)}"
+                seen[node.name] = name_of(path)
+    assert len(seen) > 100
+
+
 def test_imports_point_down_and_every_package_has_a_layer() -> None:
     checker = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([checker, "--no-cache"], cwd=ROOT, capture_output=True, text=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
-from pyrestic.localfs.wildcards import Kind, compile_component, glob
+from pyrestic.localfs.wildcards import ComponentKind, compile_component, glob
 from tests.localfs.reference_filter import BadPatternError, match_component
 
 PIECES = [
@@ -49,16 +49,16 @@ def test_any_bytes_are_a_pattern_or_refused(pattern: bytes, name: bytes) -> None
 @pytest.mark.parametrize(
     ("pattern", "kind"),
     [
-        (b"name", Kind.EQUAL),
-        (b"\\*name", Kind.EQUAL),
-        (b"*.o", Kind.ENDS),
-        (b"lib**", Kind.STARTS),
-        (b"*mid*", Kind.CONTAINS),
-        (b"a*b", Kind.OTHER),
-        (b"?", Kind.OTHER),
+        (b"name", ComponentKind.EQUAL),
+        (b"\\*name", ComponentKind.EQUAL),
+        (b"*.o", ComponentKind.ENDS),
+        (b"lib**", ComponentKind.STARTS),
+        (b"*mid*", ComponentKind.CONTAINS),
+        (b"a*b", ComponentKind.OTHER),
+        (b"?", ComponentKind.OTHER),
     ],
 )
-def test_simple_patterns_are_compared_without_regular_expressions(pattern: bytes, kind: Kind) -> None:
+def test_simple_patterns_are_compared_without_regular_expressions(pattern: bytes, kind: ComponentKind) -> None:
     assert compile_component(pattern).kind is kind
 
 

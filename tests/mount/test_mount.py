@@ -150,7 +150,7 @@ def test_a_listing_brings_the_attributes_that_each_file_has_when_asked_alone(
 
 
 def test_all_attributes_are_given_where_the_kernel_asks_for_them() -> None:
-    from pyrestic.mount.server import ALL_GIVEN, LISTING_WANTED, Server
+    from pyrestic.mount.server import ALL_GIVEN, LISTING_WANTED, MountServer
 
     entries = [
         ("first", {"st_mode": stat.S_IFREG | 0o640, "st_ino": 5, "st_size": 9, "st_mtime": 3 * 10**9 + 4}, 1),
@@ -169,7 +169,7 @@ def test_all_attributes_are_given_where_the_kernel_asks_for_them() -> None:
         given.append((name, status.st_mode, status.st_ino, status.st_size, offset, flags))
         return name == b"second"
 
-    server = Server.__new__(Server)
+    server = MountServer.__new__(MountServer)
     server.operations = Three()
     server.encoding, server.errors = "utf-8", "surrogateescape"
     info = SimpleNamespace(contents=SimpleNamespace(fh=7))

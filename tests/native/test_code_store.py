@@ -19,7 +19,7 @@ from pyrestic.format.crypto import MasterKey
 from pyrestic.format.rabin import WINDOW, make_tables
 from pyrestic.native import code_files, code_store
 from pyrestic.native.background_compiler import Compiler, compiler_for
-from pyrestic.native.code_files import Kind, compile_kind, file_name, read_code, write_code
+from pyrestic.native.code_files import CodeKind, compile_kind, file_name, read_code, write_code
 from pyrestic.native.code_store import find_code
 from pyrestic.native.engines import CompiledEngines
 from pyrestic.native.sha256 import hash_two
@@ -108,7 +108,7 @@ def test_a_compiler_that_fails_in_its_own_way_is_not_asked_again_for_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("tests.support.no_such_module", "tests.support.compiled_wrong"):
-        monkeypatch.setitem(code_files.KINDS, "wrong", Kind(module))
+        monkeypatch.setitem(code_files.KINDS, "wrong", CodeKind(module))
         file_name.cache_clear()
         assert compile_kind("wrong") == b""
         with open_private(str(tmp_path)) as private:
@@ -125,7 +125,7 @@ def test_a_compiler_that_fails_in_its_own_way_is_not_asked_again_for_a_day(
 
 
 def test_code_of_any_module_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(code_files.KINDS, "sum", Kind("tests.support.compiled"))
+    monkeypatch.setitem(code_files.KINDS, "sum", CodeKind("tests.support.compiled"))
     assert compile_kind("sum")
 
 

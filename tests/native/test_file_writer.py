@@ -15,7 +15,7 @@ from pyrestic.engine_types import Stamp
 from pyrestic.errors import FormatError, LocalFileError
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import ExtendedAttribute, Node, mode_to_go
-from pyrestic.localfs.new_files import Outcome, SmallFile
+from pyrestic.localfs.new_files import FileToWrite, Outcome
 from pyrestic.localfs.restore_metadata import MetadataRestorer, MetadataRules
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.native import file_writer
@@ -66,7 +66,7 @@ def write(writer: TargetWriter, *files: tuple[bytes, bytes, Node]) -> list[Outco
     data = b"".join(content for _, content, _ in files)
     wanted, start = [], 0
     for location, content, one in files:
-        wanted.append(SmallFile(location, one, start, len(content)))
+        wanted.append(FileToWrite(location, one, start, len(content)))
         start += len(content)
     return writer.write_small_files(wanted, memoryview(data))
 

@@ -23,14 +23,14 @@ from pyrestic.ids import ID
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.operations.diff import Diff
 from pyrestic.operations.dump import dump_folder
-from pyrestic.operations.find import Match, PatternSearch, Period, find
+from pyrestic.operations.find import Match, PatternSearch, TimeRange, find
 from pyrestic.operations.rewrite_tree import TreeRewriter
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 from pyrestic.repository.trail import MOST_FOLDERS
 from pyrestic.repository.tree_walk import walk
-from pyrestic.vfs.namespace import Place
+from pyrestic.vfs.namespace import NamespaceEntry
 from pyrestic.vfs.view import View
 from tests.support.cli import PASSWORD, Caller
 from tests.support.repositories import make_repository
@@ -151,8 +151,8 @@ def peak_of(steps: Iterable[object]) -> int:
 def test_a_search_keeps_one_location(long: tuple[Repository, ID, ID]) -> None:
     repository, root, other = long
     stored = [StoredSnapshot(tree, Snapshot(time="2024-01-02T03:04:05Z", tree=tree.hex())) for tree in (root, other)]
-    assert peak_of(find(repository, stored, PatternSearch(["nothing"], Period()))) < BYTES
-    found = find(repository, stored[:1], PatternSearch(["d*"], Period()))
+    assert peak_of(find(repository, stored, PatternSearch(["nothing"], TimeRange()))) < BYTES
+    found = find(repository, stored[:1], PatternSearch(["d*"], TimeRange()))
     lengths = [len(one.location) for one in found if isinstance(one, Match) and one.node.type == "dir"]
     assert lengths == [number * (len(NAME) + 1) for number in range(1, LONG)]
 
@@ -196,7 +196,7 @@ def test_a_mount_goes_down_in_steps(call: Caller, monkeypatch: pytest.MonkeyPatc
     (name,) = (path.name for path in (call.repository / "snapshots").iterdir())
     identifier = bytes.fromhex(name)
     stored = StoredSnapshot(identifier, load_snapshot(repository, identifier))
-    view = View(repository, lambda: Place(children={"s": Place(snapshot=stored)}))
+    view = View(repository, lambda: NamespaceEntry(children={"s": NamespaceEntry(snapshot=stored)}))
     loaded: list[ID] = []
     load = repository.load_tree
 

@@ -34,7 +34,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.opening import find_engines
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter
-from pyrestic.web.jobs import RestoreJob, Restores, State, TargetRules
+from pyrestic.web.jobs import JobState, RestoreJob, Restores, TargetRules
 from pyrestic.web.site import Site
 from tests.operations.test_preflight import store_huge_file
 from tests.support.cli import PASSWORD, Caller
@@ -74,11 +74,11 @@ def by_page(call: Caller, target: Path, **options: Any) -> str:
         spot = site.find(site.catalog.snapshots()[0], b"/")
         try:
             job = wait_for(restores.prepare(spot, str(target), make_options(**options)))
-            if job.state is State.READY:
+            if job.state is JobState.READY:
                 job = wait_for(restores.start(job.number))
         except PyresticError as error:
             return str(error)
-        assert bool(job.message) == (job.state is State.FAILED)
+        assert bool(job.message) == (job.state is JobState.FAILED)
         return job.message
 
 

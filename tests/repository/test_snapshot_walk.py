@@ -12,9 +12,9 @@ from pyrestic.format.snapshot import Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType, FileType, Handle
 from pyrestic.ids import ID
-from pyrestic.operations.find import Match, PatternSearch, Period, Unreadable, find
+from pyrestic.operations.find import FailedTree, Match, PatternSearch, TimeRange, find
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshot_walk import Forest, Kind
+from pyrestic.repository.snapshot_walk import EventKind, Forest
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.repository.tree_prefetch import TreeCache
 from pyrestic.repository.tree_walk import walk
@@ -75,7 +75,7 @@ def test_a_walk_meets_every_node_in_order(grown: tuple[Repository, RecordingBack
     forest = Forest(repository, roots[:3])
     for root in roots[:3]:
         expected = [(visit.location, visit.node.inode) for visit in walk(repository, root)]
-        met = [(e.location, e.node.inode) for e in forest.walk(root) if e.kind is Kind.NODE and e.node is not None]
+        met = [(e.location, e.node.inode) for e in forest.walk(root) if e.kind is EventKind.NODE and e.node is not None]
         assert met == expected
         assert len(met) > 3 * 700
 
@@ -88,7 +88,7 @@ def test_little_room_changes_nothing_but_the_cost(
     forest = Forest(repository, roots, trees=TreeCache(repository, ahead_bytes=room, kept_bytes=room))
     for root in (roots[0], roots[-1]):
         expected = [visit.location for visit in walk(repository, root)]
-        assert [event.location for event in forest.walk(root) if event.kind is Kind.NODE] == expected
+        assert [event.location for event in forest.walk(root) if event.kind is EventKind.NODE] == expected
 
 
 def test_a_walk_through_all_snapshots_costs_a_request_per_pack_and_level(
@@ -96,7 +96,7 @@ def test_a_walk_through_all_snapshots_costs_a_request_per_pack_and_level(
 ) -> None:
     repository, backend, roots = grown
     forest = Forest(repository, roots)
-    assert sum(event.kind is Kind.NODE for root in roots for event in forest.walk(root)) > 30 * 2000
+    assert sum(event.kind is EventKind.NODE for root in roots for event in forest.walk(root)) > 30 * 2000
     packs = 30
     levels = 5
     assert backend.count("load", FileType.PACK) <= packs * 2 + levels
@@ -106,7 +106,7 @@ def test_a_search_without_results_looks_at_each_tree_once(
     grown: tuple[Repository, RecordingBackend, list[ID]],
 ) -> None:
     repository, backend, roots = grown
-    search = PatternSearch(["nothing"], Period())
+    search = PatternSearch(["nothing"], TimeRange())
     looked: list[bytes] = []
     inner = search.look
 
@@ -124,7 +124,7 @@ def test_a_search_without_results_looks_at_each_tree_once(
 
 def test_a_search_finds_the_same_in_every_snapshot(grown: tuple[Repository, RecordingBackend, list[ID]]) -> None:
     repository, _, roots = grown
-    found = list(find(repository, stored(roots), PatternSearch(["/folder 3/**/file 1", "new 7"], Period())))
+    found = list(find(repository, stored(roots), PatternSearch(["/folder 3/**/file 1", "new 7"], TimeRange())))
     counts = [sum(isinstance(one, Match) and one.stored.id[0] == number for one in found) for number in range(30)]
     below = 1 + 5 + 25 + 125
     assert counts == [below] * 8 + [below + 2] * 22
@@ -142,11 +142,11 @@ def test_a_tree_that_is_gone_is_told_of_in_every_snapshot_that_has_it() -> None:
     repository.flush()
     backend.remove(Handle(FileType.PACK, pack))
     again = open_again(repository)
-    found = list(find(again, stored([root, root, lost]), PatternSearch(["file 1"], Period())))
-    assert [type(one) for one in found] == [Unreadable, Match, Match, Match] * 2 + [Unreadable]
-    assert [one.tree for one in found if isinstance(one, Unreadable)] == [root, root, lost]
+    found = list(find(again, stored([root, root, lost]), PatternSearch(["file 1"], TimeRange())))
+    assert [type(one) for one in found] == [FailedTree, Match, Match, Match] * 2 + [FailedTree]
+    assert [one.tree for one in found if isinstance(one, FailedTree)] == [root, root, lost]
 
 
 def test_a_malformed_pattern_is_refused_before_anything_is_read() -> None:
     with pytest.raises(UsageError):
-        PatternSearch(["good", "[bad"], Period())
+        PatternSearch(["good", "[bad"], TimeRange())

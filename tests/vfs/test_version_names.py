@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyrestic.format.node import FILE, Node
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.repository.snapshots import StoredSnapshot
-from pyrestic.vfs.history import History, Line, Span, State, Version
+from pyrestic.vfs.history import History, Line, PathState, Span, Version
 from pyrestic.vfs.version_names import name_versions
 
 SECOND = 10**9
@@ -19,7 +19,7 @@ DATE = rb"_\d{4,}-\d\d-\d\d_\d\d\.\d\d\.\d\d"
 def history(location: bytes, *seconds: int) -> History:
     """Return a history whose versions, newest first, were modified at these times."""
     stored = StoredSnapshot(b"\0" * 32, Snapshot(time="2024-01-01T00:00:00Z", tree="00" * 32))
-    states = [State(bytes([n]), Node(name="x", type=FILE), 0, moment * SECOND) for n, moment in enumerate(seconds)]
+    states = [PathState(bytes([n]), Node(name="x", type=FILE), 0, moment * SECOND) for n, moment in enumerate(seconds)]
     versions = [Version((Span(Line("h"), state, stored, stored, 1, None),)) for state in states]
     return History(location, tuple(versions), (), len(versions), 0)
 

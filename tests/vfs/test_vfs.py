@@ -18,7 +18,7 @@ from pyrestic.ids import ID, hash_id
 from pyrestic.repository.index import Index
 from pyrestic.repository.snapshots import StoredSnapshot
 from pyrestic.vfs.blob_cache import BlobCache
-from pyrestic.vfs.namespace import Place, make_namespace
+from pyrestic.vfs.namespace import NamespaceEntry, make_namespace
 from pyrestic.vfs.reader import FileReader
 
 
@@ -27,7 +27,7 @@ def stored(number: int, time: str, host: str = "h", tags: Iterable[str] = ()) ->
     return StoredSnapshot(ID(bytes([number]) * 32), snapshot)
 
 
-def flat(place: Place, prefix: str = "") -> dict[str, str]:
+def flat(place: NamespaceEntry, prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for name, child in place.children.items():
         kind = f"-> {child.link}" if child.link else "snapshot" if child.snapshot else "folder"

@@ -13,11 +13,11 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter
-from pyrestic.web.access import Access
+from pyrestic.web.access import ServerSecrets
 from pyrestic.web.addresses import short_id
 from pyrestic.web.app import make_app
 from pyrestic.web.connections import Limits
-from pyrestic.web.guard import Guard
+from pyrestic.web.guard import RequestGuard
 from pyrestic.web.jobs import Restores, TargetRules
 from pyrestic.web.render import Renderer
 from pyrestic.web.server import make_server, open_socket
@@ -38,10 +38,10 @@ class Running:
     def __init__(self, limits: Limits, site: Site | None = None) -> None:
         listener = open_socket("127.0.0.1", 0)
         self.port = listener.getsockname()[1]
-        access = Access(self.port)
+        access = ServerSecrets(self.port)
         renderer = Renderer({"title": "", "repository_id": ""})
         self.ended = threading.Event()
-        app = Guard(self.answer, access, renderer, NullReporter())
+        app = RequestGuard(self.answer, access, renderer, NullReporter())
         if site is not None:
             app = make_app(site, access, Restores(site.repository, TargetRules(), NullReporter()))
         self.server = make_server(app, access, limits)

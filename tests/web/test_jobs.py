@@ -18,7 +18,7 @@ from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter
-from pyrestic.web.jobs import RestoreJob, Restores, State, TargetRules
+from pyrestic.web.jobs import JobState, RestoreJob, Restores, TargetRules
 from pyrestic.web.site import Site, Spot
 from tests.support.cli import Caller
 
@@ -124,7 +124,7 @@ def folder_of(stage: Stage, number: int) -> Spot:
 def test_two_versions_of_a_file_stand_side_by_side_and_both_are_said_to_be_there(stage: Stage) -> None:
     for spot in stage.spots:
         job = stage.start(stage.prepare(spot, stage.allowed))
-        assert job.state is State.DONE
+        assert job.state is JobState.DONE
         assert "Everything was restored" in stage.said(job)
     dated = time.strftime("note_%Y-%m-%d_%H.%M.%S.txt", time.localtime(1_700_086_400))
     assert {path.name: path.read_text() for path in stage.allowed.iterdir()} == {"note.txt": "old", dated: "newer"}
@@ -178,7 +178,7 @@ def swap(folder: Path, outside: Path) -> None:
 
 
 def assert_refused(stage: Stage, job: RestoreJob) -> None:
-    assert job.state is State.FAILED
+    assert job.state is JobState.FAILED
     assert "there is a link" in job.message
     assert list(stage.outside.iterdir()) == []
 
@@ -189,7 +189,7 @@ def test_a_folder_swapped_for_a_link_before_the_start_gets_nothing(stage: Stage,
     if swapped != "made":
         target.mkdir(parents=True)
     job = stage.prepare(stage.spots[0], target)
-    assert job.state is State.READY
+    assert job.state is JobState.READY
     if swapped == "made":
         (stage.allowed / "a").symlink_to(stage.outside)
     else:
@@ -216,7 +216,7 @@ def test_a_folder_swapped_for_a_link_while_another_restore_is_under_way_gets_not
         stage.restores.start(job.number)
     goes_on.set()
     stage.wait(other)
-    assert other.state is State.DONE
+    assert other.state is JobState.DONE
     assert_refused(stage, stage.start(job))
 
 

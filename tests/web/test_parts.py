@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.web.access import Access, split_host
+from pyrestic.web.access import ServerSecrets, split_host
 from pyrestic.web.addresses import clean_location
 from pyrestic.web.browse import MOST_CRUMBS, crumbs
 from pyrestic.web.compare import Pair, Piece, compare_line, compare_lines
@@ -147,15 +147,15 @@ def test_a_text_that_was_cut_within_a_character_is_still_one() -> None:
 
 @given(st.text(max_size=40))
 def test_no_name_of_a_host_is_taken_for_ours_by_chance(host: str) -> None:
-    access = Access(8421, ["backup.example"])
+    access = ServerSecrets(8421, ["backup.example"])
     name, port = split_host(host)
     if access.knows_host(host):
         assert name == "backup.example" or (port == "8421" and (name == "localhost" or "." in name or ":" in name))
 
 
 def test_the_secrets_are_long_and_used_once() -> None:
-    access = Access(1)
-    other = Access(1)
+    access = ServerSecrets(1)
+    other = ServerSecrets(1)
     token = access.token
     assert len(token) >= 40
     assert token != other.token

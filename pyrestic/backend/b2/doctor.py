@@ -17,7 +17,7 @@ _NEEDED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """A finding: `problem` if backups or restores may fail or cost more than necessary, otherwise advice."""
 
     code: str
@@ -35,7 +35,7 @@ class Held(NamedTuple):
     hidden_bytes: int
 
 
-def examine(backend: B2Backend) -> list[Finding]:
+def examine(backend: B2Backend) -> list[Diagnosis]:
     """Return the findings, problems first; raise BackendError if no call succeeds."""
     session = backend.session
     authorization = session.authorization()
@@ -46,7 +46,7 @@ def examine(backend: B2Backend) -> list[Finding]:
     held = count_held(backend)
     if bucket is None:
         findings.append(
-            Finding(
+            Diagnosis(
                 "bucket-unseen",
                 "cannot read the bucket settings: the key lacks the capability listBuckets",
                 "To check them, run this command with a key that has it, such as the master key.",
@@ -85,9 +85,9 @@ def _find_bucket(backend: B2Backend) -> Bucket | None:
     return next((bucket for bucket in found if bucket.bucket_name == session.bucket_name), None)
 
 
-def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Finding]:
+def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Diagnosis]:
     findings = [
-        Finding(
+        Diagnosis(
             f"missing-{capability}",
             f"the key lacks the capability {capability}, which {what} needs",
             f"Create a key that has it: b2 key create --bucket {bucket} NAME "
@@ -99,7 +99,7 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
     ]
     if authorization.name_prefix and not base.startswith(authorization.name_prefix):
         findings.append(
-            Finding(
+            Diagnosis(
                 "prefix",
                 f"the key is limited to names that start with {authorization.name_prefix!r}",
                 f"Give the location as b2:{bucket}:{authorization.name_prefix.rstrip('/')} or below it.",
@@ -108,7 +108,7 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
         )
     if "deleteFiles" not in authorization.capabilities:
         findings.append(
-            Finding(
+            Diagnosis(
                 "append-only",
                 "the key may not delete: forget and prune only hide files, which are kept and billed",
                 "That protects the backups from whoever has this machine. Prune now and then from another one with a "
@@ -118,7 +118,7 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
         )
     if authorization.buckets is None and "writeKeys" in authorization.capabilities:
         findings.append(
-            Finding(
+            Diagnosis(
                 "master-key",
                 "this is the master key or an equally powerful one: whoever steals it controls the entire account",
                 f"Create a key for this bucket only: b2 key create --bucket {bucket} NAME "
@@ -129,12 +129,12 @@ def _check_key(authorization: Authorization, bucket: str, base: str) -> list[Fin
     return findings
 
 
-def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
+def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Diagnosis]:
     name = bucket.bucket_name
     findings = []
     if bucket.bucket_type == "allPublic":
         findings.append(
-            Finding(
+            Diagnosis(
                 "public",
                 "the bucket is public: anyone who knows a file name can download it at your cost, but not decrypt it",
                 f"b2 bucket update {name} allPrivate, or Bucket Settings in the console: Files in Bucket are Private.",
@@ -145,7 +145,7 @@ def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
     for rule in rules:
         if rule.get("daysFromUploadingToHiding"):
             findings.append(
-                Finding(
+                Diagnosis(
                     "rule-hides",
                     f"a lifecycle rule hides files {rule['daysFromUploadingToHiding']} days after they were uploaded: "
                     "the repository loses its data by it",
@@ -157,7 +157,7 @@ def _check_bucket(bucket: Bucket, base: str, held: Held) -> list[Finding]:
     days = [rule["daysFromHidingToDeleting"] for rule in rules if rule.get("daysFromHidingToDeleting")]
     if not days:
         findings.append(
-            Finding(
+            Diagnosis(
                 "rule-missing",
                 f"hidden and replaced files are kept and billed forever; there are {held.hidden} of them here, "
                 f"{held.hidden_bytes} bytes",
@@ -175,7 +175,7 @@ def _concerns(rule: dict[str, object], base: str) -> bool:
     return isinstance(prefix, str) and (base.startswith(prefix) or prefix.startswith(base))
 
 
-def _check_unfinished(backend: B2Backend) -> list[Finding]:
+def _check_unfinished(backend: B2Backend) -> list[Diagnosis]:
     session = backend.session
     bucket_id = session.bucket_id()
     page = session.run(lambda auth: api.list_unfinished_large_files(session.caller, auth, bucket_id, backend.base))
@@ -183,7 +183,7 @@ def _check_unfinished(backend: B2Backend) -> list[Finding]:
         return []
     count = f"{len(page.files)}{' or more' if page.next_file_id else ''}"
     return [
-        Finding(
+        Diagnosis(
             "unfinished",
             f"uploads of large files were started and never finished; the parts of {count} files are billed",
             f"If no upload is running: b2 file large unfinished cancel b2://{session.bucket_name}/{backend.base}",

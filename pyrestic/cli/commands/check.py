@@ -18,7 +18,7 @@ from pyrestic.cli.terminal import Fields
 from pyrestic.cli.verification import format_age, open_proven
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.golang import parse_size
-from pyrestic.operations.check import Check, Finding, Kind, PackChoice, ReadFiles, read_index_files
+from pyrestic.operations.check import Check, Finding, FindingKind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.operations.check_run import parse_subset, run_check
 from pyrestic.repository.locking import LockMode
@@ -187,9 +187,9 @@ class Output:
 
     def found(self, finding: Finding) -> None:
         """Print a finding."""
-        if finding.kind is Kind.ORPHANED_PACK:
+        if finding.kind is FindingKind.ORPHANED_PACK:
             self._terminal.note(finding.message, 2)
-        elif finding.kind in (Kind.DUPLICATE_PACK, Kind.MIXED_PACK):
+        elif finding.kind in (FindingKind.DUPLICATE_PACK, FindingKind.MIXED_PACK):
             self._terminal.note(finding.message)
         else:
             self._complain(finding.message, *finding.details)

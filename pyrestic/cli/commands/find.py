@@ -19,11 +19,11 @@ from pyrestic.handle import BlobType
 from pyrestic.ids import ID, ID_LENGTH, parse_id, short
 from pyrestic.operations.find import (
     BlobSearch,
+    FailedTree,
     Match,
+    NodeSearch,
     PatternSearch,
-    Period,
-    Search,
-    Unreadable,
+    TimeRange,
     Use,
     find,
     find_pack_blobs,
@@ -85,8 +85,8 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
     return end_incomplete(app, look.found.failures)
 
 
-def _make_period(oldest: str, newest: str) -> Period:
-    period = Period(parse_moment(oldest) if oldest else None, parse_moment(newest) if newest else None)
+def _make_period(oldest: str, newest: str) -> TimeRange:
+    period = TimeRange(parse_moment(oldest) if oldest else None, parse_moment(newest) if newest else None)
     if period.oldest_ns is not None and period.newest_ns is not None and period.oldest_ns > period.newest_ns:
         raise UsageError("--oldest must specify a time before --newest")
     return period
@@ -96,9 +96,9 @@ def _make_search(
     app: App,
     session: Session,
     patterns: tuple[str, ...],
-    period: Period,
+    period: TimeRange,
     **flags: Any,  # noqa: ANN401 - flags of many kinds
-) -> Search:
+) -> NodeSearch:
     if not (flags["blob"] or flags["tree"] or flags["pack"]):
         return PatternSearch(patterns, period, ignore_case=flags["ignore_case"])
     names = [pattern.lower() for pattern in patterns] if flags["ignore_case"] else list(patterns)
@@ -141,7 +141,7 @@ class _TextPrinter:
             say(f" ... path {_shown(found.location)}")
         say(f" ... in snapshot {short(found.stored.id)} ({show_time(found.stored)})")
 
-    def unreadable(self, found: Unreadable) -> None:
+    def unreadable(self, found: FailedTree) -> None:
         for line in _describe(found):
             self._terminal.print(line)
 
@@ -149,7 +149,7 @@ class _TextPrinter:
         """Print nothing."""
 
 
-def _describe(found: Unreadable) -> tuple[str, str]:
+def _describe(found: FailedTree) -> tuple[str, str]:
     return (
         f"Unable to load tree {found.tree.hex()}",
         f" ... which belongs to snapshot {found.stored.id.hex()}",
@@ -183,7 +183,7 @@ class _JsonPrinter:
             fields["parent_tree"] = found.parent.hex()
         self._add({**fields, "snapshot": found.stored.id.hex(), "time": found.stored.snapshot.time})
 
-    def unreadable(self, found: Unreadable) -> None:
+    def unreadable(self, found: FailedTree) -> None:
         for line in _describe(found):
             self._terminal.complain(line)
 

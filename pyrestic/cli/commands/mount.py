@@ -15,7 +15,7 @@ from pyrestic.ids import ID
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, load_all_snapshots
-from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Place, make_namespace
+from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, NamespaceEntry, make_namespace
 from pyrestic.vfs.view import View
 
 
@@ -52,7 +52,7 @@ def command(
         repository = session.repository
         covered: set[ID] = set()
 
-        def load() -> Place:
+        def load() -> NamespaceEntry:
             # A running mount that shows the readable part is worth more than one that ends.
             snapshots = _choose(app, repository, wanted, lenient=bool(covered))
             found = {stored.id for stored in snapshots}

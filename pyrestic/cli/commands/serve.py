@@ -42,7 +42,7 @@ def command(
             f"serve needs {error.name}", hint="Install it with: pip install 'pyrestic[web]'"
         ) from error
     from pyrestic.localfs.target_root import TargetRoot
-    from pyrestic.web.access import Access
+    from pyrestic.web.access import ServerSecrets
     from pyrestic.web.app import make_app
     from pyrestic.web.dav import dav_routes
     from pyrestic.web.jobs import Restores, TargetRules
@@ -60,7 +60,7 @@ def command(
             _say(app, "Loading snapshots...")
             title = str(find_location(app.settings))
             site = Site(session.repository, wanted, app.terminal, title=title, index=index)
-            access = Access(port, allow_host)
+            access = ServerSecrets(port, allow_host)
             below, own = _restore_folder(restore_below, address), _own_folders(app)
             root = TargetRoot(below, own) if below else None
             rules = TargetRules(below, own, _suggestion(app, restore_below), root)
