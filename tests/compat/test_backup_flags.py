@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.compared_output import SideBySide
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, find_restic
-from tests.support.sidebyside import SideBySide
 
 pytestmark = pytest.mark.restic
 

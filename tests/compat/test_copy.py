@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, parse_json
+from tests.support.both_programs import Beside, make_beside, parse_json
+from tests.support.compared_repositories import Twins, blobs_of, files_of, snapshots_of
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, find_pyrestic
-from tests.support.twins import Twins, blobs_of, files_of, snapshots_of
 
 pytestmark = pytest.mark.restic
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, remove_pack_of
+from tests.support.both_programs import Beside, make_beside, remove_pack_of
 
 pytestmark = pytest.mark.restic
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.beside import Beside, make_beside
+from tests.support.both_programs import Beside, make_beside
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program, find_restic
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.beside import Beside, add_until_ambiguous, make_beside, parse_json, remove_pack_of
+from tests.support.both_programs import Beside, add_until_ambiguous, make_beside, parse_json, remove_pack_of
 
 pytestmark = pytest.mark.restic
 

@@ -11,9 +11,9 @@ from pyrestic.format.snapshot import Snapshot, Summary
 from tests.compat.test_retention import TREE, store
 from tests.support.cli import Caller
 from tests.support.incomplete import as_restic
+from tests.support.prunable import make_wasteful_repository, used_blobs, without_clock
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, Program
-from tests.support.wasteful import make_wasteful_repository, used_blobs, without_clock
 
 pytestmark = pytest.mark.restic
 

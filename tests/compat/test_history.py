@@ -16,10 +16,10 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.tree_walk import find_tree
-from tests.support.measured import Measured, run_measured
+from tests.support.prunable import stored_bytes
 from tests.support.repositories import QUICK
+from tests.support.resource_use import Measured, run_measured
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
-from tests.support.wasteful import stored_bytes
 from tools.make_history import FOLDER, LOCATION, MIB, POLYNOMIAL, Version, make_history
 
 pytestmark = [pytest.mark.restic, pytest.mark.slow]

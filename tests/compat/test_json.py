@@ -23,7 +23,7 @@ from pyrestic.report import Progress
 from pyrestic.repository.repository import Repository
 from tests.support import usage
 from tests.support.b2 import BUCKET, open_b2
-from tests.support.beside import Beside, make_beside
+from tests.support.both_programs import Beside, make_beside
 from tests.support.cli import Caller, Outcome
 from tests.support.damage import find_file, flip
 from tests.support.json_reference import Found, read_reference

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.beside import Beside
+from tests.support.both_programs import Beside
 from tests.support.quick_repository import make_quick_repository
 
 pytestmark = pytest.mark.restic

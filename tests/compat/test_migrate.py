@@ -7,9 +7,9 @@ import pytest
 from pyrestic.backend.local import LocalBackend
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.repository.repository import Repository
-from tests.support.beside import Beside, parse_json
+from tests.support.both_programs import Beside, parse_json
+from tests.support.compared_repositories import Twins
 from tests.support.restic import PASSWORD
-from tests.support.twins import Twins
 
 pytestmark = pytest.mark.restic
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.beside import Beside, make_beside
+from tests.support.both_programs import Beside, make_beside
+from tests.support.compared_output import Said, SideBySide
 from tests.support.restic import PASSWORD
-from tests.support.sidebyside import Said, SideBySide
 
 pytestmark = pytest.mark.restic
 

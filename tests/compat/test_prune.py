@@ -15,9 +15,9 @@ from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType, FileType
 from pyrestic.repository.repository import Repository
 from tests.compat.test_fixtures import MANIFEST, REPOSITORIES, unpack
+from tests.support.prunable import make_wasteful_repository, packs, stored_bytes, used_blobs, without_clock
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, Program
-from tests.support.wasteful import make_wasteful_repository, packs, stored_bytes, used_blobs, without_clock
 
 pytestmark = pytest.mark.restic
 

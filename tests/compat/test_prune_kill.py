@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.prunable import make_wasteful_repository, packs, stored_bytes, used_blobs
 from tests.support.restic import Program
-from tests.support.wasteful import make_wasteful_repository, packs, stored_bytes, used_blobs
 
 pytestmark = pytest.mark.restic
 

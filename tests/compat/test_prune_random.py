@@ -18,9 +18,9 @@ from pyrestic.ids import ID, hash_id
 from pyrestic.repository.repository import Repository
 from tests.compat.test_prune import blobs, counts, numbers
 from tests.support.cli import Caller
+from tests.support.prunable import used_blobs
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, Program
-from tests.support.wasteful import used_blobs
 
 pytestmark = pytest.mark.restic
 

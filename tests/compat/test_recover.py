@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, parse_json
-from tests.support.twins import Twins, blobs_of, files_of, snapshots_of
+from tests.support.both_programs import Beside, make_beside, parse_json
+from tests.support.compared_repositories import Twins, blobs_of, files_of, snapshots_of
 
 pytestmark = pytest.mark.restic
 

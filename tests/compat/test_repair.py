@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.beside import Beside, make_beside, parse_json, remove_pack_of
+from tests.support.both_programs import Beside, make_beside, parse_json, remove_pack_of
+from tests.support.compared_repositories import Ending, Twins, blobs_of, files_of
 from tests.support.damage import flip, truncate
 from tests.support.quick_repository import make_quick_repository
-from tests.support.twins import Ending, Twins, blobs_of, files_of
 
 pytestmark = pytest.mark.restic
 

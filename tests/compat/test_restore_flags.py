@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.compared_output import SideBySide
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, find_restic
-from tests.support.sidebyside import SideBySide
 
 pytestmark = pytest.mark.restic
 OLD, SAME, NEW = 1_500_000_000, 1_600_000_000, 1_700_000_000

@@ -10,10 +10,10 @@ from pyrestic.format import snapshot as snapshot_format
 from pyrestic.format.snapshot import Snapshot
 from pyrestic.handle import BlobType, FileType
 from pyrestic.repository.repository import Repository
-from tests.support.beside import Beside, make_beside, parse_json
+from tests.support.both_programs import Beside, make_beside, parse_json
+from tests.support.compared_repositories import Twins
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD
-from tests.support.twins import Twins
 
 pytestmark = pytest.mark.restic
 

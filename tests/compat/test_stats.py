@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.test_fixtures import MANIFEST, unpack
-from tests.support.beside import Beside, make_beside, remove_pack_of
+from tests.support.both_programs import Beside, make_beside, remove_pack_of
 from tests.support.quick_repository import make_quick, make_quick_repository
 
 pytestmark = pytest.mark.restic

@@ -12,7 +12,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.format.gojson import format_time
 from pyrestic.handle import FileType
 from pyrestic.repository.repository import Repository
-from tests.support.beside import Beside, make_beside, parse_json
+from tests.support.both_programs import Beside, make_beside, parse_json
 from tests.support.cli import Outcome
 from tests.support.incomplete import as_restic
 from tests.support.restic import PASSWORD

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.beside import ZONE, Beside
+from tests.support.both_programs import ZONE, Beside
 from tests.support.quick_repository import make_quick_repository
 
 pytestmark = pytest.mark.restic

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrestic.errors import WrongPasswordError
-from tests.support.beside import Beside, make_beside
+from tests.support.both_programs import Beside, make_beside
 from tests.support.cli import Caller
 from tests.support.comparable import (
     files_below,
@@ -25,10 +25,10 @@ from tests.support.comparable import (
     parse_message,
     sort_key,
 )
+from tests.support.compared_output import steady
+from tests.support.compared_repositories import blobs_of, files_of, snapshots_of
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
-from tests.support.sidebyside import steady
-from tests.support.twins import blobs_of, files_of, snapshots_of
 
 _ID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{10}|[0-9a-f]{8})\b")
 _NOISE = re.compile(

@@ -14,10 +14,10 @@ from pyrestic.handle import BlobType
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from tests.support.damage import flip
+from tests.support.prunable import packs, used_blobs
 from tests.support.quick_repository import make_quick_repository
 from tests.support.repositories import QUICK
 from tests.support.restic import PASSWORD, Program
-from tests.support.wasteful import packs, used_blobs
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pyrestic.format import snapshot as snapshot_format
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import load_snapshots
-from tests.support.beside import Beside
+from tests.support.both_programs import Beside
 from tests.support.incomplete import as_restic
 from tests.support.restic import PASSWORD
 
