@@ -27,7 +27,7 @@ from tests.support.comparable import (
 )
 from tests.support.compared_output import steady
 from tests.support.compared_repositories import blobs_of, files_of, snapshots_of
-from tests.support.quick_repository import make_quick_repository
+from tests.support.quick_repository import make_quick_repository, remove_empty_folders
 from tests.support.restic import NEWEST, PASSWORD, Program, find_pyrestic, find_restic
 
 _ID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{10}|[0-9a-f]{8})\b")
@@ -75,7 +75,7 @@ class Duel:
         self.theirs: Program = find_restic(NEWEST, folder)
         self.process: Program = find_pyrestic(folder)
         self.ours = Caller(folder)
-        _remove_empty(self.beside.repository / "data")
+        remove_empty_folders(self.beside.repository)
         self._write_files(folder)
         self._name_everything()
         self._known = self._find_known()
@@ -217,13 +217,6 @@ def _copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
     else:
         os.mkfifo(target)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the folders for packs that have none: to make 256 of them for each line takes longer than the line."""
-    for path in folder.iterdir():
-        if not any(path.iterdir()):
-            path.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -15,7 +15,7 @@ from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from tests.support.damage import flip
 from tests.support.prunable import packs, used_blobs
-from tests.support.quick_repository import make_quick_repository
+from tests.support.quick_repository import make_quick_repository, remove_empty_folders
 from tests.support.repositories import QUICK
 from tests.support.restic import PASSWORD, Program
 
@@ -103,6 +103,8 @@ def make_state(folder: Path, pyrestic: Program, restic: Program) -> State:
     _change(state.source, dice, 4)
     make_quick_repository(state.other)
     state.pyrestic.run("backup", "--tag", "other", state.source / "folder", repository=state.other)
+    for repository in (state.repository, state.other):
+        remove_empty_folders(repository)
     return state
 
 
@@ -216,6 +218,7 @@ def _first_version(state: State) -> None:
         params=QUICK,
     ).close()
     state.restic.run("backup", "--tag", "t0", state.source, repository=state.repository)
+    remove_empty_folders(state.repository)
 
 
 def _version(state: State) -> int:

@@ -83,6 +83,11 @@ class Call(NamedTuple):
     name: str
     path: str
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something, or opens a file for that."""
+        return self.name.endswith(" to write") or (self.name in _CALLS and _CALLS[self.name][-1])
+
 
 KILL: Final = "kill"
 Action = int | Literal["kill"] | None
