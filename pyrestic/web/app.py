@@ -92,7 +92,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
 
 def _not_answered(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    message = "There is no such page." if status == 404 else "This page cannot be asked for in that way."
+    message = "There is no such page." if status == 404 else "This page does not support this kind of request."
     return site_of(request).renderer.sentence(status, message)
 
 

@@ -93,13 +93,13 @@ def compare(site: Site, old: Node, new: Node) -> Comparison:
     if all(image_type(reader.read(0, _HEAD_BYTES)) and reader.length <= IMAGE_BYTES for reader in readers):
         return Comparison(images=True)
     if any(reader.length > TEXT_BYTES for reader in readers):
-        return Comparison(reason="These versions are too long to be compared here.")
+        return Comparison(reason="These versions are too large to compare here.")
     texts = [decode_text(reader.read(0, TEXT_BYTES)) for reader in readers]
     if texts[0] is None or texts[1] is None:
-        return Comparison(reason="These versions are not texts, so there are no lines to compare.")
+        return Comparison(reason="These versions are not text, so there are no lines to compare.")
     before, after = texts[0].splitlines(), texts[1].splitlines()
     if max(len(before), len(after)) > _LINES:
-        return Comparison(reason="These versions have too many lines to be compared here.")
+        return Comparison(reason="These versions have too many lines to compare here.")
     pairs = list(compare_lines(before, after))
     return Comparison(
         pairs=tuple(pairs[:_ROWS]),

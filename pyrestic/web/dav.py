@@ -44,7 +44,7 @@ class Dav:
         if request.method == "OPTIONS":
             return Response(headers={"DAV": "1", "MS-Author-Via": "DAV", "Allow": _ALLOWED})
         if request.method not in _ALLOWED.split(", "):
-            return PlainTextResponse("This is for reading only.\n", 405, {"Allow": _ALLOWED})
+            return PlainTextResponse("This is read-only.\n", 405, {"Allow": _ALLOWED})
         location = requested_location(request, before=1)
         entry = self._site.view.find(location)
         if request.method == "PROPFIND":

@@ -47,7 +47,7 @@ def send_image(request: Request) -> Response:
     reader = site.reader(node)
     kind = image_type(reader.read(0, _HEAD_BYTES))
     if not kind or reader.length > IMAGE_BYTES:
-        raise NotFoundError("This is no image that can be shown.")
+        raise NotFoundError("This image cannot be shown.")
     return send_content(request, site, node, kind, {"content-disposition": "inline"})
 
 

@@ -76,7 +76,7 @@ class RequestGuard:
         try:
             answer = self._refuse(scope) or self._enter(scope)
             if answer is None and self._active >= _MOST_AT_ONCE:
-                answer = self._renderer.sentence(503, "Too many pages are asked for at once.", "Try again in a moment.")
+                answer = self._renderer.sentence(503, "Too many requests at once.", "Try again in a moment.")
             if answer is None:
                 self._active += 1
                 try:
@@ -105,14 +105,14 @@ class RequestGuard:
             )
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return PlainTextResponse("Requests of other sites are refused.\n", 403)
+            return PlainTextResponse("Requests from other sites are refused.\n", 403)
         site = headers.get("sec-fetch-site")
         if site is not None and site not in _OWN_SITE:
-            return PlainTextResponse("Requests of other sites are refused.\n", 403)
+            return PlainTextResponse("Requests from other sites are refused.\n", 403)
         if scope["method"] in _SAFE_METHODS or _is_dav(scope):
             return None
         if origin is None and site is None:
-            return PlainTextResponse("A request that changes something has to say where it comes from.\n", 403)
+            return PlainTextResponse("A request that changes something must name its origin.\n", 403)
         length = headers.get("content-length", "")
         if (
             not (length.isascii() and length.isdecimal() and len(length) <= _MOST_DIGITS)
@@ -132,19 +132,19 @@ class RequestGuard:
                 answer = RedirectResponse("/", 303)
                 answer.set_cookie(self._access.cookie_name, cookie, path="/", httponly=True, samesite="strict")
                 return answer
-            return RedirectResponse("/", 303) if known else self._stranger("This link was used already.")
+            return RedirectResponse("/", 303) if known else self._stranger("This link has already been used.")
         if known or scope["path"].startswith(STATIC):
             return None
         if _is_dav(scope):
             if self._access.admits_password(headers.get("authorization", "")):
                 return None
             asked = {"www-authenticate": 'Basic realm="pyrestic", charset="UTF-8"'}
-            return PlainTextResponse("The password is needed that pyrestic serve has printed.\n", 401, asked)
-        return self._stranger("This browser has not been let in.")
+            return PlainTextResponse("The password that pyrestic serve printed is required.\n", 401, asked)
+        return self._stranger("This browser is not authorized.")
 
     def _stranger(self, reason: str) -> Response:
         return self._renderer.sentence(
-            403, reason, "Open the link that pyrestic serve has printed; it works once, in one browser."
+            403, reason, "Open the link that pyrestic serve printed; it works once, in one browser."
         )
 
 

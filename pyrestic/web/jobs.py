@@ -57,7 +57,7 @@ class TargetRules:
             raise UsageError("the target must be an absolute path on this machine, such as /tmp/restored")
         target = os.path.realpath(text)
         if not _is_in(target, self.below):
-            raise UsageError(f"the target has to be in {self.below}")
+            raise UsageError(f"the target must be in {self.below}")
         for folder in self.kept_out:
             if _is_in(target, folder) or _is_in(folder, target):
                 raise UsageError(f"{target} is not apart from {folder}, where the repository is")
@@ -160,7 +160,7 @@ class Restores:
         with self._lock:
             job = self._jobs.get(number)
         if job is None:
-            raise NotFoundError("There is no such restore; those of an earlier run are not remembered.")
+            raise NotFoundError("There is no such restore; restores of earlier runs are not kept.")
         return job
 
     def prepare(self, spot: Spot, target: str, options: RestoreOptions) -> RestoreJob:
@@ -197,7 +197,7 @@ class Restores:
 
     def _check_idle(self) -> None:
         if any(job.under_way for job in self._jobs.values()):
-            raise TransientError("another restore is under way", hint="Wait until it is done.")
+            raise TransientError("another restore is running", hint="Wait until it is done.")
 
     def _begin(self, job: RestoreJob, state: JobState, work: Callable[[RestoreJob], JobState]) -> None:
         job.state = state

@@ -37,7 +37,7 @@ class Listing:
     def rows(self, entry: Entry, order: Order) -> list[Row]:
         """Return a folder's rows, folders first; raise NotFoundError, DamageError or BackendError."""
         if entry.tree is None:
-            raise NotFoundError("This is no folder.")
+            raise NotFoundError("This is not a folder.")
         key = (entry.tree, order)
         with self._lock:
             found = self._kept.get(key)

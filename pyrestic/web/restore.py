@@ -15,7 +15,7 @@ from pyrestic.web.site import site_of
 from pyrestic.web.texts import show_bytes
 
 _CHOICES = {
-    Overwrite.NEVER: "keep it; a single file or folder gets its date in its name then",
+    Overwrite.NEVER: "keep it; a single file or folder is then restored with its date in its name",
     Overwrite.IF_NEWER: "replace it if it is older",
     Overwrite.ALWAYS: "replace it if it differs",
 }
@@ -116,7 +116,7 @@ def _find(request: Request) -> RestoreJob:
 def _words(job: RestoreJob) -> str:
     """Return the progress of a restore in one line."""
     if job.state is JobState.LOOKING:
-        return "Looking at what it takes…"
+        return "Planning…"
     if job.state is JobState.RUNNING and job.progress.done >= job.total_bytes:
         return "Finishing…"
     return f"{show_bytes(job.progress.done)} of {show_bytes(job.total_bytes)}"

@@ -75,13 +75,13 @@ class NameSearch:
                 if event.kind is not EventKind.NODE or event.node is None:
                     continue
                 if time.monotonic() > deadline:
-                    self._stop(stored, f"The search was ended after {self.seconds:.0f} seconds")
+                    self._stop(stored, f"The search stopped after {self.seconds:.0f} seconds")
                     return
                 if event.entered:
                     self._remember(event)
                 if event.location not in self._found and fits(event.location):
                     if self.count >= self.most:
-                        self._stop(stored, f"More than {self.most} names fit")
+                        self._stop(stored, f"More than {self.most} names match")
                         return
                     self._found.add(event.location)
                     self.count += 1
@@ -135,7 +135,7 @@ def show_search(request: Request) -> Response:
             yield from found.hits(site.repository, snapshots)
         except PyresticError as error:
             # The page has begun: report the error at its end.
-            found.reason = f"The search could not go on: {error}"
+            found.reason = f"The search failed: {error}"
 
     template = site.renderer.environment.get_template("search.html")
     stream = template.stream(active="search", search=wanted, wanted=wanted, found=found, hits=hits(), icon=icon)

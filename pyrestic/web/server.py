@@ -37,7 +37,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise UsageError(f"{host} is no address to listen at: {error.strerror}") from error
+        raise UsageError(f"{host} is not an address to listen on: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
@@ -46,7 +46,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise UsageError(
             f"listening at {host}, port {port}, is not possible: {error.strerror}",
-            hint="Name another place with --listen, such as 127.0.0.1:0 for any port that is free.",
+            hint="Choose another address with --listen, such as 127.0.0.1:0 for any free port.",
         ) from error
     return listener
 

@@ -51,13 +51,13 @@ class Spot:
     def folder(self) -> ID:
         """Return the tree of the folder; raise NotFoundError for other entries."""
         if self.entry.tree is None:
-            raise NotFoundError("This is no folder.")
+            raise NotFoundError("This is not a folder.")
         return self.entry.tree
 
     def file(self) -> Node:
         """Return the node of the file; raise NotFoundError for other entries."""
         if self.node is None or self.node.type != FILE:
-            raise NotFoundError("This is no file.")
+            raise NotFoundError("This is not a file.")
         return self.node
 
 

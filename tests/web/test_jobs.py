@@ -128,7 +128,7 @@ def test_two_versions_of_a_file_stand_side_by_side_and_both_are_said_to_be_there
         assert "Everything was restored" in stage.said(job)
     dated = time.strftime("note_%Y-%m-%d_%H.%M.%S.txt", time.localtime(1_700_086_400))
     assert {path.name: path.read_text() for path in stage.allowed.iterdir()} == {"note.txt": "old", dated: "newer"}
-    assert "with its date in the name" in stage.said(job)
+    assert "with the date in its name" in stage.said(job)
     assert job.whole_target == str(stage.allowed / dated)
 
 
@@ -137,7 +137,7 @@ def test_a_version_that_is_there_already_is_not_made_again(stage: Stage) -> None
         job = stage.start(stage.prepare(stage.spots[0], stage.allowed))
     assert [path.name for path in stage.allowed.iterdir()] == ["note.txt"]
     assert "Everything was restored" in stage.said(job)
-    assert "1 that were there were right already" in stage.said(job)
+    assert "1 existing files were already identical" in stage.said(job)
 
 
 def test_a_folder_that_is_kept_gets_a_date_for_the_other_one(stage: Stage) -> None:
@@ -160,7 +160,7 @@ def test_everything_is_never_said_when_something_was_left(stage: Stage, overwrit
     stage.start(job)
     assert (stage.allowed / "folder" / "note.txt").read_text() == "mine"
     assert "Not everything was restored" in stage.said(job)
-    assert "1 that were there were left as they are" in stage.said(job)
+    assert "1 existing files were kept" in stage.said(job)
     assert "Everything was restored" not in stage.said(job)
 
 
@@ -168,7 +168,7 @@ def test_what_could_not_be_restored_of_a_files_metadata_is_told(stage: Stage) ->
     job = stage.start(stage.prepare(stage.spots[0], stage.allowed))
     job.warn("the generic attribute of a file was not restored")
     assert "Not everything was restored" in stage.said(job)
-    assert "What files lack" in stage.said(job)
+    assert "Missing data" in stage.said(job)
 
 
 def swap(folder: Path, outside: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_link_lets_a_browser_in_and_no_second_one(browser: Browser, reposito
             context = browser.new_context()
             page = context.new_page()
             page.goto(server.link)
-            expect(page.locator("h1")).to_have_text("Snapshots" if lets_in else "This link was used already.")
+            expect(page.locator("h1")).to_have_text("Snapshots" if lets_in else "This link has already been used.")
             assert "token" not in page.evaluate("document.cookie + location.href") or not lets_in
             context.close()
 
@@ -126,11 +126,11 @@ def test_a_folder_is_sorted_filtered_and_walked_through(page: Page) -> None:
     heading.get_by_role("link").click()
     expect(heading).to_have_attribute("aria-sort", "ascending")
     assert names(page) == takes
-    page.get_by_label("Names in this folder that contain").fill("E 3")
+    page.get_by_label("Filter names in this folder").fill("E 3")
     page.keyboard.press("Enter")
     expect(page.locator("tbody tr")).to_have_count(1)
     assert names(page) == ["take 3.flac"]
-    page.get_by_role("navigation", name="Folders on the way").get_by_role("link", name="home").click()
+    page.get_by_role("navigation", name="Path").get_by_role("link", name="home").click()
     assert names(page) == ["ann"]
 
 
@@ -260,12 +260,12 @@ def test_a_snapshot_says_what_it_added_and_what_changed(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("Two versions of household.csv")
     page.goto(page.url.partition("/compare")[0])
     page.locator(".card-sums").last.click()
-    expect(page.get_by_role("heading", name="The first of its kind")).to_be_visible()
+    expect(page.get_by_role("heading", name="First snapshot")).to_be_visible()
 
 
 def test_the_growth_is_drawn(page: Page) -> None:
     page.get_by_role("link", name="Size", exact=True).click()
-    plot = page.get_by_role("img", name=re.compile("What the snapshots added"))
+    plot = page.get_by_role("img", name=re.compile("Total data added by snapshots"))
     box = plot.locator(".curve").bounding_box()
     assert box is not None
     assert box["width"] > 600
@@ -282,13 +282,13 @@ def test_a_folder_is_restored_after_a_look_at_what_it_takes(page: Page, reposito
     page.get_by_role("link", name="Restore", exact=True).click()
     expect(page.get_by_label("Folder to restore to")).to_have_value(re.compile("/restored$"))
     page.get_by_label("Folder to restore to").fill(str(target))
-    page.get_by_role("button", name="Look at what it takes").click()
-    expect(page.locator(".success")).to_contain_text("Every part that is needed is there")
+    page.get_by_role("button", name="Show the plan").click()
+    expect(page.locator(".success")).to_contain_text("The repository has all the data")
     expect(page.locator(".sums")).to_contain_text("Files to write")
     assert not target.exists()
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("status")).to_contain_text("Everything was restored")
-    expect(page.get_by_role("status")).to_contain_text("11 files read back and found right")
+    expect(page.get_by_role("status")).to_contain_text("11 files verified")
     home = repository.parent / "home" / "ann"
     assert difference(describe(home / "Documents"), describe(target / "Documents")) == []
 
@@ -302,13 +302,13 @@ def test_an_old_version_is_restored_and_what_is_there_is_kept_unless_told_otherw
         page.get_by_role("link", name="Restore", exact=True).click()
         page.get_by_label("Folder to restore to").fill(str(tmp_path))
         page.get_by_label(choice).check()
-        page.get_by_role("button", name="Look at what it takes").click()
+        page.get_by_role("button", name="Show the plan").click()
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("status")).to_contain_text("Everything was restored")
         assert text in (tmp_path / "plan.md").read_text()
         (dated,) = tmp_path.glob("plan_2*.md")
         assert "Beans along the wall" in dated.read_text()
-        page.get_by_role("link", name="To the place it comes from").click()
+        page.get_by_role("link", name="Show its original folder").click()
     page.get_by_role("link", name="Restores").click()
     expect(page.locator("tbody tr", has_text=str(tmp_path))).to_have_count(2)
 
@@ -318,12 +318,12 @@ def test_a_restore_can_be_given_up_and_a_wrong_target_is_a_sentence(page: Page, 
     open_file(page, "notes.txt")
     page.get_by_role("link", name="Restore", exact=True).click()
     page.get_by_label("Folder to restore to").fill("somewhere")
-    page.get_by_role("button", name="Look at what it takes").click()
+    page.get_by_role("button", name="Show the plan").click()
     expect(page.get_by_role("alert")).to_contain_text("absolute path")
     page.get_by_label("Folder to restore to").fill(str(tmp_path))
-    page.get_by_role("button", name="Look at what it takes").click()
-    page.get_by_role("button", name="Give up").click()
-    expect(page.locator("main")).to_contain_text("given up before anything was written")
+    page.get_by_role("button", name="Show the plan").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("main")).to_contain_text("canceled before anything was written")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,8 +16,8 @@ from tests.support.webserver import Answer, WebServer, serving, why_no_server
 
 ROOT = os.geteuid() == 0
 HINT = (
-    "Devices are not made, and files come back without set-user-ID and set-group-ID bits and without capabilities."
-    " Tick it where the server runs as root and others wrote the files."
+    "No devices are created, and files are restored without set-user-ID and set-group-ID bits and without capabilities."
+    " Select this if the server runs as root and other users wrote the files."
 )
 
 
@@ -102,11 +102,11 @@ def test_what_gives_rights_is_left_out_on_request(server: WebServer, tmp_path: P
     job = answer.headers["location"]
     shown = wait(server, job, "ready")
     devices = "1 devices, " if ROOT else ""
-    assert f"What gives rights: {devices}2 files with set-user-ID or set-group-ID bits. " in shown
-    assert ("It is left out: devices are not made" in shown) is ticked
-    assert ("All of it is restored." in shown) is not ticked
+    assert f"Privileges: {devices}2 files with set-user-ID or set-group-ID bits. " in shown
+    assert ("They are left out: no devices are created" in shown) is ticked
+    assert ("All of them are restored." in shown) is not ticked
     assert send(server, f"{job}/start", {}).status == 303
-    assert "3 files read back and found right" in wait(server, job, "done")
+    assert "3 files verified" in wait(server, job, "done")
     restored = tmp_path / "target" / "tools"
     modes = [stat.S_IMODE((restored / name).stat().st_mode) for name in ("suid", "sgid", "plain")]
     assert modes == ([0o755, 0o755, 0o644] if ticked else [0o4755, 0o2755, 0o644])

@@ -43,7 +43,7 @@ def test_the_link_works_once_and_gives_a_cookie_that_scripts_and_other_sites_nev
         token = server.link.partition("?")[2]
         again = server.request(f"/enter?{token}", headers={"Cookie": ""})
         assert again.status == 403
-        assert "used already" in again.text
+        assert "already been used" in again.text
         assert "set-cookie" not in again.headers
         # Who has the cookie is only led on.
         assert server.request(f"/enter?{token}").status == 303
@@ -228,7 +228,7 @@ def test_it_serves_nothing_where_it_may_not_listen(pyrestic: Program, repository
         (f"127.0.0.1:{server.port}", "is not possible"),
         ("nonsense", "not an address and a port"),
         ("127.0.0.1:99999", "not an address and a port"),
-        ("no.such.host.invalid:1", "is no address to listen at"),
+        ("no.such.host.invalid:1", "is not an address to listen on"),
     ):
         result = pyrestic.run("serve", "--listen", listen, repository=repository, code=1)
         assert said in result.stderr.decode()
@@ -282,7 +282,7 @@ def test_a_restore_writes_below_its_target_alone(server: WebServer, hostile: str
     elsewhere.mkdir()
     (target / HOSTILE).symlink_to(elsewhere)
     answer = restore(server, hostile, target=str(target), overwrite="always", verify="1")
-    assert "13 files read back and found right" in answer.text
+    assert "13 files verified" in answer.text
     assert list(elsewhere.iterdir()) == []
     assert len(list((target / HOSTILE).iterdir())) == 13
     assert not (target / HOSTILE).is_symlink()
@@ -312,7 +312,7 @@ def test_no_target_is_taken_that_is_not_allowed(
     with serving(pyrestic, repository, "--restore-below", str(allowed)) as narrow:
         narrow.enter()
         for outside in (tmp_path, Path("/"), allowed / ".." / "x", allowed / "out" / "x"):
-            assert "has to be in" in restore(narrow, hostile, target=str(outside)).text
+            assert "must be in" in restore(narrow, hostile, target=str(outside)).text
         assert ">done<" in restore(narrow, hostile, target=str(allowed / "in")).text
     result = pyrestic.run("serve", "--restore-below", tmp_path / "missing", repository=repository, code=1)
     assert "not a folder" in result.stderr.decode()

@@ -179,7 +179,7 @@ def test_large_folders_and_long_histories_come_in_pages(endless: WebServer) -> N
         (f"/versions/{place}/notes?page=5", "401–500 of 500 versions"),
         (f"/versions/{place}/Photos/IMG_000500.jpg", "2\u202f000 snapshots"),
         ("/search?q=IMG_0999", "100 paths found"),
-        ("/search?q=IMG", "More than 300 names fit"),
+        ("/search?q=IMG", "More than 300 names match"),
     ):
         answer = endless.request(target)
         assert answer.status == 200, target
