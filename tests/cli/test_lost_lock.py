@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cli.test_signals import SOON_SECONDS, Run, refreshing_often, script, start, wait_for_file
-from tests.mount.test_mount import why_not as why_no_mount
 from tests.support.cli import Caller
+from tests.support.fuse import why_no_mount
 
 SENTENCE = "the lock was lost, another process has removed it"
 STUCK = """

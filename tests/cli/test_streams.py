@@ -19,6 +19,7 @@ from pyrestic.cli import streams
 from pyrestic.cli.main import COMMANDS, OLD_COMMANDS, program
 from tests.support.cli import PASSWORD, Caller
 from tests.support.forked import CLOSED, FULL, GONE, KEPT, Ended, Forker
+from tests.support.fuse import why_no_mount
 
 PRINTS, WORKS, SERVES = "prints", "works", "serves"
 LOST_CODES = {CLOSED: 1, FULL: 1, GONE: -signal.SIGPIPE}
@@ -186,8 +187,8 @@ def test_every_lost_stream_costs_no_work_and_ends_what_only_prints(bench: Bench,
 
 def lose(bench: Bench, name: str, losses: list[tuple[str, str, str]]) -> None:
     """Run a command with each of the losses, and look at what it leaves."""
-    if name == "mount" and not os.path.exists("/dev/fuse"):
-        pytest.skip("there is no FUSE here")
+    if name == "mount" and (reason := why_no_mount()):
+        pytest.skip(reason)
     kind, _ = CASES[name]
     usual = 130 if name == "serve" else 0
     assert bench.run(name, (KEPT, KEPT, KEPT)).code == usual

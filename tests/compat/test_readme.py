@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.test_mount import why_not as why_no_mount
 from tests.support.b2 import BUCKET
 from tests.support.checkout import Checkout
+from tests.support.fuse import why_no_mount
 from tests.support.restic import ROOT
 from tests.support.webserver import why_no_server
 from tools.b2_server import B2Server

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.test_mount import mounted, why_not
+from tests.mount.test_mount import mounted
+from tests.support.fuse import why_no_mount
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 
-pytestmark = [pytest.mark.restic, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+pytestmark = [pytest.mark.restic, pytest.mark.skipif(bool(why_no_mount()), reason=why_no_mount())]
 
 FILES = 1500
 """More than the kernel takes at a time."""

@@ -16,25 +16,12 @@ from typing import Any
 import pytest
 
 from tests.support import usage
+from tests.support.fuse import why_no_mount
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 from tests.support.sourcetree import describe, difference, make_source
 
-
-def why_not() -> str:
-    """Return why nothing can be mounted here, "" if it can."""
-    if not os.path.exists("/dev/fuse"):
-        return "there is no /dev/fuse"
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "/dev/fuse cannot be opened"
-    try:
-        import mfusepy  # noqa: F401
-    except (ImportError, OSError) as error:
-        return f"no FUSE library: {error}"
-    return ""
-
-
-pytestmark = [pytest.mark.restic, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+pytestmark = [pytest.mark.restic, pytest.mark.skipif(bool(why_no_mount()), reason=why_no_mount())]
 
 
 @contextlib.contextmanager
