@@ -1,12 +1,13 @@
 """One run of backup: flags and sources in, operations.backup, the summary out."""
 
 import importlib
-from typing import Any
+from dataclasses import dataclass
 
 from pyrestic import __version__
 from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
+from pyrestic.cli.commands.backup import BackupFlags
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
 from pyrestic.cli.local_folders import cache_base
 from pyrestic.cli.session import opened
@@ -21,23 +22,29 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import Parent
 
 INCOMPLETE = 3
-Flags = dict[str, Any]
 
 
-def run_backup(
-    app: App, command: tuple[str, ...], targets: list[bytes], flags: Flags, time_ns: int, *, complete: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class BackupSource:
+    """What is read, and how: found out before the repository is opened."""
+
+    targets: list[bytes]
+    exclude: Patterns
+    time_ns: int
+    read_concurrency: int
+
+
+def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: bool) -> int:
     """Make the snapshot and return the exit code; `complete` means that all named sources exist."""
     settings, terminal = app.settings, app.terminal
-    from_input, from_command = flags["stdin"], flags["stdin_from_command"]
     # Bad patterns and rules are reported before the password prompt.
     request = BackupRequest(
-        targets,
-        _options(app, flags, time_ns),
+        source.targets,
+        _options(app, flags, source),
         environment=settings.environment,
         cache_folder=cache_base(settings),
         warn=terminal.complain,
-        streamed=from_input or from_command,
+        streamed=flags.streamed,
     )
     progress = BackupProgress("backup", "B")
     output.attach(terminal, progress)
@@ -46,18 +53,18 @@ def run_backup(
     def find_parent(repository: Repository) -> Parent:
         return request.find_parent(repository, terminal)
 
-    look = Overlap(None if from_input else find_parent, imports=_import_machinery)
+    look = Overlap(None if flags.stdin else find_parent, imports=_import_machinery)
     with opened(
         settings,
         terminal,
-        LockMode.NONE if flags["dry_run"] else LockMode.APPEND,
+        LockMode.NONE if flags.dry_run else LockMode.APPEND,
         load_index=True,
-        dry_run=flags["dry_run"],
+        dry_run=flags.dry_run,
         overlap=look,
     ) as session:
         from pyrestic.operations.backup import Backup, Stream
 
-        scans = not flags["no_scan"] and (request.streamed or output.wants_totals(terminal))
+        scans = not flags.no_scan and (request.streamed or output.wants_totals(terminal))
         backup = Backup(
             session.repository,
             request,
@@ -69,43 +76,45 @@ def run_backup(
         )
         stream = None
         if request.streamed:
-            stream = Stream(lambda: opened_stream(command if from_command else ()), has_parent=not from_input)
-        result = backup.run(parent=None if from_input else look.found, stream=stream)
-    output.finish(terminal, result, dry_run=flags["dry_run"])
+            command = flags.sources if flags.stdin_from_command else ()
+            stream = Stream(lambda: opened_stream(command), has_parent=not flags.stdin)
+        result = backup.run(parent=None if flags.stdin else look.found, stream=stream)
+    output.finish(terminal, result, dry_run=flags.dry_run)
     result.parent.ensure_complete()
     return 0 if complete and not terminal.error_count else INCOMPLETE
 
 
-def _options(app: App, flags: Flags, time_ns: int) -> BackupOptions:
-    larger_than = flags["exclude_larger_than"]
+def _options(app: App, flags: BackupFlags, source: BackupSource) -> BackupOptions:
+    larger_than = flags.exclude_larger_than
     return BackupOptions(
-        exclude=Patterns(flags["exclude"], flags["iexclude"]),
-        named_excludes=tuple(flags["named_excludes"]),
-        exclude_caches=flags["exclude_caches"],
-        exclude_if_present=flags["exclude_if_present"],
+        exclude=source.exclude,
+        # A snapshot records the patterns of --exclude itself, not those from files.
+        named_excludes=flags.exclude,
+        exclude_caches=flags.exclude_caches,
+        exclude_if_present=flags.exclude_if_present,
         exclude_larger_than=parse_size(larger_than) if larger_than else None,
-        one_file_system=flags["one_file_system"],
+        one_file_system=flags.one_file_system,
         hostname=_find_hostname(app, flags),
-        tags=tuple(tag for tags in parse_tags(flags["tag"]) for tag in tags if tag),
-        time_ns=time_ns,
-        force=flags["force"],
-        parent=flags["parent"],
-        group_by=flags["group_by"],
-        skip_damaged=flags["skip_damaged"],
-        skip_if_unchanged=flags["skip_if_unchanged"],
+        tags=tuple(tag for tags in parse_tags(flags.tag) for tag in tags if tag),
+        time_ns=source.time_ns,
+        force=flags.force,
+        parent=flags.parent,
+        group_by=flags.group_by,
+        skip_damaged=flags.skip_damaged,
+        skip_if_unchanged=flags.skip_if_unchanged,
         program_version=f"pyrestic {__version__}",
         archive=ArchiveOptions(
-            with_atime=flags["with_atime"],
-            ignore_ctime=flags["ignore_ctime"],
-            ignore_inode=flags["ignore_inode"],
+            with_atime=flags.with_atime,
+            ignore_ctime=flags.ignore_ctime,
+            ignore_inode=flags.ignore_inode,
             device_ids_for_links_alone=DEVICE_ID_FOR_HARDLINKS in app.settings.features,
-            read_concurrency=flags["read_concurrency"],
+            read_concurrency=source.read_concurrency,
         ),
     )
 
 
-def _find_hostname(app: App, flags: Flags) -> str:
-    given: str | None = flags["host"] if flags["host"] is not None else flags["hostname"]
+def _find_hostname(app: App, flags: BackupFlags) -> str:
+    given = flags.host if flags.host is not None else flags.hostname
     return given if given is not None else app.settings.environment.get("RESTIC_HOST", "")
 
 

@@ -1,19 +1,25 @@
-"""Turns functions into commands: passes global flags, settings and a terminal to them."""
+"""Turns functions into commands: passes settings, a terminal and their flags to them; and groups commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import click
 
 from pyrestic.cli.command_name import split_command
+from pyrestic.cli.flag_fields import Flags, collect, make_parameters
 from pyrestic.cli.flags import make_plain
-from pyrestic.cli.options import Settings, global_flags, make_settings, take_global
+from pyrestic.cli.help import show_options
+from pyrestic.cli.options import GLOBAL_PARAMETERS, Settings, make_settings
 from pyrestic.cli.quoting import quote
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.nearest import suggest
+
+F = TypeVar("F", bound=Flags)
+_LONGEST = 80
+"""Length at which descriptions of commands are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,13 @@ class App:
     terminal: Terminal
 
 
+Run = Callable[[App, Mapping[str, Any]], int | None]
+"""A command, called with click's values of its flags."""
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
 class Command(click.Command):
-    """A command whose function is called with an App and its own flags; it returns the exit code or None.
+    """A command that runs with an App and its own flags; it returns the exit code or None.
 
     With `any_arguments`, it ignores unused arguments, as some of restic's commands do. `prints` means that it only
     prints: it ends when its output cannot be written.
@@ -33,22 +44,32 @@ class Command(click.Command):
 
     def __init__(
         self,
-        *args: Any,  # noqa: ANN401 - click's
-        any_arguments: bool = False,
-        prints: bool = False,
-        **settings: Any,  # noqa: ANN401 - click's
+        name: str,
+        help: str,  # noqa: A002 - click's word
+        run: Run,
+        parameters: list[click.Parameter],
+        *,
+        any_arguments: bool,
+        prints: bool,
+        hidden: bool,
     ) -> None:
-        super().__init__(*args, **settings)
+        parameters = [*parameters, *GLOBAL_PARAMETERS]
+        super().__init__(name, help=help, params=parameters, hidden=hidden, context_settings=_CONTEXT)
         self.any_arguments = any_arguments
         self.prints = prints
         self.allow_extra_args = True
+        self._run = run
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the flags below their titles."""
+        show_options(self, ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags as restic does."""
         return super().parse_args(ctx, make_plain(args, self, ctx))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Take the global flags out of the parameters and run the function."""
+        """Make the settings from the global flags and run the command."""
         if ctx.args and not self.any_arguments:
             name = ctx.command_path.partition(" ")[2]
             raise UsageError(
@@ -56,23 +77,39 @@ class Command(click.Command):
                 " usage and flags"
             )
         keep_going(without_output=not self.prints)
-        values = dict(ctx.find_object(dict) or {})
-        take_global(ctx.params, values)
-        settings = make_settings(values)
-        ctx.params["app"] = App(settings, Terminal(settings))
+        settings = make_settings(ctx.params)
+        app = App(settings, Terminal(settings))
         if not settings.max_cpu:
-            return super().invoke(ctx)
+            return self._run(app, ctx.params)
         # Rarely used: other commands avoid the import.
         from pyrestic.localfs.cpu_limit import limited_cpu
         from pyrestic.priority import lower_priority
 
         lower_priority()
         with limited_cpu(settings.max_cpu):
-            return super().invoke(ctx)
+            return self._run(app, ctx.params)
 
 
 class Group(click.Group):
     """Subcommands: the command's flags may precede its name; without a command, help is shown."""
+
+    def __init__(self, name: str, help: str, *commands: click.Command) -> None:  # noqa: A002 - click's word
+        below = {one.name: one for one in commands if one.name}
+        super().__init__(name, below, help=help, params=list(GLOBAL_PARAMETERS), context_settings=_CONTEXT)
+
+    def titled_commands(self, ctx: click.Context) -> dict[str, dict[str, str]]:
+        """Return names and descriptions of the commands, below titles."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return {"Commands": {name: one.get_short_help_str(_LONGEST) for name, one in found if one is not None}}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the commands, then the flags."""
+        sections = self.titled_commands(ctx)
+        width = max(len(name) for names in sections.values() for name in names)
+        for title, names in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), description) for name, description in names.items()])
+        show_options(self, ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find the command and leave all flags to it; without one, they belong to the group."""
@@ -101,27 +138,45 @@ class Group(click.Group):
         return super().invoke(ctx)
 
 
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
+@overload
+def define(
+    name: str,
+    help: str,
+    *,
+    any_arguments: bool = False,
+    prints: bool = False,
+    hidden: bool = False,
+) -> Callable[[Callable[[App], int | None]], Command]: ...
 
 
-def define_group(name: str, help: str) -> Callable[[Callable[[], None]], Group]:  # noqa: A002 - click's word
-    """Return a decorator that makes a function a group of commands."""
-
-    def decorate(function: Callable[[], None]) -> Group:
-        return click.group(name, cls=Group, help=help, context_settings=_CONTEXT)(global_flags(hidden=True)(function))
-
-    return decorate
+@overload
+def define(
+    name: str,
+    help: str,
+    flags: type[F],
+    *,
+    any_arguments: bool = False,
+    prints: bool = False,
+    hidden: bool = False,
+) -> Callable[[Callable[[App, F], int | None]], Command]: ...
 
 
 def define(
     name: str,
     help: str,  # noqa: A002 - click's word
-    **settings: Any,  # noqa: ANN401 - click's
-) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Return a decorator that makes a function the command of this name; `settings` are those of Command."""
+    flags: type[F] | None = None,
+    *,
+    any_arguments: bool = False,
+    prints: bool = False,
+    hidden: bool = False,
+) -> Callable[[Callable[..., int | None]], Command]:
+    """Return a decorator that makes a function the command of this name; `flags` is the class of its flags, if any."""
 
-    def decorate(function: Callable[..., int | None]) -> click.Command:
-        make = click.command(name, cls=Command, help=help, context_settings=_CONTEXT, **settings)
-        return make(global_flags(hidden=True)(function))
+    def decorate(function: Callable[..., int | None]) -> Command:
+        def run(app: App, values: Mapping[str, Any]) -> int | None:
+            return function(app) if flags is None else function(app, collect(flags, values, app.settings.environment))
+
+        parameters = [] if flags is None else make_parameters(flags)
+        return Command(name, help, run, parameters, any_arguments=any_arguments, prints=prints, hidden=hidden)
 
     return decorate

@@ -5,7 +5,7 @@ does neither, so arguments are parsed here first; click receives `--flag`, `--fl
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 import click
 
@@ -13,6 +13,10 @@ from pyrestic.cli.arguments import parse_bool, parse_duration
 from pyrestic.errors import UsageError
 from pyrestic.golang import parse_integer
 from pyrestic.nearest import ask_meant, find_nearest
+
+T = TypeVar("T")
+OWN_TITLE = "Options"
+GLOBAL_TITLE = "Global Options"
 
 
 class FlagError(click.UsageError):
@@ -23,19 +27,23 @@ class FlagError(click.UsageError):
         self.hint = hint
 
 
-class Parsed(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
-    """A flag type whose value is the result of a function, which raises UsageError."""
+class Parsed(click.ParamType, Generic[T]):  # type: ignore[type-arg]  # older versions of click have none
+    """A flag type whose value is the result of a function, which raises UsageError.
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    `parse_variable` is the function for the environment variable of the flag, if it is another one.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], T], parse_variable: Callable[[str], T] | None = None) -> None:
         self.name = name
-        self._parse = parse
+        self.parse = parse
+        self.parse_variable = parse_variable or parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Return the value; fail as click does."""
         if not isinstance(value, str):
             return value
         try:
-            return self._parse(value)
+            return self.parse(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -45,11 +53,19 @@ NATURAL = Parsed("number", lambda text: parse_integer(text, signed=False))
 DURATION = Parsed("duration", parse_duration)
 
 
-class OldOption(click.Option):
-    """A deprecated flag; `advice` names the replacement."""
+class FlagOption(click.Option):
+    """A flag that is shown below a title; with `advice`, which names the replacement, it is deprecated and hidden."""
 
-    def __init__(self, *args: Any, advice: str, **settings: Any) -> None:  # noqa: ANN401 - click's signature
-        super().__init__(*args, **{**settings, "hidden": True})
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - click's signature
+        title: str,
+        advice: str = "",
+        hidden: bool = False,
+        **settings: Any,  # noqa: ANN401 - click's signature
+    ) -> None:
+        super().__init__(*args, **{**settings, "hidden": hidden or bool(advice)})
+        self.title = title
         self.advice = advice
 
 
@@ -93,14 +109,21 @@ class _Reader:
             self._refuse(f"bad flag syntax: {argument}")
         option = self._options.get(name)
         if option is None:
-            visible = [one for one, known in self._options.items() if one.startswith("--") and not known.hidden]
-            self._refuse(f"unknown flag: {name}", find_nearest(name, visible))
+            self._refuse(f"unknown flag: {name}", find_nearest(name, self._own_names()))
         if equals:
             self._set(option, value)
         elif _takes_value(option):
             self._set(option, self._next(f"flag needs an argument: {name}"))
         else:
             self._set(option, None)
+
+    def _own_names(self) -> list[str]:
+        """Return the visible long names: global flags would be near to too many words."""
+        return [
+            name
+            for name, option in self._options.items()
+            if name.startswith("--") and not option.hidden and not (self._ctx.parent and _is_global(option))
+        ]
 
     def _read_short(self, argument: str) -> None:
         bundle = argument[1:]
@@ -126,7 +149,7 @@ class _Reader:
     def _set(self, option: click.Option, value: str | None) -> None:
         """Record a flag; without value it is a switch or a counter."""
         name = _long_name(option)
-        if isinstance(option, OldOption):
+        if isinstance(option, FlagOption) and option.advice:
             click.echo(f"Flag {name} has been deprecated, {option.advice}", err=True)
         try:
             if _takes_value(option):
@@ -146,6 +169,10 @@ class _Reader:
 
     def _refuse(self, message: str, near: Sequence[str] = ()) -> NoReturn:
         raise FlagError(message, self._ctx, hint=ask_meant(near))
+
+
+def _is_global(option: click.Option) -> bool:
+    return isinstance(option, FlagOption) and option.title == GLOBAL_TITLE
 
 
 def _takes_value(option: click.Option) -> bool:

@@ -19,47 +19,61 @@ from pyrestic.cli.command import Group
 from pyrestic.cli.flags import FlagError, make_plain
 from pyrestic.cli.interrupts import INTERRUPTED, find_error, handle_signals, ignore_signals, is_ending
 from pyrestic.cli.isolation import restart_in_utf8
-from pyrestic.cli.options import global_flags
 from pyrestic.cli.quoting import quote
 from pyrestic.cli.zones import use_zone
 from pyrestic.errors import PyresticError
 from pyrestic.nearest import find_nearest
 
-COMMANDS = {
-    "b2": "Backblaze B2 tools",
-    "backup": "create a snapshot of files and folders",
-    "cache": "list or clean cache folders",
-    "cat": "print an object of the repository",
-    "check": "look for errors in the repository",
-    "copy": "copy snapshots from one repository into another",
-    "cost": "show B2 API calls and costs",
-    "diff": "show the changes between two snapshots",
-    "drill": "restore a sample of files in memory and verify them",
-    "dump": "write a file or an archive of a folder to standard output",
-    "find": "find files, and the uses of blobs, trees and packs",
-    "features": "list feature flags",
-    "forget": "remove snapshots",
-    "generate": "write man pages and completions for shells",
-    "history": "show all versions of files and folders",
-    "init": "create a repository",
-    "key": "manage passwords",
-    "list": "list objects of the repository",
-    "ls": "list the files of a snapshot",
-    "migrate": "list or apply repository migrations",
-    "mount": "show the repository as folders and files",
-    "options": "list extended options",
-    "prune": "remove data that no snapshot uses",
-    "recover": "make a snapshot of unreferenced trees",
-    "repair": "repair the index, packs and snapshots",
-    "restore": "restore files from a snapshot",
-    "rewrite": "rewrite snapshots without some files",
-    "serve": "show the repository in a browser",
-    "snapshots": "list snapshots",
-    "stats": "show statistics of snapshots",
-    "tag": "change the tags of snapshots",
-    "unlock": "remove stale locks",
-    "version": "print the version",
+COMMAND_GROUPS = {
+    "Back up": {
+        "backup": "create a snapshot of files and folders",
+        "copy": "copy snapshots from one repository into another",
+    },
+    "Find": {
+        "snapshots": "list snapshots",
+        "ls": "list the files of a snapshot",
+        "find": "find files, and the uses of blobs, trees and packs",
+        "history": "show all versions of files and folders",
+        "diff": "show the changes between two snapshots",
+    },
+    "Restore": {
+        "restore": "restore files from a snapshot",
+        "dump": "write a file or an archive of a folder to standard output",
+        "mount": "show the repository as folders and files",
+        "serve": "show the repository in a browser",
+    },
+    "Maintain": {
+        "check": "look for errors in the repository",
+        "drill": "restore a sample of files in memory and verify them",
+        "forget": "remove snapshots",
+        "prune": "remove data that no snapshot uses",
+        "rewrite": "rewrite snapshots without some files",
+        "tag": "change the tags of snapshots",
+        "stats": "show statistics of snapshots",
+        "cost": "show B2 API calls and costs",
+        "cache": "list or clean cache folders",
+    },
+    "Repair": {
+        "unlock": "remove stale locks",
+        "repair": "repair the index, packs and snapshots",
+        "recover": "make a snapshot of unreferenced trees",
+    },
+    "Set up": {
+        "init": "create a repository",
+        "key": "manage passwords",
+        "migrate": "list or apply repository migrations",
+        "b2": "Backblaze B2 tools",
+        "generate": "write man pages and completions for shells",
+    },
+    "Look inside": {
+        "cat": "print an object of the repository",
+        "list": "list objects of the repository",
+        "options": "list extended options",
+        "features": "list feature flags",
+        "version": "print the version",
+    },
 }
+COMMANDS = {name: text for names in COMMAND_GROUPS.values() for name, text in names.items()}
 OLD_COMMANDS = {"compile-code": "compile_code", "rebuild-index": "rebuild_index"}
 """Hidden commands, which are old or only for installers, and their modules."""
 
@@ -79,10 +93,14 @@ class Program(Group):
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+    def titled_commands(self, ctx: click.Context) -> dict[str, dict[str, str]]:  # noqa: ARG002
+        """Return the commands by purpose, without loading them."""
+        return COMMAND_GROUPS
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Tell how to see the flags of a command."""
+        formatter.write_paragraph()
+        formatter.write_text(f"`{ctx.command_path} COMMAND --help` shows the options of a command.")
 
     def names_command(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
         """Tell whether there is a word: here it must be a command."""
@@ -122,10 +140,7 @@ class _UnknownCommand(click.UsageError):
         self.advice = ["", "Did you mean this?", *(f"\t{one}" for one in near), ""] if near else []
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
-@global_flags(hidden=False)
-def program() -> None:
-    """Encrypted, deduplicated backups in restic's repository format."""
+program = Program("pyrestic", "Encrypted, deduplicated backups in restic's repository format.")
 
 
 def main(arguments: Sequence[str] | None = None, state: dict[str, Any] | None = None) -> int:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import click
 
 from pyrestic import __version__
+from pyrestic.cli.command import Group
+from pyrestic.cli.flags import GLOBAL_TITLE, OWN_TITLE, FlagOption
+from pyrestic.cli.help import titled_options
 from pyrestic.cli.manual import COMMON, ENVIRONMENT, EXIT_STATUS, REPOSITORY_EXITS, find_manual
 
 _ROFF = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha"}
-_GLOBAL = "global_"
-"""Prefix of the names of global flags."""
 
 
 def make_pages(program: click.Command, name: str) -> Iterator[tuple[str, str]]:
@@ -43,7 +44,7 @@ def _page(
     yield _escape(" ".join(command.collect_usage_pieces(context)))
     yield ".SH DESCRIPTION"
     yield from _description(command, path)
-    yield from _commands(title, below)
+    yield from _commands(command, context, title, below)
     yield from _options(command, context)
     yield from _exit_status(path)
     yield from _environment(command, path)
@@ -63,34 +64,37 @@ def _description(command: click.Command, path: list[str]) -> Iterator[str]:
         yield _prose(paragraph)
 
 
-def _commands(title: str, below: dict[str, click.Command]) -> Iterator[str]:
-    if below:
-        yield ".SH COMMANDS"
-    for name, found in below.items():
-        yield from (".TP", f"\\fB{_escape(f'{title}-{name}')}\\fR(1)", _prose(_summary(found)))
+def _commands(
+    command: click.Command, context: click.Context, title: str, below: dict[str, click.Command]
+) -> Iterator[str]:
+    if not isinstance(command, Group):
+        return
+    sections = command.titled_commands(context)
+    yield ".SH COMMANDS"
+    for heading, names in sections.items():
+        yield from ((f".SS {_escape(heading)}",) if len(sections) > 1 else ())
+        for name in names:
+            yield from (".TP", f"\\fB{_escape(f'{title}-{name}')}\\fR(1)", _prose(_summary(below[name])))
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    own = _records([one for one in command.params if not _is_global(one)], context)
-    root = context.find_root()
-    shared = _records([one for one in root.command.params if _is_global(one)], root)
-    if context is root:
-        own, shared = [*own, *shared], []
-    for heading, records in (("OPTIONS", own), ("GLOBAL OPTIONS", shared)):
-        if records:
-            yield f".SH {heading}"
-        for flags, text in records:
-            yield from (".TP", f"\\fB{_escape(flags)}\\fR", _prose(text) or "\\&")
+    sections = titled_options(command, context)
+    shared = sections.pop(GLOBAL_TITLE)
+    if context.parent is None:
+        sections, shared = {OWN_TITLE: shared}, []
+    if sections:
+        yield ".SH OPTIONS"
+    for heading, records in sections.items():
+        yield from ((f".SS {_escape(heading)}",) if heading != OWN_TITLE else ())
+        yield from _entries(records)
+    if shared:
+        yield ".SH GLOBAL OPTIONS"
+        yield from _entries(shared)
 
 
-def _records(parameters: list[click.Parameter], context: click.Context) -> list[tuple[str, str]]:
-    """Return flags and texts; arguments are in the synopsis, unless they have a help text."""
-    records = [(one, record) for one in parameters if (record := one.get_help_record(context))]
-    return [record for one, record in records if isinstance(one, click.Option) or record[1]]
-
-
-def _is_global(parameter: click.Parameter) -> bool:
-    return (parameter.name or "").startswith(_GLOBAL)
+def _entries(records: list[tuple[str, str]]) -> Iterator[str]:
+    for flags, text in records:
+        yield from (".TP", f"\\fB{_escape(flags)}\\fR", _prose(text) or "\\&")
 
 
 def _exit_status(path: list[str]) -> Iterator[str]:
@@ -107,7 +111,8 @@ def _environment(command: click.Command, path: list[str]) -> Iterator[str]:
     manual = find_manual(path[1:])
     names = list(ENVIRONMENT)
     if path[1:]:
-        mentioned = re.findall(r"\$([A-Z0-9_]+)", " ".join(getattr(one, "help", None) or "" for one in command.params))
+        own = [one for one in command.params if isinstance(one, FlagOption) and one.title != GLOBAL_TITLE]
+        mentioned = re.findall(r"\$([A-Z0-9_]+)", " ".join(one.help or "" for one in own if not one.hidden))
         known = {*(COMMON if manual.opens_repository else ()), *mentioned, *manual.variables}
         names = [name for name in ENVIRONMENT if name in known]
     yield ".SH ENVIRONMENT"

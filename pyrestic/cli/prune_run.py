@@ -1,13 +1,11 @@
 """Shared by prune and forget --prune: the flags, and running a prune with its messages."""
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import click
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from pyrestic.backend.base import MetadataCache
 from pyrestic.cli.command import App
-from pyrestic.cli.flags import OldOption
+from pyrestic.cli.flag_fields import Flags, switch, text
 from pyrestic.cli.leftovers import remove_old_leftovers
 from pyrestic.cli.session import Session
 from pyrestic.ids import ID, short
@@ -18,41 +16,33 @@ if TYPE_CHECKING:
     from pyrestic.operations.prune_plan import PrunePlan, PruneStats
     from pyrestic.repository.index_copy import ReadIndex
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-_FLAGS: Final = (
-    click.option(
+class RepackFlags(Flags):
+    """The flags of prune that forget has, too."""
+
+    TITLE = "Repack"
+    max_repack_size: str = text("--max-repack-size", help="repack at most SIZE, such as 10G")
+    max_unused: str = text(
         "--max-unused", default="5%", help="limit of unused data: bytes (10M), a percentage (5%) or unlimited"
-    ),
-    click.option("--max-repack-size", default="", help="repack at most SIZE, such as 10G"),
-    click.option("--repack-cacheable-only", is_flag=True, help="repack only packs of trees"),
-    click.option(
+    )
+    repack_cacheable_only: bool = switch("--repack-cacheable-only", help="repack only packs of trees")
+    repack_small: bool = switch(
         "--repack-small",
-        is_flag=True,
-        cls=OldOption,
         advice="small files are automatically repacked. Use --repack-smaller-than to specify a minimum size",
-    ),
-    click.option("--repack-uncompressed", is_flag=True, help="repack all uncompressed data"),
-    click.option("--repack-smaller-than", default="", help="repack packs smaller than SIZE, such as 8M"),
-)
+    )
+    repack_smaller_than: str = text("--repack-smaller-than", help="repack packs smaller than SIZE, such as 8M")
+    repack_uncompressed: bool = switch("--repack-uncompressed", help="repack all uncompressed data")
 
 
-def prune_flags(command: F) -> F:
-    """Add the flags of prune and forget to a command; `make_options` takes them."""
-    for option in reversed(_FLAGS):
-        command = option(command)
-    return command
-
-
-def make_options(flags: dict[str, Any]) -> PruneOptions:
-    """Return the options from the shared flags; raise UsageError."""
+def make_options(flags: RepackFlags, *, recover_space: str = "") -> PruneOptions:
+    """Return the options from the flags; raise UsageError."""
     return make_prune_options(
-        max_unused=flags["max_unused"],
-        max_repack_size=flags["max_repack_size"],
-        repack_smaller_than=flags["repack_smaller_than"],
-        cacheable_only=flags["repack_cacheable_only"],
-        uncompressed=flags["repack_uncompressed"],
-        recover_space=flags.get("unsafe_recover_no_free_space", ""),
+        max_unused=flags.max_unused,
+        max_repack_size=flags.max_repack_size,
+        repack_smaller_than=flags.repack_smaller_than,
+        cacheable_only=flags.repack_cacheable_only,
+        uncompressed=flags.repack_uncompressed,
+        recover_space=recover_space,
     )
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import click
 
+from pyrestic.cli.flags import GLOBAL_TITLE, FlagOption
 from pyrestic.cli.main import program
-from pyrestic.cli.options import FLAGS
 
 FOLDER = "PYRESTIC_TEST_USAGE"
 """The variable that names the folder in which each process of the tests leaves what it saw."""
@@ -96,8 +96,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 
 def own_options(command: click.Command) -> list[click.Option]:
     """Return the flags of a command that are not global, in the order of their names."""
-    shared = {name for flag in FLAGS for name in flag.names}
-    own = [one for one in command.params if isinstance(one, click.Option) and not shared.intersection(one.opts)]
+    own = [one for one in command.params if isinstance(one, FlagOption) and one.title != GLOBAL_TITLE]
     return sorted(own, key=long_name)
 
 

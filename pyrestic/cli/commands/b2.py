@@ -4,14 +4,9 @@ import click
 
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.doctor import examine
-from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.command import App, Group, define
 from pyrestic.cli.session import find_location, opened_place
 from pyrestic.errors import UsageError
-
-
-@define_group("b2", "Backblaze B2 tools.")
-def command() -> None:
-    """Group of the commands below."""
 
 
 @define("doctor", "Check the bucket settings and suggest fixes.", prints=True)
@@ -50,4 +45,4 @@ def doctor(app: App) -> None:
         raise click.exceptions.Exit(1)
 
 
-command.add_command(doctor)
+command = Group("b2", "Backblaze B2 tools.", doctor)

@@ -2,112 +2,149 @@
 
 import os
 import time
-from typing import Any
-
-import click
 
 from pyrestic.cli import password as passwords
 from pyrestic.cli.arguments import parse_uint32
 from pyrestic.cli.command import App, define
-from pyrestic.cli.commands.snapshots import GROUP_BY
+from pyrestic.cli.commands.snapshots import GROUP_BY, HOST_AND_PATHS
 from pyrestic.cli.filters import skip_damaged_flag
+from pyrestic.cli.flag_fields import Flags, arguments, optional_text, parse_variable, parsed, switch, text, texts
 from pyrestic.cli.flags import NATURAL
-from pyrestic.cli.options import from_environment
+from pyrestic.cli.pattern_flags import ExcludeFlags
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
 from pyrestic.localfs import text_file
 from pyrestic.nearest import ask_meant, find_nearest
+from pyrestic.operations.retention import GroupBy
 from pyrestic.repository.timespec import parse_snapshot_time
 
-Flags = dict[str, Any]
+
+class _SourceFlags(Flags):
+    """The flags for what is backed up."""
+
+    TITLE = "Sources"
+    files_from: tuple[str, ...] = texts("--files-from", help="read sources from FILE; patterns are allowed")
+    files_from_raw: tuple[str, ...] = texts(
+        "--files-from-raw", help="read sources from FILE, each terminated by a zero byte"
+    )
+    files_from_verbatim: tuple[str, ...] = texts("--files-from-verbatim", help="read sources from FILE, one per line")
+    stdin: bool = switch("--stdin", help="store standard input as a file")
+    stdin_filename: str = text("--stdin-filename", default="stdin", help="name of that file")
+    stdin_from_command: bool = switch(
+        "--stdin-from-command", help="run the arguments as a command and store its output"
+    )
 
 
-@define("backup", "Create a snapshot of files and folders.")
-@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
-@click.option("-e", "--exclude", multiple=True, help="exclude files that match PATTERN")
-@click.option("--exclude-caches", is_flag=True, help="exclude folders marked by CACHEDIR.TAG")
-@click.option("--exclude-file", multiple=True, help="read exclude patterns from FILE")
-@click.option("--exclude-if-present", multiple=True, help="NAME[:HEADER]: exclude folders that contain such a file")
-@click.option("--exclude-larger-than", default="", help="exclude files larger than SIZE, such as 500M")
-@click.option("--files-from", multiple=True, help="read sources from FILE; patterns are allowed")
-@click.option("--files-from-raw", multiple=True, help="read sources from FILE, each terminated by a zero byte")
-@click.option("--files-from-verbatim", multiple=True, help="read sources from FILE, one per line")
-@click.option("-f", "--force", is_flag=True, help="read all files again")
-@click.option(
-    "-g",
-    "--group-by",
-    type=GROUP_BY,
-    default="host,paths",
-    help="criteria that the parent snapshot must share (host,paths,tags)",
-)
-@click.option("-H", "--host", default=None, help="host name of the snapshot ($RESTIC_HOST)")
-@click.option("--hostname", default=None, hidden=True)
-@click.option("--iexclude", multiple=True, help="like --exclude, but ignores case")
-@click.option("--iexclude-file", multiple=True, help="like --exclude-file, but ignores case")
-@click.option("--ignore-ctime", is_flag=True, help="ignore ctime changes when checking for modified files")
-@click.option("--ignore-inode", is_flag=True, help="ignore inode and ctime changes when checking for modified files")
-@click.option("--no-scan", is_flag=True, help="do not scan the sources for progress estimates")
-@click.option("-x", "--one-file-system", is_flag=True, help="do not cross file system boundaries")
-@click.option("--parent", default="", help="snapshot to compare with")
-@click.option("--read-concurrency", type=NATURAL, default=None, help="number of files to read concurrently (2)")
-@skip_damaged_flag
-@click.option("--skip-if-unchanged", is_flag=True, help="skip the snapshot if nothing changed")
-@click.option("--stdin", is_flag=True, help="store standard input as a file")
-@click.option("--stdin-filename", default="stdin", help="name of that file")
-@click.option("--stdin-from-command", is_flag=True, help="run the arguments as a command and store its output")
-@click.option("--tag", multiple=True, help="tags of the snapshot: tag[,tag…]")
-@click.option("--time", "when", default="", help="time of the snapshot, such as 2012-11-01 22:08:41")
-@click.option("--with-atime", is_flag=True, help="store access times")
-@click.argument("sources", nargs=-1, type=click.Path())
-def command(app: App, sources: tuple[str, ...], **flags: Any) -> int:  # noqa: ANN401 - flags of many kinds
+class _ExcludeFlags(ExcludeFlags):
+    """The flags for files to exclude, with those that only backup has."""
+
+    TITLE = ExcludeFlags.TITLE
+    exclude_caches: bool = switch("--exclude-caches", help="exclude folders marked by CACHEDIR.TAG")
+    exclude_if_present: tuple[str, ...] = texts(
+        "--exclude-if-present", help="NAME[:HEADER]: exclude folders that contain such a file"
+    )
+    exclude_larger_than: str = text("--exclude-larger-than", help="exclude files larger than SIZE, such as 500M")
+    one_file_system: bool = switch("-x", "--one-file-system", help="do not cross file system boundaries")
+
+
+class _SnapshotFlags(Flags):
+    """The flags for what the snapshot records."""
+
+    TITLE = "Snapshot"
+    host: str | None = optional_text("-H", "--host", help="host name of the snapshot ($RESTIC_HOST)")
+    hostname: str | None = optional_text("--hostname", hidden=True)
+    skip_if_unchanged: bool = switch("--skip-if-unchanged", help="skip the snapshot if nothing changed")
+    tag: tuple[str, ...] = texts("--tag", help="tags of the snapshot: tag[,tag…]")
+    time: str = text("--time", help="time of the snapshot, such as 2012-11-01 22:08:41")
+    with_atime: bool = switch("--with-atime", help="store access times")
+
+
+class _ChangeFlags(Flags):
+    """The flags for which files are read."""
+
+    TITLE = "Find changes"
+    force: bool = switch("-f", "--force", help="read all files again")
+    group_by: GroupBy = parsed(
+        "-g",
+        "--group-by",
+        type=GROUP_BY,
+        default=HOST_AND_PATHS,
+        help="criteria that the parent snapshot must share (host,paths,tags)",
+    )
+    ignore_ctime: bool = switch("--ignore-ctime", help="ignore ctime changes when checking for modified files")
+    ignore_inode: bool = switch(
+        "--ignore-inode", help="ignore inode and ctime changes when checking for modified files"
+    )
+    parent: str = text("--parent", help="snapshot to compare with")
+    skip_damaged: bool = skip_damaged_flag()
+
+
+class BackupFlags(_SourceFlags, _ExcludeFlags, _SnapshotFlags, _ChangeFlags):
+    """The flags of backup."""
+
+    dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
+    no_scan: bool = switch("--no-scan", help="do not scan the sources for progress estimates")
+    read_concurrency: int | None = parsed(
+        "--read-concurrency", type=NATURAL, help="number of files to read concurrently (2)"
+    )
+    sources: tuple[str, ...] = arguments("SOURCES", files=True)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the source is a stream of bytes, not files."""
+        return self.stdin or self.stdin_from_command
+
+
+@define("backup", "Create a snapshot of files and folders.", BackupFlags)
+def command(app: App, flags: BackupFlags) -> int:
     """Make a snapshot and print the result; 3 if some source could not be read."""
     app.terminal.during = "archival"
-    _check(app, sources, flags)
-    targets, complete = _targets(app, sources, flags)
-    flags["read_concurrency"] = _concurrency(app, flags)
-    # A snapshot records the patterns of --exclude itself, not those from files.
-    flags["named_excludes"] = flags["exclude"]
-    flags["exclude"] += tuple(text_file.read_patterns(flags["exclude_file"], app.settings.environment))
-    flags["iexclude"] += tuple(text_file.read_patterns(flags["iexclude_file"], app.settings.environment))
+    _check(app, flags)
+    targets, complete = _targets(app, flags)
+    concurrency = _concurrency(app, flags)
+    exclude = flags.read_excludes(app.settings.environment)
     # Not at the top: help does not need it.
-    from pyrestic.cli.backup_run import INCOMPLETE, run_backup
+    from pyrestic.cli.backup_run import INCOMPLETE, BackupSource, run_backup
 
-    code = run_backup(app, sources, targets, flags, _snapshot_time(flags["when"]), complete=complete)
+    source = BackupSource(targets, exclude, _snapshot_time(flags.time), concurrency)
+    code = run_backup(app, flags, source, complete=complete)
     if code == INCOMPLETE:
         exit_error(code, "Warning: at least one source file could not be read", as_json=app.settings.json)
     return code
 
 
-def _check(app: App, sources: tuple[str, ...], flags: Flags) -> None:
-    lists = [*flags["files_from"], *flags["files_from_raw"], *flags["files_from_verbatim"]]
-    streamed = flags["stdin"] or flags["stdin_from_command"]
+def _check(app: App, flags: BackupFlags) -> None:
     if not passwords.is_given(app.settings):
-        if flags["stdin"]:
+        if flags.stdin:
             raise UsageError("cannot read both password and data from stdin")
-        if "-" in lists:
+        if "-" in (*flags.files_from, *flags.files_from_raw, *flags.files_from_verbatim):
             raise UsageError(
                 "unable to read password from stdin when data is to be read from stdin,"
                 " use --password-file or $RESTIC_PASSWORD"
             )
-    for name in ("files_from", "files_from_verbatim", "files_from_raw"):
-        if streamed and flags[name]:
-            raise UsageError(f"--stdin and --{name.replace('_', '-')} cannot be used together")
-    if flags["stdin"] and sources and not flags["stdin_from_command"]:
+    for name, lists in (
+        ("--files-from", flags.files_from),
+        ("--files-from-verbatim", flags.files_from_verbatim),
+        ("--files-from-raw", flags.files_from_raw),
+    ):
+        if flags.streamed and lists:
+            raise UsageError(f"--stdin and {name} cannot be used together")
+    if flags.stdin and flags.sources and not flags.stdin_from_command:
         raise UsageError("--stdin was specified and files/dirs were listed as arguments")
-    if flags["stdin_from_command"] and not sources:
+    if flags.stdin_from_command and not flags.sources:
         raise UsageError("no command was specified after --stdin-from-command")
 
 
-def _targets(app: App, sources: tuple[str, ...], flags: Flags) -> tuple[list[bytes], bool]:
+def _targets(app: App, flags: BackupFlags) -> tuple[list[bytes], bool]:
     """Return the existing sources, and whether those are all; raise UsageError if there is none."""
-    if flags["stdin"] or flags["stdin_from_command"]:
-        return [b"/" + os.fsencode(flags["stdin_filename"]).lstrip(b"/")], True
-    named, without_match = text_file.read_sources(flags["files_from"])
+    if flags.streamed:
+        return [b"/" + os.fsencode(flags.stdin_filename).lstrip(b"/")], True
+    named, without_match = text_file.read_sources(flags.files_from)
     for pattern in without_match:
         app.terminal.complain(f'pattern "{pattern}" does not match any files, skipping')
-    named += text_file.read_sources_verbatim(flags["files_from_verbatim"])
-    named += text_file.read_sources_raw(flags["files_from_raw"])
-    named += [os.fsencode(source) for source in sources]
+    named += text_file.read_sources_verbatim(flags.files_from_verbatim)
+    named += text_file.read_sources_raw(flags.files_from_raw)
+    named += [os.fsencode(source) for source in flags.sources]
     if not named:
         raise UsageError("nothing to backup, please specify source files/dirs")
     found = [name for name in named if _exists(app, name)]
@@ -146,9 +183,10 @@ def _snapshot_time(text: str) -> int:
     return parse_snapshot_time(text) if text else time.time_ns()
 
 
-def _concurrency(app: App, flags: Flags) -> int:
+def _concurrency(app: App, flags: BackupFlags) -> int:
     variable = "RESTIC_READ_CONCURRENCY"
-    given = flags["read_concurrency"]
-    if given is None:
-        given = from_environment(variable, app.settings.environment.get(variable, ""), parse_uint32)
+    given = flags.read_concurrency
+    value = app.settings.environment.get(variable, "")
+    if given is None and value:
+        given = parse_variable(variable, value, parse_uint32)
     return given or 2

@@ -2,8 +2,6 @@
 
 import time
 
-import click
-
 from pyrestic.backend.wrap.cache_folder import (
     CacheFolderInfo,
     find_default_base,
@@ -11,6 +9,7 @@ from pyrestic.backend.wrap.cache_folder import (
     remove_cache_folder,
 )
 from pyrestic.cli.command import App, define
+from pyrestic.cli.flag_fields import Flags, parsed, switch
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.table import format_table
@@ -20,17 +19,24 @@ from pyrestic.units import format_bytes
 _DAY_SECONDS = 24 * 60 * 60
 
 
-@define("cache", "List or clean cache folders.", prints=True)
-@click.option("--cleanup", is_flag=True, help="remove old cache folders")
-@click.option("--max-age", type=NATURAL, default=30, help="age in days at which a folder is old (default 30)")
-@click.option("--no-size", is_flag=True, help="do not compute sizes")
-def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
+class CacheFlags(Flags):
+    """The flags of cache."""
+
+    cleanup: bool = switch("--cleanup", help="remove old cache folders")
+    max_age: int = parsed(
+        "--max-age", type=NATURAL, default=30, help="age in days at which a folder is old (default 30)"
+    )
+    no_size: bool = switch("--no-size", help="do not compute sizes")
+
+
+@define("cache", "List or clean cache folders.", CacheFlags, prints=True)
+def command(app: App, flags: CacheFlags) -> None:
     """Print the folders, or remove the old ones."""
     settings = app.settings
     if settings.no_cache:
         raise UsageError("Refusing to do anything, the cache is disabled")
     base = settings.cache_dir or find_default_base(settings.environment)
-    cleanup = cleanup or settings.cleanup_cache
+    cleanup = flags.cleanup or settings.cleanup_cache
     now = time.time()
     try:
         folders = list_cache_folders(base)
@@ -41,20 +47,20 @@ def command(app: App, cleanup: bool, max_age: int, no_size: bool) -> None:
             raise UntrustedError(sentence) from error
         _tell_left_alone(app, sentence)
         return
-    max_age_seconds = float(max_age * _DAY_SECONDS)
+    max_age_seconds = float(flags.max_age * _DAY_SECONDS)
     if cleanup:
         keep_going(without_output=True)
         _clean(app, [folder for folder in folders if folder.is_old(now, max_age_seconds)])
         return
     folders.sort(key=lambda folder: folder.used_at_seconds)
     if settings.json:
-        app.terminal.print_json([_document(folder, now, max_age_seconds, no_size=no_size) for folder in folders])
+        app.terminal.print_json([_document(folder, now, max_age_seconds, no_size=flags.no_size) for folder in folders])
         return
     if not folders:
         app.terminal.print(f"no cache dirs found, basedir is {base}")
         return
-    columns = ["Repo ID", "Last Used", "Old", *([] if no_size else ["Size"])]
-    rows = [_row(folder, now, max_age_seconds, no_size=no_size) for folder in folders]
+    columns = ["Repo ID", "Last Used", "Old", *([] if flags.no_size else ["Size"])]
+    rows = [_row(folder, now, max_age_seconds, no_size=flags.no_size) for folder in folders]
     for line in format_table(columns, rows):
         app.terminal.print(line)
     app.terminal.print(f"{len(folders)} cache dirs in {base}")

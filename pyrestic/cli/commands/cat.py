@@ -2,10 +2,9 @@
 
 import sys
 
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter
+from pyrestic.cli.filters import default_filter
+from pyrestic.cli.flag_fields import Flags, arguments
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import indent_json
 from pyrestic.errors import PyresticError, UsageError
@@ -19,16 +18,22 @@ _KINDS = ("config", "index", "snapshot", "key", "masterkey", "lock", "pack", "bl
 _FILES = {"snapshot": FileType.SNAPSHOT, "index": FileType.INDEX, "lock": FileType.LOCK}
 
 
+class CatFlags(Flags):
+    """The arguments of cat."""
+
+    arguments: tuple[str, ...] = arguments("ARGUMENTS")
+
+
 @define(
     "cat",
     "Print masterkey, config, pack ID, blob ID, snapshot ID, index ID, key ID, lock ID or tree SNAPSHOT:DIR.",
+    CatFlags,
     prints=True,
 )
-@click.argument("arguments", nargs=-1)
-def command(app: App, arguments: tuple[str, ...]) -> None:
+def command(app: App, flags: CatFlags) -> None:
     """Print the object; JSON is indented, packs and blobs are raw bytes."""
-    kind = _check(arguments)
-    name = arguments[1] if len(arguments) > 1 else ""
+    kind = _check(flags.arguments)
+    name = flags.arguments[1] if len(flags.arguments) > 1 else ""
     with opened(app.settings, app.terminal, LockMode.READ, load_index=kind in ("blob", "tree")) as session:
         if kind in ("pack", "blob", "tree"):
             sys.stdout.buffer.write(_bytes(app, session, kind, name))
@@ -95,7 +100,7 @@ def _blob(session: Session, identifier: ID) -> bytes:
 
 def _find_snapshot(app: App, session: Session, name: str) -> tuple[StoredSnapshot, str]:
     """Return a snapshot and the folder after the colon."""
-    wanted = make_filter(app.settings.environment)
+    wanted = default_filter(app.settings.environment)
     try:
         return find_snapshot(session.repository, name, wanted, app.terminal)
     except UsageError as error:

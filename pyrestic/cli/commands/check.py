@@ -6,12 +6,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-import click
-
 from pyrestic.backend.private_folder import open_private
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import strict_snapshot_filter
-from pyrestic.cli.flags import OldOption
+from pyrestic.cli.filters import StrictSnapshotFlags
+from pyrestic.cli.flag_fields import Flags, arguments, switch, text
 from pyrestic.cli.leftovers import tell_leftovers
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Fields
@@ -30,51 +28,46 @@ from pyrestic.units import format_bytes
 _DAMAGED = "repository contains errors"
 
 
-@define("check", "Look for errors in the repository.")
-@strict_snapshot_filter
-@click.option(
-    "--check-unused",
-    is_flag=True,
-    expose_value=False,
-    cls=OldOption,
-    advice="`--check-unused` is deprecated and will be ignored",
-)
-@click.option("--budget", default="", help="verify up to SIZE (e.g. 1G), least recently verified packs first")
-@click.option("--read-data", is_flag=True, help="read and verify all packs")
-@click.option(
-    "--read-data-subset",
-    default="",
-    help="verify part of the packs: N/M, a percentage such as 2.5%, or a size such as 10G",
-)
-@click.option("--with-cache", is_flag=True, help="use the existing cache instead of an empty one")
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    budget: str,
-    read_data_subset: str,
-    snapshot_id: tuple[str, ...],
-    *,
-    read_data: bool,
-    with_cache: bool,
-) -> None:
+class _DataFlags(Flags):
+    """The flags for what is read."""
+
+    TITLE = "Verify data"
+    budget: str = text("--budget", help="verify up to SIZE (e.g. 1G), least recently verified packs first")
+    read_data: bool = switch("--read-data", help="read and verify all packs")
+    read_data_subset: str = text(
+        "--read-data-subset",
+        help="verify part of the packs: N/M, a percentage such as 2.5%, or a size such as 10G",
+    )
+
+
+class CheckFlags(_DataFlags, StrictSnapshotFlags):
+    """The flags of check."""
+
+    check_unused: bool = switch("--check-unused", advice="`--check-unused` is deprecated and will be ignored")
+    with_cache: bool = switch("--with-cache", help="use the existing cache instead of an empty one")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("check", "Look for errors in the repository.", CheckFlags)
+def command(app: App, flags: CheckFlags) -> None:
     """Check the repository; raise DamageError after printing the findings."""
-    if read_data and read_data_subset:
+    if flags.read_data and flags.read_data_subset:
         raise UsageError("check flags --read-data and --read-data-subset cannot be used together")
-    if budget and (read_data or read_data_subset):
+    if flags.budget and (flags.read_data or flags.read_data_subset):
         raise UsageError("check flag --budget cannot be used together with --read-data or --read-data-subset")
-    budget_bytes = _parse_budget(budget)
-    choice = PackChoice() if read_data else parse_subset(read_data_subset)
+    budget_bytes = _parse_budget(flags.budget)
+    choice = PackChoice() if flags.read_data else parse_subset(flags.read_data_subset)
     mode = LockMode.NONE if app.settings.no_lock else LockMode.READ_ALONE
     output = Output(app)
     try:
-        with _temporary_cache(app, with_cache=with_cache) as cache_base:
+        with _temporary_cache(app, with_cache=flags.with_cache) as cache_base:
             if mode is not LockMode.NONE:
                 app.terminal.note("create exclusive lock for repository")
             index = Overlap(lambda repository: read_index(app, repository), imports=import_machinery)
             with opened(app.settings, app.terminal, mode, cache_base=cache_base, overlap=index) as session:
                 check = Check(session.repository, app.terminal, output.found)
-                names = list(snapshot_id)
+                names = list(flags.snapshot_id)
+                wanted = flags.wanted(app.settings.environment)
                 proofs = open_proven(app, session, needed=bool(budget_bytes))
                 with proofs.kept(check):
                     rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None

@@ -3,13 +3,12 @@
 import time
 from dataclasses import asdict
 
-import click
-
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.doctor import Held, count_held
 from pyrestic.backend.metering import Sums
 from pyrestic.cli.billing import describe, find_book, format_dollars, load_prices, prices_path
 from pyrestic.cli.command import App, define
+from pyrestic.cli.flag_fields import Flags, parsed, switch
 from pyrestic.cli.flags import NATURAL
 from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
@@ -19,19 +18,24 @@ from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast,
 from pyrestic.units import format_bytes
 
 
-@define("cost", "Show B2 API calls per month, their cost, and a forecast.", prints=True)
-@click.option("--months", type=NATURAL, default=12, help="number of months to show (default 12)")
-@click.option("--offline", is_flag=True, help="do not query the service for the stored size")
-def command(app: App, months: int, offline: bool) -> None:
+class CostFlags(Flags):
+    """The flags of cost."""
+
+    months: int = parsed("--months", type=NATURAL, default=12, help="number of months to show (default 12)")
+    offline: bool = switch("--offline", help="do not query the service for the stored size")
+
+
+@define("cost", "Show B2 API calls per month, their cost, and a forecast.", CostFlags, prints=True)
+def command(app: App, flags: CostFlags) -> None:
     """Print months, and a forecast if the location is in B2."""
     prices = _load_prices(app)
     places = _read_book(app)
     days = _sum_places(places)
-    held = None if offline or not app.settings.repo + app.settings.repository_file else _count(app)
+    held = None if flags.offline or not app.settings.repo + app.settings.repository_file else _count(app)
     today = time.strftime("%Y-%m-%d", time.gmtime())
     forecast = None if held is None else make_forecast(days, today, held.file_bytes + held.hidden_bytes, prices)
     shown = _by_month(days)
-    shown = dict(list(shown.items())[-months:]) if months else {}
+    shown = dict(list(shown.items())[-flags.months :]) if flags.months else {}
     if app.settings.json:
         app.terminal.print_json(_document(places, shown, held, forecast, prices))
         return

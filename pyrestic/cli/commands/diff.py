@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import make_filter
+from pyrestic.cli.filters import default_filter
+from pyrestic.cli.flag_fields import Flags, arguments, switch
 from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
@@ -21,15 +20,21 @@ if TYPE_CHECKING:
     from pyrestic.operations.diff import Change, DiffStatistics
 
 
-@define("diff", "Show the changes between two snapshots, or folders in them (ID:FOLDER).", prints=True)
-@click.option("--metadata", is_flag=True, help="also show files of which only the metadata changed")
-@click.argument("snapshots", nargs=-1)
-def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
+class DiffFlags(Flags):
+    """The flags of diff."""
+
+    metadata: bool = switch("--metadata", help="also show files of which only the metadata changed")
+    snapshots: tuple[str, ...] = arguments("SNAPSHOTS")
+
+
+@define("diff", "Show the changes between two snapshots, or folders in them (ID:FOLDER).", DiffFlags, prints=True)
+def command(app: App, flags: DiffFlags) -> None:
     """Print the changes and the statistics."""
+    snapshots = flags.snapshots
     if len(snapshots) != 2:
         raise UsageError("specify two snapshot IDs")
     terminal = app.terminal
-    wanted = make_filter(app.settings.environment)
+    wanted = default_filter(app.settings.environment)
     look = Overlap(lambda repository: [find_snapshot(repository, name, wanted, terminal) for name in snapshots])
     with opened(app.settings, terminal, LockMode.READ, load_index=True, overlap=look) as session:
         # This imports numpy, which is imported while a lock waits.
@@ -44,7 +49,7 @@ def command(app: App, snapshots: tuple[str, ...], *, metadata: bool) -> None:
             find_tree(repository, after.snapshot.tree_id, folder_after),
         )
         terminal.during = "diff"
-        comparison = Diff(repository, *trees, terminal, metadata=metadata)
+        comparison = Diff(repository, *trees, terminal, metadata=flags.metadata)
         for change in comparison.changes():
             if not app.settings.quiet:
                 print_change(terminal, change)

@@ -5,10 +5,9 @@ import posixpath
 import random
 import time
 
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, parsed, text
 from pyrestic.cli.flags import INTEGER
 from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Fields
@@ -21,34 +20,34 @@ from pyrestic.operations.drill import DrillResult
 from pyrestic.operations.drill_choice import CHANGED, LARGEST, RANDOM, Pick
 from pyrestic.operations.drill_run import find_root, run_drill
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.units import format_bytes
 
 
-@define("drill", "Restore a sample of files in memory, verify them, and compare them with the originals.")
-@snapshot_filter
-@click.option("--budget", default="64M", help="select files of up to SIZE in total (default 64M)")
-@click.option("--seed", type=INTEGER, default=None, help="select the same files as the drill with this seed")
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    budget: str,
-    seed: int | None,
-    snapshot_id: tuple[str, ...],
-) -> None:
+class DrillFlags(SnapshotFlags):
+    """The flags of drill."""
+
+    budget: str = text("--budget", default="64M", help="select files of up to SIZE in total (default 64M)")
+    seed: int | None = parsed("--seed", type=INTEGER, help="select the same files as the drill with this seed")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("drill", "Restore a sample of files in memory, verify them, and compare them with the originals.", DrillFlags)
+def command(app: App, flags: DrillFlags) -> None:
     """Drill with the latest snapshot or the named one; raise DamageError if anything is wrong."""
-    if len(snapshot_id) > 1:
-        raise UsageError(f"more than one snapshot ID specified: {' '.join(snapshot_id)}")
-    budget_bytes = parse_size(budget)
+    names = flags.snapshot_id or ("latest",)
+    if len(names) > 1:
+        raise UsageError(f"more than one snapshot ID specified: {' '.join(names)}")
+    budget_bytes = parse_size(flags.budget)
     if budget_bytes <= 0:
-        raise UsageError(f"drill flag --budget has to be a size above 0 such as 500M or 1G, not {budget!r}")
-    seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
+        raise UsageError(f"drill flag --budget has to be a size above 0 such as 500M or 1G, not {flags.budget!r}")
+    seed = random.SystemRandom().randrange(1 << 31) if flags.seed is None else flags.seed
     terminal = app.terminal
+    wanted = flags.wanted(app.settings.environment)
     started = int(time.time())
     with opened(app.settings, terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
-        found, folder = find_snapshot(repository, (snapshot_id or ("latest",))[0], wanted, terminal)
+        found, folder = find_snapshot(repository, names[0], wanted, terminal)
         terminal.note(f"drill with {describe_snapshot(found)}, seed {seed}")
         picks, result = run_drill(repository, found, folder, terminal, seed=seed, budget_bytes=budget_bytes)
         proofs = open_proven(app, session)

@@ -6,44 +6,43 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, text
 from pyrestic.cli.session import Session, opened
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.ids import parse_id
 from pyrestic.operations.dump import dump_file, dump_folder, find_node
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
+from pyrestic.repository.snapshots import find_snapshot
 from pyrestic.repository.tree_walk import find_tree
 
 
-@define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.", prints=True)
-@snapshot_filter
-@click.option("-a", "--archive", default="tar", help="tar or zip")
-@click.option("-t", "--target", default="", help="write to this file")
-@click.argument("arguments", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    archive: str,
-    target: str,
-    arguments: tuple[str, ...],
-) -> None:
+class DumpFlags(SnapshotFlags):
+    """The flags of dump."""
+
+    archive: str = text("-a", "--archive", default="tar", help="tar or zip")
+    target: str = text("-t", "--target", help="write to this file")
+    arguments: tuple[str, ...] = arguments("ARGUMENTS")
+
+
+@define("dump", "Write a file of a snapshot, or a folder as an archive, to standard output.", DumpFlags, prints=True)
+def command(app: App, flags: DumpFlags) -> None:
     """Write SNAPSHOT's FILE."""
-    if len(arguments) != 2:
+    if len(flags.arguments) != 2:
         raise UsageError("no file and no snapshot ID specified")
-    if archive not in ("tar", "zip"):
-        raise UsageError(f"unknown archive format {archive!r}")
-    name, location = arguments[0], os.fsencode(arguments[1])
+    if flags.archive not in ("tar", "zip"):
+        raise UsageError(f"unknown archive format {flags.archive!r}")
+    name, location = flags.arguments[0], os.fsencode(flags.arguments[1])
+    wanted = flags.wanted(app.settings.environment)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         found, folder = find_snapshot(session.repository, name, wanted, app.terminal)
         tree = find_tree(session.repository, found.snapshot.tree_id, folder)
-        with _output(target) as output:
+        with _output(flags.target) as output:
             try:
-                _dump(session, tree, location, output, archive, to_terminal=not target and sys.stdout.isatty())
+                to_terminal = not flags.target and sys.stdout.isatty()
+                _dump(session, tree, location, output, flags.archive, to_terminal=to_terminal)
                 output.flush()
             except OSError as error:
                 raise LocalFileError(f"cannot dump file: {error.strerror}") from error

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import click
 import msgspec
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.ls import format_node
 from pyrestic.cli.commands.snapshots import show_time
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import Flags, arguments, switch, text, texts
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Terminal, encode_json
@@ -31,7 +31,7 @@ from pyrestic.operations.find import (
 )
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
-from pyrestic.repository.snapshots import SnapshotFilter, select_snapshots
+from pyrestic.repository.snapshots import select_snapshots
 from pyrestic.repository.timespec import parse_moment
 from pyrestic.repository.tree_walk import Visit
 from pyrestic.units import format_mode
@@ -41,33 +41,46 @@ _TYPE_NAMES = {BlobType.DATA: "data", BlobType.TREE: "tree"}
 _OBJECTS = {BlobType.DATA: "blob", BlobType.TREE: "tree"}
 
 
-@define("find", "Find files by patterns, or the uses of blobs, trees or packs, in all snapshots.", prints=True)
-@snapshot_filter
-@click.option("--blob", is_flag=True, help="the patterns are IDs of blobs")
-@click.option("--human-readable", is_flag=True, help="print sizes in KiB, MiB, …")
-@click.option("-i", "--ignore-case", is_flag=True, help="ignore case")
-@click.option("-l", "--long", is_flag=True, help="show mode, owner, size and time")
-@click.option("-N", "--newest", default="", help="modified at or before TIME")
-@click.option("-O", "--oldest", default="", help="modified at or after TIME")
-@click.option("--pack", is_flag=True, help="the patterns are IDs of packs")
-@click.option("-R", "--reverse", is_flag=True, help="oldest snapshot first")
-@click.option("--show-pack-id", is_flag=True, help="also print the pack of each blob or tree")
-@click.option("-s", "--snapshot", multiple=True, help="search only this snapshot")
-@click.option("--tree", is_flag=True, help="the patterns are IDs of trees")
-@click.argument("patterns", nargs=-1)
-def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags: Any) -> int | None:  # noqa: ANN401 - flags of many kinds
+class _KindFlags(Flags):
+    """The flags for finding the uses of objects."""
+
+    TITLE = "Find uses of objects"
+    blob: bool = switch("--blob", help="the patterns are IDs of blobs")
+    pack: bool = switch("--pack", help="the patterns are IDs of packs")
+    show_pack_id: bool = switch("--show-pack-id", help="also print the pack of each blob or tree")
+    tree: bool = switch("--tree", help="the patterns are IDs of trees")
+
+
+class FindFlags(_KindFlags, SnapshotFlags):
+    """The flags of find."""
+
+    human_readable: bool = switch("--human-readable", help="print sizes in KiB, MiB, …")
+    ignore_case: bool = switch("-i", "--ignore-case", help="ignore case")
+    long: bool = switch("-l", "--long", help="show mode, owner, size and time")
+    newest: str = text("-N", "--newest", help="modified at or before TIME")
+    oldest: str = text("-O", "--oldest", help="modified at or after TIME")
+    reverse: bool = switch("-R", "--reverse", help="oldest snapshot first")
+    snapshot: tuple[str, ...] = texts("-s", "--snapshot", help="search only this snapshot")
+    patterns: tuple[str, ...] = arguments("PATTERNS")
+
+
+@define(
+    "find", "Find files by patterns, or the uses of blobs, trees or packs, in all snapshots.", FindFlags, prints=True
+)
+def command(app: App, flags: FindFlags) -> int | None:
     """Print the matches, newest snapshot first."""
-    if not patterns:
+    if not flags.patterns:
         raise UsageError("wrong number of arguments")
-    period = _make_period(flags["oldest"], flags["newest"])
-    if flags["blob"] + flags["tree"] + flags["pack"] > 1:
+    period = _make_period(flags.oldest, flags.newest)
+    if flags.blob + flags.tree + flags.pack > 1:
         raise UsageError("cannot have several ID types")
-    look = Overlap(lambda repository: select_snapshots(repository, list(flags["snapshot"]), wanted, app.terminal))
+    wanted = flags.wanted(app.settings.environment)
+    look = Overlap(lambda repository: select_snapshots(repository, list(flags.snapshot), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look) as session:
-        search = _make_search(app, session, patterns, period, **flags)
-        reverse = not flags["reverse"]
+        search = _make_search(app, session, flags, period)
+        reverse = not flags.reverse
         snapshots = sorted(look.found.snapshots, key=lambda stored: stored.snapshot.time_ns, reverse=reverse)
-        printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, **flags)
+        printer = _JsonPrinter(app.terminal) if app.settings.json else _TextPrinter(app.terminal, flags)
         unread = 0
         for found in find(session.repository, snapshots, search):
             if isinstance(found, Match):
@@ -78,7 +91,7 @@ def command(app: App, patterns: tuple[str, ...], wanted: SnapshotFilter, **flags
                 printer.unreadable(found)
                 unread += 1
         printer.close()
-        if flags["show_pack_id"] and isinstance(search, BlobSearch):
+        if flags.show_pack_id and isinstance(search, BlobSearch):
             _show_packs(app, session, search)
     if unread:
         raise DamageError(UNREAD.format(unread))
@@ -92,19 +105,13 @@ def _make_period(oldest: str, newest: str) -> TimeRange:
     return period
 
 
-def _make_search(
-    app: App,
-    session: Session,
-    patterns: tuple[str, ...],
-    period: TimeRange,
-    **flags: Any,  # noqa: ANN401 - flags of many kinds
-) -> NodeSearch:
-    if not (flags["blob"] or flags["tree"] or flags["pack"]):
-        return PatternSearch(patterns, period, ignore_case=flags["ignore_case"])
-    names = [pattern.lower() for pattern in patterns] if flags["ignore_case"] else list(patterns)
-    if flags["pack"]:
+def _make_search(app: App, session: Session, flags: FindFlags, period: TimeRange) -> NodeSearch:
+    if not (flags.blob or flags.tree or flags.pack):
+        return PatternSearch(flags.patterns, period, ignore_case=flags.ignore_case)
+    names = [pattern.lower() for pattern in flags.patterns] if flags.ignore_case else list(flags.patterns)
+    if flags.pack:
         return find_pack_blobs(session.repository, names, app.terminal)
-    return BlobSearch(names if flags["blob"] else None, names if flags["tree"] else None)
+    return BlobSearch(names if flags.blob else None, names if flags.tree else None)
 
 
 def _shown(location: bytes) -> str:
@@ -114,10 +121,10 @@ def _shown(location: bytes) -> str:
 class _TextPrinter:
     """Paths below a line that names the snapshot."""
 
-    def __init__(self, terminal: Terminal, **flags: Any) -> None:  # noqa: ANN401 - flags of many kinds
+    def __init__(self, terminal: Terminal, flags: FindFlags) -> None:
         self._terminal = terminal
-        self._long: bool = flags["long"]
-        self._human: bool = flags["human_readable"]
+        self._long = flags.long
+        self._human = flags.human_readable
         self._snapshot: ID | None = None
 
     def match(self, found: Match) -> None:

@@ -8,39 +8,50 @@ import click
 from click.shell_completion import get_completion_class
 
 from pyrestic.cli.command import App, define
+from pyrestic.cli.flag_fields import Flags, text
 from pyrestic.cli.manpages import make_pages
 from pyrestic.errors import LocalFileError, UsageError
 
 _STDOUT = "-"
 
 
-@define("generate", "Write man pages and completion for shells.", prints=True)
-@click.option("--bash-completion", help="write completion for bash to this file (`-` for stdout)")
-@click.option("--fish-completion", help="write completion for fish to this file (`-` for stdout)")
-@click.option("--zsh-completion", help="write completion for zsh to this file (`-` for stdout)")
-@click.option("--powershell-completion", help="write completion for PowerShell to this file (`-` for stdout)")
-@click.option("--man", help="write man pages to this folder")
-def command(app: App, man: str | None, **files: str | None) -> None:
+def _completion_flag(name: str, shell: str) -> str:
+    return text(f"--{name}-completion", help=f"write completion for {shell} to this file (`-` for stdout)")
+
+
+class GenerateFlags(Flags):
+    """The flags of generate."""
+
+    bash: str = _completion_flag("bash", "bash")
+    fish: str = _completion_flag("fish", "fish")
+    zsh: str = _completion_flag("zsh", "zsh")
+    powershell: str = _completion_flag("powershell", "PowerShell")
+    man: str = text("--man", help="write man pages to this folder")
+
+
+@define("generate", "Write man pages and completion for shells.", GenerateFlags, prints=True)
+def command(app: App, flags: GenerateFlags) -> None:
     """Write the requested files."""
     root = click.get_current_context().find_root()
     program = root.command
     name = root.info_name or "pyrestic"
-    scripts = {key.removesuffix("_completion"): path for key, path in files.items() if path}
+    files = {"bash": flags.bash, "fish": flags.fish, "zsh": flags.zsh, "powershell": flags.powershell}
+    scripts = {shell: path for shell, path in files.items() if path}
     if sum(path == _STDOUT for path in scripts.values()) > 1:
         raise UsageError("the generate command can generate shell completions to stdout for single shell only")
-    if not scripts and not man:
+    if not scripts and not flags.man:
         raise UsageError("nothing to do, please specify at least one output file/dir")
-    if man:
-        app.terminal.note(f"writing man pages to directory {man}")
-        for file_name, text in make_pages(program, name):
-            _write(os.path.join(man, file_name), text)
+    if flags.man:
+        app.terminal.note(f"writing man pages to directory {flags.man}")
+        for file_name, page in make_pages(program, name):
+            _write(os.path.join(flags.man, file_name), page)
     for shell, path in scripts.items():
-        text = _powershell(program, root, name) if shell == "powershell" else _script(program, shell, name)
+        script = _powershell(program, root, name) if shell == "powershell" else _script(program, shell, name)
         if path == _STDOUT:
-            sys.stdout.write(text)
+            sys.stdout.write(script)
             continue
         app.terminal.note(f"writing {shell} completion file to {path}")
-        _write(path, text)
+        _write(path, script)
 
 
 def _script(program: click.Command, shell: str, name: str) -> str:

@@ -5,11 +5,10 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import zone_name
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, parsed, switch
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.incomplete import end_incomplete
@@ -24,7 +23,7 @@ from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
+from pyrestic.repository.snapshots import StoredSnapshot, select_snapshots
 from pyrestic.repository.timespec import show_moment
 from pyrestic.units import format_bytes
 from pyrestic.vfs.history import History, Span, Version, age, find_history
@@ -41,33 +40,31 @@ def _parse_pair(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-@define("history", "Show all versions of files or folders, with their dates and snapshots.", prints=True)
-@snapshot_filter
-@click.option("--diff", is_flag=True, help="show the changes made by the newest version")
-@click.option("--follow", "following", is_flag=True, help="also find the same content under other names")
-@click.option("--versions", type=Parsed("n,n", _parse_pair), help="with --diff: the two versions to compare (2,1)")
-@click.argument("paths", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    versions: tuple[int, int] | None,
-    paths: tuple[str, ...],
-    *,
-    diff: bool,
-    following: bool,
-) -> int | None:
+class HistoryFlags(SnapshotFlags):
+    """The flags of history."""
+
+    diff: bool = switch("--diff", help="show the changes made by the newest version")
+    follow: bool = switch("--follow", help="also find the same content under other names")
+    versions: tuple[int, int] | None = parsed(
+        "--versions", type=Parsed("n,n", _parse_pair), help="with --diff: the two versions to compare (2,1)"
+    )
+    paths: tuple[str, ...] = arguments("PATHS")
+
+
+@define("history", "Show all versions of files or folders, with their dates and snapshots.", HistoryFlags, prints=True)
+def command(app: App, flags: HistoryFlags) -> int | None:
     """Print the versions of each path, newest first."""
-    _check(app, paths, versions, diff=diff)
-    terminal = app.terminal
+    _check(app, flags)
+    terminal, wanted, paths = app.terminal, flags.wanted(app.settings.environment), flags.paths
     with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
         selection = select_snapshots(session.repository, [], wanted, terminal)
         found: list[list[History]] = []
         for path in paths:
             history = find_path(session.repository, selection.snapshots, path, index, terminal)
-            others = follow(session.repository, selection.snapshots, history, index, terminal) if following else []
+            others = follow(session.repository, selection.snapshots, history, index, terminal) if flags.follow else []
             found.append([history, *others])
-        if diff:
-            _show_difference(session, terminal, found[0], versions or (2, 1))
+        if flags.diff:
+            _show_difference(session, terminal, found[0], flags.versions or (2, 1))
         elif app.settings.json:
             terminal.print_json([_json(*histories) for histories in found])
         else:
@@ -85,14 +82,14 @@ def command(
     return end_incomplete(app, selection.failures)
 
 
-def _check(app: App, paths: tuple[str, ...], versions: tuple[int, int] | None, *, diff: bool) -> None:
-    if not paths:
+def _check(app: App, flags: HistoryFlags) -> None:
+    if not flags.paths:
         raise UsageError("no path specified")
-    if versions is not None and not diff:
+    if flags.versions is not None and not flags.diff:
         raise UsageError("--versions needs --diff")
-    if diff and len(paths) > 1:
+    if flags.diff and len(flags.paths) > 1:
         raise UsageError("--diff takes one path")
-    if diff and app.settings.json:
+    if flags.diff and app.settings.json:
         raise UsageError("--diff and --json are mutually exclusive")
 
 

@@ -1,13 +1,11 @@
 """pyrestic init: create a repository."""
 
 import time
-from typing import Any
-
-import click
 
 from pyrestic.cli import password as passwords
 from pyrestic.cli.command import App, define
-from pyrestic.cli.secondary import is_named, secondary_flags, secondary_settings
+from pyrestic.cli.flag_fields import switch, text
+from pyrestic.cli.secondary import SecondaryFlags, secondary_settings
 from pyrestic.cli.session import (
     find_location,
     found_engines,
@@ -28,18 +26,24 @@ the repository. Losing your password means that your data is
 irrecoverably lost."""
 
 
-@define("init", "Create a repository.")
-@click.option("--repository-version", default="stable", help="1, 2, latest or stable")
-@click.option("--copy-chunker-params", is_flag=True, help="use the chunker parameters of the repository in --from-repo")
-@secondary_flags
-def command(app: App, repository_version: str, *, copy_chunker_params: bool, **flags: Any) -> None:  # noqa: ANN401
+class InitFlags(SecondaryFlags):
+    """The flags of init."""
+
+    copy_chunker_params: bool = switch(
+        "--copy-chunker-params", help="use the chunker parameters of the repository in --from-repo"
+    )
+    repository_version: str = text("--repository-version", default="stable", help="1, 2, latest or stable")
+
+
+@define("init", "Create a repository.", InitFlags)
+def command(app: App, flags: InitFlags) -> None:
     """Create a repository at the location in the settings."""
     settings, terminal = app.settings, app.terminal
-    version = _parse_version(repository_version)
+    version = _parse_version(flags.repository_version)
     polynomial = None
-    if copy_chunker_params:
+    if flags.copy_chunker_params:
         polynomial = _polynomial_of(app, flags)
-    elif is_named(flags, settings.environment):
+    elif flags.is_named:
         raise UsageError("Secondary repository must only be specified when copying the chunker parameters")
     location = find_location(settings)
     repository = _create(app, version, polynomial)
@@ -95,7 +99,7 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
     return repository
 
 
-def _polynomial_of(app: App, flags: dict[str, Any]) -> int:
+def _polynomial_of(app: App, flags: SecondaryFlags) -> int:
     """Return the chunker polynomial of the repository in the --from flags and variables."""
     other = secondary_settings(flags, app.settings)
     with found_engines(other) as engines:

@@ -2,10 +2,9 @@
 
 import time
 
-import click
-
 from pyrestic.cli import password as passwords
-from pyrestic.cli.command import App, define, define_group
+from pyrestic.cli.command import App, Group, define
+from pyrestic.cli.flag_fields import Flags, arguments, switch, text
 from pyrestic.cli.options import PasswordNames
 from pyrestic.cli.session import opened
 from pyrestic.cli.table import format_table
@@ -17,11 +16,6 @@ from pyrestic.repository.keys import list_keys
 from pyrestic.repository.locking import LockMode
 
 _NEW_PASSWORD = PasswordNames(("--new-password-file",), "--new-insecure-no-password")
-
-
-@define_group("key", "Manage keys (passwords).")
-def command() -> None:
-    """Group of the commands below."""
 
 
 @define("list", "List keys.", prints=True)
@@ -57,13 +51,24 @@ def _local(created: str) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(parse_time(created) // 1_000_000_000))
 
 
-def _new_password(new_password_file: str, *, new_insecure_no_password: bool) -> str:
-    if new_password_file and new_insecure_no_password:
+class _NewKeyFlags(Flags):
+    host: str = text("--host", help="host name to store in the key")
+    user: str = text("--user", help="user name to store in the key")
+    new_password_file: str = text("--new-password-file", help="file with the new password")
+    new_insecure_no_password: bool = switch("--new-insecure-no-password", help="make the new password empty")
+
+
+class _RemoveFlags(Flags):
+    key_id: tuple[str, ...] = arguments("KEY_ID")
+
+
+def _new_password(flags: _NewKeyFlags) -> str:
+    if flags.new_password_file and flags.new_insecure_no_password:
         raise UsageError("only either --new-password-file or --new-insecure-no-password may be specified")
-    if new_insecure_no_password:
+    if flags.new_insecure_no_password:
         return ""
-    if new_password_file:
-        password = read_file(new_password_file)
+    if flags.new_password_file:
+        password = read_file(flags.new_password_file)
         if not password:
             raise passwords.empty_password(_NEW_PASSWORD, "new key")
         return password
@@ -76,42 +81,34 @@ def _tell(app: App, text: str) -> None:
         app.terminal.print(text)
 
 
-@define("add", "Add a key (password).")
-@click.option("--host", default="", help="host name to store in the key")
-@click.option("--user", default="", help="user name to store in the key")
-@click.option("--new-password-file", default="", help="file with the new password")
-@click.option("--new-insecure-no-password", is_flag=True, help="add an empty password")
-def key_add(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:
+@define("add", "Add a key (password).", _NewKeyFlags)
+def key_add(app: App, flags: _NewKeyFlags) -> None:
     """Add a key."""
     with opened(app.settings, app.terminal, LockMode.APPEND) as session:
-        password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
-        key = add_password(session.repository, password, hostname=host, username=user)
+        password = _new_password(flags)
+        key = add_password(session.repository, password, hostname=flags.host, username=flags.user)
         _tell(app, f"saved new key with ID {key.hex()}")
 
 
-@define("remove", "Remove a key (password).")
-@click.argument("key_id", nargs=-1)
-def key_remove(app: App, key_id: tuple[str, ...]) -> None:
+@define("remove", "Remove a key (password).", _RemoveFlags)
+def key_remove(app: App, flags: _RemoveFlags) -> None:
     """Remove a key, except for the current one."""
-    if len(key_id) != 1:
+    if len(flags.key_id) != 1:
         raise UsageError("key remove expects one argument as the key id")
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
-        identifier = remove_password(session.repository, key_id[0], session.ensure_locked)
+        identifier = remove_password(session.repository, flags.key_id[0], session.ensure_locked)
         app.terminal.note(f"removed key {identifier.hex()}")
 
 
-@define("passwd", "Change the password: add a new key and remove the one in use.")
-@click.option("--host", default="", help="host name to store in the key")
-@click.option("--user", default="", help="user name to store in the key")
-@click.option("--new-password-file", default="", help="file with the new password")
-@click.option("--new-insecure-no-password", is_flag=True, help="change to an empty password")
-def key_passwd(app: App, host: str, user: str, new_password_file: str, *, new_insecure_no_password: bool) -> None:
+@define("passwd", "Change the password: add a new key and remove the one in use.", _NewKeyFlags)
+def key_passwd(app: App, flags: _NewKeyFlags) -> None:
     """Change the password."""
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
-        password = _new_password(new_password_file, new_insecure_no_password=new_insecure_no_password)
-        key = change_password(session.repository, password, session.ensure_locked, hostname=host, username=user)
+        password = _new_password(flags)
+        key = change_password(
+            session.repository, password, session.ensure_locked, hostname=flags.host, username=flags.user
+        )
         _tell(app, f"saved new key as ID {key.hex()}")
 
 
-for subcommand in (key_list, key_add, key_remove, key_passwd):
-    command.add_command(subcommand)
+command = Group("key", "Manage keys (passwords).", key_list, key_add, key_remove, key_passwd)

@@ -3,6 +3,7 @@
 import click
 
 from pyrestic.cli.command import App, define
+from pyrestic.cli.flag_fields import Flags, arguments
 from pyrestic.cli.session import opened
 from pyrestic.handle import FileType
 from pyrestic.repository.locking import LockMode
@@ -16,10 +17,16 @@ _KINDS = {
 }
 
 
-@define("list", "List the IDs of blobs, packs, index, snapshots, keys or locks.", prints=True)
-@click.argument("kind", nargs=-1)
-def command(app: App, kind: tuple[str, ...]) -> None:
+class ListFlags(Flags):
+    """The arguments of list."""
+
+    kind: tuple[str, ...] = arguments("KIND")
+
+
+@define("list", "List the IDs of blobs, packs, index, snapshots, keys or locks.", ListFlags, prints=True)
+def command(app: App, flags: ListFlags) -> None:
     """Print one ID per line; for blobs their type, too."""
+    kind = flags.kind
     if len(kind) != 1:
         raise click.UsageError(f"accepts 1 arg(s), received {len(kind)}")
     if kind[0] != "blobs" and kind[0] not in _KINDS:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import click
 import msgspec
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import snapshot_json
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, parsed, switch
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal, encode_json
@@ -23,7 +23,7 @@ from pyrestic.operations.describe import describe_snapshot
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, find_snapshot
+from pyrestic.repository.snapshots import StoredSnapshot, find_snapshot
 from pyrestic.repository.trail import check_depth
 from pyrestic.repository.tree_walk import Visit, find_entry, find_tree, walk
 from pyrestic.units import format_bytes, format_mode
@@ -66,43 +66,43 @@ def _parse_sort(text: str) -> str:
     return text
 
 
-@define("ls", "List the files of a snapshot.", prints=True)
-@snapshot_filter
-@click.option("-l", "--long", is_flag=True, help="show mode, owner, size and time")
-@click.option("--human-readable", is_flag=True, help="print sizes in KiB, MiB, …")
-@click.option("--ncdu", is_flag=True, help="print the format of ncdu -f -")
-@click.option("--recursive", is_flag=True, help="also list subfolders of the given folders")
-@click.option("--reverse", is_flag=True, help="reverse the order")
-@click.option(
-    "-s",
-    "--sort",
-    type=Parsed("mode", _parse_sort),
-    default="name",
-    help="name, size, time (mtime), atime, ctime or extension",
-)
-@click.argument("arguments", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    sort: str,
-    arguments: tuple[str, ...],
-    **shape: bool,
-) -> None:
+class LsFlags(SnapshotFlags):
+    """The flags of ls."""
+
+    long: bool = switch("-l", "--long", help="show mode, owner, size and time")
+    human_readable: bool = switch("--human-readable", help="print sizes in KiB, MiB, …")
+    ncdu: bool = switch("--ncdu", help="print the format of ncdu -f -")
+    recursive: bool = switch("--recursive", help="also list subfolders of the given folders")
+    reverse: bool = switch("--reverse", help="reverse the order")
+    sort: str = parsed(
+        "-s",
+        "--sort",
+        type=Parsed("mode", _parse_sort),
+        default="name",
+        help="name, size, time (mtime), atime, ctime or extension",
+    )
+    arguments: tuple[str, ...] = arguments("ARGUMENTS")
+
+
+@define("ls", "List the files of a snapshot.", LsFlags, prints=True)
+def command(app: App, flags: LsFlags) -> None:
     """Print the files of a snapshot, or of some of its folders."""
-    _check(app, arguments, sort, **shape)
-    folders = [posixpath.normpath(os.fsencode(folder)) for folder in arguments[1:]]
-    look = Overlap(lambda repository: find_snapshot(repository, arguments[0], wanted, app.terminal))
+    _check(app, flags)
+    name, *named = flags.arguments
+    folders = [posixpath.normpath(os.fsencode(folder)) for folder in named]
+    wanted = flags.wanted(app.settings.environment)
+    look = Overlap(lambda repository: find_snapshot(repository, name, wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look) as session:
         stored, folder = look.found
         tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
-        printer = _make_printer(app, arguments[1:], sort, **shape)
+        printer = _make_printer(app, flags)
         shown = msgspec.structs.replace(stored.snapshot, tree=tree.hex())
         printer.snapshot(StoredSnapshot(stored.id, shown))
         within, leading = _chooser(folders)
         missing = set(folders) - {b"/"}
 
         def enter(location: bytes, _: Node) -> bool:
-            return (within(location) and shape["recursive"]) or leading(location)
+            return (within(location) and flags.recursive) or leading(location)
 
         for visit in walk(session.repository, tree, enter=enter, leaving=True):
             missing.discard(visit.location)
@@ -128,14 +128,14 @@ def _tell_missing(app: App, repository: Repository, tree: ID, location: bytes) -
     app.terminal.complain(NOT_THERE.format(_shown(location)), *filter(None, [hint]))
 
 
-def _check(app: App, arguments: tuple[str, ...], sort: str, **shape: bool) -> None:
-    if not arguments:
+def _check(app: App, flags: LsFlags) -> None:
+    if not flags.arguments:
         raise UsageError("no snapshot ID specified, specify snapshot ID or use special ID 'latest'")
-    if shape["ncdu"] and app.settings.json:
+    if flags.ncdu and app.settings.json:
         raise UsageError("only either '--json' or '--ncdu' can be specified")
-    if shape["ncdu"] and (sort != "name" or shape["reverse"]):
-        raise UsageError(f"--{'sort' if sort != 'name' else 'reverse'} and --ncdu are mutually exclusive")
-    if not all(folder.startswith("/") for folder in arguments[1:]):
+    if flags.ncdu and (flags.sort != "name" or flags.reverse):
+        raise UsageError(f"--{'sort' if flags.sort != 'name' else 'reverse'} and --ncdu are mutually exclusive")
+    if not all(folder.startswith("/") for folder in flags.arguments[1:]):
         raise UsageError("All path filters must be absolute, starting with a forward slash '/'")
 
 
@@ -156,16 +156,16 @@ def _chooser(folders: list[bytes]) -> tuple[Test, Test]:
     )
 
 
-def _make_printer(app: App, folders: tuple[str, ...], sort: str, **shape: bool) -> Printer:
+def _make_printer(app: App, flags: LsFlags) -> Printer:
     printer: Printer
     if app.settings.json:
         printer = JsonPrinter(app.terminal)
-    elif shape["ncdu"]:
+    elif flags.ncdu:
         return NcduPrinter(app.terminal)
     else:
-        printer = TextPrinter(app.terminal, folders, long=shape["long"], human=shape["human_readable"])
-    if sort != "name" or shape["reverse"]:
-        return SortedPrinter(printer, _SORT.get(sort), reverse=shape["reverse"])
+        printer = TextPrinter(app.terminal, flags.arguments[1:], long=flags.long, human=flags.human_readable)
+    if flags.sort != "name" or flags.reverse:
+        return SortedPrinter(printer, _SORT.get(flags.sort), reverse=flags.reverse)
     return printer
 
 

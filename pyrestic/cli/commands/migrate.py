@@ -5,10 +5,9 @@ import shutil
 import tempfile
 from typing import Any
 
-import click
-
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.check import Output, read_index, run_steps
+from pyrestic.cli.flag_fields import Flags, arguments, switch
 from pyrestic.cli.session import Session, opened
 from pyrestic.errors import PyresticError
 from pyrestic.nearest import suggest
@@ -18,14 +17,20 @@ from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import SnapshotFilter
 
 
-@define("migrate", "List or apply repository migrations.")
-@click.option("-f", "--force", is_flag=True, help="apply a migration even if it seems to be applied")
-@click.argument("name", nargs=-1)
-def command(app: App, name: tuple[str, ...], *, force: bool) -> None:
+class MigrateFlags(Flags):
+    """The flags of migrate."""
+
+    force: bool = switch("-f", "--force", help="apply a migration even if it seems to be applied")
+    names: tuple[str, ...] = arguments("NAME")
+
+
+@define("migrate", "List or apply repository migrations.", MigrateFlags)
+def command(app: App, flags: MigrateFlags) -> None:
     """Apply the named migrations, or list all."""
+    names = flags.names
     # The check runs before a migration, and a cache could hide damage.
-    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE, cache_base="" if name else None) as session:
-        found = _apply_all(app, session, name, force=force) if name else _list(app, session)
+    with opened(app.settings, app.terminal, LockMode.EXCLUSIVE, cache_base="" if names else None) as session:
+        found = _apply_all(app, session, names, force=flags.force) if names else _list(app, session)
     if app.settings.json:
         app.terminal.print_json({"message_type": "summary", **found})
 

@@ -3,12 +3,10 @@
 import os
 import sys
 
-import click
-
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
-from pyrestic.cli.flags import OldOption
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, optional_text, switch, texts
 from pyrestic.cli.session import find_location, opened
 from pyrestic.errors import UsageError
 from pyrestic.ids import ID
@@ -19,35 +17,32 @@ from pyrestic.vfs.namespace import DEFAULT_TEMPLATES, DEFAULT_TIME_LAYOUT, Names
 from pyrestic.vfs.view import View
 
 
-@define("mount", "Mount the repository.")
-@snapshot_filter
-@click.option("--allow-other", is_flag=True, help="allow other users to access the mount")
-@click.option("--no-default-permissions", is_flag=True, help="with --allow-other: ignore file permissions")
-@click.option("--owner-root", is_flag=True, help="show everything as owned by root")
-@click.option("--path-template", multiple=True, help="path template for snapshots, such as hosts/%h/%T")
-@click.option("--snapshot-template", cls=OldOption, advice="use --time-template")
-@click.option("--time-template", help="time format, as a Go layout")
-@click.argument("arguments", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    allow_other: bool,
-    no_default_permissions: bool,
-    owner_root: bool,
-    path_template: tuple[str, ...],
-    snapshot_template: str | None,
-    time_template: str | None,
-    arguments: tuple[str, ...],
-) -> None:
+class MountFlags(SnapshotFlags):
+    """The flags of mount."""
+
+    allow_other: bool = switch("--allow-other", help="allow other users to access the mount")
+    no_default_permissions: bool = switch(
+        "--no-default-permissions", help="with --allow-other: ignore file permissions"
+    )
+    owner_root: bool = switch("--owner-root", help="show everything as owned by root")
+    path_template: tuple[str, ...] = texts("--path-template", help="path template for snapshots, such as hosts/%h/%T")
+    snapshot_template: str | None = optional_text("--snapshot-template", advice="use --time-template")
+    time_template: str | None = optional_text("--time-template", help="time format, as a Go layout")
+    arguments: tuple[str, ...] = arguments("ARGUMENTS")
+
+
+@define("mount", "Mount the repository.", MountFlags)
+def command(app: App, flags: MountFlags) -> None:
     """Serve until interrupted or unmounted."""
     from pyrestic.mount.filesystem import Filesystem, MountOptions, serve
 
-    layout = _time_layout(time_template, snapshot_template)
-    if not arguments:
+    layout = _time_layout(flags)
+    if not flags.arguments:
         raise UsageError("wrong number of parameters")
-    folder = arguments[0]
+    folder = flags.arguments[0]
     _check_folder(app, folder)
-    options = MountOptions(owner_root, allow_other, not no_default_permissions)
+    options = MountOptions(flags.owner_root, flags.allow_other, not flags.no_default_permissions)
+    wanted = flags.wanted(app.settings.environment)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         repository = session.repository
         covered: set[ID] = set()
@@ -60,7 +55,7 @@ def command(
                 # New snapshots have new index files.
                 repository.load_new_index()
                 covered.update(found)
-            return make_namespace(snapshots, path_template or DEFAULT_TEMPLATES, layout)
+            return make_namespace(snapshots, flags.path_template or DEFAULT_TEMPLATES, layout)
 
         def ready() -> None:
             for line in (
@@ -89,8 +84,8 @@ def _choose(app: App, repository: Repository, wanted: SnapshotFilter, *, lenient
     return [stored for stored in found if absolute.matches(stored.snapshot)]
 
 
-def _time_layout(time_template: str | None, snapshot_template: str | None) -> str:
-    layout = time_template if time_template is not None else snapshot_template
+def _time_layout(flags: MountFlags) -> str:
+    layout = flags.time_template if flags.time_template is not None else flags.snapshot_template
     if layout is None:
         return DEFAULT_TIME_LAYOUT
     if not layout:

@@ -1,11 +1,8 @@
 """pyrestic prune: remove what no snapshot uses."""
 
-from typing import Any
-
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.prune_run import make_options, prune_flags, run_prune
+from pyrestic.cli.flag_fields import switch, text
+from pyrestic.cli.prune_run import RepackFlags, make_options, run_prune
 from pyrestic.cli.session import opened
 from pyrestic.errors import UsageError
 from pyrestic.operations.removal import ensure_all_removed
@@ -13,18 +10,21 @@ from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap, import_machinery
 
 
-@define("prune", "Remove data that no snapshot uses.", any_arguments=True)
-@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
-@prune_flags
-@click.option(
-    "--unsafe-recover-no-free-space",
-    default="",
-    help="UNSAFE: for a full disk on which even --max-repack-size 0 failed; takes the repository ID",
-)
-def command(app: App, unsafe_recover_no_free_space: str, *, dry_run: bool, **flags: Any) -> None:  # noqa: ANN401
+class PruneFlags(RepackFlags):
+    """The flags of prune."""
+
+    dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
+    unsafe_recover_no_free_space: str = text(
+        "--unsafe-recover-no-free-space",
+        help="UNSAFE: for a full disk on which even --max-repack-size 0 failed; takes the repository ID",
+    )
+
+
+@define("prune", "Remove data that no snapshot uses.", PruneFlags, any_arguments=True)
+def command(app: App, flags: PruneFlags) -> None:
     """Print the plan and execute it."""
-    options = make_options({**flags, "unsafe_recover_no_free_space": unsafe_recover_no_free_space})
-    settings = app.settings
+    options = make_options(flags, recover_space=flags.unsafe_recover_no_free_space)
+    settings, dry_run = app.settings, flags.dry_run
     if options.uncompressed and settings.compression == "off":
         raise UsageError("disabled compression and `--repack-uncompressed` are mutually exclusive")
     if settings.no_lock and not dry_run:

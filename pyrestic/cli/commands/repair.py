@@ -1,9 +1,8 @@
 """pyrestic repair: repair the index, packs and snapshots."""
 
-import click
-
-from pyrestic.cli.command import App, define, define_group
-from pyrestic.cli.filters import strict_snapshot_filter
+from pyrestic.cli.command import App, Group, define
+from pyrestic.cli.filters import StrictSnapshotFlags
+from pyrestic.cli.flag_fields import Flags, arguments, switch
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.replacing import replace_summary, snapshots_in_order
 from pyrestic.cli.session import opened
@@ -14,28 +13,40 @@ from pyrestic.operations.repair_packs import keep_pack, parse_packs, repair_pack
 from pyrestic.operations.repair_snapshots import TAG, repair_named
 from pyrestic.operations.replace_snapshot import ReplaceOptions
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot
 
 _LOSSES = 3
 """Exit code of a repair that finished, but lost data."""
 
 
-@define_group("repair", "Repair the repository.")
-def command() -> None:
-    """Group of the commands below."""
+class RepairIndexFlags(Flags):
+    """The flags of repair index and of rebuild-index."""
+
+    read_all_packs: bool = switch("--read-all-packs", help="rebuild the index only from the packs")
 
 
-@define("index", "Rebuild the index.", any_arguments=True)
-@click.option("--read-all-packs", is_flag=True, help="rebuild the index only from the packs")
-def index_command(app: App, *, read_all_packs: bool) -> int | None:
+class _PacksFlags(Flags):
+    pack_id: tuple[str, ...] = arguments("PACK_ID")
+
+
+class _SnapshotsFlags(StrictSnapshotFlags):
+    dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
+    forget: bool = switch("--forget", help="remove the damaged snapshots after saving the new ones")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("index", "Rebuild the index.", RepairIndexFlags, any_arguments=True)
+def index_command(app: App, flags: RepairIndexFlags) -> int | None:
     """Rebuild the index from the packs; 3 if packs are missing or damaged."""
-    return run_repair_index(app, read_all_packs=read_all_packs)
+    return run_repair_index(app, flags)
 
 
-def run_repair_index(app: App, *, read_all_packs: bool) -> int | None:
+def run_repair_index(app: App, flags: RepairIndexFlags) -> int | None:
     """Repair the index, print the result, and return the exit code."""
     with opened(app.settings, app.terminal, LockMode.EXCLUSIVE) as session:
-        found = repair_index(session.repository, app.terminal, session.ensure_locked, read_all_packs=read_all_packs)
+        found = repair_index(
+            session.repository, app.terminal, session.ensure_locked, read_all_packs=flags.read_all_packs
+        )
     app.terminal.note("done")
     if app.settings.json:
         app.terminal.print_json(
@@ -71,14 +82,13 @@ def _hex(identifiers: list[ID]) -> list[str]:
     return sorted(identifier.hex() for identifier in identifiers)
 
 
-@define("packs", "Salvage damaged pack files.")
-@click.argument("pack_id", nargs=-1)
-def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
+@define("packs", "Salvage damaged pack files.", _PacksFlags)
+def packs_command(app: App, flags: _PacksFlags) -> int | None:
     """Store intact blobs again and remove the packs; copies of the packs are kept in the working directory.
 
     Exits with 3 if blobs are lost.
     """
-    packs = parse_packs(pack_id)
+    packs = parse_packs(flags.pack_id)
     terminal = app.terminal
     with opened(app.settings, terminal, LockMode.EXCLUSIVE, load_index=True) as session:
         terminal.note("saving backup copies of pack files to current folder")
@@ -101,17 +111,11 @@ def packs_command(app: App, pack_id: tuple[str, ...]) -> int | None:
     return _end_with_losses(app, f"{len(result.lost)} blobs are lost") if result.lost else None
 
 
-@define("snapshots", "Rewrite damaged snapshots without the lost data.")
-@click.option("-n", "--dry-run", is_flag=True, help="only print what would be done")
-@click.option("--forget", is_flag=True, help="remove the damaged snapshots after saving the new ones")
-@strict_snapshot_filter
-@click.argument("snapshot_id", nargs=-1)
-def snapshots_command(
-    app: App, snapshot_id: tuple[str, ...], wanted: SnapshotFilter, *, dry_run: bool, forget: bool
-) -> int | None:
+@define("snapshots", "Rewrite damaged snapshots without the lost data.", _SnapshotsFlags)
+def snapshots_command(app: App, flags: _SnapshotsFlags) -> int | None:
     """Repair the damaged snapshots; 3 if they lost data."""
-    terminal = app.terminal
-    options = ReplaceOptions(TAG, dry_run=dry_run, forget=forget)
+    terminal, wanted, dry_run = app.terminal, flags.wanted(app.settings.environment), flags.dry_run
+    options = ReplaceOptions(TAG, dry_run=dry_run, forget=flags.forget)
     mode = LockMode.NONE if dry_run else LockMode.EXCLUSIVE
     with opened(app.settings, terminal, mode, load_index=True, dry_run=dry_run) as session:
         failures = 0
@@ -122,7 +126,7 @@ def snapshots_command(
             failures = selected.failures
             return selected.snapshots
 
-        result = repair_named(session.repository, snapshot_id, choose, options, terminal, session.ensure_locked)
+        result = repair_named(session.repository, flags.snapshot_id, choose, options, terminal, session.ensure_locked)
     if app.settings.json:
         terminal.print_json(
             {**replace_summary(result, dry_run=dry_run), "removed_unreadable": _hex(result.removed_unreadable)}
@@ -132,6 +136,4 @@ def snapshots_command(
     return end_incomplete(app, failures)
 
 
-command.add_command(index_command)
-command.add_command(packs_command)
-command.add_command(snapshots_command)
+command = Group("repair", "Repair the repository.", index_command, packs_command, snapshots_command)

@@ -1,21 +1,19 @@
 """pyrestic restore: restore files from a snapshot to a folder."""
 
 import os
-from typing import Any
-
-import click
 
 from pyrestic.cli import restore_output as output
 from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import Flags, arguments, parsed, switch, text, texts
 from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.pattern_flags import ExcludeFlags, IncludeFlags
 from pyrestic.cli.preflight_output import show_plan
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.select import Patterns, restore_selector
-from pyrestic.localfs.text_file import read_patterns
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.operations.describe import describe_snapshot
 from pyrestic.operations.existing import Overwrite
@@ -29,59 +27,65 @@ from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 
-Flags = dict[str, Any]
+
+class _TargetFlags(Flags):
+    """The flags for where and how files are written."""
+
+    TITLE = "Target"
+    delete: bool = switch("--delete", help="delete files in the target that are not in the snapshot")
+    ignore_free_space: bool = switch("--ignore-free-space", help="start even if the target seems to lack free space")
+    overwrite: str = text("--overwrite", help="always (default), if-changed, if-newer or never")
+    sparse: bool = switch("--sparse", help="write sparse files")
+    strip_components: int = parsed(
+        "--strip-components", type=NATURAL, default=0, help="remove the first N folders of every path"
+    )
+    target: str = text("-t", "--target", help="folder to restore to; for a single file also its new name")
 
 
-@define("restore", "Restore files from a snapshot.")
-@snapshot_filter
-@click.option("--all-versions", is_flag=True, help="restore every version of a path, with dates in the names")
-@click.option("--delete", is_flag=True, help="delete files in the target that are not in the snapshot")
-@click.option("--dry-run", is_flag=True, help="only print what would be done")
-@click.option("-e", "--exclude", multiple=True, help="exclude files that match PATTERN")
-@click.option("--exclude-file", multiple=True, help="read exclude patterns from FILE")
-@click.option("--exclude-xattr", multiple=True, help="exclude extended attributes that match PATTERN")
-@click.option("--ignore-free-space", is_flag=True, help="start even if the target seems to lack free space")
-@click.option("--iexclude", multiple=True, help="like --exclude, but ignores case")
-@click.option("--iexclude-file", multiple=True, help="like --exclude-file, but ignores case")
-@click.option("--iinclude", multiple=True, help="like --include, but ignores case")
-@click.option("--iinclude-file", multiple=True, help="like --include-file, but ignores case")
-@click.option("-i", "--include", multiple=True, help="restore only files that match PATTERN")
-@click.option("--include-file", multiple=True, help="read include patterns from FILE")
-@click.option("--include-xattr", multiple=True, help="restore only extended attributes that match PATTERN")
-@click.option(
-    "--no-privileged", is_flag=True, help="skip devices, set-user-ID bits, set-group-ID bits and capabilities"
-)
-@click.option("--overwrite", default="", help="always (default), if-changed, if-newer or never")
-@click.option("--ownership-by-name", is_flag=True, help="restore owners by name")
-@click.option("--sparse", is_flag=True, help="write sparse files")
-@click.option("--strip-components", type=NATURAL, default=0, help="remove the first N folders of every path")
-@click.option("-t", "--target", default="", help="folder to restore to; for a single file also its new name")
-@click.option("--verify", is_flag=True, help="read back and verify the restored files")
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    target: str,
-    snapshot_id: tuple[str, ...],
-    **flags: Any,  # noqa: ANN401 - flags of many kinds
-) -> None:
+class _MetadataFlags(Flags):
+    """The flags for owners, permissions and attributes."""
+
+    TITLE = "Metadata"
+    exclude_xattr: tuple[str, ...] = texts("--exclude-xattr", help="exclude extended attributes that match PATTERN")
+    include_xattr: tuple[str, ...] = texts(
+        "--include-xattr", help="restore only extended attributes that match PATTERN"
+    )
+    no_privileged: bool = switch(
+        "--no-privileged", help="skip devices, set-user-ID bits, set-group-ID bits and capabilities"
+    )
+    ownership_by_name: bool = switch("--ownership-by-name", help="restore owners by name")
+
+
+class RestoreFlags(_TargetFlags, IncludeFlags, ExcludeFlags, _MetadataFlags, SnapshotFlags):
+    """The flags of restore."""
+
+    all_versions: bool = switch("--all-versions", help="restore every version of a path, with dates in the names")
+    dry_run: bool = switch("--dry-run", help="only print what would be done")
+    verify: bool = switch("--verify", help="read back and verify the restored files")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("restore", "Restore files from a snapshot.", RestoreFlags)
+def command(app: App, flags: RestoreFlags) -> None:
     """Restore a snapshot, or a folder or file of it."""
-    include, exclude = _patterns(app, flags, "include"), _patterns(app, flags, "exclude")
+    environment = app.settings.environment
+    include, exclude = flags.read_includes(environment), flags.read_excludes(environment)
     # Bad patterns are reported before the password prompt.
     filtered = restore_selector(include, exclude) is not None
-    _check(snapshot_id, target, flags, filtered=filtered)
+    _check(flags, filtered=filtered)
     options = _options(flags, include, exclude)
     terminal, settings = app.terminal, app.settings
+    name, wanted, target = flags.snapshot_id[0], flags.wanted(environment), flags.target
     progress = RestoreProgress("restore", "B", total=0)
     report = output.RestoreReporter(terminal, progress)
     look = None
-    if not flags["all_versions"]:
-        look = Overlap(lambda repository: find_snapshot(repository, snapshot_id[0], wanted, terminal))
+    if not flags.all_versions:
+        look = Overlap(lambda repository: find_snapshot(repository, name, wanted, terminal))
     with opened(settings, terminal, LockMode.READ, load_index=True, overlap=look) as session:
         repository = session.repository
         source: Source
         if look is None:
-            source = _find_versions(app, session, snapshot_id[0], wanted)
+            source = _find_versions(app, session, name, wanted)
         else:
             found, location = look.found
             source = find_source(repository, found.snapshot.tree_id, location)
@@ -94,11 +98,11 @@ def command(
             progress=progress,
             on_item=output.item_printer(terminal),
             warn=lambda message: terminal.complain(f"Warning: {message}"),
-            state_folder=find_state_folder(settings.environment),
+            state_folder=find_state_folder(environment),
         )
         if look is not None:
             terminal.note(f"restoring {describe_snapshot(found)} to {target}")
-        prices = prices_or_default(settings.environment, terminal)
+        prices = prices_or_default(environment, terminal)
         plan = restore.plan(prices)
         show_plan(settings, terminal, plan, prices, dry_run=options.dry_run, privileged=options.privileged)
         _tell_no_match(terminal, repository, restore.root, options, plan)
@@ -127,55 +131,47 @@ def _tell_no_match(
     terminal.complain("nothing in the snapshot matches the patterns of --include", *filter(None, [hint]))
 
 
-def _patterns(app: App, flags: Flags, name: str) -> Patterns:
-    """Return the patterns of --include or --exclude, including those in files."""
-    exact, any_case = (
-        (*flags[flag], *read_patterns(flags[f"{flag}_file"], app.settings.environment)) for flag in (name, f"i{name}")
-    )
-    return Patterns(exact, any_case, name)
-
-
-def _options(flags: Flags, include: Patterns, exclude: Patterns) -> RestoreOptions:
+def _options(flags: RestoreFlags, include: Patterns, exclude: Patterns) -> RestoreOptions:
     return RestoreOptions(
-        overwrite=Overwrite(flags["overwrite"] or "always"),
+        overwrite=Overwrite(flags.overwrite or "always"),
         # An explicit overwrite mode compares everything, as in restic.
-        resume=not flags["overwrite"],
-        delete=flags["delete"],
-        dry_run=flags["dry_run"],
-        sparse=flags["sparse"],
-        verify=flags["verify"],
-        ignore_free_space=flags["ignore_free_space"],
-        strip_components=flags["strip_components"],
+        resume=not flags.overwrite,
+        delete=flags.delete,
+        dry_run=flags.dry_run,
+        sparse=flags.sparse,
+        verify=flags.verify,
+        ignore_free_space=flags.ignore_free_space,
+        strip_components=flags.strip_components,
         include=include,
         exclude=exclude,
-        ownership_by_name=flags["ownership_by_name"],
-        include_xattr=flags["include_xattr"],
-        exclude_xattr=flags["exclude_xattr"],
-        privileged=not flags["no_privileged"],
+        ownership_by_name=flags.ownership_by_name,
+        include_xattr=flags.include_xattr,
+        exclude_xattr=flags.exclude_xattr,
+        privileged=not flags.no_privileged,
     )
 
 
-def _check(snapshot_id: tuple[str, ...], target: str, flags: Flags, *, filtered: bool) -> None:
-    if flags["all_versions"]:
-        _check_versions(snapshot_id, flags, filtered=filtered)
-    if not snapshot_id:
+def _check(flags: RestoreFlags, *, filtered: bool) -> None:
+    if flags.all_versions:
+        _check_versions(flags, filtered=filtered)
+    if not flags.snapshot_id:
         raise UsageError("no snapshot ID specified")
-    if len(snapshot_id) > 1:
-        raise UsageError(f"more than one snapshot ID specified: {' '.join(snapshot_id)}")
-    if not target:
+    if len(flags.snapshot_id) > 1:
+        raise UsageError(f"more than one snapshot ID specified: {' '.join(flags.snapshot_id)}")
+    if not flags.target:
         raise UsageError("please specify a directory to restore to (--target)")
-    if flags["dry_run"] and flags["verify"]:
+    if flags.dry_run and flags.verify:
         raise UsageError("--dry-run and --verify are mutually exclusive")
-    if flags["delete"] and os.path.normpath(target) == "/" and not filtered:
+    if flags.delete and os.path.normpath(flags.target) == "/" and not filtered:
         raise UsageError("'--target / --delete' must be combined with an include or exclude filter")
-    if flags["overwrite"] not in {"", *(mode.value for mode in Overwrite)}:
+    if flags.overwrite not in {"", *(mode.value for mode in Overwrite)}:
         raise UsageError(
-            f"invalid overwrite behavior {flags['overwrite']!r}, must be one of (always|if-changed|if-newer|never)"
+            f"invalid overwrite behavior {flags.overwrite!r}, must be one of (always|if-changed|if-newer|never)"
         )
 
 
-def _check_versions(paths: tuple[str, ...], flags: Flags, *, filtered: bool) -> None:
-    if len(paths) != 1:
+def _check_versions(flags: RestoreFlags, *, filtered: bool) -> None:
+    if len(flags.snapshot_id) != 1:
         raise UsageError("--all-versions takes one path")
-    if filtered or flags["delete"] or flags["strip_components"]:
+    if filtered or flags.delete or flags.strip_components:
         raise UsageError("--all-versions cannot be combined with --include, --exclude, --delete and --strip-components")

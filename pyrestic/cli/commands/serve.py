@@ -4,33 +4,35 @@ import os
 import re
 import sys
 
-import click
-
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import optional_text, text, texts
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import find_location, opened
 from pyrestic.errors import UnsupportedError, UsageError
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter
 
 _DEFAULT = "127.0.0.1:8421"
 
 
-@define("serve", "Show the repository in a browser.")
-@snapshot_filter
-@click.option("--listen", default=_DEFAULT, help=f"address and port to listen on (default: {_DEFAULT}; port 0: any)")
-@click.option("--restore-below", help="allow restores only below FOLDER (default: anywhere on a loopback address)")
-@click.option("--allow-host", multiple=True, help="also accept requests for this host name, for a reverse proxy")
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    listen: str,
-    restore_below: str | None,
-    allow_host: tuple[str, ...],
-) -> None:
+class ServeFlags(SnapshotFlags):
+    """The flags of serve."""
+
+    allow_host: tuple[str, ...] = texts(
+        "--allow-host", help="also accept requests for this host name, for a reverse proxy"
+    )
+    listen: str = text(
+        "--listen", default=_DEFAULT, help=f"address and port to listen on (default: {_DEFAULT}; port 0: any)"
+    )
+    restore_below: str | None = optional_text(
+        "--restore-below", help="allow restores only below FOLDER (default: anywhere on a loopback address)"
+    )
+
+
+@define("serve", "Show the repository in a browser.", ServeFlags)
+def command(app: App, flags: ServeFlags) -> None:
     """Serve until interrupted."""
     try:
         import defusedxml  # noqa: F401 - only whether it is there
@@ -50,7 +52,8 @@ def command(
     from pyrestic.web.site import Site
 
     settings = app.settings
-    address, port = _parse_listen(listen)
+    wanted = flags.wanted(settings.environment)
+    address, port = _parse_listen(flags.listen)
     with open_socket(address, port) as listener:
         port = listener.getsockname()[1]
         with (
@@ -60,10 +63,10 @@ def command(
             _say(app, "Loading snapshots...")
             title = str(find_location(app.settings))
             site = Site(session.repository, wanted, app.terminal, title=title, index=index)
-            access = ServerSecrets(port, allow_host)
-            below, own = _restore_folder(restore_below, address), _own_folders(app)
+            access = ServerSecrets(port, flags.allow_host)
+            below, own = _restore_folder(flags.restore_below, address), _own_folders(app)
             root = TargetRoot(below, own) if below else None
-            rules = TargetRules(below, own, _suggestion(app, restore_below), root)
+            rules = TargetRules(below, own, _suggestion(app, flags.restore_below), root)
             restores = Restores(
                 session.repository,
                 rules,

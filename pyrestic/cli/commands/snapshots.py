@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
 import msgspec
 
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
-from pyrestic.cli.flags import INTEGER, OldOption, Parsed
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, parsed, switch
+from pyrestic.cli.flags import INTEGER, Parsed
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import opened
 from pyrestic.cli.table import Cell, format_table
@@ -19,34 +19,31 @@ from pyrestic.ids import short
 from pyrestic.operations.retention import GroupBy, GroupKey, group_snapshots, parse_group_by
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, select_snapshots
+from pyrestic.repository.snapshots import StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes
 
 GROUP_BY = Parsed("group", parse_group_by)
+HOST_AND_PATHS = GroupBy(host=True, paths=True)
 
 
-@define("snapshots", "List snapshots.", prints=True)
-@snapshot_filter
-@click.option("-c", "--compact", is_flag=True, help="omit paths")
-@click.option("--last", is_flag=True, cls=OldOption, advice="use --latest 1")
-@click.option("--latest", type=INTEGER, default=0, help="show only the last N snapshots per host and paths")
-@click.option("-g", "--group-by", type=GROUP_BY, default="", help="group by host, paths, tags")
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    wanted: SnapshotFilter,
-    *,
-    compact: bool,
-    last: bool,
-    latest: int,
-    group_by: GroupBy,
-    snapshot_id: tuple[str, ...],
-) -> int | None:
+class SnapshotsFlags(SnapshotFlags):
+    """The flags of snapshots."""
+
+    compact: bool = switch("-c", "--compact", help="omit paths")
+    group_by: GroupBy = parsed("-g", "--group-by", type=GROUP_BY, default=GroupBy(), help="group by host, paths, tags")
+    last: bool = switch("--last", advice="use --latest 1")
+    latest: int = parsed("--latest", type=INTEGER, default=0, help="show only the last N snapshots per host and paths")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("snapshots", "List snapshots.", SnapshotsFlags, prints=True)
+def command(app: App, flags: SnapshotsFlags) -> int | None:
     """Print the matching snapshots, oldest first."""
-    look = Overlap(lambda repository: select_snapshots(repository, list(snapshot_id), wanted, app.terminal))
+    wanted, group_by = flags.wanted(app.settings.environment), flags.group_by
+    look = Overlap(lambda repository: select_snapshots(repository, list(flags.snapshot_id), wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, overlap=look):
         found, failures = look.found.snapshots, look.found.failures
-    limit = 1 if last and not latest else latest
+    limit = 1 if flags.last and not flags.latest else flags.latest
     groups = group_snapshots(found, group_by)
     if limit > 0:
         groups = [(key, _newest(stored, limit, grouped=any(group_by))) for key, stored in groups]
@@ -59,7 +56,7 @@ def command(
             if header:
                 app.terminal.print(header)
         zone = zone_name(app.settings.environment)
-        app.terminal.print(*snapshot_table(stored, zone, compact=compact, quoted=app.terminal.is_terminal))
+        app.terminal.print(*snapshot_table(stored, zone, compact=flags.compact, quoted=app.terminal.is_terminal))
     return end_incomplete(app, failures)
 
 

@@ -3,10 +3,9 @@
 import time
 from typing import Any
 
-import click
-
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import snapshot_filter
+from pyrestic.cli.filters import SnapshotFlags
+from pyrestic.cli.flag_fields import arguments, text
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.table import format_table
@@ -17,30 +16,30 @@ from pyrestic.operations.stats import Mode, Statistics, StatsProgress, count
 from pyrestic.report import Progress
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
-from pyrestic.repository.snapshots import SnapshotFilter, StoredSnapshot, oldest_first, select_snapshots
+from pyrestic.repository.snapshots import StoredSnapshot, oldest_first, select_snapshots
 from pyrestic.units import format_bytes, format_duration, format_percent, plain_number
 
 _DEBUG = "debug"
 
 
-@define("stats", "Show statistics of all snapshots, or of those selected by ID or filter.", prints=True)
-@click.option(
-    "--mode",
-    default=Mode.RESTORE_SIZE.value,
-    help="restore-size (default), files-by-contents, blobs-per-file or raw-data",
-)
-@snapshot_filter
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    mode: str,
-    wanted: SnapshotFilter,
-    snapshot_id: tuple[str, ...],
-) -> int | None:
+class StatsFlags(SnapshotFlags):
+    """The flags of stats."""
+
+    mode: str = text(
+        "--mode",
+        default=Mode.RESTORE_SIZE.value,
+        help="restore-size (default), files-by-contents, blobs-per-file or raw-data",
+    )
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("stats", "Show statistics of all snapshots, or of those selected by ID or filter.", StatsFlags, prints=True)
+def command(app: App, flags: StatsFlags) -> int | None:
     """Print the totals."""
+    mode, wanted = flags.mode, flags.wanted(app.settings.environment)
     if mode not in {known.value for known in Mode} | {_DEBUG}:
         raise UsageError(f"unknown counting mode: {mode} (use the -h flag to get a list of supported modes)")
-    names = list(snapshot_id)
+    names = list(flags.snapshot_id)
     look = Overlap(lambda repository: select_snapshots(repository, names, wanted, app.terminal))
     counts = mode != _DEBUG
     with opened(

@@ -1,10 +1,9 @@
 """pyrestic tag: change the tags of snapshots."""
 
-import click
-
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App, define
-from pyrestic.cli.filters import strict_snapshot_filter
+from pyrestic.cli.filters import StrictSnapshotFlags
+from pyrestic.cli.flag_fields import arguments, texts
 from pyrestic.cli.incomplete import end_incomplete
 from pyrestic.cli.session import opened
 from pyrestic.cli.terminal import Terminal
@@ -12,33 +11,30 @@ from pyrestic.errors import PyresticError, UsageError
 from pyrestic.ids import ID
 from pyrestic.operations.tag import TagChange, change_tags
 from pyrestic.repository.locking import LockMode
-from pyrestic.repository.snapshots import SnapshotFilter, find_snapshots
+from pyrestic.repository.snapshots import find_snapshots
 
 
-@define("tag", "Change the tags of all snapshots, or of those selected by ID or filter.")
-@click.option("--add", multiple=True, help="add these tags: tag[,tag…]")
-@click.option("--remove", multiple=True, help="remove these tags: tag[,tag…]")
-@click.option("--set", "replacement", multiple=True, help="replace all tags with these: tag[,tag…]")
-@strict_snapshot_filter
-@click.argument("snapshot_id", nargs=-1)
-def command(
-    app: App,
-    add: tuple[str, ...],
-    remove: tuple[str, ...],
-    replacement: tuple[str, ...],
-    wanted: SnapshotFilter,
-    snapshot_id: tuple[str, ...],
-) -> int | None:
+class TagFlags(StrictSnapshotFlags):
+    """The flags of tag."""
+
+    add: tuple[str, ...] = texts("--add", help="add these tags: tag[,tag…]")
+    remove: tuple[str, ...] = texts("--remove", help="remove these tags: tag[,tag…]")
+    replacement: tuple[str, ...] = texts("--set", help="replace all tags with these: tag[,tag…]")
+    snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
+
+
+@define("tag", "Change the tags of all snapshots, or of those selected by ID or filter.", TagFlags)
+def command(app: App, flags: TagFlags) -> int | None:
     """Change the tags and print the new IDs."""
-    if not (replacement or add or remove):
+    if not (flags.replacement or flags.add or flags.remove):
         raise UsageError("nothing to do!")
-    if replacement and (add or remove):
+    if flags.replacement and (flags.add or flags.remove):
         raise UsageError("--set and --add/--remove cannot be given at the same time")
-    change = TagChange(_flatten(replacement), _flatten(add), _flatten(remove))
-    terminal = app.terminal
+    change = TagChange(_flatten(flags.replacement), _flatten(flags.add), _flatten(flags.remove))
+    terminal, wanted = app.terminal, flags.wanted(app.settings.environment)
     terminal.note("create exclusive lock for repository")
     with opened(app.settings, terminal, LockMode.EXCLUSIVE) as session:
-        selection = find_snapshots(session.repository, list(snapshot_id), wanted, terminal)
+        selection = find_snapshots(session.repository, list(flags.snapshot_id), wanted, terminal)
         count = failed = 0
         for old, new in change_tags(session.repository, selection.snapshots, change, terminal, session.ensure_locked):
             if new is None:
