@@ -110,12 +110,12 @@ import os, mfusepy
 from pyrestic.cli.main import run
 from pyrestic.mount import filesystem
 
-class Talking(filesystem.Server):
+class Talking(filesystem.MountServer):
     def __init__(self, *arguments, **options):
         os.dup2(os.open({str(questions)!r}, os.O_WRONLY | os.O_CREAT), 2)
         super().__init__(*arguments, debug=True, **options)
 
-filesystem.Server = Talking
+filesystem.MountServer = Talking
 run()
 """
     program = Program((sys.executable, "-c", talking), tmp_path / "home", "pyrestic")
