@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,11 @@ def opened_stream(command: tuple[str, ...]) -> Iterator[Stream]:
     if not command:
         yield _read_input, lambda: None
         return
-    # Not in this thread, where an interrupt could come between the start of the command and the assignment.
-    starting = Background(lambda: _start(command), "source command")
-    with contextlib.ExitStack() as stack:
-        stack.callback(lambda: _end(starting.result()))
-        process = starting.result()
+    source = _Command(command)
+    with when_forced(source.kill), contextlib.ExitStack() as stack:
+        stack.callback(source.end)
+        # Not in this thread, where an interrupt could come between the start of the command and the assignment.
+        process = Background(source.start, "source command").result()
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         descriptor = process.stdout.fileno()
 
@@ -42,29 +43,51 @@ def opened_stream(command: tuple[str, ...]) -> Iterator[Stream]:
             if code != 0:
                 raise PyresticError(f"command failed: exit status {code}; no snapshot was made")
 
-        with when_forced(process.kill):
-            yield lambda view: os.readv(descriptor, [view]), finish
+        yield lambda view: os.readv(descriptor, [view]), finish
 
 
-def _start(command: tuple[str, ...]) -> "subprocess.Popen[bytes]":
-    # Rarely used: other commands avoid the import.
-    import subprocess
+class _Command:
+    """A command that no longer runs, nor starts, once it has been ended. Thread-safe."""
 
-    try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
-    except OSError as error:
-        raise LocalFileError(f"the command {command[0]!r} could not be started: {error.strerror}") from error
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._words = words
+        self._lock = threading.Lock()
+        self._ended = False
+        self._process: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the command and return its process."""
+        # Rarely used: other commands avoid the import.
+        import subprocess
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a running command, forcibly if it ignores SIGTERM."""
-    import subprocess
+        with self._lock:
+            if self._ended:
+                raise PyresticError(f"the command {self._words[0]!r} was ended before it started")
+            try:
+                self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 - the user's own command
+            except OSError as error:
+                reason = f"the command {self._words[0]!r} could not be started: {error.strerror}"
+                raise LocalFileError(reason) from error
+            return self._process
 
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE_SECONDS)
-        process.kill()
+    def kill(self) -> None:
+        """End the command at once."""
+        with self._lock:
+            self._ended = True
+        if self._process is not None:
+            self._process.kill()
+
+    def end(self) -> None:
+        """End the command, forcibly if it ignores SIGTERM."""
+        import subprocess
+
+        with self._lock:
+            self._ended = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE_SECONDS)
+            self._process.kill()
 
 
 def _read_input(view: memoryview) -> int:

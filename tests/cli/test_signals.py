@@ -370,6 +370,22 @@ def test_what_fails_while_the_program_cleans_up_after_a_signal_does_not_change_t
     assert b"nothing can be closed" not in end(run, signal.SIGTERM)
 
 
+def test_a_source_command_ends_with_the_program_also_while_it_is_started(watched: Caller) -> None:
+    """On a busy machine it runs before the main thread knows its process."""
+    (watched.folder / "sitecustomize.py").write_text(
+        "import time\n"
+        "from pyrestic.repository import background\n"
+        "class Slow(background.Background):\n"
+        "    def __init__(self, function, name):\n"
+        "        super().__init__(function, name)\n"
+        "        if name == 'source command':\n"
+        "            time.sleep(1000)\n"
+        "background.Background = Slow\n"
+    )
+    run = source_command(watched, PYTHONPATH=f"{watched.folder}:{os.environ['PYTHONPATH']}")
+    end(run, signal.SIGINT)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_each_signal_ends_a_backup_and_frees_its_lock(watched: Caller, number: signal.Signals) -> None:
     run = source_command(watched)
