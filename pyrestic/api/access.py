@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pyrestic.api.cancelling import cancellable
 from pyrestic.api.content import Content
 from pyrestic.api.snapshot import OpenSnapshot
 from pyrestic.backend.wrap.cache import CacheBackend
-from pyrestic.backend.wrap.cancel import make_cancellable
 from pyrestic.backend.wrap.dryrun import DryRunBackend
-from pyrestic.errors import CancelledError, PyresticError, UsageError
+from pyrestic.errors import UsageError
 from pyrestic.report import Reporter
 from pyrestic.repository.anew import begin_anew
 from pyrestic.repository.locking import LockMode, locked
@@ -38,7 +38,7 @@ class Work:
     report: Reporter
     lock: Lock | None
     ensure_wanted: Callable[[], None]
-    """Raises CancelledError after cancellation."""
+    """Raises CancelledError after cancellation, UsageError once the repository is closed."""
 
     @property
     def locked(self) -> bool:
@@ -177,30 +177,31 @@ class RepositoryAccess:
             backend = backend.place
         if dry_run:
             backend = DryRunBackend(backend)
-        gate = make_cancellable(backend, cancel or threading.Event())
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(self._content.unless_closed())
-                if mode is not LockMode.READ:
-                    stack.enter_context(self._alone())
-                if cancel is not None:
-                    stack.enter_context(gate.watched())
-                lock = stack.enter_context(self._locked(mode))
-                shared = mode is LockMode.READ and self._lock is not None
-                known = self._content.load_index() if load_index and shared else self._repository
-                repository = begin_anew(known, gate, keep_index=load_index and shared)
-                stack.callback(repository.end_saving)
-                if load_index and not shared:
-                    repository.load_index(reporter, anew=mode is LockMode.EXCLUSIVE)
+        with (
+            self._content.unless_closed(),
+            contextlib.nullcontext() if mode is LockMode.READ else self._alone(),
+            cancellable(backend, cancel) as gate,
+            self._locked(mode) as lock,
+            contextlib.ExitStack() as stack,
+        ):
+            shared = load_index and self._lock is not None and mode in (LockMode.READ, LockMode.APPEND)
+            if mode is LockMode.APPEND and not shared:
+                # Without a lock, others may have removed packs.
+                self._content.renew()
+            known = self._content.load_index() if shared else self._repository
+            repository = begin_anew(known, gate, keep_index=shared)
+            stack.callback(repository.end_saving)
+            if shared and mode is LockMode.APPEND:
+                stack.enter_context(self._content.extended_by(repository))
+            if load_index and not shared:
+                repository.load_index(reporter, anew=mode is LockMode.EXCLUSIVE)
+
+            def ensure_wanted() -> None:
+                self._content.check_open()
                 gate.ensure_wanted()
-                yield Work(repository, reporter, lock, gate.ensure_wanted)
-        except PyresticError as error:
-            if gate.refused and not isinstance(error, CancelledError):
-                raise CancelledError(f"the program asked for the end: {error}") from error
-            raise
-        if gate.refused:
-            # The rejected request became part of a result, as an unreadable file.
-            gate.ensure_wanted()
+
+            ensure_wanted()
+            yield Work(repository, reporter, lock, ensure_wanted)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

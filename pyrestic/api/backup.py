@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 from typing_extensions import Buffer
 
 from pyrestic import __version__
+from pyrestic.api.access import Work
 from pyrestic.api.content import Content
 from pyrestic.api.reporting import Failure, FailureReporter
 from pyrestic.api.snapshot import OpenSnapshot
@@ -19,8 +20,6 @@ from pyrestic.ids import short
 from pyrestic.operations.backup import Backup, Stream
 from pyrestic.operations.backup_options import BackupOptions, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress
-from pyrestic.report import Reporter
-from pyrestic.repository.locks import Lock
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 
 
@@ -38,16 +37,15 @@ class BackupRun:
     def __init__(
         self,
         content: Content,
-        lock: Lock,
-        report: Reporter,
+        work: Work,
         options: BackupOptions,
         *,
         environment: Mapping[str, str],
         cache_folder: str,
     ) -> None:
         self._content = content
-        self._lock = lock
-        self._report = FailureReporter(report)
+        self._work = work
+        self._report = FailureReporter(work.report)
         self._options = options
         self._environment = environment
         self._cache_folder = cache_folder
@@ -71,7 +69,7 @@ class BackupRun:
         return self._run([os.fsencode(clean)], Stream(lambda: opened, "a stream", has_parent=False))
 
     def _run(self, targets: list[bytes], stream: Stream | None = None, *, scan: bool = False) -> BackedUp:
-        repository, report = self._content.repository, self._report
+        work, report = self._work, self._report
         request = BackupRequest(
             targets,
             replace(self._options, program_version=f"pyrestic {__version__}"),
@@ -81,12 +79,20 @@ class BackupRun:
             streamed=stream is not None,
         )
         scan_reporter = _SilentScan() if scan else None
-        result = Backup(repository, request, report, lock=self._lock, scan_reporter=scan_reporter).run(stream=stream)
+        backup = Backup(
+            work.repository,
+            request,
+            report,
+            lock=work.lock,
+            scan_reporter=scan_reporter,
+            ensure_wanted=work.ensure_wanted,
+        )
+        result = backup.run(stream=stream)
         for unread, error in result.parent.unreadable:
             report.error(f"snapshot {short(unread)}", error)
         snapshot = None
         if result.id is not None:
-            stored = StoredSnapshot(result.id, load_snapshot(repository, result.id))
+            stored = StoredSnapshot(result.id, load_snapshot(work.repository, result.id))
             snapshot = OpenSnapshot(self._content, stored)
         return BackedUp(snapshot, describe_summary(result.summary), tuple(report.failures))
 

@@ -74,6 +74,19 @@ class Content:
             self._covered.clear()
         before.end_saving()
 
+    @contextlib.contextmanager
+    def extended_by(self, writing: Repository) -> Iterator[None]:
+        """Let an operation that shares the index add to it in a with block; if it fails, the index is read again."""
+        try:
+            yield
+        except BaseException:
+            # What was added may not be stored.
+            self.renew()
+            raise
+        with self._mutex:
+            if self.repository.index is writing.index:
+                self.repository.index_files = writing.index_files
+
     def open(self, node: Node, covered: Covered) -> ContentStream:
         """Return a stream of a file's content; raise DamageError."""
         return ContentStream(FileReader(node, covered.repository.index, self._read_ahead()))

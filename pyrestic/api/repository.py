@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from time import time_ns
@@ -154,11 +155,13 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         with_atime: bool = False,
         scan: bool = False,
         report: Reporter | None = None,
+        cancel: threading.Event | None = None,
     ) -> BackedUp:
         """Make a snapshot of files and folders; arguments are as the flags of `pyrestic backup` of that name.
 
         With `scan`, the sources are counted in parallel, so that the progress has totals. The result lists unreadable
-        files in `failures`. Raises LocalFileError if a source does not exist, UsageError, LockedError, BackendError.
+        files in `failures`. Raises LocalFileError if a source does not exist, UsageError, LockedError, BackendError,
+        CancelledError.
         """
         options = BackupOptions(
             exclude=Patterns(exclude, iexclude),
@@ -176,7 +179,7 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
             skip_if_unchanged=skip_if_unchanged,
             archive=ArchiveOptions(with_atime=with_atime, ignore_ctime=ignore_ctime, ignore_inode=ignore_inode),
         )
-        with self._backing_up(options, report) as run:
+        with self._backing_up(options, report, cancel) as run:
             return run.save_files(sources, scan=scan)
 
     @checked
@@ -188,40 +191,28 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         tags: Sequence[str] = (),
         host: str = "",
         report: Reporter | None = None,
+        cancel: threading.Event | None = None,
     ) -> BackedUp:
         """Make a snapshot whose one file, at `path`, has the content of a binary stream; raises as `backup` does.
 
-        Exceptions of the stream are passed on, and there is no snapshot then.
+        Exceptions of the stream are passed on, and there is no snapshot then. Cancelling does not end a read of the
+        stream itself.
         """
-        with self._backing_up(BackupOptions(hostname=host, tags=tuple(tags)), report) as run:
+        with self._backing_up(BackupOptions(hostname=host, tags=tuple(tags)), report, cancel) as run:
             return run.save_stream(stream, path)
 
     def _give(self, stored: StoredSnapshot) -> OpenSnapshot:
         return OpenSnapshot(self._content, stored)
 
     @contextlib.contextmanager
-    def _backing_up(self, options: BackupOptions, report: Reporter | None) -> Iterator[BackupRun]:
+    def _backing_up(
+        self, options: BackupOptions, report: Reporter | None, cancel: threading.Event | None
+    ) -> Iterator[BackupRun]:
         """Hold a lock, with the index loaded, during a with block."""
-        self._content.check_open()
-        with self._content.unless_closed(), self._alone(), self._locked(LockMode.APPEND) as lock:
-            assert lock is not None  # noqa: S101 - that is what such a lock is for
-            if self._lock is None:
-                # The index may be outdated, because without a lock others could prune.
-                self._content.renew()
-            self._content.load_index()
-            try:
-                yield BackupRun(
-                    self._content,
-                    lock,
-                    self._report if report is None else report,
-                    options,
-                    environment=self._environment,
-                    cache_folder=self._cache_folder,
-                )
-            except BaseException:
-                # Unsaved data is dropped, and the next backup starts over.
-                self._content.renew()
-                raise
+        with self._working(LockMode.APPEND, report, cancel, load_index=True) as work:
+            yield BackupRun(
+                self._content, work, options, environment=self._environment, cache_folder=self._cache_folder
+            )
 
 
 def _make_filter(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pyrestic.api.content import Content, Covered
+from pyrestic.backend.wrap.cancel import CancelBackend
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.user_folders import find_state_folder
@@ -13,6 +14,7 @@ from pyrestic.operations.restore import Restore
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_root import Source
 from pyrestic.report import Reporter
+from pyrestic.repository.anew import begin_anew
 
 
 class Restored(NamedTuple):
@@ -66,20 +68,22 @@ def make_options(
 
 def make_restore(
     content: Content,
+    gate: CancelBackend,
     covered: Covered,
     source: Source,
     target: str | os.PathLike[str],
     options: RestoreOptions,
     report: Reporter | None = None,
 ) -> Restore:
-    """Return a restore of an opened repository; raise as Restore does."""
+    """Return a restore of an opened repository, which ends with the gate; raise as Restore does."""
     return Restore(
-        covered.repository,
+        begin_anew(covered.repository, gate, keep_index=True),
         source,
         os.fspath(target),
         options,
         content.report if report is None else report,
         state_folder=find_state_folder(content.environment),
+        ensure_wanted=gate.ensure_wanted,
     )
 
 

@@ -1,11 +1,13 @@
 """A snapshot of an opened repository: its metadata, its files, and restoring them."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pyrestic.api.arguments import checked
+from pyrestic.api.cancelling import cancellable
 from pyrestic.api.content import Content, Covered
 from pyrestic.api.entry import Entry, Location, join_location, split_location, to_datetime
 from pyrestic.api.summary import BackupSummary, describe_summary
@@ -177,6 +179,7 @@ class OpenSnapshot:
         exclude_xattr: Sequence[str] = (),
         no_privileged: bool = False,
         report: Reporter | None = None,
+        cancel: threading.Event | None = None,
     ) -> "Restored":
         """Restore a folder of the snapshot below `target`; arguments are as the flags of that name.
 
@@ -184,6 +187,7 @@ class OpenSnapshot:
         Without `overwrite`, files are compared as with "always", except for those that an interrupted restore has
         finished. Raises LocalFileError before anything is written if there is too little free space. Everything else is
         restored before PyresticError is raised for files that could not be. Each such file has gone to `report.error`.
+        Raises CancelledError if it was cancelled; the same restore, called again, continues.
         """
         # A program that only reads does not need the modules of a restore.
         from pyrestic.api.restore import make_options, make_restore, run_restore
@@ -203,8 +207,9 @@ class OpenSnapshot:
             no_privileged=no_privileged,
         )
         source, covered = self._source(location)
-        with self._content.unless_closed():
-            return run_restore(make_restore(self._content, covered, source, target, options, report))
+        with self._content.unless_closed(), cancellable(covered.repository.backend, cancel) as gate:
+            gate.ensure_wanted()
+            return run_restore(make_restore(self._content, gate, covered, source, target, options, report))
 
     @checked
     def plan_restore(
@@ -216,6 +221,8 @@ class OpenSnapshot:
         exclude: Sequence[str] = (),
         overwrite: Overwrite | None = None,
         strip_components: int = 0,
+        report: Reporter | None = None,
+        cancel: threading.Event | None = None,
     ) -> "RestorePlan":
         """Return the plan of `restore` with the same arguments: its writes, downloads and missing data.
 
@@ -226,8 +233,9 @@ class OpenSnapshot:
 
         options = make_options(include=include, exclude=exclude, overwrite=overwrite, strip_components=strip_components)
         source, covered = self._source(location)
-        with self._content.unless_closed():
-            return describe_plan(make_restore(self._content, covered, source, target, options).plan())
+        with self._content.unless_closed(), cancellable(covered.repository.backend, cancel) as gate:
+            gate.ensure_wanted()
+            return describe_plan(make_restore(self._content, gate, covered, source, target, options, report).plan())
 
     def _source(self, location: Location) -> "tuple[Source, Covered]":
         from pyrestic.operations.restore_root import Contents, Single

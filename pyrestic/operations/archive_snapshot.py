@@ -60,13 +60,15 @@ def archive_files(
     parent: StoredSnapshot | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
+    ensure_wanted: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
 
     The index must be loaded. Unreadable source files go to `report.error`. After an interrupt, all stored packs are
     indexed, so that the next run finds them. `before_snapshot` is called last and may raise: a lost lock.
+    `ensure_wanted` is as in Backup.
     """
-    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item)
+    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item, ensure_wanted)
     start = format_local_time(time.time_ns())
     tree = archiver.archive(source, _tree_of(parent))
     return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
@@ -84,12 +86,13 @@ def archive_stream(
     parent: StoredSnapshot | None = None,
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
+    ensure_wanted: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     """Save a stream of unknown length as the one file of a snapshot; `path` names the folders above it, then the file.
 
     `finish` is called when the stream has ended, and may raise to prevent the snapshot (a command that failed).
     """
-    archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item)
+    archiver = TreeArchiver(repository, BackupSelector(), options.archive, report, progress, on_item, ensure_wanted)
     start = format_local_time(time.time_ns())
     when = format_local_time(options.time_ns)
 

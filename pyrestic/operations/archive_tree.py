@@ -38,7 +38,7 @@ _UNFINISHED_DIRECTORIES = 256
 
 
 class TreeArchiver:
-    """Saves source folders as trees; used once."""
+    """Saves source folders as trees; used once. `ensure_wanted` raises to end it, on any thread."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class TreeArchiver:
         report: Reporter,
         progress: BackupProgress,
         on_item: Callable[[ItemDone], None] | None = None,
+        ensure_wanted: Callable[[], None] = lambda: None,
     ) -> None:
         self.tally = Tally()
         self._repository = repository
@@ -56,7 +57,8 @@ class TreeArchiver:
         self._report = report
         self._progress = progress
         self._on_item = on_item
-        self._source = SourceReader(repository, options, report, progress)
+        self._ensure_wanted = ensure_wanted
+        self._source = SourceReader(repository, options, report, progress, ensure_wanted)
         self._walk = SourceWalk(self._source, select, self._open_directory, self._take_file)
         self._small = None
         engines = repository.engines
@@ -73,6 +75,7 @@ class TreeArchiver:
         with self._workers():
             stack = [root]
             while stack:
+                self._ensure_wanted()
                 child = next(stack[-1].children, None)
                 if child is not None:
                     stack.append(child)
@@ -95,7 +98,7 @@ class TreeArchiver:
             directory = self._open_directory(directory, folder, node(folder, DIRECTORY))
             opened.append(directory)
         with self._workers():
-            content = self._source.savers.own.save(read_into)
+            content = self._source.savers.own.save(lambda view: self._source.read_wanted(read_into, view))
             if content.size:
                 read = FileRead(node(name, FILE), content)
                 directory.nodes.append(None)
@@ -154,6 +157,7 @@ class TreeArchiver:
     def _take_file(
         self, directory: Directory, name: bytes, source: SourcePath, folder: int, status: os.stat_result
     ) -> None:
+        self._ensure_wanted()
         started = time.monotonic()
         old = None
         if directory.old:

@@ -50,7 +50,8 @@ class Stream(NamedTuple):
 class Backup:
     """One backup into an opened repository whose index is loaded; used once.
 
-    `lock` is the held lock, None for a dry run. Without `scan_reporter` there is no advance scan.
+    `lock` is the held lock, None for a dry run. Without `scan_reporter` there is no advance scan. `ensure_wanted` is
+    called often, on every thread, and raises PyresticError to end the backup.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Backup:
         progress: BackupProgress | None = None,
         scan_reporter: ScanReporter | None = None,
         on_item: Callable[[ItemDone], None] | None = None,
+        ensure_wanted: Callable[[], None] = lambda: None,
     ) -> None:
         self._repository = repository
         self._request = request
@@ -71,6 +73,7 @@ class Backup:
         self._progress = progress or BackupProgress("backup", "B")
         self._scan_reporter = scan_reporter
         self._on_item = on_item
+        self._ensure_wanted = ensure_wanted
 
     def run(self, *, parent: Parent | None = None, stream: Stream | None = None) -> BackupResult:
         """Save the sources, or a stream; `parent` is what the request has found already.
@@ -113,7 +116,8 @@ class Backup:
                 self._progress,
                 parent=parent.found,
                 on_item=self._on_item,
-                before_snapshot=self._ensure_locked,
+                before_snapshot=self._ensure_complete,
+                ensure_wanted=self._ensure_wanted,
             )
 
     def _save_stream(self, parent: Parent, stream: Stream) -> BackupResult:
@@ -138,10 +142,13 @@ class Backup:
                 finish=finish,
                 parent=parent.found,
                 on_item=self._on_item,
-                before_snapshot=self._ensure_locked,
+                before_snapshot=self._ensure_complete,
+                ensure_wanted=self._ensure_wanted,
             )
 
-    def _ensure_locked(self) -> None:
+    def _ensure_complete(self) -> None:
+        """Raise PyresticError if there must be no snapshot."""
+        self._ensure_wanted()
         if self._lock is not None:
             self._lock.ensure_held()
 

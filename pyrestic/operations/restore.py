@@ -41,7 +41,8 @@ class Restore:
     """One restore; used once.
 
     `state_folder` is where the journal is kept, "" for nowhere. `warn` takes what cannot be restored of a file's
-    metadata, else it is a note. `open_root` opens the target instead of its path, and is told whether to make it.
+    metadata, else it is a note. `ensure_wanted` is called often, and raises PyresticError to end the restore.
+    `open_root` opens the target instead of its path, and is told whether to make it.
 
     Raises UsageError for invalid options, and PyresticError if a folder of the snapshot that decides on what is
     restored cannot be read.
@@ -60,6 +61,7 @@ class Restore:
         warn: Callable[[str], None] | None = None,
         state_folder: str = "",
         open_root: Callable[[bool], int] | None = None,
+        ensure_wanted: Callable[[], None] = lambda: None,
     ) -> None:
         select = options.selector()
         if options.delete and os.path.normpath(target) == "/" and select is None:
@@ -71,6 +73,7 @@ class Restore:
         self._progress = progress or RestoreProgress("restore", "B", total=0)
         self._on_item = on_item
         self._state_folder = state_folder
+        self._ensure_wanted = ensure_wanted
         self.root, self._folder = make_root(repository, source, target, options, select)
         self._writer = TargetWriter(
             os.fsencode(self._folder),
@@ -104,6 +107,8 @@ class Restore:
             plan = self.plan()
         else:
             plan.measure_space()
+        # What could not be read then counts as lost in the plan.
+        self._ensure_wanted()
         if not options.dry_run:
             self._check_space(plan)
         with self._journal() as journal:
@@ -117,6 +122,7 @@ class Restore:
                 on_item=self._on_item,
                 load=self.root.load,
                 note=journal,
+                ensure_wanted=self._ensure_wanted,
             )
             with self._report.show(progress):
                 restorer.restore(self.root.tree)

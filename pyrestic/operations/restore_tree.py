@@ -38,7 +38,7 @@ class TreeRestorer:
     """One restore of a tree to a target; used once.
 
     `load` loads trees, see walk. Files that an earlier run has finished, according to `note`, are skipped; files that
-    this run finishes are added to it, and the caller closes it.
+    this run finishes are added to it, and the caller closes it. `ensure_wanted` is as in Restore.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class TreeRestorer:
         on_item: Callable[[ItemRestored], None] | None = None,
         load: Callable[[ID], list[Node]] | None = None,
         note: RestoreNote | None = None,
+        ensure_wanted: Callable[[], None] = lambda: None,
     ) -> None:
         self.errors: list[Lost] = []
         """Entries that could not be restored, MAX_NAMED at most."""
@@ -65,6 +66,7 @@ class TreeRestorer:
         self._on_item = on_item
         self._load = load
         self._note = note
+        self._ensure_wanted = ensure_wanted
         self._files = FileCollector(repository, writer, sparse=options.sparse)
         self._existing = Existing(writer, options.overwrite)
         self._touched: set[bytes] = set()
@@ -105,6 +107,7 @@ class TreeRestorer:
         self._writer.open(create=False)
         try:
             for location, node in self._written.items():
+                self._ensure_wanted()
                 file = make_plan(self._repository, location, node)
                 compare_existing(file, self._writer, trust_times=False)
                 if file.whole:
@@ -133,6 +136,7 @@ class TreeRestorer:
             leaving=True,
         )
         for location, node, leaving in visits:
+            self._ensure_wanted()
             if leaving:
                 if location in self._touched:
                     self._folders.append(_Later(location, node))
@@ -232,6 +236,7 @@ class TreeRestorer:
         progress.total_files += batch.new_count
         progress.total = (progress.total or 0) + batch.new_length
         for written in batch.write():
+            self._ensure_wanted()
             progress.done += written.length
             for location, error in written.failed:
                 self._failed(location, error)
@@ -345,6 +350,8 @@ class TreeRestorer:
             self._on_item(ItemRestored(action, location, size))
 
     def _failed(self, location: bytes, error: PyresticError) -> None:
+        # If the restore has to end, that is the reason of the error.
+        self._ensure_wanted()
         self._progress.error_count += 1
         if len(self.errors) < MAX_NAMED:
             self.errors.append(Lost(location, error))
@@ -352,6 +359,7 @@ class TreeRestorer:
 
     def _guard(self, location: bytes, work: Callable[[], None]) -> None:
         """Do the work for one file; errors of that file are reported, and the restore continues."""
+        self._ensure_wanted()
         try:
             work()
         except PyresticError as error:

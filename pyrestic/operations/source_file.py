@@ -7,6 +7,7 @@ import contextlib
 import os
 import stat
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pyrestic.engine_types import BatchReader, FileRecords
@@ -18,7 +19,7 @@ from pyrestic.handle import BlobType
 from pyrestic.localfs.batch_nodes import make_nodes
 from pyrestic.localfs.metadata import attribute_target, node_from_stat, set_attributes
 from pyrestic.localfs.source_folders import SourceFolder, SourceFolders, SourcePath
-from pyrestic.operations.archive_file import ContentSavers, SavedContent
+from pyrestic.operations.archive_file import ContentSavers, ReadInto, SavedContent
 from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.report import Reporter
@@ -39,7 +40,12 @@ class SourceReader:
     """Reads files for one backup; thread-safe. `stopped` ends reading at the next piece."""
 
     def __init__(
-        self, repository: Repository, options: ArchiveOptions, report: Reporter, progress: BackupProgress
+        self,
+        repository: Repository,
+        options: ArchiveOptions,
+        report: Reporter,
+        progress: BackupProgress,
+        ensure_wanted: Callable[[], None],
     ) -> None:
         chunker = Chunker(repository.config.chunker_polynomial)
         self.savers = ContentSavers(repository.saver, chunker, repository.engines, progress.add_bytes)
@@ -50,6 +56,7 @@ class SourceReader:
         self._device_ids_for_links_alone = options.device_ids_for_links_alone
         self._report = report
         self._progress = progress
+        self._ensure_wanted = ensure_wanted
 
     def node(
         self,
@@ -101,6 +108,10 @@ class SourceReader:
         try:
             with self.folders.opened(source.folder) as folder:
                 descriptor = _open(folder, source.name)
+
+            def read_into(view: memoryview) -> int:
+                return os.readv(descriptor, [view])
+
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
@@ -110,7 +121,7 @@ class SourceReader:
                     content = self._read_small(descriptor, status.st_size)
                     if content is not None:
                         return FileRead(node, content)
-                return FileRead(node, self.savers.own.save(lambda view: self._read_into(descriptor, view)))
+                return FileRead(node, self.savers.own.save(lambda view: self.read_wanted(read_into, view)))
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -168,10 +179,12 @@ class SourceReader:
         self._progress.add_bytes(len(data))
         return SavedContent(len(data), [self._saver.save(BlobType.DATA, data)], [len(data)]) if data else SavedContent()
 
-    def _read_into(self, descriptor: int, view: memoryview) -> int:
+    def read_wanted(self, read_into: ReadInto, view: memoryview) -> int:
+        """Read a piece, unless the backup has to end; then raise PyresticError."""
         if self.stopped:
             raise PyresticError("interrupted")
-        return os.readv(descriptor, [view])
+        self._ensure_wanted()
+        return read_into(view)
 
 
 def _open(folder: int, name: bytes) -> int:

@@ -86,6 +86,17 @@ def hints_of_here(function: Any, node: type) -> list[Any]:
     return list(typing.get_type_hints(function, localns={"Node": node}).values())
 
 
+def test_what_reports_can_be_cancelled_and_what_can_be_cancelled_reports() -> None:
+    methods = set()
+    for name, value in EXPORTED.items():
+        for member, function in inspect.getmembers(value, inspect.isfunction) if isinstance(value, type) else ():
+            taken = {"report", "cancel"} & set(inspect.signature(function).parameters)
+            if taken and not member.startswith("_"):
+                methods.add(f"{name}.{member}")
+                assert taken == {"report", "cancel"}, f"{name}.{member}"
+    assert {"OpenRepository.backup", "OpenSnapshot.restore", "OpenRepository.unlock", "PrunePlan.run"} <= methods
+
+
 def test_every_error_is_a_public_name() -> None:
     ours = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
     assert ours.items() <= EXPORTED.items()
