@@ -57,3 +57,11 @@ def test_the_commands_of_contributing_are_there() -> None:
     for program, flags in named:
         source = (ROOT / program).read_text()
         assert all(f'"{flag}"' in source for flag in flags.split()), f"{program} has no {flags}"
+
+
+def test_each_difference_from_restic_has_one_row() -> None:
+    """A merge once kept rows in their old words beside the new ones."""
+    rows = re.findall(r"^\| (.*?) \|", (ROOT / "docs" / "differences.md").read_text(), re.MULTILINE)
+    named = [row for row in rows if row.strip("- ")]
+    assert len(named) > 100
+    assert sorted(named) == sorted(set(named))

@@ -236,6 +236,11 @@ KNOWN = (
     (r"repair snapshots \{short2\} latest", "out", "a snapshot that is named twice is treated once"),
     (r"connections=0$", "code", "restic crashes"),
     (r"\bfeatures\b.*--password-command=false", "code", "features needs no password"),
+    (
+        r"^restore .* -vv$",
+        "out: ['restored  /dir/bad\ufffdname with size …'] | ['restored  /dir/bad\\\\xffname with size …']",
+        "bytes that are not UTF-8 are escaped in messages",
+    ),
 )
 """Lines that differ, in which respect, and why: rows of docs/differences.md, each with a test of its own."""
 JSON = ("backup", "check", "diff", "find", "forget", "ls", "prune", "restore", "rewrite", "snapshots", "stats", "tag")
