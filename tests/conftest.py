@@ -9,10 +9,17 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import usage
 from tests.support.b2 import b2
+from tests.support.parts import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_runtest_teardown
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 from tests.support.zone import zone_again
 
-__all__ = ["b2", "zone_again"]
+__all__ = [
+    "b2",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_runtest_teardown",
+    "zone_again",
+]
 
 settings.register_profile(
     "ci", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -20,16 +20,27 @@ class EnvironmentMissingError(Exception):
     """Why there is no environment, in one sentence."""
 
 
-def make(folder: Path, lock: str) -> Path:
+def make(folder: Path, lock: str, *, interpreter: str = sys.executable, without: str = "") -> Path:
     """Return the bin folder of an environment with the packages of a lock ("base", "run" or "test") and the checkout.
 
     Every package has the version and one of the hashes that the lock names; nothing else is installed, what builds the
-    checkout included. Raises EnvironmentMissingError.
+    checkout included. `without` is an extra whose packages are left out. Raises EnvironmentMissingError.
     """
-    python = make_empty(folder)
-    install(python, "--require-hashes", "--requirement", str(LOCKS / f"{lock}.txt"))
+    python = make_empty(folder, interpreter)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as chosen:
+        chosen.write(leave_out((LOCKS / f"{lock}.txt").read_text(), without))
+        chosen.flush()
+        install(python, "--require-hashes", "--requirement", chosen.name)
     install(python, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     return folder / "bin"
+
+
+def leave_out(lock: str, extra: str) -> str:
+    """Return the text of a lock without the packages of an extra."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = [re.match(r"[\w.-]+", wanted) for wanted in (extras[extra] if extra else [])]
+    gone = tuple(f"{name[0]}==" for name in names if name)
+    return "".join(entry for entry in re.split(r"^(?! )", lock, flags=re.MULTILINE) if not entry.startswith(gone))
 
 
 def make_unlocked(folder: Path, limits: Sequence[str]) -> Path:
@@ -57,12 +68,12 @@ def oldest_versions() -> list[str]:
     ]
 
 
-def make_empty(folder: Path) -> str:
+def make_empty(folder: Path, interpreter: str = sys.executable) -> str:
     """Return the Python of the environment in a folder, made if there is none; raise EnvironmentMissingError."""
     python = folder / "bin" / "python"
     if not (folder / "bin" / "pip").exists() and importlib.util.find_spec("ensurepip") is None:
         _install_venv_module()
-    if not python.exists() and subprocess.run([sys.executable, "-m", "venv", folder]).returncode != 0:
+    if not python.exists() and subprocess.run([interpreter, "-m", "venv", folder]).returncode != 0:
         raise EnvironmentMissingError("a virtual environment could not be made")
     return str(python)
 

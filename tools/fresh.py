@@ -3,6 +3,7 @@
     python3 tools/fresh.py                                         # everything: hours on two processors
     python3 tools/fresh.py --suite trixie --user root --command quickstart
     python3 tools/fresh.py --command run_tests -- tests/web -x     # the rest goes to run_tests.py
+    python3 tools/fresh.py --suite sid --command run_tests         # the newest Python; not part of everything
 
 Needs root and debootstrap (apt-get install debootstrap). Each machine has python3, git and ca-certificates, and what
 is committed of this checkout, cloned: for root below /root, where nobody else may enter, for the ordinary user in
@@ -28,9 +29,11 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools.install_restic import InstallError, find_mirror  # noqa: E402 - nothing is installed
+from tools.install_restic import InstallError, find_mirror, find_version  # noqa: E402 - nothing is installed
 
 SUITES = ("bookworm", "trixie")
+NEWER_SUITES = ("sid",)
+"""Suites that are tried only by name."""
 USERS = ("root", "ordinary")
 COMMANDS = ("quickstart", "run_tests")
 PACKAGES = "python3,git,ca-certificates"
@@ -137,6 +140,17 @@ def make_machine(suite: str, user: str, folder: Path) -> Machine:
     return machine
 
 
+def can_install() -> bool:
+    """Tell whether systems can be installed here."""
+    return os.geteuid() == 0 and shutil.which("debootstrap") is not None
+
+
+def find_suite(python: str) -> str | None:
+    """Return the suite that has this Python, such as "3.14", as its own; None if there is none."""
+    found = {suite: find_version("python3", suite) for suite in SUITES + NEWER_SUITES}
+    return next((suite for suite, version in found.items() if version.startswith(f"{python}.")), None)
+
+
 def certificate_files() -> list[str]:
     """Return the files of certificates that variables name."""
     return sorted({value for name, value in network_settings().items() if "CERT" in name and os.path.isfile(value)})
@@ -145,7 +159,9 @@ def certificate_files() -> list[str]:
 def main() -> int:
     """Run what was asked for on each machine; return 0 if all went well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", action="append", choices=SUITES, help="which Debian (default: both)")
+    parser.add_argument(
+        "--suite", action="append", choices=SUITES + NEWER_SUITES, help="which Debian (default: 12 and 13)"
+    )
     parser.add_argument("--user", action="append", choices=USERS, help="as whom (default: both)")
     parser.add_argument("--command", action="append", choices=COMMANDS, help="which command (default: both)")
     default = Path("/var/tmp/pyrestic-fresh")
@@ -153,7 +169,7 @@ def main() -> int:
     parser.add_argument("--remove", action="store_true", help="remove the systems at the end")
     parser.add_argument("arguments", nargs="*", help="arguments of run_tests.py")
     options = parser.parse_args()
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+    if not can_install():
         sys.exit("this needs root, and debootstrap: apt-get install debootstrap")
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)

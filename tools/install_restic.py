@@ -87,6 +87,18 @@ def _download(tools: list[Tool], folder: Path, work: Path) -> None:
             raise InstallError(f"{tool.name} was unpacked but does not start on this machine")
 
 
+def find_version(package: str, suite: str) -> str:
+    """Return the version of a package in a Debian suite; raise InstallError."""
+    with tempfile.TemporaryDirectory() as work:
+        options = _apt_options(Path(work), [suite])
+        _run(["apt-get", *options, "-q", "update"], Path(work))
+        listed = subprocess.run(["apt-cache", *options, "madison", package], capture_output=True, text=True)
+    fields = listed.stdout.partition("\n")[0].split("|")
+    if len(fields) != 3:
+        raise InstallError(f"Debian {suite} has no {package}")
+    return fields[1].strip()
+
+
 def _apt_options(work: Path, suites: list[str]) -> list[str]:
     """Return options that give apt sources, lists and cache of its own, on the machine's mirror."""
     mirror = find_mirror()

@@ -16,6 +16,7 @@ hashes are those of the index that pip is set up for: of source archives and of 
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -68,8 +69,16 @@ def requirements(extras: Iterable[str]) -> list[str]:
 
 
 def find_pythons() -> dict[str, str]:
-    """Return the paths of the Pythons that start, by version."""
-    return {version: path for version in PYTHONS if (path := shutil.which(f"python{version}")) and ask_version(path)}
+    """Return the paths of the Pythons that start, by version: those on the PATH, else those that pyenv installed."""
+    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found: dict[str, str] = {}
+    for version in PYTHONS:
+        on_path = shutil.which(f"python{version}")
+        places = [*([on_path] if on_path else []), *map(str, installed.glob(f"{version}.*/bin/python{version}"))]
+        started = next((path for path in places if ask_version(path) == version), None)
+        if started:
+            found[version] = started
+    return found
 
 
 def ask_version(python: str) -> str:

@@ -1,14 +1,23 @@
 """Runs everything that CI runs, from a fresh clone on a fresh machine.
 
     python3 tools/run_tests.py             # all of it
-    python3 tools/run_tests.py --quick     # without the slow tests
-    python3 tools/run_tests.py --nightly   # instead: the long campaigns, the newest and the oldest packages
+    python3 tools/run_tests.py --unit      # one part: --checks, --unit, --plain, --compat or --browser; or several
+    python3 tools/run_tests.py --nightly   # instead: the long campaigns, other packages, --pythons
+    python3 tools/run_tests.py --pythons   # instead: the unit part and the interop tests with other Pythons
     python3 tools/run_tests.py -k restore  # arguments that are not known here go to pytest
     python3 tools/run_tests.py --write-compat  # all of it, and docs/compat.md written anew
 
 Makes `.venv` with exactly the packages that tools/locks/test.txt names and the checkout, fetches the real restic of
-three Debian suites, rclone and rest-server into `.tools/`, then runs ruff, mypy, import-linter and pytest. Without root
-or apt it says what is missing and skips just that; in CI (CI=true) what is missing is a failure.
+three Debian suites, rclone and rest-server into `.tools/`, then runs one part after another:
+
+- checks: ruff, mypy, import-linter, and the program from an installation without extras;
+- unit: the tests that start no process, with their branch coverage, which has a floor in pyproject.toml;
+- plain: the unit tests of the layers that have compiled code, in an installation without the extra `fast`;
+- compat: the tests that start processes (the real restic, this program, servers) or take long;
+- browser: the tests of the pages that need a browser.
+
+tests/support/parts.py decides which part a test belongs to. Without root or apt this says what is missing and skips
+just that; in CI (CI=true) what is missing is a failure.
 """
 
 import ctypes.util
@@ -24,11 +33,27 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import environments, install_restic  # noqa: E402 - the checkout is not installed yet
+from tools import environments, fresh, install_restic  # noqa: E402 - the checkout is not installed yet
+from tools.lock_dependencies import PYTHONS, find_pythons  # noqa: E402 - as above
 
 VENV = ROOT / ".venv"
+PLAIN = ROOT / ".venv-plain"
 COMPAT_TABLE = ROOT / "tools" / "compat_table.py"
+PARTS = {
+    "unit": ["-m", "unit"],
+    "plain": ["-m", "unit"],
+    "compat": ["-m", "compat"],
+    "browser": ["-m", "browser"],
+}
+"""The tests of each part."""
+FOLDERS = {
+    "unit": ["--ignore=tests/compat", "--cov", "--cov-report=term:skip-covered"],
+    "plain": [f"tests/{name}" for name in ("format", "localfs", "operations", "repository", "vfs")],
+    "browser": ["tests/web"],
+}
+"""What saves time or is measured where a part is run as a whole."""
 QUICK = "not slow and not nightly"
+INTEROP = "unit or interop"
 IN_CI = os.environ.get("CI", "") == "true"
 
 
@@ -41,11 +66,11 @@ def run(title: str, command: Sequence[str | Path], **environment: str) -> bool:
     return done.returncode == 0
 
 
-def make_environment(folder: Path, lock: str) -> Path:
+def make_environment(folder: Path, lock: str, *, interpreter: str = sys.executable, without: str = "") -> Path:
     """Make a virtual environment with the checkout and what a lock names; return its bin folder, or end the program."""
     print(f"== make {folder.name} from tools/locks/{lock}.txt", flush=True)
     try:
-        return environments.make(folder, lock)
+        return environments.make(folder, lock, interpreter=interpreter, without=without)
     except environments.EnvironmentMissingError as error:
         sys.exit(str(error))
 
@@ -89,47 +114,59 @@ def install_packages() -> None:
 
 def main() -> int:
     """Run all steps; return 0 if all succeeded."""
-    own = ("--quick", "--nightly", "--write-compat")
+    parts = ("--checks", "--unit", "--plain", "--compat", "--browser")
+    own = (*parts, "--nightly", "--pythons", "--write-compat")
     arguments = [argument for argument in sys.argv[1:] if argument not in own]
-    flags = set(sys.argv[1:]) & set(own)
+    flags = {word.removeprefix("--") for word in sys.argv[1:] if word in own}
     bin_folder = make_environment(VENV, "test")
     results = {"tools": install_tools()}
     install_packages()
-    if "--nightly" in flags:
-        results |= run_nightly(bin_folder, arguments)
+    if flags & {"nightly", "pythons"}:
+        if "nightly" in flags:
+            results |= run_nightly(bin_folder, arguments)
+        if not arguments:
+            results |= run_pythons()
+    elif arguments and not flags:
+        results["pytest"] = run_pytest("pytest", bin_folder, arguments)
     else:
-        results |= run_checks(bin_folder, arguments, flags)
+        results |= run_parts(bin_folder, arguments, flags)
     failed = [name for name, good in results.items() if not good]
     print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
     return 1 if failed else 0
 
 
-def run_checks(bin_folder: Path, arguments: list[str], flags: set[str]) -> dict[str, bool]:
-    """Run what CI runs; return whether each step succeeded."""
+def run_parts(bin_folder: Path, arguments: list[str], flags: set[str]) -> dict[str, bool]:
+    """Run the parts that flags name, without any what CI runs; return whether each step succeeded."""
+    named = flags - {"write-compat"}
     results = {}
-    if not arguments:
+    if not named or "checks" in named:
         results["ruff check"] = run("ruff check", [bin_folder / "ruff", "check", "--quiet", "."])
         results["ruff format"] = run("ruff format", [bin_folder / "ruff", "format", "--quiet", "--check", "."])
         results["mypy"] = run("mypy", [bin_folder / "mypy"])
         results["lint-imports"] = run("lint-imports", [bin_folder / "lint-imports", "--no-cache"])
         results["base install"] = check_base_install()
-    quick = "--quick" in flags
     with tempfile.TemporaryDirectory() as usage:
-        chosen = [*arguments, *(["-m", QUICK] if quick else [])]
-        results["pytest"] = run_pytest("pytest", bin_folder, chosen, PYRESTIC_TEST_USAGE=usage)
-        if not arguments and not quick and all(results.values()):
-            check = [] if "--write-compat" in flags else ["--check"]
+        for part, chosen in PARTS.items():
+            if not named or part in named:
+                folder = make_environment(PLAIN, "test", without="fast") if part == "plain" else bin_folder
+                more = arguments or FOLDERS.get(part, [])
+                results[part] = run_pytest(part, folder, [*chosen, *more], PYRESTIC_TEST_USAGE=usage)
+        if not named and not arguments and all(results.values()):
+            check = [] if "write-compat" in flags else ["--check"]
             results["compat table"] = run("compat table", [bin_folder / "python", COMPAT_TABLE, usage, *check])
     return results
 
 
 def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
-    """Run the long campaigns, then what is quick with the newest and the oldest packages that pyproject.toml allows.
+    """Run the long campaigns, then what is quick in other environments.
 
-    Arguments for pytest limit it to the campaigns.
+    These are one without the extra `fast`, and those with the newest and the oldest packages that pyproject.toml
+    allows. Arguments for pytest limit it to the campaigns.
     """
     results = {"nightly": run_pytest("nightly", bin_folder, ["-m", "nightly", *arguments])}
     if not arguments:
+        plain = make_environment(PLAIN, "test", without="fast")
+        results["plain"] = run_pytest("plain", plain, ["-m", QUICK])
         for name, limits in (("newest", []), ("oldest", environments.oldest_versions())):
             print(f"== make .venv-{name}", flush=True)
             try:
@@ -141,6 +178,26 @@ def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
             run(f"{name} packages", [folder / "python", "-m", "pip", "list"])
             # An old anyio brings a plugin that a new pytest warns of.
             results[name] = run_pytest(name, folder, ["-p", "no:anyio", "-m", QUICK])
+    return results
+
+
+def run_pythons() -> dict[str, bool]:
+    """Run the unit part and the interop tests with each other Python: those that start here, else those of Debian."""
+    results = {}
+    wanted = [version for version in PYTHONS if version != f"3.{sys.version_info.minor}"]
+    here = find_pythons()
+    for version in wanted:
+        name = f"Python {version}"
+        if version in here:
+            folder = make_environment(ROOT / f".venv-{version}", "test", interpreter=here[version])
+            results[name] = run_pytest(name, folder, ["-m", INTEROP])
+        elif not fresh.can_install():
+            print(f"{name} is missing: without root and debootstrap it is not taken from Debian", flush=True)
+        elif (suite := fresh.find_suite(version)) is None:
+            print(f"{name} is missing, and no Debian suite has it", flush=True)
+        else:
+            choice = ["--suite", suite, "--user", "root", "--command", "run_tests"]
+            results[name] = run(name, [sys.executable, ROOT / "tools" / "fresh.py", *choice, "--", "-m", INTEROP])
     return results
 
 

@@ -31,6 +31,7 @@ def place(tmp_path: Path) -> Path:
     return make_quick_repository(tmp_path / "repository")
 
 
+@pytest.mark.process
 def test_importing_it_loads_nothing_and_all_names_are_there() -> None:
     code = (
         "import sys, pyrestic\n"
@@ -155,6 +156,7 @@ def test_an_exclusive_lock_keeps_it_out_and_leaves_nothing_open(place: Path) -> 
         pyrestic.open_repository(place, password=PASSWORD, lock=False).close()
 
 
+@pytest.mark.process
 def test_passwords_come_from_where_they_are_said_to_be(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +381,7 @@ def test_a_program_that_was_killed_leaves_nothing_to_mend_and_nothing_is_stored_
     newest.run("check", "--read-data", repository=place)
 
 
+@pytest.mark.slow
 def test_a_repository_that_was_made_or_opened_has_compiled_code(tmp_path: Path) -> None:
     pytest.importorskip("numba")
     keep_code(tmp_path / "pyrestic", "chunker", "file_reader")

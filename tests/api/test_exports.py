@@ -11,6 +11,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 import pyrestic
 from pyrestic import errors
 
@@ -102,6 +104,7 @@ def test_every_error_is_a_public_name() -> None:
     assert ours.items() <= EXPORTED.items()
 
 
+@pytest.mark.process
 def test_each_name_is_loaded_from_where_it_is_defined_and_no_sooner_than_it_is_used() -> None:
     for name, module in pyrestic._MODULES.items():
         value = vars(importlib.import_module(module))[name]

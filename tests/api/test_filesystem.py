@@ -20,6 +20,8 @@ from pyrestic.errors import UsageError, WrongPasswordError
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD
 
+pytestmark = pytest.mark.process
+
 Build = Callable[[Any, Any, Any], str]
 
 

@@ -263,6 +263,7 @@ def test_every_method_looks_at_its_arguments() -> None:
     assert [function.__qualname__ for function in methods if not hasattr(function, "__wrapped__")] == []
 
 
+@pytest.mark.process
 def test_a_password_that_is_missing_makes_no_repository_without_one(tmp_path: Path) -> None:
     place, file = tmp_path / "place", tmp_path / "file"
     for data in (b"", b"\n \n"):
@@ -565,6 +566,7 @@ def test_a_backup_whose_repository_is_closed_ends_and_harms_nothing(
     assert list((stage.place / "locks").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", [True, False])
 def test_threads_read_the_truth_while_others_write_and_fail(tmp_path: Path, lock: bool) -> None:
     stage = make_stage(tmp_path, lock=lock)

@@ -84,8 +84,8 @@ def rest_version_1() -> Backend:
     return backend
 
 
-STACKS |= {
-    "b2": lambda folder: open_shared_b2(),
+STACKS["b2"] = lambda folder: open_shared_b2()
+SERVERS: dict[str, Callable[[Path], Backend]] = {
     "rest-server": lambda folder: rest("rest"),
     "rest-server, version 1": lambda folder: rest_version_1(),
     "rclone serve restic": lambda folder: rest("rclone"),
@@ -103,11 +103,12 @@ def contract(name: str, make: Callable[[Path], Backend]) -> type[BackendContract
         "make_backend": lambda self, folder: make(folder),
         "removes_silently": name in SILENT_REMOVERS,
         "shows_half_files": name in SHOWS_HALF_FILES,
+        "pytestmark": [pytest.mark.process] if name in SERVERS else [],
         "__module__": __name__,
     }
     return type("Test" + "".join(re.findall(r"\w+", name.title())), (BackendContract,), members)
 
 
-for each in [contract(*stack) for stack in STACKS.items()]:
+for each in [contract(*stack) for stack in (STACKS | SERVERS).items()]:
     globals()[each.__name__] = each
 del each

@@ -237,6 +237,7 @@ except AccessError as error:
 """
 
 
+@pytest.mark.process
 def test_a_write_that_finds_no_room_leaves_nothing_behind(backend: LocalBackend) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, backend.path], capture_output=True, text=True, cwd=ROOT, check=False
@@ -260,6 +261,7 @@ while True:
 """
 
 
+@pytest.mark.process
 def test_after_a_kill_every_file_is_whole(backend: LocalBackend) -> None:
     chance = random.Random(7)
     for _ in range(6):

@@ -13,6 +13,8 @@ from pyrestic.errors import UsageError
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD, ROOT
 
+pytestmark = pytest.mark.process
+
 MODULE = """
 from pyrestic.backend.local import LocalBackend
 from pyrestic.errors import UsageError

@@ -53,6 +53,7 @@ def summary(call: Caller, *words: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.process
 def test_each_run_reads_others_until_every_pack_was_verified(made: Caller) -> None:
     count = len(packs(made))
     assert count > 3
@@ -68,6 +69,7 @@ def test_each_run_reads_others_until_every_pack_was_verified(made: Caller) -> No
     assert 0 <= found["oldest_verified_age"] < 600
 
 
+@pytest.mark.process
 def test_what_read_data_verified_counts_and_the_oldest_comes_first(made: Caller) -> None:
     assert "verified_packs" not in summary(made, "--read-data")
     book = find_book(made)
@@ -82,6 +84,7 @@ def test_what_read_data_verified_counts_and_the_oldest_comes_first(made: Caller)
     assert book.read().packs[oldest] > 1_000_000_000
 
 
+@pytest.mark.process
 def test_a_damaged_pack_is_found_is_no_longer_verified_and_comes_first_again(made: Caller) -> None:
     summary(made, "--read-data")
     book = find_book(made)
@@ -110,6 +113,7 @@ def test_a_budget_that_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
     assert "--budget has to be a size" in outcome.err
 
 
+@pytest.mark.process
 def test_without_a_place_to_remember_the_check_goes_on(made: Caller) -> None:
     outcome = made("check", "--budget", "1G", XDG_STATE_HOME="/dev/null")
     assert outcome.code == 0

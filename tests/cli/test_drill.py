@@ -12,6 +12,8 @@ import pytest
 from pyrestic.localfs.verification_log import Drill, ProofBook
 from tests.support.cli import Caller
 
+pytestmark = pytest.mark.process
+
 OFTEN = "often"
 
 

@@ -15,6 +15,8 @@ from pyrestic.handle import FileType, Handle
 from tests.support.damage import find_file
 from tests.support.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 LINES = (
     "init --repo {folder}/new",
     "backup {folder}/source",

@@ -16,6 +16,8 @@ from pyrestic.native.code_files import file_name
 from pyrestic.repository.repository import Repository
 from tests.support.cli import PASSWORD, Caller
 
+pytestmark = pytest.mark.process
+
 pytest.importorskip("numba")
 
 DEAR = ScryptParams(1 << 12, 8, 8)
@@ -99,6 +101,7 @@ def open_to_write(pipe: Path) -> int | None:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_beside_which_something_is_compiled(first: Caller, number: signal.Signals) -> None:
     os.mkfifo(first.folder / "pipe")

@@ -72,6 +72,7 @@ def test_init_takes_a_lost_config_for_a_repository(made: Caller) -> None:
     assert (outcome.code, "repository already contains keys" in outcome.err) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--from-repo", "--repo2"])
 def test_init_copies_the_polynomial_of_another_repository(made: Caller, tmp_path: Path, flag: str) -> None:
     place = tmp_path / "second"

@@ -13,6 +13,8 @@ import pytest
 import pyrestic
 from pyrestic.native.code_files import KINDS
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(pyrestic.__file__).parent.parent
 MODULES = ("typing", "click", "numba", "llvmlite", "numpy", "sitecustomize", "usercustomize", "msgspec", "json")
 LATIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

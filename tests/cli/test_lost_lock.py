@@ -13,6 +13,8 @@ from tests.cli.test_signals import SOON_SECONDS, Run, refreshing_often, script, 
 from tests.support.cli import Caller
 from tests.support.fuse import why_no_mount
 
+pytestmark = pytest.mark.process
+
 SENTENCE = "the lock was lost, another process has removed it"
 STUCK = """
 import hashlib, os

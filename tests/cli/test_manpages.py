@@ -47,6 +47,7 @@ def test_a_page_has_all_sections_in_their_order(name: str) -> None:
     assert not re.search(r"^\.SH .*\n(\.SH|\.PP|$)", PAGES[name], re.MULTILINE), "a section is empty"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("line", [line for one in (*MANUALS.values(), PROGRAM) for _, line in one.examples])
 def test_an_example_is_a_command_line_that_the_program_reads(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert line.startswith(("pyrestic ", "export ", "source <(pyrestic "))
@@ -111,10 +112,12 @@ def run_checker(folder: Path, command: list[str]) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.process
 def test_groff_warns_of_nothing(folder: Path) -> None:
     assert run_checker(folder, ["groff", "-ww", "-z", "-K", "utf8", "-T", "utf8", "-man"]) == ""
 
 
+@pytest.mark.process
 def test_mandoc_warns_of_nothing_but_the_missing_date(folder: Path) -> None:
     # A date would make two builds of one version differ.
     said = run_checker(folder, ["mandoc", "-T", "lint", "-W", "warning"]).splitlines()

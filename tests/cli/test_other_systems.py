@@ -8,6 +8,8 @@ import pytest
 
 import pyrestic
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(pyrestic.__file__).parent.parent
 
 

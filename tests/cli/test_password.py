@@ -44,6 +44,7 @@ def test_a_line_break_within_a_file_belongs_to_the_password(call: Caller, tmp_pa
     assert call("list", "keys", "-p", file).code == 0
 
 
+@pytest.mark.process
 def test_a_password_of_any_bytes_is_the_same_from_everywhere(call: Caller, tmp_path: Path) -> None:
     raw = b"p\xff\xfe w\xc3\xb6rd"
     call.create(password=raw.decode("utf-8", "surrogateescape"))
@@ -54,6 +55,7 @@ def test_a_password_of_any_bytes_is_the_same_from_everywhere(call: Caller, tmp_p
     assert call("list", "keys", RESTIC_PASSWORD=os.fsdecode(raw)).code == 0
 
 
+@pytest.mark.process
 def test_a_command_prints_the_password_without_a_shell(made: Caller) -> None:
     assert made("list", "keys", "--password-command", f"echo '{PASSWORD}'", RESTIC_PASSWORD="other").code == 0
     assert made("list", "keys", "--password-command", f"echo '{PASSWORD}' $HOME").code == 12
@@ -62,6 +64,7 @@ def test_a_command_prints_the_password_without_a_shell(made: Caller) -> None:
     )
 
 
+@pytest.mark.process
 def test_a_command_is_run_once(made: Caller, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text(f"#!/bin/sh\necho run >> '{tmp_path}/runs'\necho '{PASSWORD}'\n")
@@ -71,6 +74,7 @@ def test_a_command_is_run_once(made: Caller, tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -223,6 +227,7 @@ def type_into(call: Caller, arguments: list[str], answers: list[str]) -> tuple[i
     return code, screen.decode("utf-8", "replace")
 
 
+@pytest.mark.process
 def test_a_person_has_three_tries(made: Caller) -> None:
     code, screen = type_into(made, ["list", "keys"], ["wrong", "", PASSWORD])
     assert code == 0
@@ -231,12 +236,14 @@ def test_a_person_has_three_tries(made: Caller) -> None:
     assert "opened (version 2, compression level auto)" in screen
 
 
+@pytest.mark.process
 def test_a_person_has_no_fourth_try(made: Caller) -> None:
     code, screen = type_into(made, ["list", "keys"], ["wrong", "wrong", "wrong"])
     assert code == 12
     assert screen.count("enter password for repository: ") == 3
 
 
+@pytest.mark.process
 def test_a_new_password_is_asked_for_twice(call: Caller) -> None:
     code, screen = type_into(call, ["init"], ["one", "two"])
     assert (code, "passwords do not match" in screen) == (1, True)

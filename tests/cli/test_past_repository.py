@@ -53,6 +53,7 @@ def backup(call: OnB2, folder: Path, text: str) -> None:
     assert outcome.code == 0, outcome.err
 
 
+@pytest.mark.slow
 def test_snapshots_that_came_later_are_not_told_as_gone_nor_forgotten(call: OnB2, tmp_path: Path) -> None:
     backup(call, tmp_path, "one")
     before = call.moment()
@@ -78,6 +79,7 @@ def test_snapshots_that_are_seen_in_the_past_alone_are_not_missed_in_the_present
     assert GONE not in call("snapshots").err
 
 
+@pytest.mark.slow
 def test_what_vanished_is_still_told_after_a_look_at_the_past(call: OnB2, b2: B2Server, tmp_path: Path) -> None:
     backup(call, tmp_path, "one")
     backup(call, tmp_path, "two")
@@ -92,6 +94,7 @@ def test_what_vanished_is_still_told_after_a_look_at_the_past(call: OnB2, b2: B2
     assert GONE not in call("snapshots").err
 
 
+@pytest.mark.slow
 def test_what_is_verified_in_the_past_counts_nothing_in_the_present(call: OnB2, tmp_path: Path) -> None:
     backup(call, tmp_path, "one")
     before = call.moment()

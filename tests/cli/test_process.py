@@ -14,6 +14,8 @@ from pyrestic.cli import main as program
 from pyrestic.cli.command import Command
 from tests.support.cli import Caller
 
+pytestmark = pytest.mark.process
+
 HEAVY = {"numpy", "msgspec", "requests", "tqdm", "zstandard", "construct", "numba", "cryptography", "Crypto"}
 
 

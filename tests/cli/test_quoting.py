@@ -170,6 +170,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", COMMANDS, ids=[f"{number}-{one[0][:9]!a}" for number, one in enumerate(COMMANDS)])
 def test_nothing_hostile_reaches_a_terminal(hostile: tuple[Caller, Forker], arguments: list[str]) -> None:
     call, forker = hostile
@@ -192,6 +193,7 @@ def _run(call: Caller, forker: Forker, arguments: list[str], streams: tuple[str,
     return forker.run(*filled, streams=streams)
 
 
+@pytest.mark.process
 def test_a_hostile_lock_is_told_in_lines_of_our_own(hostile: tuple[Caller, Forker]) -> None:
     call, forker = hostile
     repository = Repository.open(LocalBackend(str(call.repository)), PASSWORD)

@@ -26,6 +26,8 @@ from tests.support import supervisor
 from tests.support.cli import PASSWORD, Caller
 from tests.support.supervisor import Action, Call, run_supervised
 
+pytestmark = pytest.mark.process
+
 PATIENCE_SECONDS = 60
 SOON_SECONDS = 10
 """Two seconds on a machine that does nothing else; without an end each of these phases lasts for minutes."""

@@ -21,6 +21,8 @@ from tests.support.cli import PASSWORD, Caller
 from tests.support.forked import CLOSED, FULL, GONE, KEPT, Ended, Forker
 from tests.support.fuse import why_no_mount
 
+pytestmark = pytest.mark.process
+
 PRINTS, WORKS, SERVES = "prints", "works", "serves"
 LOST_CODES = {CLOSED: 1, FULL: 1, GONE: -signal.SIGPIPE}
 CASES: dict[str, tuple[str, list[str]]] = {

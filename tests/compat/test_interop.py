@@ -8,6 +8,8 @@ import pytest
 from tests.support.restic import Program
 from tests.support.sourcetree import describe, difference, make_source
 
+pytestmark = pytest.mark.interop
+
 VERSIONS = ("1", "2")
 
 

@@ -14,6 +14,8 @@ from tests.support.damage import DAMAGES, KINDS, find_file
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 
+pytestmark = pytest.mark.process
+
 
 def run_in_process(folder: Path, repository: Path, *arguments: str) -> tuple[int, str, str]:
     """Run our program on a repository; return exit code, output and errors."""

@@ -13,6 +13,8 @@ from tests.support.cli import PASSWORD
 from tests.support.damage import flip
 from tests.support.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 CHOOSING = (
     "restore latest --target {target}",
     "restore latest:/file --target {target}",

@@ -103,6 +103,7 @@ def test_a_polynomial_of_another_degree_and_lengths_that_make_no_sense_are_refus
         Chunker(KNOWN_POLYNOMIAL, min_length=10)
 
 
+@pytest.mark.slow
 def test_compiled_code_can_be_kept_and_gives_the_same_cuts() -> None:
     pytest.importorskip("numba")
     from pyrestic.native.sources.chunker import compile_engine

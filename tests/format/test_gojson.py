@@ -252,6 +252,7 @@ def test_any_text_is_a_quoted_name_or_refused(text: str) -> None:
         assert isinstance(gojson.unquote_name(text), bytes)
 
 
+@pytest.mark.slow
 def test_the_table_of_printable_characters_agrees_with_python_on_what_both_know() -> None:
     known = [code for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
     differing = [code for code in known if is_printable(code) != chr(code).isprintable()]

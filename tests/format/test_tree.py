@@ -319,6 +319,7 @@ def test_any_bytes_are_a_tree_or_refused(data: bytes) -> None:
         assert all(len(bytes.fromhex(blob)) == 32 for blob in node.content or ())
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_hundred_thousand_entries_takes_no_time_to_speak_of() -> None:
     many = [file(f"file {number:06}", content=[ID], inode=number) for number in range(100_000)]
     start = time.process_time()

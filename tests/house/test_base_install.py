@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import PASSWORD
 from tests.support.fuse import importable
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -54,6 +54,7 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
     assert len(seen) > 100
 
 
+@pytest.mark.process
 def test_imports_point_down_and_every_package_has_a_layer() -> None:
     checker = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([checker, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
@@ -113,6 +114,7 @@ def test_the_format_is_pure(path: Path) -> None:
             assert node.func.id != "open"
 
 
+@pytest.mark.process
 def test_nothing_committed_names_a_place_on_a_machine_or_where_packages_come_from() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
     if listed.returncode != 0:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.checkout import Checkout
 from tools.release import find_section
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:

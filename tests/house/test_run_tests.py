@@ -8,11 +8,13 @@ import pytest
 
 from tests.support.restic import ROOT
 
+pytestmark = pytest.mark.process
+
 RUN = """
 import sys
 from pathlib import Path
 from tools import run_tests
-run_tests.make_environment = lambda folder, lock: Path(sys.executable).parent
+run_tests.make_environment = lambda folder, lock, **more: Path(sys.executable).parent
 run_tests.install_tools = lambda: True
 run_tests.install_packages = lambda: None
 sys.exit(run_tests.main())

@@ -58,6 +58,7 @@ def run(source: str) -> list[float]:
     return told
 
 
+@pytest.mark.process
 def test_threads_together_stay_below_their_share_of_a_processor() -> None:
     # Without a limit they take up to 2 s of CPU time per second; other programs only make it less.
     wall, cpu = run(BURN)
@@ -65,6 +66,7 @@ def test_threads_together_stay_below_their_share_of_a_processor() -> None:
     assert 0 < cpu < 0.35 * wall
 
 
+@pytest.mark.process
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of system calls are those of x86-64")
 def test_this_thread_and_later_ones_have_the_lowest_priority() -> None:
     assert run(PRIORITIES) == [19, 3, 19, 3]

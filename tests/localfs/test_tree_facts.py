@@ -157,6 +157,7 @@ def add_some(path: str, number: int) -> None:
     index.close()
 
 
+@pytest.mark.process
 def test_several_processes_share_it(tmp_path: Path) -> None:
     path = str(tmp_path / "index")
     with ProcessPoolExecutor(4) as pool:

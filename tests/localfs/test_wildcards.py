@@ -117,6 +117,7 @@ def test_globbing_refuses_malformed_patterns(pattern: bytes) -> None:
         glob(pattern)
 
 
+@pytest.mark.slow
 def test_globbing_survives_hostile_patterns(folder: bytes) -> None:
     assert glob(folder + b"/*\0") == []
     with pytest.raises(UsageError, match="too many parts"):

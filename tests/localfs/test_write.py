@@ -198,6 +198,7 @@ def test_a_full_folder_may_be_replaced_on_request(target: Path) -> None:
     writer.close()
 
 
+@pytest.mark.process
 def test_a_running_program_is_replaced(writer: TargetWriter, target: Path) -> None:
     program = target / "program"
     program.write_bytes(Path("/bin/sleep").read_bytes())
@@ -314,6 +315,7 @@ def test_a_file_that_went_missing_is_named(writer: TargetWriter, target: Path) -
         writer.write_small_file(b"/" + b"x" * 300, b"")
 
 
+@pytest.mark.process
 def test_a_full_disk_is_named_with_advice(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()

@@ -98,6 +98,7 @@ def decode(
     return bytes(out[:room]), broken
 
 
+@pytest.mark.slow
 @MODES
 @given(blobs=BLOBS)
 def test_the_other_engines_open_what_is_sealed(engine: BlobEngine, blobs: list[bytes], compress: bool) -> None:

@@ -63,6 +63,7 @@ def test_nothing_is_made_that_cannot_be_kept(tmp_path: Path) -> None:
     assert not list((tmp_path / "open").iterdir())
 
 
+@pytest.mark.process
 def test_what_is_missing_is_made_beside_this_process_and_then_kept(tmp_path: Path) -> None:
     folder = str(tmp_path / "code")
     engines = CompiledEngines(folder, keep=True)
@@ -80,6 +81,7 @@ def test_what_is_missing_is_made_beside_this_process_and_then_kept(tmp_path: Pat
         assert read_code(private, "blobs") is None
 
 
+@pytest.mark.process
 def test_a_file_that_others_may_write_to_is_not_believed_but_replaced(tmp_path: Path) -> None:
     path = folder_with(tmp_path / "code", OTHER_CODE)
     path.chmod(0o666)
@@ -104,6 +106,7 @@ def test_code_that_does_something_else_is_not_used(tmp_path: Path) -> None:
     assert CompiledEngines(str(path.parent), keep=True).scrypt is None
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_in_its_own_way_is_not_asked_again_for_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +197,7 @@ def test_old_code_of_other_versions_goes_when_new_code_comes(tmp_path: Path) -> 
     assert names == {"scrypt-young", "other-old", file_name("scrypt")}
 
 
+@pytest.mark.process
 def test_the_chunkers_code_is_there_when_it_is_compiled(tmp_path: Path) -> None:
     folder = str(tmp_path / "code")
     engines = CompiledEngines(folder, keep=True)
@@ -205,6 +209,7 @@ def test_the_chunkers_code_is_there_when_it_is_compiled(tmp_path: Path) -> None:
     assert engines.chunker(data, WINDOW, len(data), make_tables(0x3DA3358B4DC173)) == WINDOW
 
 
+@pytest.mark.process
 def test_without_a_folder_the_chunker_is_made_and_kept_nowhere(tmp_path: Path) -> None:
     compiler = Compiler("")
     assert compiler.find("chunker") is None
@@ -212,6 +217,7 @@ def test_without_a_folder_the_chunker_is_made_and_kept_nowhere(tmp_path: Path) -
     assert compiler.find("chunker") == machine_code("chunker")
 
 
+@pytest.mark.process
 def test_neither_the_compiler_nor_its_memory_is_in_this_process(tmp_path: Path) -> None:
     look = (
         "import sys; from pyrestic.native.engines import *; "
@@ -238,6 +244,7 @@ def compilers(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.process
 def test_a_compiler_that_is_stopped_ends_its_process_and_starts_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     compiler = Compiler(str(folder))
@@ -251,6 +258,7 @@ def test_a_compiler_that_is_stopped_ends_its_process_and_starts_no_other(tmp_pat
     compiler.stop()
 
 
+@pytest.mark.process
 def test_a_compiler_is_not_signalled_once_it_has_ended_where_the_kernel_reaps(tmp_path: Path) -> None:
     """Whoever started the program may have set SIGCHLD to be ignored; the PID may belong to another process then."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -267,6 +275,7 @@ def test_a_compiler_is_not_signalled_once_it_has_ended_where_the_kernel_reaps(tm
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.process
 def test_what_compiles_outlives_who_asked_but_not_for_long_and_holds_nothing_of_it(tmp_path: Path) -> None:
     ask = (
         "import sys, os, time; from pyrestic.native.engines import *; "
@@ -295,6 +304,7 @@ def test_what_compiles_outlives_who_asked_but_not_for_long_and_holds_nothing_of_
         assert read_code(private, "scrypt") == machine_code("scrypt")
 
 
+@pytest.mark.process
 def test_two_at_once_make_one_and_the_same(tmp_path: Path) -> None:
     both = [Compiler(str(tmp_path / "code")) for _ in range(2)]
     for compiler in both:

@@ -103,6 +103,7 @@ nodes = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     st.dictionaries(names, st.tuples(contents, nodes, st.integers(0, 9)), max_size=30),
@@ -249,6 +250,7 @@ def test_a_folder_that_may_not_be_written_is_named(many: ManyWriter) -> None:
         assert "closed/one could not be written: permission denied" in str(outcomes[0])
 
 
+@pytest.mark.process
 def test_a_full_disk_is_named_with_advice(tmp_path: Path, many: ManyWriter) -> None:
     folder = tmp_path / "small"
     folder.mkdir()

@@ -62,6 +62,7 @@ def test_keys_are_those_of_hashlib(
     assert [engine(password, salt, n, r, p, length) for engine in engines] == [expected] * len(engines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [*range(2, 10), 16])
 def test_keys_that_cost_what_restics_cost_are_those_of_hashlib(engine: Scrypt, p: int) -> None:
     expected = hashlib.scrypt(b"secret", salt=bytes(64), n=1 << 15, r=8, p=p, maxmem=1 << 26)

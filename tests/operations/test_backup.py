@@ -46,6 +46,7 @@ def backup(call: Caller, source: Path, *flags: str) -> dict[str, object]:
     return summary
 
 
+@pytest.mark.process
 def test_everything_awkward_comes_back_as_it_was(call: Caller, tmp_path: Path) -> None:
     source = tmp_path / "source"
     make_source(source, large=True)
@@ -199,6 +200,7 @@ def test_a_pack_that_is_no_pack_is_left_alone_by_the_take_over() -> None:
     assert salvage(repository, NullReporter()) == []
 
 
+@pytest.mark.process
 def test_a_restore_needs_few_open_files(call: Caller, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -271,6 +273,7 @@ def test_delete_removes_what_the_snapshot_does_not_have_and_nothing_else(call: C
     assert (tmp_path / "outside").read_text() == "stays"
 
 
+@pytest.mark.process
 def test_sparse_files_have_holes(call: Caller, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()

@@ -229,6 +229,7 @@ def test_the_sources_are_counted_beforehand(
     assert len(measured) == 1
 
 
+@pytest.mark.process
 def test_packs_of_an_interrupted_run_are_taken_over(call: Caller, source: Path, entrance: BackingUp) -> None:
     # A pack that no index names, and the lock of a process that is gone.
     repository = Repository.open(LocalBackend(str(call.repository)), PASSWORD)
@@ -280,6 +281,7 @@ def stream_by_api(call: Caller) -> None:
         assert repository.backup_stream(io.BytesIO(b"streamed"), "dumps/shop.sql").snapshot is not None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("store", [stream_by_command_line, stream_by_api], ids=["command line", "api"])
 def test_a_stream_becomes_a_file(call: Caller, store: Callable[[Caller], None]) -> None:
     store(call)

@@ -71,6 +71,7 @@ def test_a_pack_read_in_pieces_shows_what_a_pack_fetched_whole_shows(damage: str
     repository.close()
 
 
+@pytest.mark.slow
 def test_of_many_short_blobs_those_that_are_damaged_are_named(tmp_path: Path) -> None:
     repository = make_repository(LocalBackend(str(tmp_path / "repository")))
     pack, entries = fill(repository, range(33, 2033))

@@ -35,6 +35,8 @@ from pyrestic.vfs.view import View
 from tests.support.cli import PASSWORD, Caller
 from tests.support.repositories import make_repository
 
+pytestmark = pytest.mark.slow
+
 DEPTH = 2500
 LONG = 800
 NAME = "d" * 400

@@ -118,6 +118,7 @@ def run(
     return Run(result, items, report.messages, progress.done)
 
 
+@pytest.mark.slow
 def test_code_that_comes_during_a_run_is_used_from_then_on(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_batches, "_LOOK_AGAIN_FILES", 100)
     asked, batches = Counter[str](), list[int]()
@@ -235,6 +236,7 @@ def make_and_open(engines: Engines | None) -> Repository:
     return opened(engines, backend, Compression.AUTO)
 
 
+@pytest.mark.slow
 def test_without_code_all_is_saved_one_by_one(engines: Engines, source: Path) -> None:
     expected, _ = new(source, None)
     for without in (
@@ -272,6 +274,7 @@ def becomes(make: Callable[[Path], object]) -> Callable[[Path], object]:
     return change
 
 
+@pytest.mark.slow
 def test_what_happens_to_files_before_they_are_read_is_told_of_them_alone(engines: Engines, tmp_path: Path) -> None:
     for number in range(1100):
         (tmp_path / f"{number:04}").write_text(f"content {number}" * 20)
@@ -311,6 +314,7 @@ def find_nodes(repository: Repository, tree: ID, folder: Path) -> list[Node]:
     return nodes
 
 
+@pytest.mark.slow
 def test_a_failing_place_ends_the_run_and_nothing_hangs(engines: Engines, tmp_path: Path) -> None:
     dice = random.Random(3)
     for number in range(3000):

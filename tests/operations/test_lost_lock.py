@@ -37,6 +37,8 @@ from tests.support.machines import (
 )
 from tests.support.repositories import PASSWORD, QUICK, make_repository
 
+pytestmark = pytest.mark.slow
+
 NEW = b"what the sleeper saves " * 100
 Work = Callable[[Repository, Callable[[], None]], object]
 

@@ -38,6 +38,8 @@ from tests.support.backends import Call, RecordingBackend
 from tests.support.cli import PASSWORD, Caller
 from tests.support.restic import ROOT
 
+pytestmark = pytest.mark.process
+
 MIB = 1 << 20
 
 

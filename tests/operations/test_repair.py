@@ -127,6 +127,7 @@ def trees_of(backend: Backend) -> set[str]:
     return {stored.snapshot.tree for stored in load_snapshots(opened(backend), NullReporter())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [rebuild, complete, salvage, rename])
 def test_a_kill_after_any_write_leaves_everything_readable(
     whole: MemoryBackend, work: Callable[[Backend], None]
@@ -151,6 +152,7 @@ def test_a_kill_after_any_write_leaves_everything_readable(
     pytest.fail("the work has no end")
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_killed_never_shows_a_snapshot_that_is_not_whole(whole: MemoryBackend) -> None:
     for calls in range(60):
         target = MemoryBackend()
@@ -247,6 +249,7 @@ def nested(repository: Repository, depth: int) -> ID:
     return tree
 
 
+@pytest.mark.slow
 def test_folders_may_be_nested_deeper_than_python_likes() -> None:
     repository = make_repository()
     tree = nested(repository, 3000)

@@ -35,6 +35,7 @@ def resave(repository: Repository, *, duplicate: bool) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("find_code", [blob_code, lambda: None], ids=["engine", "none"])
 def test_blobs_are_stored_once_or_again(find_code: Callable[[], BlobCode | None]) -> None:
     backend = MemoryBackend()

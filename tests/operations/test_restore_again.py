@@ -19,6 +19,8 @@ from tests.support.cli import Caller
 from tests.support.restic import ROOT
 from tests.support.sourcetree import describe, difference
 
+pytestmark = pytest.mark.process
+
 MIB = 1 << 20
 KILLS = 4
 

@@ -40,6 +40,8 @@ from tests.operations.test_preflight import store_huge_file
 from tests.support.cli import PASSWORD, Caller
 from tests.support.engines import keep_code
 
+pytestmark = pytest.mark.process
+
 Restoring = Callable[..., str]
 """Restores the latest snapshot to a folder, with arguments of the Python API; returns an error's message, or ""."""
 
@@ -179,6 +181,7 @@ REPLACED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", REPLACED)
 def test_what_exists_is_overwritten_as_asked(call: Caller, tmp_path: Path, entrance: Restoring, overwrite: str) -> None:
     target = tmp_path / "target"

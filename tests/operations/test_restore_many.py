@@ -18,6 +18,8 @@ from tests.support.cli import Caller, Outcome
 from tests.support.engines import keep_code
 from tests.support.sourcetree import describe, difference
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("numba")
 
 FILES = 1500

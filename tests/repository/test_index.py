@@ -5,6 +5,7 @@ import threading
 from collections import defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,7 @@ def test_data_and_tree_of_one_id_are_told_apart() -> None:
     assert index.plain_length(BlobHandle(BlobType.DATA, identifier)) is None
 
 
+@pytest.mark.slow
 def test_a_blob_takes_less_than_sixty_bytes() -> None:
     count = 100_000
     made = [
@@ -123,6 +125,7 @@ def test_a_blob_takes_less_than_sixty_bytes() -> None:
     assert total / count < 60
 
 
+@pytest.mark.slow
 def test_many_new_blobs_become_columns_and_stay_found(monkeypatch: object) -> None:
     index = Index()
     known = []
@@ -139,6 +142,7 @@ def test_many_new_blobs_become_columns_and_stay_found(monkeypatch: object) -> No
         assert (found.pack, found.offset) == (pack, entry.offset)
 
 
+@pytest.mark.slow
 def test_a_blob_is_seen_at_every_moment_while_others_are_added() -> None:
     index = Index()
     identifier = bytes(range(32))

@@ -172,6 +172,7 @@ def test_the_second_time_no_index_file_is_read(opener: Opener) -> None:
         opener.open(anew=True)
 
 
+@pytest.mark.slow
 def test_new_index_files_are_read_beside_the_copy_and_join_it_when_they_are_many(opener: Opener) -> None:
     save_blobs(opener.open(), 10)
     before = opener.copy.read_bytes()

@@ -23,6 +23,8 @@ from tests.support.machines import (
     unlock_command,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTENTS = [bytes([65 + number]) * 5000 for number in range(3)]
 MINUTES = [0, 1, 6, 31, 700]
 NAMES = ("alpha", "beta", "clone of alpha")

@@ -257,6 +257,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.process
 def test_a_real_process_is_alive_until_it_is_killed() -> None:
     machine = Machine()
 

@@ -21,6 +21,8 @@ from pyrestic.repository.tree_walk import walk
 from tests.support.backends import RecordingBackend
 from tests.support.repositories import make_repository, open_again
 
+pytestmark = pytest.mark.slow
+
 
 def plant(repository: Repository, dice: random.Random, depth: int, width: int) -> ID:
     """Store a tree with folders below and return its ID."""

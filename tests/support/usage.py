@@ -125,7 +125,7 @@ def leave(worker: str) -> None:
     """Write what was seen to the folder for it, if there is one."""
     folder = os.environ.get(FOLDER)
     if folder:
-        (Path(folder) / f"{worker}.json").write_text(json.dumps(sorted(_seen)))
+        (Path(folder) / f"{worker}-{os.getpid()}.json").write_text(json.dumps(sorted(_seen)))
 
 
 def collect(folder: Path) -> set[Use]:

@@ -77,6 +77,7 @@ def store(path: str) -> dict[str, object]:
     return thing
 
 
+@pytest.mark.slow
 @given(st.permutations(NAMES))
 def test_a_file_that_moves_about_is_found_under_every_name(path: list[str]) -> None:
     archive = Archive()

@@ -160,6 +160,7 @@ def test_too_many_strangers_make_room_for_the_next_one_and_never_a_visitor(runni
         connection.close()
 
 
+@pytest.mark.process
 def test_archives_that_nobody_reads_end_with_their_threads_and_leave_room_for_others(tmp_path: Path) -> None:
     call = Caller(tmp_path)
     call.create()
@@ -203,6 +204,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
         yield server
 
 
+@pytest.mark.process
 def test_five_hundred_half_open_connections_keep_no_visitor_out(served: WebServer) -> None:
     held = []
     try:

@@ -164,6 +164,8 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
         yield running
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_large_folders_and_long_histories_come_in_pages(endless: WebServer) -> None:
     place = f"{newest(endless)}/home"
     for target, holds in (

@@ -65,6 +65,7 @@ def test_nothing_can_be_changed(b2: B2Server) -> None:
             change()
 
 
+@pytest.mark.slow
 def test_the_versions_are_listed_once_in_pages(b2: B2Server) -> None:
     open_b2(b2).create()
     bucket = b2.store.buckets()[0].id

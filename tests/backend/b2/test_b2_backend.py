@@ -283,6 +283,7 @@ def test_parts_follow_the_rules(b2: B2Server, length: int) -> None:
     assert 0 < len(parts[-1]) <= 200_000
 
 
+@pytest.mark.slow
 def test_a_listing_takes_pages_of_the_largest_size(b2: B2Server, backend: B2Backend) -> None:
     bucket = b2.store.buckets()[0].id
     names = {hash_id(b"%d" % number).hex() for number in range(10_500)}
