@@ -20,6 +20,8 @@ from pyrestic.repository.locks import Lock
 from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import PASSWORD
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -129,6 +129,7 @@ def test_unknown_owners_have_no_name() -> None:
     assert user_name(3_999_999_999) == group_name(3_999_999_999) == ""
 
 
+@pytest.mark.slow
 def test_a_node_costs_little(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()

@@ -123,6 +123,7 @@ def test_memory_for_folders_is_bounded() -> None:
     assert len(compiled._states) <= 16_384
 
 
+@pytest.mark.slow
 def test_ten_patterns_cost_a_few_microseconds_for_a_path() -> None:
     compiled = PatternList(
         ["*.o", "node_modules", ".cache", "*~", "/var/tmp", "/home/*/.local", "*.pyc", "a*b", "[Tt]humbs", "!x.o"]
