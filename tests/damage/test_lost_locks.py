@@ -49,9 +49,9 @@ def run(scenario: Scenario, state: State, boundary: int | None) -> tuple[Supervi
 
 
 def is_guarded(call: Call) -> bool:
-    """Whether a call begins to save, or removes, a file that others rely on."""
+    """Whether a call begins to save, or removes, a file that others rely on: not an unfinished one."""
     folder = call.path.partition("/")[0]
-    if folder == "locks":
+    if folder == "locks" or (call.name.startswith("unlink") and "-tmp-" in call.path):
         return False
     return call.name.startswith("unlink") or (call.name == "openat to write" and folder != "data")
 
