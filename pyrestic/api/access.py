@@ -209,7 +209,7 @@ class RepositoryAccess:
         with self._writing:
             if self._is_writing:
                 raise UsageError(
-                    "another call that writes to the repository is not finished, and this one comes from within it"
+                    "another call that writes to the repository is running; this call comes from within it"
                 )
             self._is_writing = True
             try:

@@ -63,7 +63,7 @@ def _taker_of_kinds(wanted: Sequence[Any]) -> _Take:
     if first in _TAKERS and len(wanted) == 1:
         return _TAKERS[first]
     if not all(isinstance(kind, type) for kind in wanted):
-        raise TypeError(f"there is no check for {wanted}")
+        raise TypeError(f"no check exists for {wanted}")
     return functools.partial(_take_one, tuple(wanted))
 
 
@@ -88,7 +88,7 @@ def _take_text(name: str, value: object) -> str:
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise UsageError(f"{name} has a surrogate that encodes no byte") from None
+        raise UsageError(f"{name} contains an unpaired surrogate") from None
     return value
 
 
@@ -161,4 +161,4 @@ _TAKERS: dict[object, _Take] = {
 
 
 def _wrong_type(name: str, value: object, wanted: str) -> TypeError:
-    return TypeError(f"{name} has to be {wanted}, not {type(value).__name__}")
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")

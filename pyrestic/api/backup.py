@@ -112,9 +112,9 @@ def _read_into(stream: BinaryIO, view: Buffer) -> int:
     view = memoryview(view)
     data: object = stream.read(len(view))
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(f"the stream of a backup has to give bytes, not {type(data).__name__}")
+        raise TypeError(f"the stream of a backup must return bytes, not {type(data).__name__}")
     part = memoryview(data).cast("B")
     if len(part) > len(view):
-        raise UsageError("the stream of a backup gives more bytes than it was asked for")
+        raise UsageError("the stream of a backup returned more bytes than requested")
     view[: len(part)] = part
     return len(part)

@@ -18,7 +18,7 @@ def cancellable(backend: Backend, cancel: threading.Event | None) -> Iterator[Ca
             yield gate
     except PyresticError as error:
         if gate.refused and not isinstance(error, CancelledError):
-            raise CancelledError(f"the program asked for the end: {error}") from error
+            raise CancelledError(f"canceled by the program: {error}") from error
         raise
     if gate.refused:
         # The rejected request became part of a result, as an unreadable file.

@@ -207,7 +207,7 @@ class ChangingVerbs(RepositoryAccess):
         if the tags of some could not be changed.
         """
         if bool(set_to) == bool(add or remove):
-            raise UsageError("either set_to or add and remove have to be given")
+            raise UsageError("either set_to or add and remove must be given")
         change = TagChange(tuple(set_to), tuple(add), tuple(remove))
         with self._working(LockMode.EXCLUSIVE, report, cancel) as work:
             chosen = work.select(snapshots)

@@ -78,7 +78,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:  # noqa: ANN401 - fsspec's: a path or a list of them
         if not isinstance(path, str | os.PathLike | list):
-            raise TypeError(f"a path has to be str, not {type(path).__name__}")
+            raise TypeError(f"a path must be str, not {type(path).__name__}")
         return super()._strip_protocol(path)
 
     @property
@@ -182,7 +182,7 @@ class ResticFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with self._mutex:
             if self._opened is None:
                 if not self._location:
-                    raise UsageError("storage_options lack the location of the repository")
+                    raise UsageError("storage_options lacks the location of the repository")
                 self._opened = open_repository(self._location, **self._access)
             return self._opened
 

@@ -37,7 +37,7 @@ class PathVersion:
     def open(self) -> ContentStream:
         """Return its content, as OpenSnapshot.open does; raise NotFoundError for an absence."""
         if self.entry is None:
-            raise NotFoundError(f"{self.path} was not there in snapshot {self.last.short_id}")
+            raise NotFoundError(f"{self.path} did not exist in snapshot {self.last.short_id}")
         return self.last.open(self.path)
 
 

@@ -204,7 +204,7 @@ class InspectingVerbs(RepositoryAccess):
         Pass one of the three: IDs, or the first eight digits of each. Raises as `find` does.
         """
         if bool(blobs) + bool(trees) + bool(packs) != 1:
-            raise UsageError("one of blobs, trees and packs has to be given")
+            raise UsageError("one of blobs, trees and packs must be given")
         uses: list[Use] = []
         with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             if packs:
@@ -240,7 +240,7 @@ class InspectingVerbs(RepositoryAccess):
         Raises UsageError, DamageError, BackendError, CancelledError.
         """
         if mode not in {known.value for known in Mode}:
-            raise UsageError(f"{mode!r} is nothing that can be counted")
+            raise UsageError(f"{mode!r} is not a valid mode")
         with self._working(LockMode.READ, report, cancel, load_index=True) as work:
             chosen = work.select(snapshots)
             progress = StatsProgress("snapshots", "snapshots", len(chosen))

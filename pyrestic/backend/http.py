@@ -164,7 +164,7 @@ class HttpClient:
         if length is None:
             # Its end cannot be distinguished from a broken connection.
             raise NoAnswerError(
-                f"the answer of {host} broke off in its headers, or does not report its length",
+                f"the response of {host} is truncated in its headers, or has no valid length",
                 attempts=SENSELESS_ATTEMPTS,
             )
         if length > max_length:
@@ -176,7 +176,7 @@ class HttpClient:
         content = self._read_exactly(response, guard, length)
         if len(content) != length:
             raise NoAnswerError(
-                f"the answer of {host} ended after {len(content)} of {length} bytes", retry_after_seconds=_AT_ONCE
+                f"the response of {host} ended after {len(content)} of {length} bytes", retry_after_seconds=_AT_ONCE
             )
         return content
 
@@ -221,7 +221,7 @@ def _read_chunked(host: str, response: requests.Response, guard: WatchedRequest,
     content = _read_at_most(response, max_length + 1)
     if len(content) > max_length:
         raise TransientError(
-            f"the answer of {host} is longer than the {max_length} bytes it may have", attempts=SENSELESS_ATTEMPTS
+            f"the response of {host} exceeds the limit of {max_length} bytes", attempts=SENSELESS_ATTEMPTS
         )
     return content
 
@@ -250,9 +250,9 @@ def _translated(host: str, guard: WatchedRequest, error: Exception, *, reached: 
     If so, the server is the right one and the network may come back, which is worth a long wait.
     """
     if guard.stalled:
-        return SilentError(f"a request to {host} was given up: {guard.verdict}", attempts=SILENT_ATTEMPTS)
+        return SilentError(f"a request to {host} was aborted: {guard.verdict}", attempts=SILENT_ATTEMPTS)
     if guard.verdict:
-        return NoAnswerError(f"a request to {host} was given up: {guard.verdict}")
+        return NoAnswerError(f"a request to {host} was aborted: {guard.verdict}")
     causes = _causes(error)
     text = _words(causes)
     if "certificate verify failed" in text.lower() or "CERTIFICATE" in text:
@@ -263,7 +263,7 @@ def _translated(host: str, guard: WatchedRequest, error: Exception, *, reached: 
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | UnicodeError):
         return AccessError(f"{host} is not the address of a server")
     if any(word in text for word in _NO_HTTP):
-        return NoAnswerError(f"what answers at {host} does not speak HTTP{_shown(causes)}", attempts=SENSELESS_ATTEMPTS)
+        return NoAnswerError(f"the server at {host} does not speak HTTP{_shown(causes)}", attempts=SENSELESS_ATTEMPTS)
     if guard.attached and "TimeoutError" in text:
         # It was connected: nobody responded to the TLS handshake.
         return SilentError(f"{host}: the server does not answer in time", attempts=SILENT_ATTEMPTS)
@@ -276,15 +276,15 @@ def _translated(host: str, guard: WatchedRequest, error: Exception, *, reached: 
     if "RemoteDisconnected" in text:
         # Usually a persistent connection that the server has closed meanwhile: a new one works.
         return NoAnswerError(
-            f"the connection to {host} broke: it was closed without an answer",
+            f"the connection to {host} was lost: it was closed without a response",
             retry_after_seconds=_AT_ONCE,
             attempts=CLOSED_ATTEMPTS,
         )
     if not reached and any(type(cause) in _MALFORMED for cause in causes):
-        return NoAnswerError(f"the answer of {host} breaks off, or is not as HTTP has it", attempts=SENSELESS_ATTEMPTS)
+        return NoAnswerError(f"the response of {host} is truncated, or is not valid HTTP", attempts=SENSELESS_ATTEMPTS)
     attempts = None if reached else UNKNOWN_ATTEMPTS
     if any(word in text for word in _CUT):
-        return NoAnswerError(f"the connection to {host} broke", retry_after_seconds=_AT_ONCE, attempts=attempts)
+        return NoAnswerError(f"the connection to {host} was lost", retry_after_seconds=_AT_ONCE, attempts=attempts)
     return NoAnswerError(f"the request to {host} failed ({type(error).__name__})", attempts=attempts)
 
 

@@ -78,7 +78,7 @@ class _Settings:
         except UsageError as error:
             raise UsageError(f"option {self._scheme}.{name}: {error}") from None
         if count == 0:
-            raise UsageError(f"option {self._scheme}.{name} has to be a number of one or more, not {text!r}")
+            raise UsageError(f"option {self._scheme}.{name} must be a number of one or more, not {text!r}")
         return count
 
     def take_text(self, name: str) -> str:
@@ -98,8 +98,8 @@ def parse_location(text: str) -> Location:
     if not colon or (scheme not in SCHEMES and not (address and has_plugin(scheme))):
         if colon and not _is_path(text):
             raise UsageError(
-                f"{strip_password(text)!r} names no known type of backend",
-                hint="For a local folder whose name contains a colon, put local: in front.",
+                f"{strip_password(text)!r} has no known backend type",
+                hint="For a local folder whose name contains a colon, prefix it with local:",
             )
         scheme, address = LOCAL, text
     if not address:

@@ -35,7 +35,7 @@ def load_plugin(scheme: str) -> Callable[..., Backend]:
     except Exception as error:
         raise UnsupportedError(f"the backend for {scheme}: could not be loaded from {found.value}: {error}") from error
     if not callable(factory):
-        raise UnsupportedError(f"the backend for {scheme}: is no function: {found.value}")
+        raise UnsupportedError(f"the backend for {scheme}: is not a function: {found.value}")
     return factory  # type: ignore[no-any-return]
 
 

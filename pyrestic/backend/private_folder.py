@@ -89,9 +89,9 @@ class PrivateFolder:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise UntrustedError(f"{path} is not used: it is no ordinary file")
+                raise UntrustedError(f"{path} is not used: it is not a regular file")
             if status.st_nlink != 1:
-                raise UntrustedError(f"{path} is not used: the file has other names")
+                raise UntrustedError(f"{path} is not used: the file has other hard links")
             _refuse(status, descriptor, path)
         except BaseException:
             os.close(descriptor)
@@ -227,7 +227,7 @@ class _Walk:
     def _follow(self, link: int, status: os.stat_result, path: str) -> None:
         """Insert the steps of a link; in a folder like /tmp anybody may own it."""
         if status.st_uid not in _trusted_users():
-            raise UntrustedError(f"nothing is kept in {path}: that link belongs to another user")
+            raise UntrustedError(f"nothing is stored in {path}: that link belongs to another user")
         self._links += 1
         if self._links > _MAX_LINKS:
             raise OSError(errno.ELOOP, "Too many levels of symbolic links", path)
@@ -248,12 +248,12 @@ def _refuse(status: os.stat_result, descriptor: int, path: str, *, sticky: bool 
     `sticky` accepts folders where everybody may write but nobody may touch the entries of others.
     """
     if status.st_uid not in _trusted_users():
-        raise UntrustedError(f"nothing is kept in {path}: it belongs to another user")
+        raise UntrustedError(f"nothing is stored in {path}: it belongs to another user")
     if sticky and status.st_mode & stat.S_ISVTX:
         return
     by_group = status.st_mode & 0o020 and not _is_of_own_group(status, descriptor)
     if status.st_mode & 0o002 or by_group:
-        raise UntrustedError(f"nothing is kept in {path}: others may write to it")
+        raise UntrustedError(f"nothing is stored in {path}: other users may write to it")
 
 
 def _is_of_own_group(status: os.stat_result, descriptor: int) -> bool:

@@ -35,7 +35,7 @@ class Redirects:
                     self._base = address.removesuffix(rest)
                 return answer
             address = _allowed(address, location)
-        raise BackendError(f"the server at {_shown(address)} redirects without end")
+        raise BackendError(f"the server at {_shown(address)} redirects in a loop")
 
 
 def _allowed(address: str, location: str) -> str:

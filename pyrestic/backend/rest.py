@@ -211,7 +211,7 @@ def _error_of(answer: Answer, doing: str) -> PyresticError:
     if status in (413, 507):
         return AccessError(f"{doing} failed: the server has no space left")
     if status == 511:
-        return AccessError(f"{doing} failed: the network wants a sign-in before it lets anything through")
+        return AccessError(f"{doing} failed: the network requires a sign-in first (captive portal)")
     if status in _BUSY:
         return TransientError(
             f"{doing} failed: the server says {status}", retry_after_seconds=answer.retry_after_seconds

@@ -33,7 +33,7 @@ def parse_rest(text: str, environment: Mapping[str, str]) -> RestUrl:
     except ValueError:
         raise UsageError("the URL of the REST server is invalid") from None
     if parts.scheme not in ("http", "https", _UNIX) or parts.query or parts.fragment:
-        raise UsageError("the URL of a REST server has to start with http://, https:// or http+unix://")
+        raise UsageError("the URL of a REST server must start with http://, https:// or http+unix://")
     if parts.scheme == _UNIX:
         socket_path, _, path = parts.path.partition(":")
         if not socket_path.strip("/") or host:

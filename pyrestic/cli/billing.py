@@ -44,7 +44,7 @@ def load_prices(environment: Mapping[str, str]) -> Prices:
     except (ValueError, RecursionError):
         raise UsageError(f"{path} is not JSON") from None
     if not isinstance(values, dict):
-        raise UsageError(f"{path} has to be a JSON object of prices")
+        raise UsageError(f"{path} must be a JSON object of prices")
     try:
         return make_prices(values)
     except UsageError as error:

@@ -254,7 +254,7 @@ def _numbers(starts: Numbers, lengths: Numbers, plain_lengths: Numbers | None) -
 
 def _check_ids(ids: Buffer, count: int) -> None:
     if memoryview(ids).nbytes != slots.ID_BYTES * count:
-        raise ValueError(f"there have to be {count} IDs")
+        raise ValueError(f"there must be {count} IDs")
 
 
 def _place(data: Buffer) -> tuple[int, int]:

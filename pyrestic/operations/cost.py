@@ -35,7 +35,7 @@ def make_prices(values: Mapping[str, object]) -> Prices:
         if name not in known:
             raise UsageError(f"there is no price {name!r}", hint=f"Known are: {', '.join(known)}.")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-            raise UsageError(f"the price {name} has to be a number of zero or more")
+            raise UsageError(f"the price {name} must be a number of zero or more")
     return Prices(**values)  # type: ignore[arg-type]
 
 

@@ -95,7 +95,7 @@ def _keep_entries(result: IndexRepair, old: dict[ID, int], lengths: dict[ID, int
         report.note(f"the header of pack {pack.hex()} is damaged, its old index entry is kept", 0)
     for pack in result.unreadable:
         report.note(f"skipped incomplete pack file: {pack.hex()}", 2)
-        report.note(f"the header of pack {pack.hex()} is damaged, the index does without the pack", 0)
+        report.note(f"the header of pack {pack.hex()} is damaged, the pack is left out of the index", 0)
 
 
 def _load(repository: Repository, report: Reporter, *, quiet: bool) -> _Loaded:

@@ -157,7 +157,7 @@ def _stripped_root(repository: Repository, tree: ID, count: int, load: Load, sel
             continue
         if name in nodes:
             raise UsageError(
-                f"{os.fsdecode(above[name] + b'/' + name)} and {os.fsdecode(location)} would become the same",
+                f"{os.fsdecode(above[name] + b'/' + name)} and {os.fsdecode(location)} would have the same path",
                 hint="Choose one of them by --include or SNAPSHOT:FOLDER, or strip fewer components.",
             )
         nodes[name] = node

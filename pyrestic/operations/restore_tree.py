@@ -114,7 +114,7 @@ class TreeRestorer:
                     count += 1
                 else:
                     shown = os.fsdecode(self._writer.path(location))
-                    self._failed(location, LocalFileError(f"{shown} does not have the content of the snapshot"))
+                    self._failed(location, LocalFileError(f"{shown} does not match the snapshot"))
         finally:
             self._writer.close()
         return count
@@ -339,7 +339,7 @@ class TreeRestorer:
 
     def _give_up_note(self, error: LocalFileError) -> None:
         self._note = None
-        self._report.note(f"an interrupted restore would have to look at finished files again: {error}", 2)
+        self._report.note(f"an interrupted restore would have to check finished files again: {error}", 2)
 
     def _other_done(self, location: bytes) -> None:
         self._progress.files_restored += 1

@@ -115,7 +115,7 @@ class SourceReader:
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
-                    raise LocalFileError(f"{os.fsdecode(path)} changed its type while it was opened")
+                    raise LocalFileError(f"{os.fsdecode(path)} changed its type while being opened")
                 node = self.node(path, name, status, folder=-1, descriptor=descriptor)
                 if status.st_size <= INLINE_BYTES:
                     content = self._read_small(descriptor, status.st_size)

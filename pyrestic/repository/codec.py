@@ -131,4 +131,4 @@ def _in_blob(blob_type: BlobType, identifier: ID, error: DamageError) -> DamageE
 
 
 def _other_hash(blob_type: BlobType, identifier: ID) -> HashMismatchError:
-    return HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: it has another hash")
+    return HashMismatchError(f"blob {BlobHandle(blob_type, identifier)} is damaged: its hash does not match")

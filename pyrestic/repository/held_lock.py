@@ -291,7 +291,7 @@ class HeldLock:
             there = is_stored(self._store, self.id)
         except PyresticError as error:
             raise LockedError(
-                f"nothing tells whether the lock is still held: {error}", hint="Run the command again."
+                f"cannot determine whether the lock is still held: {error}", hint="Run the command again."
             ) from error
         if there:
             self._seen, self._good_look = started, look

@@ -140,7 +140,7 @@ class _Reader:
             piece = min(_PIECE, length - start)
             sealed = self._cache.load_index_copy(self._offset, piece + OVERHEAD)
             if sealed[:NONCE_LENGTH] != next(nonces, None):
-                raise FormatError("the copy of the index is of pieces that do not belong together")
+                raise FormatError("the copy of the index is made of parts that do not belong together")
             column[start : start + piece] = np.frombuffer(self._codec.open(sealed), np.uint8)
             self._offset += len(sealed)
         return column

@@ -318,7 +318,7 @@ class _DamagedKeyError(HashMismatchError):
     """A key file with another hash than its name; `data` is its content."""
 
     def __init__(self, identifier: ID, data: bytes) -> None:
-        super().__init__(f"key file {identifier.hex()} is damaged: its content has another hash than its name")
+        super().__init__(f"key file {identifier.hex()} is damaged: its content does not match its name")
         self.data = data
 
 
@@ -342,7 +342,7 @@ def _list_ids(backend: Backend) -> Iterator[ID]:
 def _open_again(backend: Backend, identifier: ID, password: str, master: MasterKey) -> OpenedKey:
     keyfile = key_format.parse(_load(backend, identifier))
     if key_format.unwrap(keyfile, password) != master:
-        raise PyresticError(f"the new key {short(identifier)} opens to another master key; it was removed")
+        raise PyresticError(f"the new key {short(identifier)} contains a different master key; it was removed")
     return OpenedKey(identifier, master, keyfile, (identifier,))
 
 

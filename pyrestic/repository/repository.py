@@ -163,7 +163,7 @@ class Repository:
             sealed = backend.load(CONFIG)
         except NotFoundError as error:
             raise NoRepositoryError(
-                f"there is no repository here: {error}", hint="Is the location right? A new one is made by init."
+                f"there is no repository here: {error}", hint="Is the location right? Run init to create a new one."
             ) from error
         begun, stopped = threading.Event(), threading.Event()
 
@@ -370,7 +370,7 @@ class Repository:
         handle = Handle(file_type, identifier.hex())
         sealed = self.backend.load(handle)
         if hash_id(sealed) != identifier:
-            raise HashMismatchError(f"file {handle} is damaged: its content has another hash than its name")
+            raise HashMismatchError(f"file {handle} is damaged: its content does not match its name")
         try:
             plain = self.codec.open(sealed)
             return decode_unpacked(plain, self.config.version, decompressor=self.codec.decompressor)

@@ -305,7 +305,7 @@ class Saver:
         except DamageError as error:
             raise PyresticError(
                 f"a blob could not be read back before it was stored: {error}",
-                hint="Memory or processor of this machine may be faulty; nothing wrong was stored.",
+                hint="The memory or processor of this machine may be faulty; no wrong data was stored.",
             ) from error
 
     def _upload(self, pack: OpenPack) -> None:

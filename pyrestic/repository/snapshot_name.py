@@ -52,8 +52,8 @@ def _parse_point(text: str, now_ns: int) -> SnapshotName:
             continue
         return SnapshotName(name, folder, back=int(match["back"] or 0), not_after_ns=moment)
     raise UsageError(
-        f"{text} names no moment",
-        hint='Such names look like @2026-03-01, @"2026-03-01 14:30", @yesterday or @2w, with :FOLDER or ~N behind.',
+        f"{text} is not a valid time",
+        hint='Valid names look like @2026-03-01, @"2026-03-01 14:30", @yesterday or @2w, with :FOLDER or ~N behind.',
     )
 
 

@@ -36,10 +36,10 @@ class _RawStream(io.RawIOBase):
         self._refuse_closed()
         starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.length}
         if whence not in starts:
-            raise ValueError(f"{whence!r} is no way to seek")
+            raise ValueError(f"{whence!r} is not a valid whence")
         position = starts[whence] + offset
         if position < 0:
-            raise ValueError(f"there is no position {position}")
+            raise ValueError(f"invalid position {position}")
         self._position = position
         return position
 

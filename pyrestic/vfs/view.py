@@ -106,7 +106,7 @@ class View:
     def nodes(self, entry: Entry) -> Mapping[bytes, Node]:
         """Return the nodes of a folder in a snapshot by their names; raise as children does."""
         if entry.tree is None:
-            raise NotFoundError("this is no folder")
+            raise NotFoundError("not a folder")
         return self._load_tree(entry.tree)
 
     def find_in(self, stored: StoredSnapshot, parts: list[bytes]) -> Entry:
@@ -123,13 +123,13 @@ class View:
         if folder.place is not None:
             place = folder.place.children.get(name.decode("utf-8", "surrogateescape"))
             if place is None:
-                raise NotFoundError("there is nothing of this name")
+                raise NotFoundError("no such file or folder")
             return _entry_of(place)
         if folder.tree is None:
-            raise NotFoundError("this is no folder")
+            raise NotFoundError("not a folder")
         node = self._load_tree(folder.tree).get(name)
         if node is None:
-            raise NotFoundError("there is nothing of this name")
+            raise NotFoundError("no such file or folder")
         return Entry(snapshot=folder.snapshot, node=node, tree=_tree_of(node))
 
     def _current_places(self) -> NamespaceEntry:

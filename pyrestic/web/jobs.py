@@ -60,7 +60,7 @@ class TargetRules:
             raise UsageError(f"the target must be in {self.below}")
         for folder in self.kept_out:
             if _is_in(target, folder) or _is_in(folder, target):
-                raise UsageError(f"{target} is not apart from {folder}, where the repository is")
+                raise UsageError(f"{target} overlaps {folder}, which contains the repository")
         return target
 
 
@@ -181,7 +181,7 @@ class Restores:
         job = self.find(number)
         with self._lock:
             if job.state is not JobState.READY:
-                raise UsageError("this restore does not wait for a start")
+                raise UsageError("this restore cannot be started")
             self._check_idle()
             self._begin(job, JobState.RUNNING, self._restore)
         return job
@@ -191,7 +191,7 @@ class Restores:
         job = self.find(number)
         with self._lock:
             if job.state is not JobState.READY:
-                raise UsageError("only a restore that was not started can be dropped")
+                raise UsageError("only a restore that was not started can be canceled")
             job.state = JobState.DROPPED
         return job
 

@@ -61,9 +61,9 @@ def parse_propfind(body: bytes) -> Asked:
         root = ElementTree.fromstring(body, forbid_dtd=True)
     except (ElementTree.ParseError, defusedxml.DefusedXmlException, ValueError, LookupError) as error:
         # A LookupError means an unknown encoding.
-        raise UsageError("the request is no XML, or has a document type") from error
+        raise UsageError("the request is not XML, or has a document type") from error
     if root.tag != f"{_DAV}propfind":
-        raise UsageError("the request is no PROPFIND")
+        raise UsageError("the request is not a PROPFIND")
     for child in root:
         if child.tag == f"{_DAV}propname":
             return Asked(names_only=True)
@@ -74,7 +74,7 @@ def parse_propfind(body: bytes) -> Asked:
             if len(names) > _MAX_NAMES or any(len(name) > _MAX_NAME_LENGTH for name in names):
                 raise UsageError("the request asks for too many properties")
             return Asked(names)
-    raise UsageError("the request does not say which properties it asks for")
+    raise UsageError("the request does not name any properties")
 
 
 def make_answer(resources: Iterable[Resource], asked: Asked) -> Iterator[bytes]:

@@ -282,7 +282,7 @@ def test_history_tells_each_version_once_and_opens_it(place: Path, tmp_path: Pat
             assert [newest.first.id, newest.last.id] == [snapshots[0].id, snapshots[-1].id]
         every = repository.history(path, absences=True, tags=["x"])
         assert [version.entry is None for version in every] == [False, True, False]
-        with pytest.raises(NotFoundError, match="was not there in snapshot"):
+        with pytest.raises(NotFoundError, match="did not exist in snapshot"):
             every[1].open()
         # Each time the folder has another time of change.
         assert len(repository.history(source)) == 5

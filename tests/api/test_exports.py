@@ -34,7 +34,7 @@ def types_in(annotation: Any) -> Iterator[type]:
 
 
 def hints_of(function: Any) -> dict[str, Any]:
-    # What is imported for types alone has to be a name of pyrestic, too.
+    # What is imported for types alone must be a name of pyrestic, too.
     return typing.get_type_hints(function, localns={**EXPORTED, "Iterator": collections.abc.Iterator})
 
 

@@ -274,7 +274,7 @@ def test_a_password_that_is_missing_makes_no_repository_without_one(tmp_path: Pa
         pyrestic.create_repository(place, password_command="true")
     nothings: tuple[Any, ...] = ([], {}, 0, False, b"")
     for nothing in nothings:
-        with pytest.raises(TypeError, match="password has to be str"):
+        with pytest.raises(TypeError, match="password must be str"):
             pyrestic.create_repository(place, password=nothing)
     assert not place.exists()
     pyrestic.create_repository(place, password="").close()
@@ -403,14 +403,14 @@ class Source(io.RawIOBase):
 @pytest.mark.parametrize("given", ["text", None, 5, [], ["x"]])
 def test_a_stream_that_gives_no_bytes_is_a_type_error(stage: Stage, given: object) -> None:
     before = stage.stored()
-    with pytest.raises(TypeError, match="has to give bytes"):
+    with pytest.raises(TypeError, match="must return bytes"):
         stage.repository.backup_stream(Source(lambda: None, given), "/file")  # type: ignore[arg-type]
     assert stage.stored() == before
 
 
 def test_a_stream_that_gives_too_much_or_raises_makes_no_snapshot(stage: Stage) -> None:
     before = stage.stored()
-    with pytest.raises(UsageError, match="more bytes than it was asked for"):
+    with pytest.raises(UsageError, match="more bytes than requested"):
         stage.repository.backup_stream(Source(lambda: None, bytes(64 << 20)), "/file")  # type: ignore[arg-type]
 
     def fail() -> None:
@@ -615,7 +615,7 @@ def test_fsspec_paths_are_texts(shared: Stage) -> None:
     files = filesystem.ResticFileSystem(str(shared.place), password=PASSWORD, skip_instance_cache=True)
     for use in (files.ls, files.info, files.open, files.modified, files.cat_file, files.du, files.head):
         for wrong in (None, 5, b"latest/x", {}, object()):
-            with pytest.raises(TypeError, match="path has to be str"):
+            with pytest.raises(TypeError, match="path must be str"):
                 use(wrong)
     path = f"latest{shared.source}/file"
     for start, end in ((-5, None), (-(10**30), None), (0, -1), (0, 1 << 64), (1 << 40, None)):

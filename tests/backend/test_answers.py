@@ -143,7 +143,7 @@ REST: dict[int, Row] = {
     505: REFUSED,
     507: FULL,
     508: REFUSED,
-    511: Row(AccessError, AT_ONCE, "wants a sign-in"),
+    511: Row(AccessError, AT_ONCE, "requires a sign-in"),
 }
 REST_EXCEPTIONS: dict[tuple[int, str], Row | None] = {
     (403, "remove"): Row(AccessError, AT_ONCE, "the server refuses it"),
@@ -166,28 +166,31 @@ def test_each_status_of_a_rest_server_means_the_same_for_every_call(status: int)
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-NOT_AS_HTTP = Row(NoAnswerError, SOON, "breaks off, or is not as HTTP has it")
+NOT_AS_HTTP = Row(NoAnswerError, SOON, "is truncated, or is not valid HTTP")
 STRANGE: dict[str, tuple[bytes, Row]] = {
-    "closed": (b"", Row(NoAnswerError, SOON, "closed without an answer")),
-    "no length": (b"HTTP/1.1 200 OK\r\n\r\n", Row(NoAnswerError, SOON, "does not report its length")),
-    "no length, a body": (b"HTTP/1.0 200 OK\r\n\r\nabc", Row(NoAnswerError, SOON, "does not report its length")),
-    "cut headers": (b"HTTP/1.1 200 OK\r\nContent-", Row(NoAnswerError, SOON, "broke off in its headers")),
+    "closed": (b"", Row(NoAnswerError, SOON, "closed without a response")),
+    "no length": (b"HTTP/1.1 200 OK\r\n\r\n", Row(NoAnswerError, SOON, "no valid length")),
+    "no length, a body": (b"HTTP/1.0 200 OK\r\n\r\nabc", Row(NoAnswerError, SOON, "no valid length")),
+    "cut headers": (b"HTTP/1.1 200 OK\r\nContent-", Row(NoAnswerError, SOON, "truncated in its headers")),
     "mail": (
         b"220 mail.example ESMTP\r\n",
         Row(NoAnswerError, SOON, "does not speak HTTP: it answered '220 mail.example ESMTP'"),
     ),
     "rubbish": (b"\0\xff" * 50, Row(NoAnswerError, SOON, r"does not speak HTTP: it answered '\x00\xff\x00")),
-    "negative length": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc", Row(NoAnswerError, SOON, "its length")),
-    "no digits": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", Row(NoAnswerError, SOON, "its length")),
+    "negative length": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
+        Row(NoAnswerError, SOON, "no valid length"),
+    ),
+    "no digits": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", Row(NoAnswerError, SOON, "no valid length")),
     "gzip to the end": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
-        Row(NoAnswerError, SOON, "its length"),
+        Row(NoAnswerError, SOON, "no valid length"),
     ),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nabcdefg", NOT_AS_HTTP),
     "no chunk": (CHUNKED + b"zz\r\nabc", NOT_AS_HTTP),
     "negative chunk": (CHUNKED + b"-5\r\nabc", Row(NoAnswerError, SOON, "does not speak HTTP")),
-    "short chunk": (CHUNKED + b"5\r\nab", Row(NoAnswerError, SOON, "broke")),
-    "short body": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Row(NoAnswerError, SOON, "broke")),
+    "short chunk": (CHUNKED + b"5\r\nab", Row(NoAnswerError, SOON, "was lost")),
+    "short body": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Row(NoAnswerError, SOON, "was lost")),
     "endless": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n",
         Row(TransientError, SOON, "too long"),
@@ -385,7 +388,7 @@ def test_after_https_no_redirection_leads_to_plain_http() -> None:
 
 def test_a_redirection_without_end_ends() -> None:
     with scripted(lambda _, path: answer(307, b"", f"Location: {path}x")) as server:
-        check(attempt(open_rest(server), CALLS["stat"]), Row(BackendError, AT_ONCE, "redirects without end"))
+        check(attempt(open_rest(server), CALLS["stat"]), Row(BackendError, AT_ONCE, "redirects in a loop"))
         assert len(server.requests) == 6
 
 

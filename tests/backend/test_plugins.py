@@ -106,7 +106,7 @@ def test_the_contract_can_be_tested_by_the_package(site: Path) -> None:
 
 def test_without_such_a_package_nothing_is_known_of_its_scheme() -> None:
     assert not has_plugin("shelf")
-    with pytest.raises(UsageError, match="names no known type of backend"):
+    with pytest.raises(UsageError, match="has no known backend type"):
         parse_location("shelf:place")
     assert parse_location("c:/repo") == Location("local", "c:/repo")
     assert describe_unknown_options({"shelf.connections": "1"})

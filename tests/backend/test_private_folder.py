@@ -32,7 +32,7 @@ def test_a_level_where_others_may_write_is_refused(tmp_path: Path, level: str) -
     (tmp_path / level).chmod(0o757)
     error = distrust(str(tmp_path / "a" / "b"))
     assert error is not None
-    assert str(error) == f"nothing is kept in {tmp_path / level}: others may write to it"
+    assert str(error) == f"nothing is stored in {tmp_path / level}: other users may write to it"
     with pytest.raises(UntrustedError):
         open_private(str(tmp_path / "a" / "b" / "c"), create=True)
     assert not (tmp_path / "a" / "b" / "c").exists()

@@ -110,7 +110,7 @@ def test_a_budget_excludes_the_other_ways_to_choose(tmp_path: Path, other: str) 
 def test_a_budget_that_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
     outcome = Caller(tmp_path)("check", "--budget", text)
     assert outcome.code == 1
-    assert "--budget has to be a size" in outcome.err
+    assert "--budget must be a size" in outcome.err
 
 
 @pytest.mark.process

@@ -176,7 +176,7 @@ def test_a_folder_of_a_snapshot_can_be_drilled(made: Caller, original: Caller) -
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--budget", "0"], "--budget has to be a size"),
+        (["--budget", "0"], "--budget must be a size"),
         (["--budget", "much"], "invalid syntax"),
         (["latest", "latest"], "more than one snapshot"),
         (["--host", "nobody"], "no snapshot found"),

@@ -80,9 +80,9 @@ def test_no_command_reads_or_writes_anything_there(foreign: Caller) -> None:
     ):
         outcome = foreign(*words)
         assert outcome.code == 0, (words, outcome)
-        assert "nothing is kept in" not in outcome.out + outcome.err or words == ["cache"]
+        assert "nothing is stored in" not in outcome.out + outcome.err or words == ["cache"]
         told = foreign(*words, "-v")
-        notes = [line for line in (told.out + told.err).splitlines() if "nothing is kept in" in line]
+        notes = [line for line in (told.out + told.err).splitlines() if "nothing is stored in" in line]
         assert len(notes) == 1, (words, told)
         assert str(foreign.folder / "home") in notes[0]
     assert (everything(foreign.folder / "home"), everything(foreign.folder / "victims")) == before
@@ -95,7 +95,7 @@ def test_cache_says_that_the_folder_is_left_alone(foreign: Caller) -> None:
     base = home / ".cache" / "restic"
     outcome = foreign("cache")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"the cache folder {base} is left alone: nothing is kept in {home}: ")
+    assert outcome.out.startswith(f"the cache folder {base} is left alone: nothing is stored in {home}: ")
     assert foreign("cache", "-q").out == outcome.out
     listed = foreign("cache", "--json")
     assert (listed.code, listed.json, listed.err) == (0, [], outcome.out)

@@ -95,7 +95,7 @@ def test_patterns_still_speak_of_whole_paths(made: Caller, tmp_path: Path) -> No
 def test_two_things_for_one_place_are_refused_before_anything_is_written(made: Caller, tmp_path: Path) -> None:
     outcome = made("restore", "latest", "--strip-components", "1", "--target", tmp_path / "target")
     assert outcome.code == 1
-    assert "/a/one and /b/one would become the same" in outcome.err
+    assert "/a/one and /b/one would have the same path" in outcome.err
     assert not (tmp_path / "target").exists()
 
 

@@ -125,7 +125,7 @@ def test_what_names_nothing_is_told_with_the_reason(filled: Caller) -> None:
     for name, reason in (
         ("latest~3", "there is no snapshot latest~3: snapshot filter (Paths:[] Tags:[] Hosts:[]) leaves only 3"),
         ("@2025-12-31", "leaves none at or before 2025-12-31 23:59:59"),
-        ("@nonsense", "@nonsense names no moment"),
+        ("@nonsense", "@nonsense is not a valid time"),
     ):
         outcome = filled("ls", name)
         assert outcome.code == 1

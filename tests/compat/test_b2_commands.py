@@ -62,7 +62,7 @@ def test_what_an_append_only_key_hid_is_back_in_the_repository_of_before(
         assert b"cannot be changed" in result.stderr, refused
     nonsense = OnB2(pyrestic, b2)
     nonsense._words += ["-o", "b2.as-of=yesterday-ish"]
-    assert b"b2.as-of has to be a time" in nonsense.run("snapshots", code=1).stderr
+    assert b"b2.as-of must be a time" in nonsense.run("snapshots", code=1).stderr
 
 
 def test_every_command_says_what_it_asked_for_and_the_month_adds_it_up(

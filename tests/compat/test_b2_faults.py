@@ -82,7 +82,7 @@ PERMANENT: dict[str, tuple[str, dict[str, object], str]] = {
     "503": ("status", {"status": 503}, "503"),
     "silence": ("silence", {}, "almost no data was transferred"),
     "drip": ("drip", {"seconds": 0.2}, "almost no data was transferred"),
-    "resets": ("lose answer", {}, "broke"),
+    "resets": ("lose answer", {}, "was lost"),
     "a page": ("html", {"status": 200}, "did not come from B2"),
 }
 

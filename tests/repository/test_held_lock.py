@@ -263,7 +263,7 @@ def test_each_repeated_request_is_asked_about_again(stage: Stage) -> None:
 
 def test_a_lock_that_cannot_be_looked_for_lets_nothing_be_written(stage: Stage) -> None:
     stage.faults.fail("stat", lambda: AccessError("forbidden"), file_type=FileType.LOCK)
-    with pytest.raises(LockedError, match="nothing tells whether the lock is still held"), stage.lock():
+    with pytest.raises(LockedError, match="cannot determine whether the lock is still held"), stage.lock():
         stage.retry.save(INDEX, b"content")
 
 

@@ -130,7 +130,7 @@ def test_damaged_key_files_are_skipped_and_noted(backend: RecordingBackend, dama
     notes = Notes()
     assert find_key(backend, "password", hint=broken.id.hex(), report=notes).id == key.id
     assert broken.id.hex() in notes.notes[0]
-    assert "hash" in notes.notes[0]
+    assert "does not match its name" in notes.notes[0]
 
 
 def test_a_wrong_password_says_that_some_keys_could_not_be_used(backend: RecordingBackend) -> None:

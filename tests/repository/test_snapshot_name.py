@@ -55,7 +55,7 @@ def test_a_moment_may_be_followed_by_a_folder(text: str, moment: str, back: int,
 
 @pytest.mark.parametrize("text", ["@", "@:", "@tomorrow", "@2024-13-01", "@2024-03-01~x", "@~1", "@/home"])
 def test_what_is_no_moment_is_refused_with_advice(text: str) -> None:
-    with pytest.raises(UsageError, match="names no moment") as raised:
+    with pytest.raises(UsageError, match="is not a valid time") as raised:
         parse_name(text, NOW)
     assert "@2026-03-01" in raised.value.hint
 

@@ -35,7 +35,7 @@ def parse_time(text: str) -> int:
         return _parse(text)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"option b2.as-of has to be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
+            f"option b2.as-of must be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
         ) from None
 
 
@@ -123,14 +123,15 @@ class AsOfBackend:
 
     def _refuse(self) -> None:
         raise AccessError(
-            "a past state of a repository cannot be changed", hint="Leave out -o b2.as-of, or copy from it elsewhere."
+            "a past state of a repository cannot be changed",
+            hint="Omit -o b2.as-of, or copy from it to another repository.",
         )
 
     def _find(self, handle: Handle) -> FileVersion:
         DEFAULT_LAYOUT.path(handle)
         version = self._all().get(handle)
         if version is None:
-            raise NotFoundError(f"{handle} was not there at that time, or no version of it is left")
+            raise NotFoundError(f"{handle} did not exist at that time, or none of its versions exists any more")
         return version
 
     def _all(self) -> dict[Handle, FileVersion]:
@@ -156,7 +157,7 @@ class AsOfBackend:
                 continue
             if version.file_id is None:
                 raise TransientError(
-                    f"listing versions of {base} failed: B2 gives no ID for {handle}", attempts=SENSELESS_ATTEMPTS
+                    f"listing versions of {base} failed: B2 returns no ID for {handle}", attempts=SENSELESS_ATTEMPTS
                 )
             files[handle] = version
         return files

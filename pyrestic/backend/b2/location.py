@@ -57,7 +57,7 @@ def open_b2(
     """Return the backend, not yet connected; raise UsageError if a setting is missing or invalid."""
     account_key = AccountKey(_take(environment, KEY_ID_VARIABLE), _take(environment, KEY_VARIABLE))
     if endpoint and not _is_endpoint(endpoint):
-        raise UsageError(f"option b2.endpoint has to be a URL such as {DEFAULT_ENDPOINT}, not {endpoint!r}")
+        raise UsageError(f"option b2.endpoint must be a URL such as {DEFAULT_ENDPOINT}, not {endpoint!r}")
     client = HttpClient(http, connections, upload=upload, download=download)
     session = B2Session(Caller(client, Ledger()), account_key, path.bucket, (endpoint or DEFAULT_ENDPOINT).rstrip("/"))
     backend = B2Backend(session, path.prefix, connections)

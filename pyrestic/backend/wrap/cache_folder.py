@@ -151,7 +151,7 @@ def find_default_base(environment: Mapping[str, str]) -> str:
         return os.path.join(user_cache, "restic")
     if home := environment.get("HOME"):
         return os.path.join(home, ".cache", "restic")
-    raise UsageError("there is no place for a cache: neither XDG_CACHE_HOME nor HOME is set")
+    raise UsageError("no location for a cache: neither XDG_CACHE_HOME nor HOME is set")
 
 
 def open_cache(base: str, repository_id: str) -> OpenedCache:
@@ -170,7 +170,7 @@ def open_cache(base: str, repository_id: str) -> OpenedCache:
             if version is None:
                 folder.replace(_VERSION_NAME, (b"%d" % _VERSION,))
             elif version > _VERSION:
-                raise UnsupportedError(f"the cache in {folder.path} was made by a newer program")
+                raise UnsupportedError(f"the cache in {folder.path} was created by a newer program")
             os.utime(folder.descriptor)
             for file_type in CACHED_TYPES:
                 folder.make_folder(FOLDERS[file_type])

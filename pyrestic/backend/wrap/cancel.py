@@ -31,7 +31,7 @@ class CancelBackend:
         """Raise CancelledError if cancellation was requested."""
         if self.refused or self._cancel.is_set():
             self.refused = True
-            raise CancelledError("the program asked for the end; nothing more was read or written")
+            raise CancelledError("canceled by the program; nothing more was read or written")
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

@@ -117,7 +117,7 @@ def _parse_budget(text: str) -> int:
     except UsageError:
         count = 0
     if count <= 0:
-        raise UsageError(f"check flag --budget has to be a size above 0 such as 500M or 1G, not {text!r}")
+        raise UsageError(f"check flag --budget must be a size above 0 such as 500M or 1G, not {text!r}")
     return count
 
 

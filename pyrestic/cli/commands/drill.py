@@ -40,7 +40,7 @@ def command(app: App, flags: DrillFlags) -> None:
         raise UsageError(f"more than one snapshot ID specified: {' '.join(names)}")
     budget_bytes = parse_size(flags.budget)
     if budget_bytes <= 0:
-        raise UsageError(f"drill flag --budget has to be a size above 0 such as 500M or 1G, not {flags.budget!r}")
+        raise UsageError(f"drill flag --budget must be a size above 0 such as 500M or 1G, not {flags.budget!r}")
     seed = random.SystemRandom().randrange(1 << 31) if flags.seed is None else flags.seed
     terminal = app.terminal
     wanted = flags.wanted(app.settings.environment)

@@ -48,7 +48,7 @@ def test_what_was_hidden_replaced_or_added_since_is_as_it_was(b2: B2Server) -> N
     assert past.stat(A) == FileInfo(A.name, 12)
     with pytest.raises(FormatError):
         past.load(A, 5, 8)
-    with pytest.raises(NotFoundError, match="not there at that time"):
+    with pytest.raises(NotFoundError, match="did not exist at that time"):
         past.load(B)
     assert list(AsOfBackend(open_b2(b2), hidden).list(FileType.PACK)) == []
     assert list(AsOfBackend(open_b2(b2), before_all).list(FileType.CONFIG)) == []

@@ -136,7 +136,7 @@ def test_a_length_that_none_can_be_is_not_b2s(b2: B2Server, backend: B2Backend, 
 
 def test_a_version_of_the_past_without_an_id_is_refused(b2: B2Server, backend: B2Backend) -> None:
     b2.faults.add("lie", LISTINGS, change=lambda page: [file.update(fileId=None) for file in page["files"]])
-    with pytest.raises(TransientError, match="gives no ID"):
+    with pytest.raises(TransientError, match="returns no ID"):
         USERS["as of"](backend)
 
 
