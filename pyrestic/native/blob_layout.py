@@ -45,7 +45,8 @@ FOUND_TAG: Final = 224
 FOUND_ID: Final = 240
 
 HASH_PAIR: Final = 272
-"""The function that hashes two messages at a time (see sources.sha256_pair), 0 if there is none."""
+"""The function that hashes two messages at a time (see sources.sha256_pair and machinecode.function_at), 0 if there
+is none."""
 HASH_CONSTANTS: Final = 280
 LANE: Final = 288
 OTHER_LANE: Final = 488

@@ -20,14 +20,13 @@ from pyrestic.errors import UntrustedError
 
 
 class CodeKind(NamedTuple):
-    """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and its dependencies."""
+    """A kind of code: the module whose `compile_code() -> bytes | None` makes it, and those that it uses."""
 
     module: str
-    needs: str = "numba"
-    """Packages required to compile it."""
     uses: tuple[str, ...] = ("pyrestic.native.intrinsics",)
 
 
+_VECTOR_MODULES: Final = ("pyrestic.native.intrinsics", "pyrestic.native.vectors")
 _BLOB_MODULES: Final = (
     "pyrestic.native.intrinsics",
     "pyrestic.native.blob_layout",
@@ -37,11 +36,11 @@ _BLOB_MODULES: Final = (
     "pyrestic.native.sha256",
 )
 KINDS: Final = {
-    "scrypt": CodeKind("pyrestic.native.sources.scrypt", "llvmlite", ()),
-    "sha256": CodeKind("pyrestic.native.sources.sha256_pair", "llvmlite", ()),
     "chunker": CodeKind("pyrestic.native.sources.chunker", uses=()),
-    "file_reader": CodeKind("pyrestic.native.sources.file_reader"),
+    "sha256": CodeKind("pyrestic.native.sources.sha256_pair", _VECTOR_MODULES),
     "file_writer": CodeKind("pyrestic.native.sources.file_writer"),
+    "file_reader": CodeKind("pyrestic.native.sources.file_reader"),
+    "scrypt": CodeKind("pyrestic.native.sources.scrypt", _VECTOR_MODULES),
     "blobs": CodeKind("pyrestic.native.sources.blob_batch", uses=_BLOB_MODULES),
 }
 """All kinds, fastest to compile first."""
@@ -53,9 +52,9 @@ _TRY_AGAIN_SECONDS: Final = 86_400
 
 
 @functools.cache
-def can_compile(kind: str) -> bool:
-    """Tell whether the packages to compile this kind are installed."""
-    return importlib.util.find_spec(KINDS[kind].needs) is not None
+def can_compile() -> bool:
+    """Tell whether a compiler is installed."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def compile_kind(kind: str) -> bytes:
@@ -63,7 +62,7 @@ def compile_kind(kind: str) -> bytes:
     try:
         return importlib.import_module(KINDS[kind].module).compile_code() or b""
     except Exception:
-        # A release of numba or llvmlite without support for this language or processor raises errors of its own.
+        # A release of numba without support for this language or processor raises errors of its own.
         return b""
 
 
@@ -95,8 +94,8 @@ def write_code(folder: PrivateFolder, kind: str, code: bytes) -> None:
 @functools.cache
 def file_name(kind: str) -> str:
     """Return a name that identifies the processor, the compiler and the modules of the code."""
-    module, needs, uses = KINDS[kind]
-    parts = [os.uname().machine, _compiler() if needs == "numba" else "", _processor()]
+    module, uses = KINDS[kind]
+    parts = [os.uname().machine, _compiler(), _processor()]
     for name in (module, *uses):
         source = importlib.util.find_spec(name)
         if source is not None and source.origin is not None:

@@ -18,7 +18,7 @@ def find_code(folder: str, kind: str, *, keep: bool) -> bytes | None:
     """Return the machine code of a kind, None if there is none yet or none for this machine."""
     if (folder, kind) in _being_made:
         return _being_made[folder, kind].find(kind)
-    if not can_compile(kind):
+    if not can_compile():
         # Without a compiler, the right file is unknown as well: its name depends on the compiler.
         return None
     code = _read(folder, kind)

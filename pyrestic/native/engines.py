@@ -55,7 +55,7 @@ class CompiledEngines(Engines):
     @property
     def may_read_batches(self) -> bool:
         """See Engines."""
-        return bool(self._folder) and can_compile("file_reader")
+        return bool(self._folder) and can_compile()
 
     @property
     def writer(self) -> "ManyWriter | None":

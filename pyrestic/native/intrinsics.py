@@ -20,7 +20,7 @@ intrinsic: Any = _intrinsic
 
 _INT64 = ir.IntType(64)
 
-_F = TypeVar("_F", bound=Callable[..., int | None])
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def inline(helper: _F) -> _F:
@@ -88,9 +88,23 @@ def _make_call(bits: int) -> Callable[[int, tuple[int, ...]], int]:
     return call_it
 
 
+def _make_choose() -> Callable[[bool, int, int], int]:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
+        return builder.select(*arguments)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def choose(_typing: Any, condition: Any, one: Any, other: Any) -> Any:  # noqa: ARG001 - numba looks at the parameters
+        return numba.types.int64(numba.types.boolean, numba.types.int64, numba.types.int64), generate
+
+    choose_it: Callable[[bool, int, int], int] = choose
+    return choose_it
+
+
 load8, load32, load64 = _make_load(8), _make_load(32), _make_load(64)
 """load(address) -> the unsigned number there, at any alignment."""
 store8, store32, store64 = _make_store(8), _make_store(32), _make_store(64)
 """store(address, value)"""
+choose = _make_choose()
+"""choose(condition, one, other) -> one if the condition holds, otherwise the other, without a branch."""
 call, call_int = _make_call(64), _make_call(32)
 """call(address of a C function, (argument, …)) -> what it returns, a long or pointer, or (call_int) a C int."""

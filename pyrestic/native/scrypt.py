@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from pyrestic.format.keyfile import Scrypt
-from pyrestic.native.machinecode import map_code
+from pyrestic.native.machinecode import function_at, map_code
 
 Romix = Callable[[int, int, int, int, int, int], int]
 
+_PARAMETERS: Final = 6
 _LANE_COUNTS: Final = (4, 8)
 _LANE: Final = struct.Struct("@13q")
 _LANE_BYTES: Final = 128
@@ -27,8 +28,6 @@ _INVERSE_OF: Final = 1 << 40
 _DIAGONAL: Final = [5 * word % 16 for word in range(16)]
 _KEY_TESTS: Final = ((2, 8, 1), (16, 8, 8), (32, 3, 3), (16, 1, 5))
 
-_Function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 4)
-
 
 def load_code(code: bytes) -> Scrypt | None:
     """Return the engine for machine code; None if it cannot be used or gives wrong results.
@@ -38,8 +37,11 @@ def load_code(code: bytes) -> Scrypt | None:
     address = map_code(code)
     if address is None:
         return None
-    romix = _Function(address)
-    most = romix(0, 0, 0, 0, 0, 0)
+    romix = function_at(address, _PARAMETERS)
+    try:
+        most = romix(0, 0, 0, 0, 0, 0)
+    except RuntimeError:
+        return None
     if most not in _LANE_COUNTS:
         return None
 
@@ -54,10 +56,14 @@ def load_code(code: bytes) -> Scrypt | None:
 
 def agrees(engine: Scrypt) -> bool:
     """Tell whether an engine agrees with hashlib, for several numbers of lanes and block lengths."""
-    return all(
-        engine(b"password", b"salt", n, r, p, 64) == hashlib.scrypt(b"password", salt=b"salt", n=n, r=r, p=p, dklen=64)
-        for n, r, p in _KEY_TESTS
-    )
+    try:
+        return all(
+            engine(b"password", b"salt", n, r, p, 64)
+            == hashlib.scrypt(b"password", salt=b"salt", n=n, r=r, p=p, dklen=64)
+            for n, r, p in _KEY_TESTS
+        )
+    except RuntimeError:
+        return False
 
 
 class _Places(NamedTuple):

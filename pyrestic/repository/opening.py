@@ -66,7 +66,7 @@ def find_engines(folder: str, *, keep: bool) -> Engines:
     Nothing else imports from pyrestic.native, so that a base install works without it. Without `keep` nothing is added
     to the folder; "" means no folder.
     """
-    if importlib.util.find_spec("llvmlite") is None:
+    if importlib.util.find_spec("numba") is None:
         return Engines.none()
     from pyrestic.native.engines import CompiledEngines
 

@@ -14,12 +14,11 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from pyrestic.native.scrypt import agrees, load_code
 from pyrestic.repository.keys import find_key
-from tests.support.engines import GivenEngines
+from tests.support.engines import GivenEngines, compile_for
 
-pytest.importorskip("llvmlite")
-import llvmlite.binding as llvm
-
-from pyrestic.native.sources.scrypt import CHAINS, compile_code, compile_for
+pytest.importorskip("numba")
+from pyrestic.native.intrinsics import compile_function
+from pyrestic.native.sources.scrypt import PARAMETERS, compile_code, romix_of_eight, romix_of_four
 
 X86 = platform.machine() == "x86_64"
 KEY = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))
@@ -39,10 +38,8 @@ def engine() -> Scrypt:
 
 @pytest.fixture(scope="module")
 def engines() -> list[Scrypt]:
-    """Those for each number of chains, one of which compile_code takes."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return [load(compile_for(llvm.get_host_cpu_name(), "", chains)) for chains in CHAINS]
+    """Those for each number of lanes, one of which compile_code takes."""
+    return [load(compile_function(romix, PARAMETERS)) for romix in (romix_of_four, romix_of_eight)]
 
 
 @settings(max_examples=60)
@@ -69,18 +66,19 @@ def test_keys_that_cost_what_restics_cost_are_those_of_hashlib(engine: Scrypt, p
     assert engine(b"secret", bytes(64), 1 << 15, 8, p, 64) == expected
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not X86, reason="names of other processors")
-@pytest.mark.parametrize("chains", CHAINS)
+@pytest.mark.parametrize("romix", ["romix_of_four", "romix_of_eight"])
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
-def test_code_for_older_processors_can_be_kept_too(processor: str, chains: int) -> None:
-    assert agrees(load(compile_for(processor, "", chains)))
+def test_code_for_older_processors_can_be_kept_too(processor: str, romix: str) -> None:
+    assert agrees(load(compile_for(processor, "", "pyrestic.native.sources.scrypt", romix)))
 
 
 @pytest.mark.skipif(not X86, reason="machine code of another processor")
 def test_code_with_other_answers_is_not_believed() -> None:
-    takes_no_lanes, mixes_nothing = b"\x31\xc0\xc3", b"\xb8\x04\0\0\0\xc3"
-    assert load_code(takes_no_lanes) is None
-    assert load_code(mixes_nothing) is None
+    fails, takes_no_lanes, mixes_nothing = b"\xb8\x04\0\0\0\xc3", b"\x31\xc0\xc3", b"\x48\xc7\x07\x04\0\0\0\x31\xc0\xc3"
+    for code in (fails, takes_no_lanes, mixes_nothing):
+        assert load_code(code) is None
 
 
 @pytest.mark.parametrize("code", [b"", bytes(1 << 20)])

@@ -14,9 +14,9 @@ from pyrestic.ids import hash_id
 from pyrestic.native.blob_batch import BlobEngine
 from pyrestic.native.blob_layout import PIECE_BYTES
 from pyrestic.native.sha256 import PairCode, RunningHash, hash_two, load_code
-from tests.support.engines import blob_code, pair_code
+from tests.support.engines import blob_code, compile_for, pair_code
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 from pyrestic.native.sources import sha256_pair
 
 KEY = MasterKey(bytes(range(1, 33)), bytes(range(100, 116)), bytes(range(200, 216)))
@@ -107,7 +107,9 @@ def test_a_long_blob_with_another_hash_is_noticed(engine: BlobEngine) -> None:
 
 
 def test_code_that_does_something_else_is_not_believed() -> None:
-    assert load_code(b"\x31\xc0\xc3") is None
+    hashes_nothing, fails = b"\x31\xc0\xc3", b"\xb8\x04\0\0\0\xc3"
+    assert load_code(hashes_nothing) is None
+    assert load_code(fails) is None
     assert load_code(b"") is None
 
 
@@ -116,10 +118,10 @@ def test_a_processor_without_the_instructions_gets_no_code(monkeypatch: pytest.M
     assert sha256_pair.compile_code() is None
 
 
+@pytest.mark.process
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names of other processors")
 def test_code_for_older_processors_can_be_kept_too(pair: PairCode) -> None:
-    code = sha256_pair.compile_for("goldmont", "+sha")
-    assert code is not None
+    code = compile_for("goldmont", "+sha", "pyrestic.native.sources.sha256_pair", "sha256_pair")
     loaded = load_code(code)
     assert loaded is not None
     assert (

@@ -2,6 +2,9 @@
 
 import fcntl
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +24,8 @@ from pyrestic.native.sha256 import PairCode
 
 T = TypeVar("T")
 Find = Callable[[], T | None]
-_KEPT = Path(__file__).resolve().parent.parent.parent / ".tools" / "compiled"
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_KEPT = _ROOT / ".tools" / "compiled"
 
 
 @functools.cache
@@ -40,6 +44,24 @@ def machine_code(kind: str = "blobs") -> bytes:
     return code
 
 
+_COMPILE = """
+import importlib, sys
+from pyrestic.native.intrinsics import compile_function
+module = importlib.import_module(sys.argv[1])
+sys.stdout.buffer.write(compile_function(getattr(module, sys.argv[2]), module.PARAMETERS) or b"")
+"""
+
+
+def compile_for(processor: str, features: str, module: str, function: str) -> bytes:
+    """The code of a function for a processor with LLVM's name and features, b"" if it cannot be moved.
+
+    numba compiles for one processor in a process.
+    """
+    environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
+    command = [sys.executable, "-c", _COMPILE, module, function]
+    return subprocess.run(command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True).stdout
+
+
 def keep_code(folder: Path, *kinds: str) -> Path:
     """Fill the folder of compiled code, as a process does that compiles beside the program, but at once."""
     with open_private(str(folder), create=True) as private:
@@ -50,7 +72,7 @@ def keep_code(folder: Path, *kinds: str) -> Path:
 
 def keep_all_code(folder: Path) -> None:
     """Fill the folder with all kinds, unless it is there or this installation compiles none."""
-    if not folder.exists() and all(map(can_compile, KINDS)):
+    if not folder.exists() and can_compile():
         keep_code(folder, *KINDS)
 
 

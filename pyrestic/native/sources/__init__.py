@@ -1,1 +1,1 @@
-"""Functions that numba or llvmlite compiles. Importing one of these modules imports the compiler."""
+"""Functions that numba compiles. Importing one of these modules imports the compiler."""

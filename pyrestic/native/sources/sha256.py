@@ -6,7 +6,7 @@ A lane is 200 bytes for a message: its state, a buffer for its padding, its leng
 
 from typing import Final
 
-from pyrestic.native.blob_layout import HASH_CONSTANTS, HASH_PAIR, LANE, OTHER_LANE
+from pyrestic.native.blob_layout import HASH_CONSTANTS, HASH_PAIR, LANE, NUMBER, OTHER_LANE
 from pyrestic.native.intrinsics import call_int, inline, load8, load32, load64, store8, store32, store64
 from pyrestic.native.sha256 import BLOCK_BYTES, FIRST_STATE_AT, LENGTH_AT, REST_AT
 
@@ -16,8 +16,9 @@ _REST_BYTES: Final = 2 * BLOCK_BYTES
 @inline
 def hash_blocks(table: int, lane: int, data: int, blocks: int, other: int, other_data: int, other_blocks: int) -> int:
     """Process this number of blocks of two messages; 0."""
-    constants = load64(table + HASH_CONSTANTS)
-    return call_int(load64(table + HASH_PAIR), (lane, data, blocks, other, other_data, other_blocks, constants))
+    result, trouble, constants = table + NUMBER, 0, load64(table + HASH_CONSTANTS)
+    arguments = (result, trouble, lane, data, blocks, other, other_data, other_blocks, constants)
+    return call_int(load64(table + HASH_PAIR), arguments)
 
 
 @inline
