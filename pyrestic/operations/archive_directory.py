@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.tree import TreePart, encode_part
-from pyrestic.operations.source_file import FileRead
+from pyrestic.operations.source_file import UnfinishedRead
 
 STRETCH = 1024
 """Number of unchanged files that are encoded at a time."""
@@ -21,7 +21,7 @@ class PendingFile(NamedTuple):
     place: int
     name: bytes
     old: Node | None
-    read: "Future[FileRead | None]"
+    read: "Future[UnfinishedRead | None]"
     started: float
 
     def done(self) -> bool:

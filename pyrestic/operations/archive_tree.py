@@ -28,8 +28,8 @@ from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.archive_walk import SourceWalk
 from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone, Tally, change
-from pyrestic.operations.file_batches import SmallFile, SmallFiles
-from pyrestic.operations.source_file import INLINE_BYTES, FileRead, SourceReader
+from pyrestic.operations.file_batches import FileBatches, Finished, SmallFile
+from pyrestic.operations.source_file import INLINE_BYTES, FileRead, SourceReader, UnfinishedRead
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 
@@ -60,10 +60,7 @@ class TreeArchiver:
         self._ensure_wanted = ensure_wanted
         self._source = SourceReader(repository, options, report, progress, ensure_wanted)
         self._walk = SourceWalk(self._source, select, self._open_directory, self._take_file)
-        self._small = None
-        engines = repository.engines
-        if engines.may_read_batches:
-            self._small = SmallFiles(self._source, self._saver, engines, self._take_small, self._read_one)
+        self._small = FileBatches(self._source, self._saver, repository.engines)
         self._readers = ThreadPoolExecutor(max(1, options.read_concurrency), "read")
         self._slots = threading.BoundedSemaphore(_QUEUED_FILES)
         self._finished: deque[Directory] = deque()
@@ -100,7 +97,7 @@ class TreeArchiver:
         with self._workers():
             content = self._source.savers.own.save(lambda view: self._source.read_wanted(read_into, view))
             if content.size:
-                read = FileRead(node(name, FILE), content)
+                read = UnfinishedRead(node(name, FILE), content).finish()
                 directory.nodes.append(None)
                 self._finish_file(directory, 0, name, directory.old.get(read.node.name), read, directory.started)
             else:
@@ -122,8 +119,7 @@ class TreeArchiver:
                 self._saver.abort()
             raise
         finally:
-            if self._small is not None:
-                self._small.close()
+            self._small.close()
             self._readers.shutdown(wait=True, cancel_futures=True)
             self._source.folders.close()
 
@@ -180,12 +176,9 @@ class TreeArchiver:
         place = len(directory.nodes)
         directory.nodes.append(None)
         if status.st_size <= INLINE_BYTES:
-            file = SmallFile(directory, place, name, source, old, started)
-            if self._small is not None:
-                directory.waiting += 1
-                self._small.add(file, status.st_size)
-            else:
-                self._finish_file(directory, place, name, old, self._source.read(name, source), started)
+            directory.waiting += 1
+            for finished in self._small.add(SmallFile(directory, place, name, source, old, started), status.st_size):
+                self._finish_small(finished)
         else:
             self._slots.acquire()
             read = self._readers.submit(self._read_in_thread, name, source)
@@ -211,7 +204,7 @@ class TreeArchiver:
         content = "".join(["".join(node.content) for node in files if node.content])
         return not content or self._saver.knows_all(BlobType.DATA, bytes.fromhex(content))
 
-    def _read_in_thread(self, name: bytes, source: SourcePath) -> FileRead | None:
+    def _read_in_thread(self, name: bytes, source: SourcePath) -> UnfinishedRead | None:
         try:
             return self._source.read(name, source)
         finally:
@@ -227,12 +220,13 @@ class TreeArchiver:
             self._finish_directory(self._finished.popleft())
 
     def _finish_directory(self, directory: Directory) -> None:
-        if directory.waiting and self._small is not None:
-            self._small.finish()
-        for pending in directory.files:
-            self._finish_file(
-                directory, pending.place, pending.name, pending.old, pending.read.result(), pending.started
-            )
+        if directory.waiting:
+            for finished in self._small.finish():
+                self._finish_small(finished)
+        for place, name, old, reading, started in directory.files:
+            unfinished = reading.result()
+            if unfinished is not None:
+                self._finish_file(directory, place, name, old, unfinished.finish(), started)
         directory.files.clear()
         data = encode_tree([node for node in directory.nodes if node is not None])
         if directory.location != b"/":
@@ -252,45 +246,30 @@ class TreeArchiver:
             self._on_item(ItemDone(action, True, directory.location + b"/", seconds, 0, 0, *added))
 
     def _finish_file(
-        self, directory: Directory, place: int, name: bytes, old: Node | None, read: FileRead | None, started: float
+        self, directory: Directory, place: int, name: bytes, old: Node | None, read: FileRead, started: float
     ) -> None:
-        if read is None:
-            return
-        node, content = read
-        blobs = content.saved()
-        node.size = content.size
-        node.content = [blob.id.hex() for blob in blobs]
-        added = packed = 0
-        for blob, length in zip(blobs, content.lengths, strict=True):
-            self.tally.add_blob(blob, length, is_tree=False)
-            if not blob.known:
-                added += length
-                packed += blob.length
+        node, new_blobs, added, packed = read
         directory.nodes[place] = node
+        self.tally.add_blobs(new_blobs, added, packed)
         self._file_done(directory, name, change(old, node), node.size, started, added, packed)
 
-    def _read_one(self, file: SmallFile) -> None:
-        directory, place, name, source, old, started = file
-        directory.waiting -= 1
-        self._finish_file(directory, place, name, old, self._source.read(name, source), started)
-
-    def _take_small(self, files: list[SmallFile], nodes: list[Node | None], stored: list[int]) -> None:
-        """Record files that were read and saved in a batch."""
-        blobs = added = packed = 0
+    def _finish_small(self, finished: Finished) -> None:
+        """Record files that were read and saved, or could not be read."""
+        blobs = all_added = all_packed = 0
         stretches: dict[Directory, tuple[int, int]] = {}
-        for (directory, place, name, _, old, started), node, length in zip(files, nodes, stored, strict=True):
-            if node is None:
-                continue
-            directory.nodes[place] = node
+        for (directory, place, name, _, old, started), read in zip(*finished, strict=True):
             directory.waiting -= 1
+            if read is None:
+                continue
+            node, new_blobs, added, packed = read
+            directory.nodes[place] = node
             stretches[directory] = (stretches[directory][0] if directory in stretches else place, place + 1)
-            if length:
-                blobs += 1
-                added += node.size
-                packed += length
+            blobs += new_blobs
+            all_added += added
+            all_packed += packed
             action = "new" if old is None else change(old, node)
-            self._file_done(directory, name, action, node.size, started, node.size if length else 0, length)
-        self.tally.add_blobs(blobs, added, packed)
+            self._file_done(directory, name, action, node.size, started, added, packed)
+        self.tally.add_blobs(blobs, all_added, all_packed)
         for directory, (start, end) in stretches.items():
             directory.encode_some(start, end)
 

@@ -8,18 +8,17 @@ be compiled meanwhile.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from pyrestic.engine_types import BatchReader, FileRecords
 from pyrestic.engines import Engines
-from pyrestic.errors import PyresticError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobType
 from pyrestic.localfs.source_folders import SourceFolder, SourcePath
 from pyrestic.operations.archive_directory import Directory
-from pyrestic.operations.source_file import INLINE_BYTES, SourceReader
+from pyrestic.operations.source_file import INLINE_BYTES, FileRead, SourceReader
 from pyrestic.repository.saver import SavedBlobs, Saver
 
 _FILES = 512
@@ -48,84 +47,121 @@ class SmallFile(NamedTuple):
     started: float
 
 
-class _Outcome(NamedTuple):
-    """The result of a batch: the reads, and the blobs of the files that are not empty."""
+class Finished(NamedTuple):
+    """Files and their outcomes: None for a file that could not be read, which was reported."""
 
-    records: FileRecords
-    blobs: SavedBlobs
+    files: list[SmallFile]
+    reads: list[FileRead | None]
 
 
-class SmallFiles:
-    """Collects the files of one backup; for the walking thread.
+class FileBatches:
+    """Collects the small files of one backup, and returns each of them once it is finished; for the walking thread."""
 
-    For each batch, `take` receives the files, their nodes, and the bytes stored for each, 0 for known ones. A node is
-    None if the file was not read: `read_one` then receives it.
-    """
-
-    def __init__(
-        self,
-        source: SourceReader,
-        saver: Saver,
-        engines: Engines,
-        take: Callable[[list[SmallFile], list[Node | None], list[int]], None],
-        read_one: Callable[[SmallFile], None],
-    ) -> None:
-        self._source = source
-        self._saver = saver
-        self._engines = engines
-        self._own = threading.local()
-        self._take = take
-        self._read_one = read_one
+    def __init__(self, source: SourceReader, saver: Saver, engines: Engines) -> None:
+        self._alone = _OneByOne(source)
+        self._compiled = _Compiled(source, saver, engines) if engines.may_read_batches else None
         self._files: list[SmallFile] = []
         self._bytes = 0
         self._tops: set[SourceFolder] = set()
-        self._running: deque[tuple[list[SmallFile], Future[_Outcome | None]]] = deque()
-        self._threads = ThreadPoolExecutor(_THREADS, "small")
+        self._running: deque[tuple[list[SmallFile], Future[_Records | None]]] = deque()
         self._has_begun = False
-        self._useless = False
         self._passed = 0
 
-    def add(self, file: SmallFile, length: int) -> None:
-        """Submit a file of about `length` bytes; raise PyresticError, also of earlier files."""
-        if self._useless:
-            self._read_one(file)
+    def add(self, file: SmallFile, length: int) -> Iterable[Finished]:
+        """Take a file of about `length` bytes, and iterate what is finished; raise PyresticError of any file."""
+        compiled = self._compiled
+        if compiled is None or compiled.useless:
             self._passed += 1
-            # The background compiler may be ready by now.
-            self._useless = self._passed % _LOOK_AGAIN_FILES != 0
-            return
+            if compiled is not None:
+                # The background compiler may be ready by now.
+                compiled.useless = self._passed % _LOOK_AGAIN_FILES != 0
+            return (Finished([file], self._alone.read_batch([file])),)
         self._files.append(file)
         self._bytes += length
         self._tops.add(file.source.folder.top)
-        if len(self._files) >= _FILES or self._bytes >= _BYTES or len(self._tops) >= _TOPS:
-            self._submit()
-            while self._running and (len(self._running) > _BATCHES or self._running[0][1].done()):
-                self._finish_first()
+        if len(self._files) < _FILES and self._bytes < _BYTES and len(self._tops) < _TOPS:
+            return ()
+        self._submit(compiled)
+        return self._finish_some(compiled)
 
-    def finish(self) -> None:
-        """Wait until all files are read and saved; raise PyresticError."""
+    def finish(self) -> Iterator[Finished]:
+        """Iterate all other files as they are read and saved; raise PyresticError."""
+        compiled = self._compiled
+        if compiled is None:
+            return
         if self._has_begun and self._files:
-            self._submit()
+            self._submit(compiled)
         while self._running:
-            self._finish_first()
-        self._read_each(self._take_files())
+            yield self._finish_first(compiled)
+        files = self._take_files()
+        yield Finished(files, self._alone.read_batch(files))
 
     def close(self) -> None:
-        """End the thread, without the pending work."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """End the threads, without the pending work."""
+        if self._compiled is not None:
+            self._compiled.threads.shutdown(wait=True, cancel_futures=True)
 
     def _take_files(self) -> list[SmallFile]:
         files, self._files, self._bytes, self._tops = self._files, [], 0, set()
         return files
 
-    def _submit(self) -> None:
+    def _submit(self, compiled: "_Compiled") -> None:
         self._has_begun = True
         files = self._take_files()
-        self._running.append((files, self._threads.submit(self._work, files)))
+        self._running.append((files, compiled.threads.submit(compiled.read, files)))
 
-    def _work(self, files: list[SmallFile]) -> _Outcome | None:
+    def _finish_some(self, compiled: "_Compiled") -> Iterator[Finished]:
+        """Iterate batches that are done, and others if too many are pending."""
+        while self._running and (len(self._running) > _BATCHES or self._running[0][1].done()):
+            yield self._finish_first(compiled)
+
+    def _finish_first(self, compiled: "_Compiled") -> Finished:
+        files, future = self._running.popleft()
+        reads = compiled.read_batch(files, future.result())
+        left = [file for file, read in zip(files, reads, strict=True) if read is None]
+        if left:
+            rest = iter(self._alone.read_batch(left))
+            reads = [next(rest) if read is None else read for read in reads]
+        return Finished(files, reads)
+
+
+class _OneByOne:
+    """Reads files one after the other, on the calling thread."""
+
+    def __init__(self, source: SourceReader) -> None:
+        self._source = source
+
+    def read_batch(self, files: list[SmallFile]) -> list[FileRead | None]:
+        """Read and save files; None for one that could not be read, which is reported. Raises PyresticError."""
+        reads = [self._source.read(file.name, file.source) for file in files]
+        return [None if read is None else read.finish() for read in reads]
+
+
+class _Records(NamedTuple):
+    """What compiled code did with a batch: the reads, and the blobs of the files that are not empty."""
+
+    files: FileRecords
+    blobs: SavedBlobs
+
+
+class _Compiled:
+    """Reads batches with compiled code; `useless` once that was not available.
+
+    `read` runs on `threads` and holds the GIL for moments; the rest of the work is left to the walking thread, so that
+    the two do not wait for each other.
+    """
+
+    def __init__(self, source: SourceReader, saver: Saver, engines: Engines) -> None:
+        self._source = source
+        self._saver = saver
+        self._engines = engines
+        self._own = threading.local()
+        self.threads = ThreadPoolExecutor(_THREADS, "small")
+        self.useless = False
+
+    def read(self, files: list[SmallFile]) -> _Records | None:
         """Read and save the files of a batch; None if that is impossible here."""
-        if self._source.stopped:
-            raise PyresticError("interrupted")
+        self._source.ensure_wanted()
         reader = self._find_own_reader() if self._saver.saves_many else None
         if reader is not None:
             records = self._source.read_many(reader, [file.source for file in files])
@@ -134,9 +170,27 @@ class SmallFiles:
             lengths = [records.lengths[number] for number in wanted]
             blobs = self._saver.save_all(BlobType.DATA, reader.buffer, starts, lengths)
             if blobs is not None:
-                return _Outcome(records, blobs)
-        self._useless = True
+                return _Records(records, blobs)
+        self.useless = True
         return None
+
+    def read_batch(self, files: list[SmallFile], records: _Records | None) -> list[FileRead | None]:
+        """Return the outcome for each file of a batch; None for one that must be read alone."""
+        if records is None:
+            return [None] * len(files)
+        nodes = self._source.nodes([file.name for file in files], [file.source for file in files], records.files)
+        blobs = zip(records.blobs.ids, records.blobs.lengths, strict=True)
+        reads: list[FileRead | None] = []
+        for node in nodes:
+            if node is None:
+                reads.append(None)
+                continue
+            packed = 0
+            if node.size:
+                identifier, packed = next(blobs)
+                node.content = [identifier.hex()]
+            reads.append(FileRead(node, 1, node.size, packed) if packed else FileRead(node))
+        return reads
 
     def _find_own_reader(self) -> BatchReader | None:
         """Return this thread's reader."""
@@ -146,23 +200,3 @@ class SmallFiles:
             if maker is not None:
                 reader = self._own.reader = maker.make(_FILES, INLINE_BYTES, _BUFFER_BYTES)
         return reader
-
-    def _finish_first(self) -> None:
-        files, future = self._running.popleft()
-        outcome = future.result()
-        if outcome is None:
-            self._read_each(files)
-            return
-        nodes = self._source.nodes([file.name for file in files], [file.source for file in files], outcome.records)
-        blobs = zip(outcome.blobs.ids, outcome.blobs.lengths, strict=True)
-        stored = [0] * len(files)
-        for number, node in enumerate(nodes):
-            if node is not None and node.size:
-                identifier, stored[number] = next(blobs)
-                node.content = [identifier.hex()]
-        self._take(files, nodes, stored)
-        self._read_each([file for file, node in zip(files, nodes, strict=True) if node is None])
-
-    def _read_each(self, files: list[SmallFile]) -> None:
-        for file in files:
-            self._read_one(file)

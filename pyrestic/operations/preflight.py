@@ -280,7 +280,8 @@ class _Preflight:
             self._count(wanted, file.length)
             files.append(file)
         blobs = list(dict.fromkeys(handle.id for file in files for handle in file.blobs))
-        ranges = plan_places(find_places(self._repository.index, BlobType.DATA, blobs, lambda _: None))
+        places = find_places(self._repository.index, BlobType.DATA, blobs)
+        ranges = plan_places([place for place in places if place is not None])
         return Fetch({each.pack for each in ranges}, len(ranges), sum(each.length for each in ranges))
 
     def _count(self, wanted: _Wanted, length: int) -> None:

@@ -193,8 +193,10 @@ class FileBatch:
         self._sparse = sparse
         self._lock = threading.Lock()
         self._wanted = _Wanted(files)
-        self._missing: list[ID] = []
-        self._places = find_places(repository.index, BlobType.DATA, list(self._wanted.blobs), self._missing.append)
+        blobs = list(self._wanted.blobs)
+        places = find_places(repository.index, BlobType.DATA, blobs)
+        self._missing = [blob for blob, place in zip(blobs, places, strict=True) if place is None]
+        self._places = [place for place in places if place is not None]
         new = [(len(self._wanted.new.get(place.id, ())), plain_length_of(place)) for place in self._places]
         self.new_count = len(self._wanted.empty) + sum(count for count, _ in new)
         """How many new files will be written."""

@@ -30,10 +30,30 @@ INLINE_BYTES = 64 << 10
 
 
 class FileRead(NamedTuple):
-    """A file that was read; its content may not be in packs yet."""
+    """A file that was read and saved: its complete node, and how many blobs are new, with their bytes."""
+
+    node: Node
+    new_blobs: int = 0
+    added: int = 0
+    """Plaintext bytes of the new blobs."""
+    packed: int = 0
+    """Their stored bytes."""
+
+
+class UnfinishedRead(NamedTuple):
+    """A file that was read; its content may not be saved yet."""
 
     node: Node
     content: SavedContent
+
+    def finish(self) -> FileRead:
+        """Wait until the content is saved, and complete the node; raise errors of saving."""
+        node, content = self
+        blobs = content.saved()
+        node.size = content.size
+        node.content = [blob.id.hex() for blob in blobs]
+        new = [(plain, blob.length) for blob, plain in zip(blobs, content.lengths, strict=True) if not blob.known]
+        return FileRead(node, len(new), sum([plain for plain, _ in new]), sum([packed for _, packed in new]))
 
 
 class SourceReader:
@@ -100,7 +120,7 @@ class SourceReader:
     def _metadata_error(self, path: bytes, error: LocalFileError) -> None:
         self.error(path, "", error)
 
-    def read(self, name: bytes, source: SourcePath) -> FileRead | None:
+    def read(self, name: bytes, source: SourcePath) -> UnfinishedRead | None:
         """Read a file; errors of the file are reported and return None, errors of the repository are raised."""
         me = threading.get_ident()
         path = source.path
@@ -120,8 +140,8 @@ class SourceReader:
                 if status.st_size <= INLINE_BYTES:
                     content = self._read_small(descriptor, status.st_size)
                     if content is not None:
-                        return FileRead(node, content)
-                return FileRead(node, self.savers.own.save(lambda view: self.read_wanted(read_into, view)))
+                        return UnfinishedRead(node, content)
+                return UnfinishedRead(node, self.savers.own.save(lambda view: self.read_wanted(read_into, view)))
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -181,10 +201,14 @@ class SourceReader:
 
     def read_wanted(self, read_into: ReadInto, view: memoryview) -> int:
         """Read a piece, unless the backup has to end; then raise PyresticError."""
+        self.ensure_wanted()
+        return read_into(view)
+
+    def ensure_wanted(self) -> None:
+        """Raise PyresticError if the backup has to end."""
         if self.stopped:
             raise PyresticError("interrupted")
         self._ensure_wanted()
-        return read_into(view)
 
 
 def _open(folder: int, name: bytes) -> int:

@@ -4,7 +4,7 @@ This works for blobs that the index lists exactly once; unknown blobs and those 
 individually.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,10 +38,8 @@ def plan_fetch(index: Index, blob_type: BlobType, identifiers: bytes) -> Fetch |
     return Fetch({names[number] for number in np.unique(places.packs).tolist()}, requests, length)
 
 
-def find_places(
-    index: Index, blob_type: BlobType, identifiers: Sequence[ID], missing: Callable[[ID], None]
-) -> list[PackedBlob]:
-    """Return one location for each of some distinct blobs, in their order; unknown ones go to `missing`.
+def find_places(index: Index, blob_type: BlobType, identifiers: Sequence[ID]) -> list[PackedBlob | None]:
+    """Return one location for each of some distinct blobs, in their order, None for unknown ones.
 
     If there are several copies, one in a required pack is preferred.
     """
@@ -57,11 +55,10 @@ def find_places(
     for number in np.flatnonzero(~clear).tolist():
         copies = index.find_all((blob_type, identifiers[number]))
         if not copies:
-            missing(identifiers[number])
             continue
         place = places[number] = next((copy for copy in copies if copy.pack in needed), copies[0])
         needed.add(place.pack)
-    return [place for place in places if place is not None]
+    return places
 
 
 class _Places(NamedTuple):
