@@ -36,10 +36,10 @@ def make(folder: Path, lock: str, *, interpreter: str = sys.executable, without:
 
 
 def leave_out(lock: str, extra: str) -> str:
-    """Return the text of a lock without the packages of an extra."""
+    """Return the text of a lock without the packages of an extra that the tests do not need themselves."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    names = [re.match(r"[\w.-]+", wanted) for wanted in (extras[extra] if extra else [])]
-    gone = tuple(f"{name[0]}==" for name in names if name)
+    wanted = set(extras[extra]) - set(extras["test"]) if extra else set()
+    gone = tuple(f"{re.split('[<>=]', name)[0]}==" for name in wanted)
     return "".join(entry for entry in re.split(r"^(?! )", lock, flags=re.MULTILINE) if not entry.startswith(gone))
 
 
