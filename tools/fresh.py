@@ -146,7 +146,9 @@ def can_install() -> bool:
 
 
 def find_suite(python: str) -> str | None:
-    """Return the suite that has this Python, such as "3.14", as its own; None if there is none."""
+    """Return the suite that has this Python, such as "3.14", as its own; None if there is none. Raises InstallError."""
+    if not can_install():
+        raise InstallError("only root can install a Debian system, with debootstrap")
     found = {suite: find_version("python3", suite) for suite in SUITES + NEWER_SUITES}
     return next((suite for suite, version in found.items() if version.startswith(f"{python}.")), None)
 

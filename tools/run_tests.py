@@ -183,7 +183,7 @@ def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
 
 def run_pythons() -> dict[str, bool]:
     """Run the unit part and the interop tests with each other Python: those that start here, else those of Debian."""
-    results = {}
+    results: dict[str, bool] = {}
     wanted = [version for version in PYTHONS if version != f"3.{sys.version_info.minor}"]
     here = find_pythons()
     for version in wanted:
@@ -191,9 +191,13 @@ def run_pythons() -> dict[str, bool]:
         if version in here:
             folder = make_environment(ROOT / f".venv-{version}", "test", interpreter=here[version])
             results[name] = run_pytest(name, folder, ["-m", INTEROP])
-        elif not fresh.can_install():
-            print(f"{name} is missing: without root and debootstrap it is not taken from Debian", flush=True)
-        elif (suite := fresh.find_suite(version)) is None:
+            continue
+        try:
+            suite = fresh.find_suite(version)
+        except install_restic.InstallError as error:
+            print(f"{name} is missing: {error}", flush=True)
+            continue
+        if suite is None:
             print(f"{name} is missing, and no Debian suite has it", flush=True)
         else:
             choice = ["--suite", suite, "--user", "root", "--command", "run_tests"]
