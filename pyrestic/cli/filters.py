@@ -21,15 +21,15 @@ def skip_damaged_flag() -> bool:
 
 
 def _host_flag(*names: str) -> tuple[str, ...]:
-    return texts(*names, help="only snapshots of this host ($RESTIC_HOST)")
+    return texts(*names, value="HOST", help="only snapshots of this host ($RESTIC_HOST)")
 
 
 class _Flags(Flags):
     """The flags but --host, which has other names in some commands."""
 
     TITLE = _TITLE
-    tag: tuple[str, ...] = texts("--tag", help="only snapshots with these tags: tag[,tag…]")
-    path: tuple[str, ...] = texts("--path", help="only snapshots that include this path")
+    tag: tuple[str, ...] = texts("--tag", value="TAGS", help="only snapshots with these tags: tag[,tag…]")
+    path: tuple[str, ...] = texts("--path", value="PATH", help="only snapshots that include this path")
     before: int | None = parsed(
         "--before", type=_BEFORE, help="only snapshots made at or before TIME; a day means its end"
     )

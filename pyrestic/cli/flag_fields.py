@@ -71,25 +71,38 @@ def count(*names: str, help: str) -> int:  # noqa: A002 - click's word
 
 def text(
     *names: str,
+    value: str = "",
     default: str = "",
     help: str = "",  # noqa: A002 - click's word
     variable: str = "",
     advice: str = "",
     hidden: bool = False,
 ) -> str:
-    """Declare a flag with a text; the variable replaces the default if it is not empty."""
-    return _declare(names, default, variable, help=help, advice=advice, hidden=hidden)
+    """Declare a flag with a text, which help calls `value`; the variable replaces the default if it is not empty."""
+    return _declare(names, default, variable, metavar=value or None, help=help, advice=advice, hidden=hidden)
 
 
-def optional_text(*names: str, help: str = "", advice: str = "", hidden: bool = False) -> str | None:  # noqa: A002
+def optional_text(
+    *names: str,
+    value: str = "",
+    help: str = "",  # noqa: A002 - click's word
+    advice: str = "",
+    hidden: bool = False,
+) -> str | None:
     """Declare a flag with a text, None if it is not given: an empty text means something else."""
-    return _declare(names, cast("str | None", None), help=help, advice=advice, hidden=hidden)
+    return _declare(names, cast("str | None", None), metavar=value or None, help=help, advice=advice, hidden=hidden)
 
 
-def texts(*names: str, help: str = "", variable: str = "", advice: str = "") -> tuple[str, ...]:  # noqa: A002
+def texts(
+    *names: str,
+    value: str = "",
+    help: str = "",  # noqa: A002 - click's word
+    variable: str = "",
+    advice: str = "",
+) -> tuple[str, ...]:
     """Declare a flag that may be given several times."""
     empty: tuple[str, ...] = ()
-    return _declare(names, empty, variable, multiple=True, help=help, advice=advice)
+    return _declare(names, empty, variable, multiple=True, metavar=value or None, help=help, advice=advice)
 
 
 @overload

@@ -47,9 +47,9 @@ class Settings(Flags):
 
     TITLE = GLOBAL_TITLE
     cacert: tuple[str, ...] = texts(
-        "--cacert", help="file with additional trusted root certificates", variable="RESTIC_CACERT"
+        "--cacert", value="FILE", help="file with additional trusted root certificates", variable="RESTIC_CACERT"
     )
-    cache_dir: str = text("--cache-dir", help="cache folder", variable="RESTIC_CACHE_DIR")
+    cache_dir: str = text("--cache-dir", value="FOLDER", help="cache folder", variable="RESTIC_CACHE_DIR")
     cleanup_cache: bool = switch("--cleanup-cache", help="remove old cache folders")
     compression: str = parsed(
         "--compression",
@@ -64,7 +64,7 @@ class Settings(Flags):
     insecure_no_password: bool = switch("--insecure-no-password", help="use an empty password")
     insecure_tls: bool = switch("--insecure-tls", help="do not verify certificates")
     json: bool = switch("--json", help="print JSON if the command supports it")
-    key_hint: str = text("--key-hint", help="ID of the key to try first", variable="RESTIC_KEY_HINT")
+    key_hint: str = text("--key-hint", value="ID", help="ID of the key to try first", variable="RESTIC_KEY_HINT")
     limit_download: int = parsed("--limit-download", type=INTEGER, default=0, help="limit downloads to KiB/s")
     limit_upload: int = parsed("--limit-upload", type=INTEGER, default=0, help="limit uploads to KiB/s")
     max_cpu: int = parsed(
@@ -76,7 +76,7 @@ class Settings(Flags):
     no_cache: bool = switch("--no-cache", help="do not use a cache")
     no_extra_verify: bool = switch("--no-extra-verify", help="do not verify data before storing it")
     no_lock: bool = switch("--no-lock", help="do not lock the repository, for commands that only read")
-    option: tuple[str, ...] = texts("-o", "--option", help="option of a backend, key=value")
+    option: tuple[str, ...] = texts("-o", "--option", value="KEY=VALUE", help="option of a backend, key=value")
     pack_size: int = parsed(
         "--pack-size",
         type=_PACK_SIZE,
@@ -85,13 +85,23 @@ class Settings(Flags):
         variable="RESTIC_PACK_SIZE",
     )
     password_command: str = text(
-        "--password-command", help="command that prints the password", variable="RESTIC_PASSWORD_COMMAND"
+        "--password-command",
+        value="COMMAND",
+        help="command that prints the password",
+        variable="RESTIC_PASSWORD_COMMAND",
     )
-    password_file: str = text("-p", "--password-file", help="file with the password", variable="RESTIC_PASSWORD_FILE")
+    password_file: str = text(
+        "-p", "--password-file", value="FILE", help="file with the password", variable="RESTIC_PASSWORD_FILE"
+    )
     quiet: bool = switch("-q", "--quiet", help="print only errors")
-    repo: str = text("-r", "--repo", help="location of the repository", variable="RESTIC_REPOSITORY")
+    repo: str = text(
+        "-r", "--repo", value="REPOSITORY", help="location of the repository", variable="RESTIC_REPOSITORY"
+    )
     repository_file: str = text(
-        "--repository-file", help="file with the location of the repository", variable="RESTIC_REPOSITORY_FILE"
+        "--repository-file",
+        value="FILE",
+        help="file with the location of the repository",
+        variable="RESTIC_REPOSITORY_FILE",
     )
     retry_lock_seconds: float = parsed(
         "--retry-lock", type=DURATION, default=0.0, help="wait for a locked repository, such as 5m"
@@ -103,7 +113,10 @@ class Settings(Flags):
         help="abort a request after this time without progress",
     )
     tls_client_cert: str = text(
-        "--tls-client-cert", help="file with a client certificate and its key", variable="RESTIC_TLS_CLIENT_CERT"
+        "--tls-client-cert",
+        value="FILE",
+        help="file with a client certificate and its key",
+        variable="RESTIC_TLS_CLIENT_CERT",
     )
     verbose: int = count("-v", "--verbose", help="print more; may be given twice")
 

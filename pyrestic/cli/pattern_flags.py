@@ -11,10 +11,12 @@ class ExcludeFlags(Flags):
     """The flags for files to exclude."""
 
     TITLE = "Exclude files"
-    exclude: tuple[str, ...] = texts("-e", "--exclude", help="exclude files that match PATTERN")
-    exclude_file: tuple[str, ...] = texts("--exclude-file", help="read exclude patterns from FILE")
-    iexclude: tuple[str, ...] = texts("--iexclude", help="like --exclude, but ignores case")
-    iexclude_file: tuple[str, ...] = texts("--iexclude-file", help="like --exclude-file, but ignores case")
+    exclude: tuple[str, ...] = texts("-e", "--exclude", value="PATTERN", help="exclude files that match PATTERN")
+    exclude_file: tuple[str, ...] = texts("--exclude-file", value="FILE", help="read exclude patterns from FILE")
+    iexclude: tuple[str, ...] = texts("--iexclude", value="PATTERN", help="like --exclude, but ignores case")
+    iexclude_file: tuple[str, ...] = texts(
+        "--iexclude-file", value="FILE", help="like --exclude-file, but ignores case"
+    )
 
     @property
     def excludes(self) -> bool:
@@ -31,10 +33,12 @@ class IncludeFlags(Flags):
     """The flags for files to include, without the others."""
 
     TITLE = "Include files"
-    include: tuple[str, ...] = texts("-i", "--include", help="include only files that match PATTERN")
-    include_file: tuple[str, ...] = texts("--include-file", help="read include patterns from FILE")
-    iinclude: tuple[str, ...] = texts("--iinclude", help="like --include, but ignores case")
-    iinclude_file: tuple[str, ...] = texts("--iinclude-file", help="like --include-file, but ignores case")
+    include: tuple[str, ...] = texts("-i", "--include", value="PATTERN", help="include only files that match PATTERN")
+    include_file: tuple[str, ...] = texts("--include-file", value="FILE", help="read include patterns from FILE")
+    iinclude: tuple[str, ...] = texts("--iinclude", value="PATTERN", help="like --include, but ignores case")
+    iinclude_file: tuple[str, ...] = texts(
+        "--iinclude-file", value="FILE", help="like --include-file, but ignores case"
+    )
 
     @property
     def includes(self) -> bool:

@@ -21,16 +21,21 @@ class RepackFlags(Flags):
     """The flags of prune that forget has, too."""
 
     TITLE = "Repack"
-    max_repack_size: str = text("--max-repack-size", help="repack at most SIZE, such as 10G")
+    max_repack_size: str = text("--max-repack-size", value="SIZE", help="repack at most SIZE, such as 10G")
     max_unused: str = text(
-        "--max-unused", default="5%", help="limit of unused data: bytes (10M), a percentage (5%) or unlimited"
+        "--max-unused",
+        value="LIMIT",
+        default="5%",
+        help="limit of unused data: bytes (10M), a percentage (5%) or unlimited",
     )
     repack_cacheable_only: bool = switch("--repack-cacheable-only", help="repack only packs of trees")
     repack_small: bool = switch(
         "--repack-small",
         advice="small files are automatically repacked. Use --repack-smaller-than to specify a minimum size",
     )
-    repack_smaller_than: str = text("--repack-smaller-than", help="repack packs smaller than SIZE, such as 8M")
+    repack_smaller_than: str = text(
+        "--repack-smaller-than", value="SIZE", help="repack packs smaller than SIZE, such as 8M"
+    )
     repack_uncompressed: bool = switch("--repack-uncompressed", help="repack all uncompressed data")
 
 

@@ -26,19 +26,27 @@ class SecondaryFlags(Flags):
     """The flags of a second repository."""
 
     TITLE = "Source repository"
-    from_repo: str = text("--from-repo", help="the source repository", variable="RESTIC_FROM_REPOSITORY")
+    from_repo: str = text(
+        "--from-repo", value="REPOSITORY", help="the source repository", variable="RESTIC_FROM_REPOSITORY"
+    )
     from_repository_file: str = text(
         "--from-repository-file",
+        value="FILE",
         help="file with the location of the source repository",
         variable="RESTIC_FROM_REPOSITORY_FILE",
     )
     from_password_file: str = text(
-        "--from-password-file", help="file with its password", variable="RESTIC_FROM_PASSWORD_FILE"
+        "--from-password-file", value="FILE", help="file with its password", variable="RESTIC_FROM_PASSWORD_FILE"
     )
     from_password_command: str = text(
-        "--from-password-command", help="command that prints its password", variable="RESTIC_FROM_PASSWORD_COMMAND"
+        "--from-password-command",
+        value="COMMAND",
+        help="command that prints its password",
+        variable="RESTIC_FROM_PASSWORD_COMMAND",
     )
-    from_key_hint: str = text("--from-key-hint", help="ID of the key to try first", variable="RESTIC_FROM_KEY_HINT")
+    from_key_hint: str = text(
+        "--from-key-hint", value="ID", help="ID of the key to try first", variable="RESTIC_FROM_KEY_HINT"
+    )
     from_insecure_no_password: bool = switch(
         "--from-insecure-no-password", help="the source repository has an empty password"
     )

@@ -101,3 +101,14 @@ def test_the_help_of_the_program_lists_each_command_in_its_group() -> None:
     assert list(shown) == [*COMMAND_GROUPS, GLOBAL_TITLE]
     for title, names in COMMAND_GROUPS.items():
         assert re.findall(r"^  (\S+) +(\S.*)$", shown[title], re.MULTILINE) == list(names.items())
+
+
+@by_name
+def test_a_value_has_a_name(command: click.Command, context: click.Context) -> None:
+    unnamed = [
+        one.opts
+        for one in command.get_params(context)
+        if isinstance(one, FlagOption) and not (one.hidden or one.is_flag or one.count)
+        if one.type is click.STRING and one.metavar is None
+    ]
+    assert unnamed in ([], [["--http-user-agent"]])

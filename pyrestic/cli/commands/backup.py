@@ -23,13 +23,17 @@ class _SourceFlags(Flags):
     """The flags for what is backed up."""
 
     TITLE = "Sources"
-    files_from: tuple[str, ...] = texts("--files-from", help="read sources from FILE; patterns are allowed")
-    files_from_raw: tuple[str, ...] = texts(
-        "--files-from-raw", help="read sources from FILE, each terminated by a zero byte"
+    files_from: tuple[str, ...] = texts(
+        "--files-from", value="FILE", help="read sources from FILE; patterns are allowed"
     )
-    files_from_verbatim: tuple[str, ...] = texts("--files-from-verbatim", help="read sources from FILE, one per line")
+    files_from_raw: tuple[str, ...] = texts(
+        "--files-from-raw", value="FILE", help="read sources from FILE, each terminated by a zero byte"
+    )
+    files_from_verbatim: tuple[str, ...] = texts(
+        "--files-from-verbatim", value="FILE", help="read sources from FILE, one per line"
+    )
     stdin: bool = switch("--stdin", help="store standard input as a file")
-    stdin_filename: str = text("--stdin-filename", default="stdin", help="name of that file")
+    stdin_filename: str = text("--stdin-filename", value="NAME", default="stdin", help="name of that file")
     stdin_from_command: bool = switch(
         "--stdin-from-command", help="run the arguments as a command and store its output"
     )
@@ -41,9 +45,13 @@ class _ExcludeFlags(ExcludeFlags):
     TITLE = ExcludeFlags.TITLE
     exclude_caches: bool = switch("--exclude-caches", help="exclude folders marked by CACHEDIR.TAG")
     exclude_if_present: tuple[str, ...] = texts(
-        "--exclude-if-present", help="NAME[:HEADER]: exclude folders that contain such a file"
+        "--exclude-if-present",
+        value="NAME[:HEADER]",
+        help="exclude folders that contain this file, starting with HEADER if given",
     )
-    exclude_larger_than: str = text("--exclude-larger-than", help="exclude files larger than SIZE, such as 500M")
+    exclude_larger_than: str = text(
+        "--exclude-larger-than", value="SIZE", help="exclude files larger than SIZE, such as 500M"
+    )
     one_file_system: bool = switch("-x", "--one-file-system", help="do not cross file system boundaries")
 
 
@@ -51,11 +59,11 @@ class _SnapshotFlags(Flags):
     """The flags for what the snapshot records."""
 
     TITLE = "Snapshot"
-    host: str | None = optional_text("-H", "--host", help="host name of the snapshot ($RESTIC_HOST)")
+    host: str | None = optional_text("-H", "--host", value="HOST", help="host name of the snapshot ($RESTIC_HOST)")
     hostname: str | None = optional_text("--hostname", hidden=True)
     skip_if_unchanged: bool = switch("--skip-if-unchanged", help="skip the snapshot if nothing changed")
-    tag: tuple[str, ...] = texts("--tag", help="tags of the snapshot: tag[,tag…]")
-    time: str = text("--time", help="time of the snapshot, such as 2012-11-01 22:08:41")
+    tag: tuple[str, ...] = texts("--tag", value="TAGS", help="tags of the snapshot: tag[,tag…]")
+    time: str = text("--time", value="TIME", help="time of the snapshot, such as 2012-11-01 22:08:41")
     with_atime: bool = switch("--with-atime", help="store access times")
 
 
@@ -75,7 +83,7 @@ class _ChangeFlags(Flags):
     ignore_inode: bool = switch(
         "--ignore-inode", help="ignore inode and ctime changes when checking for modified files"
     )
-    parent: str = text("--parent", help="snapshot to compare with")
+    parent: str = text("--parent", value="SNAPSHOT", help="snapshot to compare with")
     skip_damaged: bool = skip_damaged_flag()
 
 

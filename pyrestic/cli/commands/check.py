@@ -32,10 +32,13 @@ class _DataFlags(Flags):
     """The flags for what is read."""
 
     TITLE = "Verify data"
-    budget: str = text("--budget", help="verify up to SIZE (e.g. 1G), least recently verified packs first")
+    budget: str = text(
+        "--budget", value="SIZE", help="verify up to SIZE (e.g. 1G), least recently verified packs first"
+    )
     read_data: bool = switch("--read-data", help="read and verify all packs")
     read_data_subset: str = text(
         "--read-data-subset",
+        value="SUBSET",
         help="verify part of the packs: N/M, a percentage such as 2.5%, or a size such as 10G",
     )
 

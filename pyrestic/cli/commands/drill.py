@@ -27,7 +27,9 @@ from pyrestic.units import format_bytes
 class DrillFlags(SnapshotFlags):
     """The flags of drill."""
 
-    budget: str = text("--budget", default="64M", help="select files of up to SIZE in total (default 64M)")
+    budget: str = text(
+        "--budget", value="SIZE", default="64M", help="select files of up to SIZE in total (default 64M)"
+    )
     seed: int | None = parsed("--seed", type=INTEGER, help="select the same files as the drill with this seed")
     snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
 

@@ -22,8 +22,8 @@ from pyrestic.repository.tree_walk import find_tree
 class DumpFlags(SnapshotFlags):
     """The flags of dump."""
 
-    archive: str = text("-a", "--archive", default="tar", help="tar or zip")
-    target: str = text("-t", "--target", help="write to this file")
+    archive: str = text("-a", "--archive", value="FORMAT", default="tar", help="tar or zip")
+    target: str = text("-t", "--target", value="PATH", help="write to this file")
     arguments: tuple[str, ...] = arguments("ARGUMENTS")
 
 

@@ -57,10 +57,10 @@ class FindFlags(_KindFlags, SnapshotFlags):
     human_readable: bool = switch("--human-readable", help="print sizes in KiB, MiB, …")
     ignore_case: bool = switch("-i", "--ignore-case", help="ignore case")
     long: bool = switch("-l", "--long", help="show mode, owner, size and time")
-    newest: str = text("-N", "--newest", help="modified at or before TIME")
-    oldest: str = text("-O", "--oldest", help="modified at or after TIME")
+    newest: str = text("-N", "--newest", value="TIME", help="modified at or before TIME")
+    oldest: str = text("-O", "--oldest", value="TIME", help="modified at or after TIME")
     reverse: bool = switch("-R", "--reverse", help="oldest snapshot first")
-    snapshot: tuple[str, ...] = texts("-s", "--snapshot", help="search only this snapshot")
+    snapshot: tuple[str, ...] = texts("-s", "--snapshot", value="SNAPSHOT", help="search only this snapshot")
     patterns: tuple[str, ...] = arguments("PATTERNS")
 
 

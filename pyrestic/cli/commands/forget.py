@@ -83,7 +83,7 @@ class _PolicyFlags(Flags):
     keep_within_weekly: Period = _keep_within("weekly")
     keep_within_monthly: Period = _keep_within("monthly")
     keep_within_yearly: Period = _keep_within("yearly")
-    keep_tag: tuple[str, ...] = texts("--keep-tag", help="keep all snapshots with these tags: tag[,tag…]")
+    keep_tag: tuple[str, ...] = texts("--keep-tag", value="TAGS", help="keep all snapshots with these tags: tag[,tag…]")
     unsafe_allow_remove_all: bool = switch(
         "--unsafe-allow-remove-all", help="allow a policy that removes every snapshot"
     )

@@ -16,7 +16,9 @@ _STDOUT = "-"
 
 
 def _completion_flag(name: str, shell: str) -> str:
-    return text(f"--{name}-completion", help=f"write completion for {shell} to this file (`-` for stdout)")
+    return text(
+        f"--{name}-completion", value="FILE", help=f"write completion for {shell} to this file (`-` for stdout)"
+    )
 
 
 class GenerateFlags(Flags):
@@ -26,7 +28,7 @@ class GenerateFlags(Flags):
     fish: str = _completion_flag("fish", "fish")
     zsh: str = _completion_flag("zsh", "zsh")
     powershell: str = _completion_flag("powershell", "PowerShell")
-    man: str = text("--man", help="write man pages to this folder")
+    man: str = text("--man", value="FOLDER", help="write man pages to this folder")
 
 
 @define("generate", "Write man pages and completion for shells.", GenerateFlags, prints=True)

@@ -32,7 +32,9 @@ class InitFlags(SecondaryFlags):
     copy_chunker_params: bool = switch(
         "--copy-chunker-params", help="use the chunker parameters of the repository in --from-repo"
     )
-    repository_version: str = text("--repository-version", default="stable", help="1, 2, latest or stable")
+    repository_version: str = text(
+        "--repository-version", value="VERSION", default="stable", help="1, 2, latest or stable"
+    )
 
 
 @define("init", "Create a repository.", InitFlags)

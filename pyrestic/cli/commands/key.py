@@ -52,9 +52,9 @@ def _local(created: str) -> str:
 
 
 class _NewKeyFlags(Flags):
-    host: str = text("--host", help="host name to store in the key")
-    user: str = text("--user", help="user name to store in the key")
-    new_password_file: str = text("--new-password-file", help="file with the new password")
+    host: str = text("--host", value="HOST", help="host name to store in the key")
+    user: str = text("--user", value="USER", help="user name to store in the key")
+    new_password_file: str = text("--new-password-file", value="FILE", help="file with the new password")
     new_insecure_no_password: bool = switch("--new-insecure-no-password", help="make the new password empty")
 
 

@@ -25,9 +25,11 @@ class MountFlags(SnapshotFlags):
         "--no-default-permissions", help="with --allow-other: ignore file permissions"
     )
     owner_root: bool = switch("--owner-root", help="show everything as owned by root")
-    path_template: tuple[str, ...] = texts("--path-template", help="path template for snapshots, such as hosts/%h/%T")
+    path_template: tuple[str, ...] = texts(
+        "--path-template", value="TEMPLATE", help="path template for snapshots, such as hosts/%h/%T"
+    )
     snapshot_template: str | None = optional_text("--snapshot-template", advice="use --time-template")
-    time_template: str | None = optional_text("--time-template", help="time format, as a Go layout")
+    time_template: str | None = optional_text("--time-template", value="LAYOUT", help="time format, as a Go layout")
     arguments: tuple[str, ...] = arguments("ARGUMENTS")
 
 

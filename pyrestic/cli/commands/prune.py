@@ -16,6 +16,7 @@ class PruneFlags(RepackFlags):
     dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
     unsafe_recover_no_free_space: str = text(
         "--unsafe-recover-no-free-space",
+        value="ID",
         help="UNSAFE: for a full disk on which even --max-repack-size 0 failed; takes the repository ID",
     )
 

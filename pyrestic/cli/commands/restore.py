@@ -34,21 +34,23 @@ class _TargetFlags(Flags):
     TITLE = "Target"
     delete: bool = switch("--delete", help="delete files in the target that are not in the snapshot")
     ignore_free_space: bool = switch("--ignore-free-space", help="start even if the target seems to lack free space")
-    overwrite: str = text("--overwrite", help="always (default), if-changed, if-newer or never")
+    overwrite: str = text("--overwrite", value="MODE", help="always (default), if-changed, if-newer or never")
     sparse: bool = switch("--sparse", help="write sparse files")
     strip_components: int = parsed(
         "--strip-components", type=NATURAL, default=0, help="remove the first N folders of every path"
     )
-    target: str = text("-t", "--target", help="folder to restore to; for a single file also its new name")
+    target: str = text("-t", "--target", value="PATH", help="folder to restore to; for a single file also its new name")
 
 
 class _MetadataFlags(Flags):
     """The flags for owners, permissions and attributes."""
 
     TITLE = "Metadata"
-    exclude_xattr: tuple[str, ...] = texts("--exclude-xattr", help="exclude extended attributes that match PATTERN")
+    exclude_xattr: tuple[str, ...] = texts(
+        "--exclude-xattr", value="PATTERN", help="exclude extended attributes that match PATTERN"
+    )
     include_xattr: tuple[str, ...] = texts(
-        "--include-xattr", help="restore only extended attributes that match PATTERN"
+        "--include-xattr", value="PATTERN", help="restore only extended attributes that match PATTERN"
     )
     no_privileged: bool = switch(
         "--no-privileged", help="skip devices, set-user-ID bits, set-group-ID bits and capabilities"

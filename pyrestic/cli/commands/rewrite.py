@@ -20,8 +20,8 @@ class RewriteFlags(ExcludeFlags, IncludeFlags, StrictSnapshotFlags):
 
     dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
     forget: bool = switch("--forget", help="remove the old snapshots after saving the new ones")
-    new_host: str = text("--new-host", help="set this host in the snapshots")
-    new_time: str = text("--new-time", help="set this time in the snapshots, such as 2012-11-01 22:08:41")
+    new_host: str = text("--new-host", value="HOST", help="set this host in the snapshots")
+    new_time: str = text("--new-time", value="TIME", help="set this time in the snapshots, such as 2012-11-01 22:08:41")
     snapshot_summary: bool = switch("-s", "--snapshot-summary", help="add a summary to snapshots without one")
     snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
 

@@ -21,13 +21,18 @@ class ServeFlags(SnapshotFlags):
     """The flags of serve."""
 
     allow_host: tuple[str, ...] = texts(
-        "--allow-host", help="also accept requests for this host name, for a reverse proxy"
+        "--allow-host", value="HOST", help="also accept requests for this host name, for a reverse proxy"
     )
     listen: str = text(
-        "--listen", default=_DEFAULT, help=f"address and port to listen on (default: {_DEFAULT}; port 0: any)"
+        "--listen",
+        value="ADDRESS",
+        default=_DEFAULT,
+        help=f"address and port to listen on (default: {_DEFAULT}; port 0: any)",
     )
     restore_below: str | None = optional_text(
-        "--restore-below", help="allow restores only below FOLDER (default: anywhere on a loopback address)"
+        "--restore-below",
+        value="FOLDER",
+        help="allow restores only below FOLDER (default: anywhere on a loopback address)",
     )
 
 

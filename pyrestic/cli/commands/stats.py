@@ -27,6 +27,7 @@ class StatsFlags(SnapshotFlags):
 
     mode: str = text(
         "--mode",
+        value="MODE",
         default=Mode.RESTORE_SIZE.value,
         help="restore-size (default), files-by-contents, blobs-per-file or raw-data",
     )

@@ -17,9 +17,9 @@ from pyrestic.repository.snapshots import find_snapshots
 class TagFlags(StrictSnapshotFlags):
     """The flags of tag."""
 
-    add: tuple[str, ...] = texts("--add", help="add these tags: tag[,tag…]")
-    remove: tuple[str, ...] = texts("--remove", help="remove these tags: tag[,tag…]")
-    replacement: tuple[str, ...] = texts("--set", help="replace all tags with these: tag[,tag…]")
+    add: tuple[str, ...] = texts("--add", value="TAGS", help="add these tags: tag[,tag…]")
+    remove: tuple[str, ...] = texts("--remove", value="TAGS", help="remove these tags: tag[,tag…]")
+    replacement: tuple[str, ...] = texts("--set", value="TAGS", help="replace all tags with these: tag[,tag…]")
     snapshot_id: tuple[str, ...] = arguments("SNAPSHOT_ID")
 
 
