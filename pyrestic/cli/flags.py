@@ -19,6 +19,10 @@ OWN_TITLE = "Options"
 GLOBAL_TITLE = "Global Options"
 
 
+MOST_COUNTED = 2
+"""Repetitions of a flag that is counted, as in `-vv`; more have no further effect."""
+
+
 class FlagError(click.UsageError):
     """An unknown flag or one with an invalid value; the message is shown unchanged, followed by the hint if any."""
 
@@ -159,7 +163,8 @@ class _Reader:
                 self._flags.append(name)
             else:
                 count = parse_integer(value, signed=True) if option.count else int(parse_bool(value))
-                self._flags = [flag for flag in self._flags if flag != name] + [name] * count
+                # A long number must not become as many flags.
+                self._flags = [flag for flag in self._flags if flag != name] + [name] * min(count, MOST_COUNTED)
         except (UsageError, click.BadParameter) as error:
             reason = error.message if isinstance(error, click.BadParameter) else str(error)
             short = next((f"{one}, " for one in option.opts if not one.startswith("--")), "")

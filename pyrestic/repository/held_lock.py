@@ -124,9 +124,13 @@ class HeldLock:
         """Remove the lock. A failure to remove it is noted, not raised, because the work is done. No error if not held.
 
         Pass `confirm` after work that succeeded: LockedError is raised if something was written and the lock had been
-        lost by then.
+        lost by then. In a forked process, the lock stays with the parent.
         """
         if self._gone.is_set():
+            return
+        if os.getpid() != self._process:
+            self._store.fence.close()
+            self._gone.set()
             return
         wrote = False
         try:
@@ -149,11 +153,10 @@ class HeldLock:
     def release_forgotten(self) -> None:
         """Remove a lock that nobody will release anymore, such as after an interrupt; raise nothing.
 
-        For the end of the process, and for finalizers. A forked process leaves the lock to its parent.
+        For the end of the process, and for finalizers.
         """
-        if os.getpid() == self._process:
-            with contextlib.suppress(Exception):
-                self.release(confirm=False)
+        with contextlib.suppress(Exception):
+            self.release(confirm=False)
 
     def release_at_once(self) -> None:
         """Remove the lock from a thread other than its holder's, whose process ends right afterward."""

@@ -1,6 +1,7 @@
 """The lock of an opened repository, and what it knows of packs, when others and it itself change them."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,20 @@ def test_after_a_backup_that_failed_the_next_one_succeeds(place: Path, newest: P
         repository.backup_stream(io.BytesIO(b"whole"), "file")
     newest.run("check", "--read-data", repository=place)
     assert newest.run("dump", "latest", "/file", repository=place).stdout == b"whole"
+
+
+@pytest.mark.restic
+def test_a_forked_process_leaves_the_lock_to_its_parent(place: Path, newest: Program) -> None:
+    with pyrestic.open_repository(place, password=PASSWORD) as repository:
+        child = os.fork()
+        if child == 0:
+            try:
+                with repository:
+                    pass
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(list((place / "locks").iterdir())) == 1
+        repository.backup_stream(io.BytesIO(b"content"), "file")
+    assert not list((place / "locks").iterdir())
+    newest.run("check", "--read-data", repository=place)

@@ -1,6 +1,7 @@
 """How flags are read, whatever the command."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,11 @@ from tests.support.cli import Caller
         ),
         (["list"], "accepts 1 arg(s), received 0\n"),
         (["list", "foo"], 'invalid argument "foo" for "pyrestic list"\n'),
+        (
+            ["restore", "--overwrite", "foo", "--bogus"],
+            'invalid argument "foo" for "--overwrite" flag: invalid overwrite behavior "foo", '
+            "must be one of (always|if-changed|if-newer|never)\n",
+        ),
         (["version", "-q", "-v"], "Fatal: --quiet and --verbose cannot be specified at the same time\n"),
         (["version", "-o", "=x"], "Fatal: empty key is not a valid option\n"),
         (["version", "-o", "a=b,A=c"], 'Fatal: key "a" present more than once\n'),
@@ -93,6 +99,17 @@ def test_short_flags_are_bundled_and_take_their_value_in_three_ways(made: Caller
     place = str(made.repository)
     for words in (["-qr", place], ["-qr" + place], ["-qr=" + place], ["-q", "-r", place]):
         assert made("list", "keys", *words, RESTIC_REPOSITORY=None).code == 0
+
+
+def test_a_flag_that_is_counted_a_billion_times_takes_no_more_memory(call: Caller) -> None:
+    call.create()
+    tracemalloc.start()
+    try:
+        outcome = call("snapshots", "--verbose=2000000000")
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 def test_the_last_of_two_values_counts(made: Caller) -> None:

@@ -150,7 +150,7 @@ def _print(app: App, histories: list[History]) -> None:
         rows = list(_rows(history, number))
         number += len(history.versions)
         count = len(history.versions)
-        footer = f"{count} version{'s' * (count != 1)} in {history.snapshots} snapshots"
+        footer = f"{count} version{'s' * (count != 1)} in {history.snapshots} snapshot{'s' * (history.snapshots != 1)}"
         footer += f", {history.unreadable} more cannot be read" if history.unreadable else ""
         terminal.print(f"{_shown(history.location)}:")
         columns = ["#", "Modified", "Size", "Change", "First snapshot", "Last snapshot", "Count", ""]

@@ -7,7 +7,7 @@ from pyrestic.cli.billing import prices_or_default
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import SnapshotFlags
 from pyrestic.cli.flag_fields import Flags, arguments, parsed, switch, text, texts
-from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.flags import NATURAL, Parsed
 from pyrestic.cli.pattern_flags import ExcludeFlags, IncludeFlags
 from pyrestic.cli.preflight_output import show_plan
 from pyrestic.cli.session import Session, opened
@@ -28,13 +28,23 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 
 
+def _parse_overwrite(text: str) -> Overwrite:
+    try:
+        return Overwrite(text)
+    except ValueError:
+        modes = "|".join(mode.value for mode in Overwrite)
+        raise UsageError(f'invalid overwrite behavior "{text}", must be one of ({modes})') from None
+
+
 class _TargetFlags(Flags):
     """The flags for where and how files are written."""
 
     TITLE = "Target"
     delete: bool = switch("--delete", help="delete files in the target that are not in the snapshot")
     ignore_free_space: bool = switch("--ignore-free-space", help="start even if the target seems to lack free space")
-    overwrite: str = text("--overwrite", value="MODE", help="always (default), if-changed, if-newer or never")
+    overwrite: Overwrite | None = parsed(
+        "--overwrite", type=Parsed("mode", _parse_overwrite), help="always (default), if-changed, if-newer or never"
+    )
     sparse: bool = switch("--sparse", help="write sparse files")
     strip_components: int = parsed(
         "--strip-components", type=NATURAL, default=0, help="remove the first N folders of every path"
@@ -135,9 +145,9 @@ def _tell_no_match(
 
 def _options(flags: RestoreFlags, include: Patterns, exclude: Patterns) -> RestoreOptions:
     return RestoreOptions(
-        overwrite=Overwrite(flags.overwrite or "always"),
+        overwrite=flags.overwrite or Overwrite.ALWAYS,
         # An explicit overwrite mode compares everything, as in restic.
-        resume=not flags.overwrite,
+        resume=flags.overwrite is None,
         delete=flags.delete,
         dry_run=flags.dry_run,
         sparse=flags.sparse,
@@ -166,10 +176,6 @@ def _check(flags: RestoreFlags, *, filtered: bool) -> None:
         raise UsageError("--dry-run and --verify are mutually exclusive")
     if flags.delete and os.path.normpath(flags.target) == "/" and not filtered:
         raise UsageError("'--target / --delete' must be combined with an include or exclude filter")
-    if flags.overwrite not in {"", *(mode.value for mode in Overwrite)}:
-        raise UsageError(
-            f"invalid overwrite behavior {flags.overwrite!r}, must be one of (always|if-changed|if-newer|never)"
-        )
 
 
 def _check_versions(flags: RestoreFlags, *, filtered: bool) -> None:
