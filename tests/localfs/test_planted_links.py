@@ -51,6 +51,11 @@ def keep_code(folder: Path) -> bool:
     return find_code(str(folder), "scrypt", keep=False) is not None
 
 
+def code_name(_folder: Path) -> str:
+    pytest.importorskip("numba")
+    return file_name("scrypt")
+
+
 def note_name(folder: Path) -> str:
     return f"restores/{Path(RestoreNote(str(folder), ('what',)).path).name}"
 
@@ -69,7 +74,7 @@ def note_name(folder: Path) -> str:
         (keep_history, "index.lock"),
         (keep_history, "index-journal"),
         (keep_history, "index-wal"),
-        (keep_code, lambda _: file_name("scrypt")),
+        (keep_code, code_name),
     ],
 )
 @pytest.mark.parametrize("hard", [False, True], ids=["link", "other name"])
