@@ -241,8 +241,7 @@ def find_id(repository: Repository, file_type: FileType, prefix: str) -> ID:
             pass
     known = [identifier.hex() for identifier in repository.list_ids(file_type)]
     matches = [parse_id(name) for name in known if name.startswith(prefix)]
-    if len(matches) < (1 if prefix else 2):
-        # An empty prefix never means the only file.
+    if len(matches) < (1 if prefix else 2):  # An empty prefix never means the only file.
         # As many digits of each as were given, so that a typo is visible.
         length = min(max(len(prefix), _SHORT_DIGITS), 64)
         hint = suggest(prefix, (name[:length] for name in known), "IDs")
