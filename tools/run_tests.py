@@ -12,7 +12,7 @@ three Debian suites, rclone and rest-server into `.tools/`, then runs one part a
 
 - checks: ruff, mypy, import-linter, and the program from an installation without extras;
 - unit: the tests that start no process, with their branch coverage, which has a floor in pyproject.toml;
-- plain: the unit tests of the layers that have compiled code, in an installation without the extra `fast`;
+- plain: only if named, the unit tests of the layers that have compiled code, without the extra `fast`;
 - compat: the tests that start processes (the real restic, this program, servers) or take long;
 - browser: the tests of the pages that need a browser.
 
@@ -52,6 +52,8 @@ FOLDERS = {
     "browser": ["tests/web"],
 }
 """What saves time or is measured where a part is run as a whole."""
+AT_NIGHT = ("plain",)
+"""Parts that run only if they are named: the nightly set has more of the same."""
 QUICK = "not slow and not nightly"
 INTEROP = "unit or interop"
 IN_CI = os.environ.get("CI", "") == "true"
@@ -147,7 +149,7 @@ def run_parts(bin_folder: Path, arguments: list[str], flags: set[str]) -> dict[s
         results["base install"] = check_base_install()
     with tempfile.TemporaryDirectory() as usage:
         for part, chosen in PARTS.items():
-            if not named or part in named:
+            if part in named or (not named and part not in AT_NIGHT):
                 folder = make_environment(PLAIN, "test", without="fast") if part == "plain" else bin_folder
                 more = arguments or FOLDERS.get(part, [])
                 results[part] = run_pytest(part, folder, [*chosen, *more], PYRESTIC_TEST_USAGE=usage)
@@ -208,7 +210,18 @@ def run_pythons() -> dict[str, bool]:
 def run_pytest(title: str, bin_folder: Path, arguments: list[str], **environment: str) -> bool:
     """Run pytest; return whether all passed."""
     # One more than two processors: locks, keys and processes make the tests wait most of their time.
-    command = [str(bin_folder / "python"), "-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", *arguments]
+    command = [
+        str(bin_folder / "python"),
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "3",
+        "--dist",
+        "worksteal",
+        "--durations=20",
+        *arguments,
+    ]
     return run(title, command, **environment)
 
 
