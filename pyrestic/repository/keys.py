@@ -318,7 +318,7 @@ class _DamagedKeyError(HashMismatchError):
     """A key file with another hash than its name; `data` is its content."""
 
     def __init__(self, identifier: ID, data: bytes) -> None:
-        super().__init__(f"key file {identifier.hex()} is damaged: its content does not match its name")
+        super().__init__(f"key file {identifier.hex()} is damaged: its hash does not match its name")
         self.data = data
 
 

@@ -370,7 +370,7 @@ class Repository:
         handle = Handle(file_type, identifier.hex())
         sealed = self.backend.load(handle)
         if hash_id(sealed) != identifier:
-            raise HashMismatchError(f"file {handle} is damaged: its content does not match its name")
+            raise HashMismatchError(f"file {handle} is damaged: its hash does not match its name")
         try:
             plain = self.codec.open(sealed)
             return decode_unpacked(plain, self.config.version, decompressor=self.codec.decompressor)

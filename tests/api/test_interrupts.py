@@ -1,5 +1,6 @@
 """An interrupt leaves no lock behind, wherever it comes between taking the lock and the work that it is for."""
 
+import gc
 import itertools
 import os
 import subprocess
@@ -132,4 +133,5 @@ def test_what_is_still_in_use_is_still_locked(place: Path) -> None:
     assert count_locks(place) == 1
     assert [entry.name for entry in snapshot.walk()][-1] == "config"
     del snapshot
+    gc.collect()
     assert count_locks(place) == 0

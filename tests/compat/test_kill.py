@@ -44,7 +44,7 @@ def make_source(folder: Path) -> None:
 
 
 @pytest.mark.restic
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_kills_at_random_moments_leave_a_clean_repository_and_lose_no_pack(
     pyrestic: Program, newest: Program, tmp_path: Path
