@@ -83,8 +83,8 @@ def notes(made: Caller) -> list[Path]:
     return list(folder.iterdir()) if folder.exists() else []
 
 
-def run_and_kill(made: Caller, target: Path, seconds: float) -> int:
-    """Start a restore, kill it some time after its first file; return how it ended."""
+def run_and_kill(made: Caller, target: Path, seconds: float, *, noted: bool) -> int:
+    """Start a restore, kill it some time after its first file, or its first note; return how it ended."""
     command = [sys.executable, "-m", "pyrestic", "--no-lock", "--limit-download", "7000", *words(made, target)]
     process = subprocess.Popen(
         command,
@@ -93,7 +93,9 @@ def run_and_kill(made: Caller, target: Path, seconds: float) -> int:
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while not any(target.glob("*")) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (notes(made) if noted else any(target.glob("*"))) and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
@@ -113,7 +115,7 @@ def test_after_a_kill_at_any_moment_the_next_run_ends_the_work_and_reads_less(
     for number in range(KILLS):
         target = tmp_path / f"target {number}"
         # Half of the kills come before anything was noted, which happens once a second.
-        code = run_and_kill(made, target, dice.uniform(0, 0.5) if number % 2 else dice.uniform(1.1, 1.6))
+        code = run_and_kill(made, target, dice.uniform(0, 0.5) if number % 2 else 0, noted=not number % 2)
         killed += code == -signal.SIGKILL
         noted += bool(notes(made))
         left = {f"/{path.relative_to(target)}": path.stat().st_mtime for path in target.rglob("*") if path.is_file()}
