@@ -11,7 +11,7 @@ Makes `.venv` with exactly the packages that tools/locks/test.txt names and the 
 three Debian suites, rclone and rest-server into `.tools/`, then runs one part after another:
 
 - checks: ruff, mypy, import-linter, and the program from an installation without extras;
-- unit: the tests that start no process, with their branch coverage, which has a floor in pyproject.toml;
+- unit: the tests that start no process; if named, with their branch coverage, which has a floor in pyproject.toml;
 - plain: only if named, the unit tests of the layers that have compiled code, without the extra `fast`;
 - compat: the tests that start processes (the real restic, this program, servers) or take long;
 - browser: the tests of the pages that need a browser.
@@ -47,11 +47,13 @@ PARTS = {
 }
 """The tests of each part."""
 FOLDERS = {
-    "unit": ["--ignore=tests/compat", "--cov", "--cov-report=term:skip-covered"],
+    "unit": ["--ignore=tests/compat"],
     "plain": [f"tests/{name}" for name in ("format", "localfs", "operations", "repository", "vfs")],
     "browser": ["tests/web"],
 }
-"""What saves time or is measured where a part is run as a whole."""
+"""What saves time where a part is run as a whole."""
+COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
+"""Measures the unit part if it is named, and at night: that doubles its time, and CI comes close to its limit."""
 AT_NIGHT = ("plain",)
 """Parts that run only if they are named: the nightly set has more of the same."""
 QUICK = "not slow and not nightly"
@@ -151,7 +153,7 @@ def run_parts(bin_folder: Path, arguments: list[str], flags: set[str]) -> dict[s
         for part, chosen in PARTS.items():
             if part in named or (not named and part not in AT_NIGHT):
                 folder = make_environment(PLAIN, "test", without="fast") if part == "plain" else bin_folder
-                more = arguments or FOLDERS.get(part, [])
+                more = arguments or FOLDERS.get(part, []) + (COVERAGE if named and part == "unit" else [])
                 results[part] = run_pytest(part, folder, [*chosen, *more], PYRESTIC_TEST_USAGE=usage)
         if not named and not arguments and all(results.values()):
             check = [] if "write-compat" in flags else ["--check"]
@@ -167,6 +169,7 @@ def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
     """
     results = {"nightly": run_pytest("nightly", bin_folder, ["-m", "nightly", *arguments])}
     if not arguments:
+        results["unit"] = run_pytest("unit", bin_folder, [*PARTS["unit"], *FOLDERS["unit"], *COVERAGE])
         plain = make_environment(PLAIN, "test", without="fast")
         results["plain"] = run_pytest("plain", plain, ["-m", QUICK])
         for name, limits in (("newest", []), ("oldest", environments.oldest_versions())):
