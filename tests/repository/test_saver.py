@@ -68,7 +68,7 @@ def test_a_blob_saved_by_many_threads_at_once_is_stored_once() -> None:
     barrier = threading.Barrier(8)
 
     def save_all(_: int) -> int:
-        barrier.wait()
+        barrier.wait(60)
         return sum(not repository.saver.save(BlobType.DATA, data).known for data in contents)
 
     with ThreadPoolExecutor(8) as pool:
