@@ -211,8 +211,8 @@ class RepositoryAccess:
                 raise UsageError(
                     "another call that writes to the repository is running; this call comes from within it"
                 )
-            self._is_writing = True
             try:
+                self._is_writing = True
                 yield
             finally:
                 self._is_writing = False

@@ -90,6 +90,11 @@ class Command(click.Command):
             return self._run(app, ctx.params)
 
 
+def _as_item(sentence: str) -> str:
+    """Return a description as the list of all commands has it."""
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
+
+
 class Group(click.Group):
     """Subcommands: the command's flags may precede its name; without a command, help is shown."""
 
@@ -100,7 +105,9 @@ class Group(click.Group):
     def titled_commands(self, ctx: click.Context) -> dict[str, dict[str, str]]:
         """Return names and descriptions of the commands, below titles."""
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        return {"Commands": {name: one.get_short_help_str(_LONGEST) for name, one in found if one is not None}}
+        return {
+            "Commands": {name: _as_item(one.get_short_help_str(_LONGEST)) for name, one in found if one is not None}
+        }
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the commands, then the flags."""

@@ -68,10 +68,10 @@ def describe_sources(names: PasswordNames, what: str) -> str:
     return f"The password of the {what} is given by {join(list(names.sources))}."
 
 
-def ask(prompt: str, names: PasswordNames, what: str) -> str:
+def ask(prompt: str, names: PasswordNames, what: str, file: str = "") -> str:
     """Return a password typed without echo, or one line of standard input if there is no terminal.
 
-    Raises EmptyPasswordError, whose hint explains how to give the password of `what`.
+    Raises EmptyPasswordError, whose hint explains how to give the password of `what`, or names the file that is empty.
     """
     if on_terminal():
         try:
@@ -84,16 +84,16 @@ def ask(prompt: str, names: PasswordNames, what: str) -> str:
             sys.stdout.flush()
         password = _read_line().removesuffix("\n").removesuffix("\r")
     if not password:
-        raise empty_password(names, what)
+        raise empty_password(names, what, file)
     return password
 
 
-def empty_password(names: PasswordNames, what: str) -> EmptyPasswordError:
-    """Return the error for an empty password of `what`."""
+def empty_password(names: PasswordNames, what: str, file: str = "") -> EmptyPasswordError:
+    """Return the error for an empty password of `what`; `file` is the password file that was given, if any."""
     message = "an empty password is not allowed"
     if names.allow_empty:
         message += f" by default. Pass the flag `{names.allow_empty}` to disable this check"
-    return EmptyPasswordError(message, hint=describe_sources(names, what))
+    return EmptyPasswordError(message, hint=f"The file {file} is empty." if file else describe_sources(names, what))
 
 
 def _read_line() -> str:
@@ -104,9 +104,9 @@ def _read_line() -> str:
         return ""
 
 
-def ask_twice(prompt: str, again: str, names: PasswordNames, what: str) -> str:
+def ask_twice(prompt: str, again: str, names: PasswordNames, what: str, file: str = "") -> str:
     """Return a new password, typed twice; raise UsageError if the two differ."""
-    password = ask(prompt, names, what)
+    password = ask(prompt, names, what, file)
     if on_terminal() and ask(again, names, what) != password:
         raise UsageError("passwords do not match")
     return password

@@ -190,7 +190,8 @@ def open_repository(
         try:
             password = given
             if password is None:
-                password = passwords.ask(f"enter password for {name}: ", settings.password_names, name)
+                prompt = f"enter password for {name}: "
+                password = passwords.ask(prompt, settings.password_names, name, settings.password_file)
             with terminal.waiting("opening the repository"):
                 repository = opening.open(password, overlap or Overlap())
         except NoRepositoryError as error:

@@ -174,7 +174,13 @@ def test_a_changed_password_replaces_the_old_one(made: Caller, tmp_path: Path) -
 
 def test_a_new_password_may_be_empty_only_on_purpose(made: Caller, tmp_path: Path) -> None:
     empty = new_password(tmp_path, "\n")
-    assert "an empty password is not allowed" in made("key", "add", "--new-password-file", empty).err
+    assert made("key", "add", "--new-password-file", empty).err.splitlines() == [
+        "Fatal: an empty password is not allowed by default. Pass the flag `--new-insecure-no-password` to disable this"
+        " check",
+        f"The file {empty} is empty.",
+    ]
+    outcome = made("snapshots", "--password-file", empty, RESTIC_PASSWORD=None)
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (1, f"The file {empty} is empty.")
     assert made("key", "add", "--new-insecure-no-password", "--new-password-file", empty).code == 1
     assert made("key", "add", stdin="").code == 1
     assert made("key", "add", "--new-insecure-no-password").code == 0
@@ -182,9 +188,12 @@ def test_a_new_password_may_be_empty_only_on_purpose(made: Caller, tmp_path: Pat
 
 
 def test_an_unknown_or_unclear_key_is_not_removed(made: Caller) -> None:
+    assert 'no matching ID found for prefix ""' in made("key", "remove", "").err
     assert 'no matching ID found for prefix "zz"' in made("key", "remove", "zz").err
     assert made("key", "remove").code == 1
     assert made("key", "remove", "a", "b").code == 1
+    assert made("key", "add", "--new-insecure-no-password").code == 0
+    assert 'multiple IDs with prefix "" found' in made("key", "remove", "").err
 
 
 def leave_lock(call: Caller, *, hostname: str, exclusive: bool = False, time: str = "") -> str:

@@ -75,7 +75,11 @@ def _create(app: App, version: int, polynomial: int | None) -> Repository:
     passwords.warn_of_other_writers(settings, app.terminal)
     if password is None:
         password = passwords.ask_twice(
-            "enter password for new repository: ", "enter password again: ", settings.password_names, "new repository"
+            "enter password for new repository: ",
+            "enter password again: ",
+            settings.password_names,
+            "new repository",
+            settings.password_file,
         )
     who = current_identity()
     backend = make_backend(settings, app.terminal)

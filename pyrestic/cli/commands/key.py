@@ -70,7 +70,7 @@ def _new_password(flags: _NewKeyFlags) -> str:
     if flags.new_password_file:
         password = read_file(flags.new_password_file)
         if not password:
-            raise passwords.empty_password(_NEW_PASSWORD, "new key")
+            raise passwords.empty_password(_NEW_PASSWORD, "new key", flags.new_password_file)
         return password
     return passwords.ask_twice("enter new password: ", "enter password again: ", _NEW_PASSWORD, "new key")
 
