@@ -78,6 +78,7 @@ def test_every_error_of_ours_is_in_the_drawn_tree_with_its_base_and_exit_code() 
         assert not code or vars(classes[name]).get("exit_code", 1) == int(code)
 
 
+@pytest.mark.process  # The search for libfuse starts ldconfig.
 def test_every_exception_class_is_one_of_ours_or_the_command_lines() -> None:
     for name in importable(module_names()):
         for value in vars(importlib.import_module(name)).values():
