@@ -19,6 +19,9 @@ PyresticError                   exit 1
 │   ├── HashMismatchError            the content has another SHA-256 than its name
 │   ├── FormatError                  the bytes do not follow the format
 │   └── MissingBlobError             the blob is missing from the index
+├── DesktopError                1    a service of the desktop or system failed or did not answer
+│   ├── NoServiceError               there is no bus, no such service, or no library for it
+│   └── LockedKeyringError           the key ring is locked
 └── LocalFileError              1    a source or target file could not be read or written
     └── UntrustedError               others can write to pyrestic's own files
 
@@ -140,6 +143,20 @@ class FormatError(DamageError):
 
 class MissingBlobError(DamageError):
     """A blob that is missing from the index."""
+
+
+class DesktopError(PyresticError):
+    """A service of the desktop or the system failed or did not answer in time."""
+
+
+class NoServiceError(DesktopError):
+    """There is no message bus, nobody offers the service on it, or the library for it is not installed."""
+
+
+class LockedKeyringError(DesktopError):
+    """The key ring holds the secret, and is locked: it opens when its owner logs in."""
+
+    hint = "Log in, or unlock the key ring."
 
 
 class LocalFileError(PyresticError):

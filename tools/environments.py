@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tools" / "locks"
-EXTRAS = ("fast", "fsspec", "mount", "web", "test")
+EXTRAS = ("desktop", "fast", "fsspec", "mount", "notify", "web", "test")
 
 
 class EnvironmentMissingError(Exception):

@@ -1,6 +1,7 @@
 """Writes the locks: exact versions, with hashes, of everything that is installed.
 
     python3 tools/lock_dependencies.py                           # the newest versions that fit pyproject.toml
+    python3 tools/lock_dependencies.py --keep                    # those that the locks name, where they still fit
     python3 tools/lock_dependencies.py --python PATH --python PATH  # for the Pythons at these paths
 
 There are three files in `tools/locks/`: `base.txt` for the program without extras, `run.txt` for what README.md
@@ -33,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tools" / "locks"
 EXTRAS = {
     "base": (),
-    "run": ("fast", "fsspec", "mount", "web"),
-    "test": ("fast", "fsspec", "mount", "web", "test"),
+    "run": ("desktop", "fast", "fsspec", "mount", "notify", "web"),
+    "test": ("desktop", "fast", "fsspec", "mount", "notify", "web", "test"),
 }
 """Which extras each lock is for."""
 BUILDS = ("editables",)
@@ -88,15 +89,15 @@ def ask_version(python: str) -> str:
     return done.stdout.strip()
 
 
-def resolve(pythons: dict[str, str], name: str, wider: Resolution) -> Resolution:
+def resolve(pythons: dict[str, str], name: str, wider: Resolution, kept: Resolution) -> Resolution:
     """Return what pip would install for a lock on each Python.
 
-    Versions are those of the wider lock; without one, those of the oldest Python where that is possible.
+    Versions are those of the wider lock; without one, the kept ones, else those of the oldest Python, where possible.
     """
     resolution: Resolution = {}
     for version, python in pythons.items():
         print(f"{name} for Python {version}", flush=True)
-        limits = wider.get(version) or next(iter(resolution.values()), frozenset())
+        limits = wider.get(version) or kept.get(version) or next(iter(resolution.values()), frozenset())
         pins = _ask_pip(python, requirements(EXTRAS[name]), limits)
         if not pins and not wider:
             pins = _ask_pip(python, requirements(EXTRAS[name]), frozenset())
@@ -192,6 +193,7 @@ def write(name: str, resolution: Resolution, hashes: dict[Pin, list[str]]) -> No
 def main() -> int:
     """Write all locks; return 0 if that went well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="keep the versions of the locks where they still fit")
     parser.add_argument("--python", action="append", default=[], help="a Python to resolve for, any number of times")
     options = parser.parse_args()
     given: list[str] = options.python
@@ -200,7 +202,8 @@ def main() -> int:
     if PYTHONS[0] not in pythons:
         sys.exit(f"Python {PYTHONS[0]} is missing, the oldest that pyrestic runs on")
     try:
-        resolutions = resolve_all(pythons)
+        kept = read_pins((LOCKS / "test.txt").read_text(), pythons) if options.keep else {}
+        resolutions = resolve_all(pythons, kept)
         pins = sorted({pin for resolution in resolutions.values() for found in resolution.values() for pin in found})
         index = find_index()
         with ThreadPoolExecutor(4) as pool:
@@ -213,15 +216,31 @@ def main() -> int:
     return 0
 
 
-def resolve_all(pythons: dict[str, str]) -> dict[str, Resolution]:
+def read_pins(lock: str, versions: Iterable[str]) -> Resolution:
+    """Return the pins of a lock's text for each of these Pythons."""
+    pins: Resolution = {}
+    for version in versions:
+        found = re.findall(r"^([a-z0-9-]+)==([\w.!+]+)(?: ; (.*?))? \\$", lock, re.MULTILINE)
+        pins[version] = frozenset(Pin(name, pinned) for name, pinned, condition in found if _holds(condition, version))
+    return pins
+
+
+def _holds(condition: str, version: str) -> bool:
+    """Tell whether the condition that marker() made of a pin holds for a Python."""
+    minor = int(version.partition(".")[2])
+    at_least, at_most = (re.search(rf'{sign} "3\.(\d+)"', condition) for sign in (">=", "<="))
+    return (not at_least or int(at_least[1]) <= minor) and (not at_most or minor <= int(at_most[1]))
+
+
+def resolve_all(pythons: dict[str, str], kept: Resolution) -> dict[str, Resolution]:
     """Return the contents of the locks: a version is the same in each."""
     with tempfile.TemporaryDirectory() as folder:
         # In environments of their own: what a Python has installed must not decide.
         for version, python in pythons.items():
             subprocess.run([python, "-m", "venv", Path(folder, version)], check=True)
         own = {version: str(Path(folder, version, "bin", "python")) for version in pythons}
-        widest = resolve(own, "test", {})
-        return {"test": widest, "run": resolve(own, "run", widest), "base": resolve(own, "base", widest)}
+        widest = resolve(own, "test", {}, kept)
+        return {"test": widest, **{name: resolve(own, name, widest, {}) for name in ("run", "base")}}
 
 
 def find_index() -> str:

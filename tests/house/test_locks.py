@@ -71,6 +71,21 @@ def test_a_lock_without_an_extra_lacks_its_packages_alone() -> None:
     assert environments.leave_out(lock, "") == lock
 
 
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_pins_of_a_lock_are_read_as_they_were_written(
+    version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lock_dependencies, "LOCKS", tmp_path)
+    old, new, only = Pin("a", "1.0"), Pin("a", "2.0"), Pin("b-c", "1!3.0+local")
+    resolution = {
+        "3.11": frozenset({old, only}),
+        "3.12": frozenset({new, only}),
+        "3.13": frozenset({new}),
+    }
+    lock_dependencies.write("test", resolution, {pin: ["0" * 64, "1" * 64] for pin in (old, new, only)})
+    assert lock_dependencies.read_pins((tmp_path / "test.txt").read_text(), [version]) == {version: resolution[version]}
+
+
 @pytest.mark.parametrize(
     ("using", "condition"),
     [
