@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
-Kind = Literal["IDs", "commands", "hosts", "migrations", "names", "options", "paths", "tags"]
+Kind = Literal["IDs", "commands", "hosts", "keys", "migrations", "names", "options", "paths", "tags"]
 """What the names denote, in the plural, for messages."""
 MEANT: Final = "Did you mean {}?"
 THERE_ARE: Final = "The {} there are: {}."
