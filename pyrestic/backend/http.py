@@ -95,7 +95,7 @@ class HttpClient:
         body: Buffer | None = None,
         max_length: int,
     ) -> Answer:
-        """Send a request and return its response, whatever its status.
+        """Send a request and return its response, whatever its status; with max_length 0 without its body.
 
         Raises TransientError if the connection fails or stalls, or if the body of a successful response is truncated or
         longer than max_length bytes; AccessError if the server's certificate is not trusted.
@@ -150,7 +150,9 @@ class HttpClient:
         guard.progressed()
         with contextlib.closing(response):
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            content = b"" if method == "HEAD" else self._read(show_host(url), response, guard, lowered, max_length)
+            if method == "HEAD" or not max_length:
+                return Answer(response.status_code, lowered, b"")
+            content = self._read(show_host(url), response, guard, lowered, max_length)
             return Answer(response.status_code, lowered, content)
 
     def _read(

@@ -14,6 +14,8 @@ Reply = Callable[[str, str], bytes]
 class ScriptedServer:
     """Answers one request on each connection; `requests` are those that came: method, path, headers in one text.
 
+    `bodies` are what they contained.
+
     With a `greeting` it sends that instead, reads nothing and so resets the connection.
     """
 
@@ -21,6 +23,7 @@ class ScriptedServer:
         self.reply = reply
         self._greeting = greeting
         self.requests: list[tuple[str, str, str]] = []
+        self.bodies: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
@@ -60,6 +63,7 @@ class ScriptedServer:
         while len(body) < length:
             body += connection.recv(65536)
         self.requests.append((method, path, headers))
+        self.bodies.append(body)
         connection.sendall(self.reply(method, path))
 
 
