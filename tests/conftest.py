@@ -2,14 +2,20 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pyrestic.repository import locks
+from pyrestic.repository.held_lock import LockTiming
 from tests.support import usage
 from tests.support.b2 import b2
 from tests.support.parts import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_runtest_teardown
+from tests.support.places import can_hold_tests
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 from tests.support.zone import zone_again
 
@@ -27,10 +33,14 @@ settings.register_profile(
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# Backups record the folders above their sources too, and count those that changed. Every program on the machine touches
-# /tmp all the time, so that two runs could differ; this folder is left alone.
-if os.access("/var/tmp", os.W_OK):
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+# A new repository has 256 folders, which take a disk up to a second; in memory they take no time. Backups record the
+# folders above their sources too, and count those that changed. Every program on the machine touches /tmp all the time,
+# so that two runs could differ; these folders are left alone.
+if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+    if can_hold_tests("/dev/shm"):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/dev/shm"
+    elif os.access("/var/tmp", os.W_OK):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/var/tmp"
 
 # Under nohup, or in the background of a script, signals are ignored, and so they would be by all that tests start.
 for _ignored in (signal.SIGINT, signal.SIGHUP):
@@ -39,6 +49,13 @@ for _ignored in (signal.SIGINT, signal.SIGHUP):
 
 # Processes that tests start find the package even where it is not installed.
 os.environ["PYTHONPATH"] = str(ROOT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_second_look() -> Iterator[None]:
+    """Let locks taken in the tests' own process look again sooner: every command waits for that."""
+    with mock.patch.object(locks, "LockTiming", partial(LockTiming, second_look=0.02)):
+        yield
 
 
 @pytest.fixture

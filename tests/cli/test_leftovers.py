@@ -3,11 +3,14 @@
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pyrestic.backend.leftovers import OLD_SECONDS, list_leftovers
+from pyrestic.repository import locks
+from pyrestic.repository.held_lock import LockTiming
 from tests.support.cli import PASSWORD, Caller
 from tests.support.damage import find_file, flip
 
@@ -123,7 +126,10 @@ def test_repair_packs_goes_on_after_a_kill(call: Caller, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["data pack", "tree pack", "index", "snapshot", "key", "second key", "lock"])
-def test_check_counts_every_file_that_fails_its_hash(call: Caller, tmp_path: Path, kind: str) -> None:
+def test_check_counts_every_file_that_fails_its_hash(
+    call: Caller, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LockTiming", partial(LockTiming, unreadable_retry=0.01))
     new = tmp_path / "new"
     new.write_text("new")
     assert call("key", "add", "--new-password-file", new).code == 0

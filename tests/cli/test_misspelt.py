@@ -64,7 +64,6 @@ def test_an_id_that_does_not_exist_or_is_ambiguous(filled: Caller, tmp_path: Pat
         f"Did you mean {identifier[:8]}?",
     ]
     for _ in range(16):
-        assert filled("tag", "--add", "x", "latest").code == 0
         assert filled("backup", "-q", "--force", ".").code == 0
     known = [one["id"] for one in filled("snapshots", "--json").json]
     # Of 17 IDs two begin alike.
