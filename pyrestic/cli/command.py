@@ -1,8 +1,9 @@
 """Turns functions into commands: passes settings, a terminal and their flags to them; and groups commands."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import click
 
@@ -10,12 +11,15 @@ from pyrestic.cli.command_name import split_command
 from pyrestic.cli.flag_fields import Flags, collect, make_parameters
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.help import show_options
-from pyrestic.cli.options import GLOBAL_PARAMETERS, Settings, make_settings
+from pyrestic.cli.options import GLOBAL_PARAMETERS, Settings, make_settings, needs_profile
 from pyrestic.cli.quoting import quote
 from pyrestic.cli.streams import keep_going
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.nearest import suggest
+
+if TYPE_CHECKING:
+    from pyrestic.cli.profile_choice import ProfileChoice
 
 F = TypeVar("F", bound=Flags)
 _LONGEST = 80
@@ -32,6 +36,8 @@ class App:
 
 Run = Callable[[App, Mapping[str, Any]], int | None]
 """A command, called with click's values of its flags."""
+_CHOSEN = "pyrestic.profile"
+"""Where click's context has the chosen profile."""
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -39,7 +45,7 @@ class Command(click.Command):
     """A command that runs with an App and its own flags; it returns the exit code or None.
 
     With `any_arguments`, it ignores unused arguments, as some of restic's commands do. `prints` means that it only
-    prints: it ends when its output cannot be written.
+    prints: it ends when its output cannot be written. Only if it `uses_repository`, a profile has an effect.
     """
 
     def __init__(
@@ -52,11 +58,13 @@ class Command(click.Command):
         any_arguments: bool,
         prints: bool,
         hidden: bool,
+        uses_repository: bool,
     ) -> None:
         parameters = [*parameters, *GLOBAL_PARAMETERS]
         super().__init__(name, help=help, params=parameters, hidden=hidden, context_settings=_CONTEXT)
         self.any_arguments = any_arguments
         self.prints = prints
+        self.uses_repository = uses_repository
         self.allow_extra_args = True
         self._run = run
 
@@ -65,8 +73,17 @@ class Command(click.Command):
         show_options(self, ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the flags as restic does."""
-        return super().parse_args(ctx, make_plain(args, self, ctx))
+        """Read the flags as restic does, and add those of the profile."""
+        plain = make_plain(args, self, ctx)
+        if self.uses_repository and not ctx.resilient_parsing and "--help" not in plain and needs_profile(plain):
+            # Rarely used: other commands avoid the import.
+            from pyrestic.cli.profile_choice import choose_profile
+
+            chosen = choose_profile(self, ctx, plain)
+            if chosen is not None:
+                ctx.meta[_CHOSEN] = chosen
+                plain = chosen.words
+        return super().parse_args(ctx, plain)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Make the settings from the global flags and run the command."""
@@ -77,8 +94,11 @@ class Command(click.Command):
                 " usage and flags"
             )
         keep_going(without_output=not self.prints)
-        settings = make_settings(ctx.params)
+        chosen: ProfileChoice | None = ctx.meta.get(_CHOSEN)
+        settings = make_settings(ctx.params, chosen.make_environment(os.environ) if chosen else None)
         app = App(settings, Terminal(settings))
+        if chosen:
+            chosen.tell(settings, app.terminal)
         if not settings.max_cpu:
             return self._run(app, ctx.params)
         # Rarely used: other commands avoid the import.
@@ -153,6 +173,7 @@ def define(
     any_arguments: bool = False,
     prints: bool = False,
     hidden: bool = False,
+    uses_repository: bool = True,
 ) -> Callable[[Callable[[App], int | None]], Command]: ...
 
 
@@ -165,6 +186,7 @@ def define(
     any_arguments: bool = False,
     prints: bool = False,
     hidden: bool = False,
+    uses_repository: bool = True,
 ) -> Callable[[Callable[[App, F], int | None]], Command]: ...
 
 
@@ -176,6 +198,7 @@ def define(
     any_arguments: bool = False,
     prints: bool = False,
     hidden: bool = False,
+    uses_repository: bool = True,
 ) -> Callable[[Callable[..., int | None]], Command]:
     """Return a decorator that makes a function the command of this name; `flags` is the class of its flags, if any."""
 
@@ -184,6 +207,15 @@ def define(
             return function(app) if flags is None else function(app, collect(flags, values, app.settings.environment))
 
         parameters = [] if flags is None else make_parameters(flags)
-        return Command(name, help, run, parameters, any_arguments=any_arguments, prints=prints, hidden=hidden)
+        return Command(
+            name,
+            help,
+            run,
+            parameters,
+            any_arguments=any_arguments,
+            prints=prints,
+            hidden=hidden,
+            uses_repository=uses_repository,
+        )
 
     return decorate

@@ -43,7 +43,7 @@ ENVIRONMENT = {
     "http_proxy": "proxy for HTTP; https_proxy is the one for HTTPS",
     "no_proxy": "hosts that are reached without a proxy",
     "XDG_CACHE_HOME": "where the cache and compiled code are kept (~/.cache)",
-    "XDG_CONFIG_HOME": "where prices are configured (~/.config)",
+    "XDG_CONFIG_HOME": "where profiles and prices are configured (~/.config)",
     "XDG_STATE_HOME": "where restore journals, verification dates and B2 usage are kept (~/.local/state)",
     "TZ": "time zone of the times that are read and printed",
     "PYRESTIC_TRACEBACK": "if set, an unexpected error shows its traceback",

@@ -1,8 +1,9 @@
 """Global flags, before or after a command's name, and their environment variables."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from pyrestic.backend.http_settings import DEFAULT_STALL_SECONDS
@@ -50,6 +51,7 @@ class Settings(Flags):
         "--cacert", value="FILE", help="file with additional trusted root certificates", variable="RESTIC_CACERT"
     )
     cache_dir: str = text("--cache-dir", value="FOLDER", help="cache folder", variable="RESTIC_CACHE_DIR")
+    config: str = text("--config", value="FILE", help="file of profiles to read instead of the usual ones")
     cleanup_cache: bool = switch("--cleanup-cache", help="remove old cache folders")
     compression: str = parsed(
         "--compression",
@@ -93,6 +95,7 @@ class Settings(Flags):
     password_file: str = text(
         "-p", "--password-file", value="FILE", help="file with the password", variable="RESTIC_PASSWORD_FILE"
     )
+    profile: str = text("-P", "--profile", value="NAME", help="use the repository and the flags of this profile")
     quiet: bool = switch("-q", "--quiet", help="print only errors")
     repo: str = text(
         "-r", "--repo", value="REPOSITORY", help="location of the repository", variable="RESTIC_REPOSITORY"
@@ -152,6 +155,16 @@ def make_settings(values: Mapping[str, Any], environment: Mapping[str, str] | No
         cacert=tuple(name for name in split_list(given.cacert) if name),
         features=parse_features(environment.get("RESTIC_FEATURES", "")),
     )
+
+
+def needs_profile(words: Sequence[str]) -> bool:
+    """Tell whether a command line in click's syntax names a profile, or neither it nor a variable a repository."""
+    names = {word.partition("=")[0] for word in takewhile(lambda word: word != "--", words)}
+    if "--profile" in names:
+        return True
+    if names & {"--repo", "--repository-file"}:
+        return False
+    return "--config" in names or not any(map(os.environ.get, ("RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")))
 
 
 def _extended(items: list[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def find_state_folder(environment: Mapping[str, str]) -> str:
 
 
 def find_config_folder(environment: Mapping[str, str]) -> str:
-    """Return the folder of settings, which are read and never written."""
+    """Return the folder of settings."""
     return _find(environment, "XDG_CONFIG_HOME", ".config")
 
 

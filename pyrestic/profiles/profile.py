@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from pyrestic.errors import UsageError
+from pyrestic.nearest import suggest
+
 Value: TypeAlias = str | int | float | bool | tuple[str | int | float, ...]
 """The value of a flag."""
 Command: TypeAlias = tuple[str, ...] | str
@@ -100,6 +103,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     budget: str
     """The most that the backend may cost in a month, such as "2 USD"; "" for no limit."""
     tasks: Mapping[TaskName, Task]
+    when: When
+    """The conditions of all tasks that have none of their own."""
     hooks: Hooks
     is_default: bool
     """Whether plain commands use it if nothing names a repository."""
@@ -138,6 +143,15 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
     """The files that were read."""
     bases: frozenset[str] = frozenset()
     """Names of profiles that others only inherit from."""
+
+    def find(self, name: str) -> Profile:
+        """Return the profile of this name; raise UsageError."""
+        if name in self.bases:
+            raise UsageError(f"other profiles inherit from {name!r}, but it names no repository or no sources itself")
+        if name not in self.by_name:
+            read = f"The files read: {', '.join(self.files)}." if self.files else "There is no file of profiles."
+            raise UsageError(f"there is no profile {name!r}", hint=suggest(name, self.by_name) or read)
+        return self.by_name[name]
 
     @property
     def default(self) -> Profile | None:

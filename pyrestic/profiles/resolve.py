@@ -52,6 +52,7 @@ class Resolver:
             overdue_seconds=self._overdue(own, tasks.get("backup")),
             budget=_parse(own, "budget", _parse_budget) if table.budget else "",
             tasks=tasks,
+            when=self._when(self._below(self._tree, "when")),
             hooks=self._hooks(self._below(self._tree, "hooks")),
             is_default=is_default,
             origins=dict(_origins(self._tree)),

@@ -29,7 +29,7 @@ class CacheFlags(Flags):
     no_size: bool = switch("--no-size", help="do not compute sizes")
 
 
-@define("cache", "List or clean cache folders.", CacheFlags, prints=True)
+@define("cache", "List or clean cache folders.", CacheFlags, prints=True, uses_repository=False)
 def command(app: App, flags: CacheFlags) -> None:
     """Print the folders, or remove the old ones."""
     settings = app.settings

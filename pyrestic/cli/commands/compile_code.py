@@ -6,7 +6,12 @@ from pyrestic.cli.local_folders import code_folder
 from pyrestic.cli.session import found_engines
 
 
-@define("compile-code", "Compile the accelerated code and cache it (takes some seconds).", hidden=True)
+@define(
+    "compile-code",
+    "Compile the accelerated code and cache it (takes some seconds).",
+    hidden=True,
+    uses_repository=False,
+)
 def command(app: App) -> None:
     """Compile and store all missing code; without a folder for it, or a compiler, do nothing."""
     folder = code_folder(app.settings)

@@ -5,7 +5,7 @@ from pyrestic.cli.features import FEATURES
 from pyrestic.cli.table import format_table
 
 
-@define("features", "Print all feature flags.", prints=True)
+@define("features", "Print all feature flags.", prints=True, uses_repository=False)
 def command(app: App) -> None:
     """Print names, states and meanings."""
     if app.settings.json:

@@ -31,7 +31,7 @@ class GenerateFlags(Flags):
     man: str = text("--man", value="FOLDER", help="write man pages to this folder")
 
 
-@define("generate", "Write man pages and completion for shells.", GenerateFlags, prints=True)
+@define("generate", "Write man pages and completion for shells.", GenerateFlags, prints=True, uses_repository=False)
 def command(app: App, flags: GenerateFlags) -> None:
     """Write the requested files."""
     root = click.get_current_context().find_root()

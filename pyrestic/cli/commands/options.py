@@ -4,7 +4,7 @@ from pyrestic.backend.location import EXTENDED_OPTIONS
 from pyrestic.cli.command import App, define
 
 
-@define("options", "Print all extended options.", prints=True, any_arguments=True)
+@define("options", "Print all extended options.", prints=True, any_arguments=True, uses_repository=False)
 def command(app: App) -> None:
     """Print names and descriptions."""
     if app.settings.json:

@@ -6,7 +6,7 @@ from pyrestic import __version__
 from pyrestic.cli.command import App, define
 
 
-@define("version", "Print the version.", prints=True, any_arguments=True)
+@define("version", "Print the version.", prints=True, any_arguments=True, uses_repository=False)
 def command(app: App) -> None:
     """Print the version."""
     system = platform.system().lower()
