@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pyrestic.backend.private_folder import PrivateFolder, open_private
 from pyrestic.errors import LocalFileError, UntrustedError
+from pyrestic.localfs.identity import read_boot_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ _RECORD = struct.Struct("<16sQq")
 _FLUSH_SECONDS = 1.0
 _MAX_NOTES = 50
 _MAX_BYTES = 4 << 30
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class RestoreNote:
@@ -33,7 +33,8 @@ class RestoreNote:
 
     def __init__(self, folder: str, what: tuple[str, ...]) -> None:
         self._folder = os.path.join(folder, "restores")
-        words = [_read_boot_id(), *what]
+        # Without a boot ID, no journal of another process is found.
+        words = [read_boot_id() or f"{os.getpid()} {time.time_ns()}", *what]
         name = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
         self._name = name
         self.path = os.path.join(self._folder, name)
@@ -126,12 +127,3 @@ def _forget_old(folder: PrivateFolder) -> None:
 
 def _record(location: bytes, inode: int, ctime_ns: int) -> bytes:
     return _RECORD.pack(hashlib.sha256(location).digest()[:16], inode, ctime_ns)
-
-
-def _read_boot_id() -> str:
-    try:
-        with open(_BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        # Without it, no journal of another process is found.
-        return f"{os.getpid()} {time.time_ns()}"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import LocalFileError
-from pyrestic.localfs import restore_journal
+from pyrestic.localfs import identity, restore_journal
 from pyrestic.localfs.restore_journal import RestoreNote
 
 WHAT = ("repository", "tree", "/target")
@@ -70,9 +70,9 @@ def test_other_restores_and_other_boots_have_other_notes(
     noted(tmp_path / "state", file)
     assert len(RestoreNote(str(tmp_path / "state"), ("repository", "other tree", "/target"))) == 0
     (tmp_path / "boot").write_text("another boot\n")
-    monkeypatch.setattr(restore_journal, "_BOOT_ID", str(tmp_path / "boot"))
+    monkeypatch.setattr(identity, "_BOOT_ID", str(tmp_path / "boot"))
     assert len(RestoreNote(str(tmp_path / "state"), WHAT)) == 0
-    monkeypatch.setattr(restore_journal, "_BOOT_ID", str(tmp_path / "nothing"))
+    monkeypatch.setattr(identity, "_BOOT_ID", str(tmp_path / "nothing"))
     noted(tmp_path / "state", file)
     assert len(RestoreNote(str(tmp_path / "state"), WHAT)) == 0
 

@@ -1,0 +1,81 @@
+"""What is remembered about the tasks of each profile, as values."""
+
+import msgspec
+
+
+class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The last run of a task, and the last good one. Times are seconds since 1970, None for never."""
+
+    started: float | None = None
+    ended: float | None = None
+    """None while it runs, and if it was killed."""
+    code: int = 0
+    error: str = ""
+    early: bool = False
+    """The last run ended early: it was interrupted, or stored a partial snapshot."""
+    failures: int = 0
+    """Number of failures in a row."""
+    good_started: float | None = None
+    good_ended: float | None = None
+    snapshot: str = ""
+    """The ID of the last good snapshot, of `backup` alone."""
+    waiting: str = ""
+    """Why it waits although it is due, "" if it does not."""
+    waiting_since: float | None = None
+    facts: dict[str, int | float | None] = {}
+    """Numbers of the summary of the last good run, for `status`."""
+
+    @property
+    def unended(self) -> bool:
+        """Whether the last run began and did not end."""
+        return self.started is not None and self.ended is None
+
+
+class ProfileRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What is remembered about a profile."""
+
+    first_seen: float
+    tasks: dict[str, TaskRecord] = {}
+    told: dict[str, float] = {}
+    """When the person was last told, by kind of message."""
+    kept: int | None = None
+    """Number of snapshots in the repository after the last run, None if unknown."""
+
+    def find(self, task: str) -> TaskRecord:
+        """Return the record of a task, an empty one if it never ran."""
+        return self.tasks.get(task) or TaskRecord()
+
+
+class WatchedFile(msgspec.Struct, frozen=True, array_like=True):
+    """A file or folder of profiles as it was when the state was written; -1 for one that was missing."""
+
+    path: str
+    modified_ns: int
+    size: int
+    inode: int
+
+
+class Runs(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The state of the runner."""
+
+    version: int
+    written: float = 0.0
+    boot_id: str = ""
+    slept_seconds: float = 0.0
+    paused_until: float | None = None
+    quiet_until: float = 0.0
+    """Until then, no profile has anything to do if the watched files do not change; see pyrestic.runner.quiet."""
+    watched: list[WatchedFile] = []
+    profiles: dict[str, ProfileRecord] = {}
+
+    def find(self, profile: str, now: float) -> ProfileRecord:
+        """Return the record of a profile, a new one if it was never seen."""
+        return self.profiles.get(profile) or ProfileRecord(first_seen=now)
+
+
+VERSION = 1
+
+
+def make_runs() -> Runs:
+    """Return the state of a runner that has never run."""
+    return Runs(version=VERSION)

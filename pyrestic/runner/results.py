@@ -1,0 +1,122 @@
+"""How a task ended, and what its record says afterward."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pyrestic.profiles.profile import TaskName
+from pyrestic.runner.child import Outcome
+from pyrestic.runner.hooks import WAITS
+from pyrestic.runner.records import ProfileRecord, TaskRecord
+
+INCOMPLETE = 3
+INTERRUPTED = 130
+Kind: TypeAlias = Literal["success", "partial", "failed", "waiting", "interrupted"]
+_ORDER = (INTERRUPTED, 12, 10, 11, 1, INCOMPLETE, 0)
+"""Exit codes, the worst first."""
+_FACTS: dict[str, tuple[str, ...]] = {
+    "backup": ("files_new", "files_changed", "data_added_packed", "total_files_processed", "total_bytes_processed"),
+    "check": ("num_errors", "verified_packs", "never_verified_packs", "never_verified_bytes", "oldest_verified_age"),
+    "drill": ("files", "bytes", "compared"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How a task ended. `reason` says why it waits or ended early, `error` why it failed."""
+
+    kind: Kind
+    code: int = 0
+    error: str = ""
+    reason: str = ""
+    summary: Any = None
+    item_errors: int = 0
+
+    @property
+    def snapshot(self) -> str:
+        """The ID of the snapshot, "" if there is none."""
+        return str(self.summary.get("snapshot_id", "")) if isinstance(self.summary, dict) else ""
+
+
+def judge(task: TaskName, outcome: Outcome, *, lost: str, interrupted: bool, may_wait: bool) -> TaskResult:
+    """Return the result of a command.
+
+    `lost` is the condition for whose loss it was asked to end early. With `may_wait`, a command can say that it has to
+    wait, as when the key ring is locked; if a person asked for it, that is a failure.
+    """
+    code, summary = outcome.code, outcome.summary
+    is_partial = bool(lost) or (isinstance(summary, dict) and bool(summary.get("partial")))
+    if code == 0:
+        return TaskResult("success", summary=summary)
+    if code == WAITS and may_wait:
+        return TaskResult("waiting", reason=outcome.error)
+    if interrupted:
+        return TaskResult("interrupted", INTERRUPTED, "interrupted", summary=summary)
+    if task == "backup" and code == INCOMPLETE:
+        kind: Kind = "partial" if is_partial else "success"
+        return TaskResult(kind, code, reason=lost, summary=summary, item_errors=outcome.item_errors)
+    if lost and code == INTERRUPTED:
+        return TaskResult("partial", 0, reason=lost, summary=summary)
+    if code == INTERRUPTED:
+        return TaskResult("interrupted", code, outcome.error, summary=summary)
+    return TaskResult("failed", code, outcome.error, summary=summary, item_errors=outcome.item_errors)
+
+
+def begin(record: TaskRecord, now: float) -> None:
+    """Record that a task begins. One that began before and did not end was killed, which counts as a failure."""
+    record.failures += record.unended
+    record.started, record.ended = now, None
+    record.waiting, record.waiting_since = "", None
+
+
+def wait(record: TaskRecord, reason: str, now: float) -> None:
+    """Record why a task waits; the same reason keeps its time."""
+    if record.waiting != reason:
+        record.waiting, record.waiting_since = reason, now
+
+
+def conclude(profile: ProfileRecord, task: TaskName, result: TaskResult, now: float) -> None:
+    """Record how a task ended."""
+    record = profile.tasks.setdefault(task, TaskRecord())
+    if result.kind == "waiting":
+        record.ended = now if record.unended else record.ended
+        wait(record, result.reason, now)
+        return
+    if record.started is None or record.ended is not None:
+        # It failed before its command began.
+        record.started = now
+    record.ended = now
+    record.code, record.error = result.code, result.error
+    record.early = result.kind in ("partial", "interrupted")
+    record.waiting, record.waiting_since = "", None
+    if result.kind == "failed":
+        record.failures += 1
+    elif result.kind == "success":
+        record.failures = 0
+        record.good_started, record.good_ended = record.started, now
+        record.snapshot = result.snapshot or record.snapshot
+        record.facts = _find_facts(task, result)
+    if result.reason:
+        wait(record, result.reason, now)
+    profile.kept = _count_kept(profile.kept, task, result)
+
+
+def _find_facts(task: TaskName, result: TaskResult) -> dict[str, int | float | None]:
+    summary = result.summary if isinstance(result.summary, dict) else {}
+    facts = {name: summary[name] for name in _FACTS.get(task, ()) if name in summary}
+    if result.item_errors:
+        facts["unreadable"] = result.item_errors
+    return facts
+
+
+def _count_kept(kept: int | None, task: TaskName, result: TaskResult) -> int | None:
+    """Return the number of snapshots after a task: counted by forget, one more after each backup."""
+    if task == "forget" and isinstance(result.summary, list):
+        return sum(len(group.get("keep") or ()) for group in result.summary)
+    if task == "backup" and result.kind == "success" and result.snapshot and kept is not None:
+        return kept + 1
+    return kept
+
+
+def find_worst(codes: list[int]) -> int:
+    """Return the worst of several exit codes, 0 for none; an unknown one counts as 1."""
+    return min((code if code in _ORDER else 1 for code in codes), key=_ORDER.index, default=0)

@@ -1,0 +1,224 @@
+"""One invocation of the runner: which tasks run now, one after another, and which have to wait."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyrestic.errors import LocalFileError
+from pyrestic.localfs.identity import read_boot_id
+from pyrestic.localfs.online import read_sleep_seconds
+from pyrestic.profiles.profile import TASK_NAMES, Profile, Profiles, TaskName
+from pyrestic.runner.conditions import Obstacle, find_location
+from pyrestic.runner.due import DueTask, Round, find_due, find_overdue
+from pyrestic.runner.place_lock import PlaceLock
+from pyrestic.runner.quiet import watch_files
+from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
+from pyrestic.runner.results import INTERRUPTED, TaskResult, find_worst, wait
+from pyrestic.runner.task_run import Surroundings, TaskRun
+from pyrestic.runner.wording import show_short, show_since
+
+_SLEPT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. With `due`, only what is due, and conditions are obeyed: nobody asked for it."""
+
+    profiles: Sequence[Profile]
+    tasks: tuple[TaskName, ...] = ()
+    """The tasks to run; by default the backup, and others that are due."""
+    due: bool = False
+
+    def asks_for(self, choice: DueTask) -> bool:
+        """Whether a person asked for this task."""
+        return not self.due and choice.task.name in (self.tasks or ("backup",))
+
+
+class Runner:
+    """Runs the tasks of a request."""
+
+    def __init__(self, request: Request, around: Surroundings) -> None:
+        self._request = request
+        self._around = around
+        self._asked: set[tuple[str, TaskName]] = set()
+        """The tasks that a person asked for and that were tried."""
+        self._busy: set[str] = set()
+        """Profiles whose repository another runner works on."""
+        self._waits: set[str] = set()
+        """Profiles of which a task has to wait."""
+        self._told: set[tuple[str, TaskName]] = set()
+        """Tasks that were said to wait."""
+        self._failed: dict[str, str] = {}
+
+    def run(self) -> int:
+        """Run the tasks and return the worst exit code."""
+        around, request = self._around, self._request
+        self._wait_after_sleep()
+        codes = []
+        round_ = Round(request.profiles, request.tasks or TASK_NAMES)
+        while not around.ending.is_asked() and (choice := round_.choose(self._is_ready)) is not None:
+            code = self._run_alone(choice)
+            if code is not None:
+                codes.append(code)
+        if around.ending.is_asked():
+            codes.append(INTERRUPTED)
+        return find_worst(codes)
+
+    def find_quiet_until(self, runs: Runs) -> float:
+        """Return the time until which nothing will have to be done; 0 if something waits."""
+        if self._waits or self._busy:
+            return 0.0
+        now = self._around.now()
+        times = []
+        for profile in self._request.profiles:
+            record = runs.find(profile.name, now)
+            times += [find_due(task, record.find(task.name), now) for task in profile.tasks.values()]
+            overdue = find_overdue(profile, record)
+            if overdue is not None:
+                times.append(overdue if overdue > now else 0.0)
+        return min((time for time in times if time is not None), default=0.0)
+
+    def _wait_after_sleep(self) -> None:
+        """After the machine has slept, wait a while for its network connection."""
+        runs = self._around.store.read()
+        if runs.boot_id != read_boot_id() or read_sleep_seconds() - runs.slept_seconds < _SLEPT_SECONDS:
+            return
+        now = self._around.now()
+        needed = []
+        for profile in self._request.profiles:
+            record = runs.find(profile.name, now)
+            if any(self._is_due(DueTask(profile, task), record) for task in profile.tasks.values()):
+                needed.append(profile)
+        self._around.conditions.wait_for_line(needed)
+
+    def _is_due(self, choice: DueTask, record: ProfileRecord) -> bool:
+        now = self._around.now()
+        due = find_due(choice.task, record.find(choice.task.name), now)
+        return due is not None and due <= now
+
+    def _is_asked(self, choice: DueTask) -> bool:
+        return self._request.asks_for(choice) and (choice.profile.name, choice.task.name) not in self._asked
+
+    def _is_ready(self, choice: DueTask) -> bool:
+        """Tell whether a task should run now; if it only has to wait, say so."""
+        profile, task = choice
+        if profile.name in self._busy:
+            return False
+        record = self._around.store.read().find(profile.name, self._around.now())
+        asked = self._is_asked(choice)
+        if not asked and (not self._is_due(choice, record) or (self._request.tasks and not self._request.due)):
+            return False
+        obstacle = self._around.conditions.find_obstacle(choice, record)
+        if obstacle is not None and obstacle.is_failure:
+            self._failed[profile.name] = str(obstacle)
+        elif obstacle is not None and (self._request.due or not obstacle.is_optional):
+            self._wait(choice, record, obstacle)
+            return False
+        elif obstacle is not None:
+            self._around.output.tell(f"{profile.name}: {task.name}: {obstacle}, but it was asked for")
+        return True
+
+    def _wait(self, choice: DueTask, record: ProfileRecord, obstacle: Obstacle) -> None:
+        profile, task = choice
+        self._waits.add(profile.name)
+        key, before = (profile.name, task.name), record.find(task.name)
+        if before.waiting == obstacle.reason and (self._request.due or key in self._told):
+            return
+        self._told.add(key)
+        if self._request.asks_for(choice):
+            self._asked.add(key)
+        now = self._around.now()
+        changed = TaskRecord(waiting=before.waiting, waiting_since=before.waiting_since)
+        wait(changed, obstacle.reason, now)
+        # One line is enough if the backup waits for the same reason.
+        if task.name == "backup" or record.find("backup").waiting != obstacle.reason:
+            name = profile.name if task.name == "backup" else f"{profile.name}: {task.name}"
+            detail = f" ({obstacle.detail})" if obstacle.detail else ""
+            since = "" if changed.waiting_since is None else f" since {show_since(changed.waiting_since, now)}"
+            line = f"{name}: waiting: {obstacle.reason}{detail}{since}"
+            fields: dict[str, object] = {"profile": profile.name, "task": task.name}
+            fields |= {"result": "waiting", "reason": str(obstacle)}
+            self._around.output.report(line, fields)
+        try:
+            self._around.store.change_task(profile.name, task.name, lambda one: wait(one, obstacle.reason, now))
+        except LocalFileError as error:
+            self._around.output.complain(f"{profile.name}: the state cannot be written: {error}")
+
+    def _run_alone(self, choice: DueTask) -> int | None:
+        """Run a task unless another runner works on its repository; None if it did not run."""
+        profile, task = choice
+        around = self._around
+        lock = PlaceLock(around.store.folder, find_location(profile))
+        told: set[str] = set()
+
+        def go_on_waiting(holder: str) -> bool:
+            if self._request.due or around.ending.is_asked():
+                return False
+            if holder not in told:
+                told.add(holder)
+                around.output.tell(f"{profile.name}: {task.name}: waiting for {holder or 'another run'}")
+            return True
+
+        with lock.held(f"{task.name} of {profile.name}", go_on_waiting) as acquired:
+            if not acquired:
+                self._busy.add(profile.name)
+                around.output.note(f"{profile.name}: {task.name}: another run works on this repository")
+                return None
+            asked = self._is_asked(choice)
+            self._asked.add((profile.name, task.name))
+            record = around.store.read().find(profile.name, around.now())
+            if not asked and not self._is_due(choice, record):
+                # The other runner has done it.
+                return None
+            failure = self._failed.pop(profile.name, "")
+            result = TaskResult("failed", 1, failure) if failure else None
+            return TaskRun(choice, around, obeys=self._request.due).run(result)
+
+
+def describe_plan(request: Request, around: Surroundings) -> Iterable[str]:
+    """Yield what a run would do and why, a line for each task; without asking the person's own commands."""
+    runs, now = around.store.read(), around.now()
+    for profile in request.profiles:
+        record = runs.find(profile.name, now)
+        for name in request.tasks or TASK_NAMES:
+            task = profile.tasks.get(name)
+            if task is None:
+                continue
+            choice = DueTask(profile, task)
+            due = find_due(task, record.find(name), now)
+            if not request.asks_for(choice) and (due is None or due > now):
+                when = "never by itself" if due is None else f"due in {show_short(due - now)}"
+                yield f"{profile.name}: {name}: {when}"
+                continue
+            obstacle = around.conditions.find_obstacle(choice, record, with_command=False)
+            why = "asked for" if request.asks_for(choice) else _describe_due(record.find(name), due or 0.0, now)
+            if obstacle is None or (obstacle.is_optional and not request.due):
+                although = f", although {obstacle}" if obstacle else ""
+                yield f"{profile.name}: {name}: would run: {why}{although}"
+            else:
+                yield f"{profile.name}: {name}: would wait: {obstacle}; {why}"
+
+
+def _describe_due(record: TaskRecord, due: float, now: float) -> str:
+    if record.good_started is None:
+        return "it never ran" if not record.failures else "it failed before"
+    return f"due since {show_since(due, now)}" if due else "due"
+
+
+def remember_quiet(runner: Runner, profiles: Profiles, folder: str, around: Surroundings) -> None:
+    """Write down until when nothing has to be done, so that the next ticks end at once; raise LocalFileError."""
+    runs = around.store.read()
+    until, watched = runner.find_quiet_until(runs), watch_files(profiles.files, folder)
+    if until <= around.now() or (runs.quiet_until == until and runs.watched == watched):
+        return
+
+    def change(changed: Runs) -> None:
+        changed.quiet_until, changed.watched = until, watched
+
+    around.store.change(change)
+
+
+def describe_pause(runs: Runs, now: float) -> str:
+    """Return until when nothing runs by itself, "" if it does."""
+    if runs.paused_until is None or runs.paused_until <= now:
+        return ""
+    return f"paused for {show_short(runs.paused_until - now)}"

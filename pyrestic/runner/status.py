@@ -1,0 +1,149 @@
+"""How things stand with each profile, from its file and the state alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyrestic.profiles.profile import Profile, TaskName
+from pyrestic.runner.conditions import find_location
+from pyrestic.runner.due import find_due, find_overdue
+from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
+from pyrestic.runner.wording import describe_waiting, show_age, show_short, show_since
+
+NEEDS_ATTENTION = 4
+"""The exit code if something is overdue or failed last time."""
+COLUMNS = ("profile", "last good backup", "due", "kept", "place", "checked", "drill")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileStatus:
+    """How things stand with a profile."""
+
+    profile: Profile
+    record: ProfileRecord
+    now: float
+    running: bool = False
+    """Whether a process works on its repository."""
+
+    @property
+    def backup(self) -> TaskRecord:
+        """The record of the backup."""
+        return self.record.find("backup")
+
+    @property
+    def overdue(self) -> bool:
+        """Whether there was no good backup for too long."""
+        limit = find_overdue(self.profile, self.record)
+        return limit is not None and limit <= self.now
+
+    @property
+    def failed(self) -> list[TaskName]:
+        """The tasks that failed last time, or were killed."""
+        found = ((name, self.record.find(name)) for name in self.profile.tasks)
+        return [name for name, one in found if one.failures or (one.unended and not self.running)]
+
+    @property
+    def well(self) -> bool:
+        """Whether nobody has to act."""
+        return not self.overdue and not self.failed
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """Why tasks wait and since when, by task."""
+        found = ((name, self.record.find(name)) for name in self.profile.tasks)
+        return {name: describe_waiting(one, self.now) for name, one in found if one.waiting}
+
+    def find_due(self, task: TaskName) -> float | None:
+        """Return when a task is due, None for never."""
+        rule = self.profile.tasks.get(task)
+        return None if rule is None else find_due(rule, self.record.find(task), self.now)
+
+    def row(self) -> list[str]:
+        """Return the cells of the table."""
+        good = self.backup.good_ended
+        last = "never" if good is None else show_age(self.now - good)
+        return [
+            self.profile.name,
+            f"{last}  OVERDUE" if self.overdue else last,
+            self._show_due(),
+            "-" if self.record.kept is None else str(self.record.kept),
+            str(find_location(self.profile)),
+            self._show_last("check"),
+            self._show_last("drill"),
+        ]
+
+    def _show_due(self) -> str:
+        if self.running and self.backup.unended:
+            return "running"
+        if self.backup.waiting:
+            return "waiting"
+        due = self.find_due("backup")
+        if due is None:
+            return "by hand"
+        return "now" if due <= self.now else f"in {show_short(due - self.now)}"
+
+    def _show_last(self, task: TaskName) -> str:
+        if task not in self.profile.tasks:
+            return "-"
+        good = self.record.find(task).good_ended
+        return "never" if good is None else show_short(self.now - good)
+
+    def sentences(self) -> list[str]:
+        """Return what there is to say about it."""
+        found = [f"{name} failed: {self._describe_failure(name)}." for name in self.failed]
+        reasons: dict[str, list[str]] = {}
+        for task, reason in self.waiting.items():
+            reasons.setdefault(reason, []).append(task)
+        found += [f"{' and '.join(tasks)} waiting: {reason}." for reason, tasks in reasons.items()]
+        unread = self.backup.facts.get("unreadable")
+        if unread:
+            found.append(f"{unread:.0f} files could not be read by the last backup.")
+        if self.overdue and not found:
+            found.append("there was no good backup for too long.")
+        return [f"{self.profile.name}: {sentence}" for sentence in found or ["all well."]]
+
+    def _describe_failure(self, name: TaskName) -> str:
+        record = self.record.find(name)
+        since = "" if record.started is None else f" ({show_since(record.started, self.now)})"
+        return f"{'it was killed' if record.unended else record.error.rstrip('.')}{since}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "name": self.profile.name,
+            "place": str(find_location(self.profile)),
+            "well": self.well,
+            "overdue": self.overdue,
+            "last_good_backup": self.backup.good_ended,
+            "last_good_snapshot": self.backup.snapshot or None,
+            "kept": self.record.kept,
+            "running": self.running,
+            "tasks": {name: self._task_fields(name) for name in self.profile.tasks},
+        }
+
+    def _task_fields(self, name: TaskName) -> dict[str, Any]:
+        record = self.record.find(name)
+        return {
+            "due": self.find_due(name),
+            "started": record.started,
+            "ended": record.ended,
+            "exit_code": None if record.ended is None else record.code,
+            "error": record.error or None,
+            "failures": record.failures,
+            "ended_early": record.early,
+            "good_started": record.good_started,
+            "good_ended": record.good_ended,
+            "waiting": record.waiting or None,
+            "waiting_since": record.waiting_since,
+            **({"numbers": record.facts} if record.facts else {}),
+        }
+
+
+def find_statuses(
+    profiles: Iterable[Profile], runs: Runs, now: float, running: Mapping[str, bool]
+) -> Sequence[ProfileStatus]:
+    """Return how things stand with each of the profiles."""
+    return [
+        ProfileStatus(profile, runs.find(profile.name, now), now, running.get(profile.name, False))
+        for profile in profiles
+    ]

@@ -1,0 +1,85 @@
+"""The sentences about tasks, for a person."""
+
+import time
+from typing import Any
+
+from pyrestic.profiles.profile import TaskName
+from pyrestic.runner.records import TaskRecord
+from pyrestic.runner.results import TaskResult
+from pyrestic.units import format_bytes
+
+_SHORT = 8
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
+_WORDS = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+
+
+def describe_result(task: TaskName, result: TaskResult, seconds: float) -> str:
+    """Return how a task ended, in one line."""
+    if result.kind == "failed":
+        return f"failed: {result.error}"
+    if result.kind == "interrupted":
+        return "interrupted"
+    if result.kind == "waiting":
+        return f"waiting: {result.reason}"
+    parts = [*_describe_summary(task, result.summary), show_short(seconds)]
+    if result.snapshot:
+        parts.append(f"snapshot {result.snapshot[:_SHORT]}")
+    if result.item_errors:
+        parts.append(f"{result.item_errors} files could not be read")
+    if result.kind == "partial":
+        parts.append(f"partial, ended early{': ' if result.reason else ''}{result.reason}")
+    return ", ".join(parts)
+
+
+def _describe_summary(task: TaskName, summary: Any) -> list[str]:  # noqa: ANN401 - JSON
+    if task == "forget" and isinstance(summary, list):
+        kept, removed = (sum(len(group.get(name) or ()) for group in summary) for name in ("keep", "remove"))
+        return [f"{kept} snapshots kept, {removed} removed"]
+    if not isinstance(summary, dict):
+        return ["done"]
+    if task == "backup":
+        files = summary.get("files_new", 0) + summary.get("files_changed", 0)
+        sent = _brief(summary.get("data_added_packed", 0))
+        return [f"{files} files", f"{sent} sent", *([] if summary.get("snapshot_id") else ["nothing changed"])]
+    if task == "prune":
+        sizes = summary.get("size", {})
+        return [f"{_brief(sizes.get('remove', 0) + sizes.get('repackrm', 0) + sizes.get('unref', 0))} removed"]
+    if task == "drill":
+        return [f"{summary.get('files', 0)} files restored and verified"]
+    return ["no errors"]
+
+
+def _brief(count: int) -> str:
+    """Return a length with one decimal, such as 3.1 MiB."""
+    number, _, unit = format_bytes(count).partition(" ")
+    return f"{float(number):.1f} {unit}" if "." in number else f"{number} {unit}"
+
+
+def show_short(seconds: float) -> str:
+    """Return a duration such as 41 s, 26 min or 12 d."""
+    for unit, word in _UNITS:
+        if seconds >= 2 * unit:
+            return f"{int(seconds / unit)} {word}"
+    return f"{max(0, round(seconds))} s"
+
+
+def show_age(seconds: float) -> str:
+    """Return an age such as 34 minutes ago."""
+    for unit, word in _WORDS:
+        if seconds >= 2 * unit:
+            return f"{int(seconds / unit)} {word} ago"
+    return "1 minute ago" if seconds >= 60 else "just now"
+
+
+def show_since(since: float, now: float) -> str:
+    """Return a time in the past: 10:10 of today, else with the weekday, else the date."""
+    local = time.localtime(since)
+    if now - since < 20 * 3600 and time.localtime(now).tm_yday == local.tm_yday:
+        return time.strftime("%H:%M", local)
+    return time.strftime("%A %H:%M" if 0 <= now - since < 6 * 86_400 else "%Y-%m-%d", local)
+
+
+def describe_waiting(record: TaskRecord, now: float) -> str:
+    """Return why a task waits and since when."""
+    since = "" if record.waiting_since is None else f" since {show_since(record.waiting_since, now)}"
+    return f"{record.waiting}{since}"

@@ -1,0 +1,111 @@
+"""How things stand, in a table and in sentences."""
+
+import pytest
+
+from pyrestic.profiles.profile import Profile
+from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
+from pyrestic.runner.results import find_worst
+from pyrestic.runner.status import ProfileStatus, find_statuses
+from pyrestic.runner.wording import show_age, show_short, show_since
+from tests.support.profiles import DAY, HOUR, make_profile, make_task
+from tests.support.zone import use_zone
+
+NOW = 1_780_056_000.0  # Friday, 12:00 UTC
+MINUTE = 60.0
+GOOD = TaskRecord(
+    started=NOW - 34 * MINUTE,
+    ended=NOW - 34 * MINUTE,
+    good_started=NOW - 34 * MINUTE,
+    good_ended=NOW - 34 * MINUTE,
+    snapshot="ab" * 32,
+)
+HOME = make_profile("home", make_task("backup"), make_task("check", DAY), make_task("drill", DAY), repo="b2:bucket")
+
+pytestmark = pytest.mark.usefixtures("zone_again")
+
+
+def status(profile: Profile, running: bool = False, **tasks: TaskRecord) -> ProfileStatus:
+    use_zone("UTC")
+    runs = Runs(version=1, profiles={profile.name: ProfileRecord(first_seen=NOW - 30 * DAY, tasks=tasks, kept=61)})
+    (found,) = find_statuses([profile], runs, NOW, {profile.name: running})
+    return found
+
+
+def test_a_profile_is_well() -> None:
+    checked = TaskRecord(started=NOW - 12 * DAY, ended=NOW - 12 * DAY, good_ended=NOW - 12 * DAY)
+    found = status(HOME, backup=GOOD, check=checked)
+    assert found.row() == ["home", "34 minutes ago", "in 26 min", "61", "b2:bucket", "12 d", "never"]
+    assert found.sentences() == ["home: all well."]
+    assert found.well
+
+
+def test_an_absent_drive_becomes_overdue() -> None:
+    since = NOW - 3 * DAY - 2 * HOUR - 50 * MINUTE
+    old = TaskRecord(good_started=NOW - 6 * DAY, good_ended=NOW - 6 * DAY, waiting="/m is not there")
+    old.waiting_since = since
+    found = status(make_profile("disk", repo="/m"), backup=old)
+    assert found.row() == ["disk", "6 days ago  OVERDUE", "waiting", "61", "/m", "-", "-"]
+    assert found.sentences() == ["disk: backup waiting: /m is not there since Tuesday 09:10."]
+    assert not found.well
+
+
+def test_a_profile_that_never_had_a_backup_becomes_overdue() -> None:
+    found = status(HOME)
+    assert found.row()[1:3] == ["never  OVERDUE", "now"]
+    assert found.sentences() == ["home: there was no good backup for too long."]
+
+
+def test_a_failure_is_told_with_its_reason() -> None:
+    record = TaskRecord(started=NOW - 600, ended=NOW - 590, code=12, error="wrong password", failures=2)
+    record.good_started = record.good_ended = NOW - HOUR
+    found = status(HOME, backup=record)
+    assert found.sentences() == ["home: backup failed: wrong password (11:50)."]
+    assert not found.well
+
+
+def test_a_killed_run_is_told_unless_it_still_runs() -> None:
+    record = TaskRecord(started=NOW - 600, good_started=NOW - HOUR, good_ended=NOW - HOUR)
+    assert status(HOME, backup=record).sentences() == ["home: backup failed: it was killed (11:50)."]
+    running = status(HOME, running=True, backup=record)
+    assert (running.well, running.row()[2]) == (True, "running")
+
+
+def test_files_that_could_not_be_read_are_mentioned() -> None:
+    record = TaskRecord(good_started=NOW, good_ended=NOW, facts={"unreadable": 3})
+    assert status(HOME, backup=record).sentences() == ["home: 3 files could not be read by the last backup."]
+
+
+def test_the_fields_name_each_task() -> None:
+    fields = status(HOME, backup=GOOD).fields()
+    assert fields["last_good_snapshot"] == "ab" * 32
+    assert fields["tasks"]["backup"]["due"] == NOW - 34 * MINUTE + HOUR
+    assert fields["tasks"]["check"]["due"] == 0
+    assert fields["tasks"]["check"]["exit_code"] is None
+
+
+def test_a_password_in_the_place_is_not_shown() -> None:
+    found = status(make_profile("home", repo="rest:https://me:secret@host/x"), backup=GOOD)
+    assert "secret" not in str(found.row()) + str(found.fields())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age", "short"),
+    [
+        *[(0, "just now", "0 s"), (61, "1 minute ago", "61 s"), (120, "2 minutes ago", "2 min")],
+        *[(7200, "2 hours ago", "2 h"), (DAY, "24 hours ago", "24 h"), (2 * DAY, "2 days ago", "2 d")],
+    ],
+)
+def test_ages_are_rounded_down(seconds: float, age: str, short: str) -> None:
+    assert (show_age(seconds), show_short(seconds)) == (age, short)
+
+
+def test_a_time_is_shown_as_briefly_as_possible() -> None:
+    use_zone("UTC")
+    assert [show_since(NOW - days * DAY, NOW) for days in (0, 1, 30)] == ["12:00", "Thursday 12:00", "2026-04-29"]
+
+
+def test_the_worst_exit_code_is_found() -> None:
+    assert find_worst([]) == 0
+    assert find_worst([0, 3, 1]) == 1
+    assert find_worst([11, 10, 12, 130, 1]) == 130
+    assert find_worst([0, 99, 3]) == 1
