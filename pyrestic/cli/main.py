@@ -62,6 +62,7 @@ COMMAND_GROUPS = {
         "init": "create a repository",
         "key": "manage passwords",
         "migrate": "list or apply repository migrations",
+        "profile": "list, show and check profiles",
         "b2": "Backblaze B2 tools",
         "generate": "write man pages and completions for shells",
     },

@@ -93,6 +93,7 @@ _SOURCE = (
     "RESTIC_FROM_KEY_HINT",
 )
 _B2 = ("RESTIC_REPOSITORY", "B2_ACCOUNT_ID", "B2_ACCOUNT_KEY")
+_PROFILES = ("XDG_CONFIG_HOME",)
 _LOSSES = "Something could not be repaired without loss; standard error names what was lost."
 
 MANUALS: dict[str, Manual] = {
@@ -265,6 +266,25 @@ MANUALS: dict[str, Manual] = {
         exits={0: "The mount ended, also by Ctrl-C."},
     ),
     "options": Manual((("List the extended options:", "pyrestic options"),), opens_repository=False),
+    "profile": Manual((("Show the profiles:", "pyrestic profile list"),), variables=_PROFILES, opens_repository=False),
+    "profile check": Manual(
+        (("Check the profiles after a change:", "pyrestic profile check"),),
+        exits={1: "A profile has a problem, which is printed."},
+        variables=_PROFILES,
+        opens_repository=False,
+    ),
+    "profile list": Manual(
+        (("Show the profiles:", "pyrestic profile list"),), variables=_PROFILES, opens_repository=False
+    ),
+    "profile show": Manual(
+        (("Show where the values of a profile come from:", "pyrestic profile show home"),),
+        details=(
+            "Each value is shown with the file and the table that set it. The command lines of restic that follow do"
+            " the same as the tasks of the profile. Secrets are replaced by `***`.",
+        ),
+        variables=_PROFILES,
+        opens_repository=False,
+    ),
     "prune": Manual(
         (
             ("Remove data that no snapshot uses:", "pyrestic prune"),

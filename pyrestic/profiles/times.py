@@ -3,6 +3,7 @@
 import re
 
 from pyrestic.errors import UsageError
+from pyrestic.units import plain_number
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _PART = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])")
@@ -51,3 +52,13 @@ def _parse_clock(text: str) -> int | None:
         return None
     hour, minute = int(match[1]), int(match[2])
     return hour * 60 + minute if minute < 60 and (hour < 24 or (hour, minute) == (24, 0)) else None
+
+
+def format_span(seconds: float) -> str:
+    """Return a duration as profiles write it, such as 1h30m."""
+    rest, parts = seconds, []
+    for unit in ("d", "h", "m"):
+        count, rest = divmod(rest, _SECONDS[unit])
+        parts += [f"{count:.0f}{unit}"] if count else []
+    parts += [f"{plain_number(round(rest, 6))}s"] if rest or not parts else []
+    return "".join(parts)

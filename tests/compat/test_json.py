@@ -284,6 +284,10 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
         words = [word.format(**beside.names) for word in line.split()]
         places = {"RESTIC_REPOSITORY": str(target), "RESTIC_FROM_PASSWORD": PASSWORD}
         listener.note(line, words, beside.pyrestic("--json", *words, **places))
+    profiles = beside.folder / "profiles.toml"
+    profiles.write_text("version = 1\n[profile.x]\nrepo = '/x'\n[profile.x.backup]\nsource = ['/no/such']\n")
+    for line in ("profile list", "profile show x", "profile check"):
+        listener.ours(f"--config={profiles} {line}", repository=beside.repository)
     place = LocalBackend(str(old))
     Repository.create(place, PASSWORD, version=1, hostname="h", username="u", created=CREATED, params=WEAK).close()
     listener.ours("migrate", repository=old)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
-from pyrestic.profiles.times import parse_moment, parse_span, parse_window
+from pyrestic.profiles.times import format_span, parse_moment, parse_span, parse_window
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -14,6 +14,18 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 def test_a_duration_is_the_sum_of_its_parts(parts: list[tuple[int, str]]) -> None:
     text = "".join(f"{number}{unit}" for number, unit in parts)
     assert parse_span(text) == sum(number * SECONDS[unit] for number, unit in parts)
+
+
+@given(st.integers(1, 10**9).map(lambda tenths: tenths / 10))
+def test_a_duration_is_written_so_that_it_is_read_again(seconds: float) -> None:
+    assert parse_span(format_span(seconds)) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.5, "1.5s"), (5400.0, "1h30m"), (604_800.0, "7d"), (90_061.0, "1d1h1m1s")]
+)
+def test_how_a_duration_is_written(seconds: float, text: str) -> None:
+    assert format_span(seconds) == text
 
 
 @pytest.mark.parametrize("text", ["", "5", "h", "-5m", "5 m", "0s", "1h30", "1y", "٣h", "1e9s", "nan", "off"])
