@@ -22,6 +22,7 @@ PyresticError                   exit 1
 ├── DesktopError                1    a service of the desktop or system failed or did not answer
 │   ├── NoServiceError               there is no bus, no such service, or no library for it
 │   └── LockedKeyringError           the key ring is locked
+├── EndedEarlyError             1    a backup was asked to end early; its archive ends with what is complete
 └── LocalFileError              1    a source or target file could not be read or written
     └── UntrustedError               others can write to pyrestic's own files
 
@@ -157,6 +158,13 @@ class LockedKeyringError(DesktopError):
     """The key ring holds the secret, and is locked: it opens when its owner logs in."""
 
     hint = "Log in, or unlock the key ring."
+
+
+class EndedEarlyError(PyresticError):
+    """A backup was asked to end early.
+
+    It ends reading on every thread; the archive then stores what is complete. No command ends with it.
+    """
 
 
 class LocalFileError(PyresticError):

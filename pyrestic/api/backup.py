@@ -20,15 +20,18 @@ from pyrestic.ids import short
 from pyrestic.operations.backup import Backup, Stream
 from pyrestic.operations.backup_options import BackupOptions, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.operations.early_end import PartialOptions
 from pyrestic.repository.snapshots import StoredSnapshot, load_snapshot
 
 
 class BackedUp(NamedTuple):
-    """A finished backup: the snapshot, None if it was skipped as unchanged; the statistics; the unreadable files."""
+    """A finished backup: the snapshot, None if nothing is new; the statistics; the unreadable files."""
 
     snapshot: OpenSnapshot | None
     summary: BackupSummary
     failures: tuple[Failure, ...]
+    ended_early: bool = False
+    """Whether it ended early; the snapshot is partial then."""
 
 
 class BackupRun:
@@ -50,7 +53,7 @@ class BackupRun:
         self._environment = environment
         self._cache_folder = cache_folder
 
-    def save_files(self, sources: Sequence[str | os.PathLike[str]], *, scan: bool) -> BackedUp:
+    def save_files(self, sources: Sequence[str | os.PathLike[str]], partial: PartialOptions, *, scan: bool) -> BackedUp:
         """Save files and folders; raise as OpenRepository.backup does. `scan` counts them in advance."""
         if not sources:
             raise UsageError("pass the sources of a backup as a list of paths")
@@ -58,7 +61,7 @@ class BackupRun:
         for target in targets:
             if not os.path.lexists(target):
                 raise LocalFileError(f"{os.fsdecode(target)} does not exist")
-        return self._run(targets, scan=scan)
+        return self._run(targets, partial=partial, scan=scan)
 
     def save_stream(self, stream: BinaryIO, path: str) -> BackedUp:
         """Save a stream as a file; raise as OpenRepository.backup_stream does."""
@@ -68,7 +71,14 @@ class BackupRun:
         opened = contextlib.nullcontext((functools.partial(_read_into, stream), lambda: None))
         return self._run([os.fsencode(clean)], Stream(lambda: opened, "a stream", has_parent=False))
 
-    def _run(self, targets: list[bytes], stream: Stream | None = None, *, scan: bool = False) -> BackedUp:
+    def _run(
+        self,
+        targets: list[bytes],
+        stream: Stream | None = None,
+        *,
+        partial: PartialOptions | None = None,
+        scan: bool = False,
+    ) -> BackedUp:
         work, report = self._work, self._report
         request = BackupRequest(
             targets,
@@ -86,6 +96,7 @@ class BackupRun:
             lock=work.lock,
             scan_reporter=scan_reporter,
             ensure_wanted=work.ensure_wanted,
+            partial=partial,
         )
         result = backup.run(stream=stream)
         for unread, error in result.parent.unreadable:
@@ -94,7 +105,8 @@ class BackupRun:
         if result.id is not None:
             stored = StoredSnapshot(result.id, load_snapshot(work.repository, result.id))
             snapshot = OpenSnapshot(self._content, stored)
-        return BackedUp(snapshot, describe_summary(result.summary), tuple(report.failures))
+        summary = describe_summary(result.summary)
+        return BackedUp(snapshot, summary, tuple(report.failures), result.early is not None)
 
 
 class _SilentScan:

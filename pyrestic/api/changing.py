@@ -138,6 +138,7 @@ class ChangingVerbs(RepositoryAccess):
         keep_within_monthly: str = "",
         keep_within_yearly: str = "",
         keep_tags: Sequence[Sequence[str]] = (),
+        keep_partial: bool = False,
         group_by: Sequence[GroupName] = ("host", "paths"),
         unsafe_allow_remove_all: bool = False,
         report: Reporter | None = None,
@@ -170,7 +171,7 @@ class ChangingVerbs(RepositoryAccess):
         if set(group_by) - {"host", "paths", "tags"}:
             raise UsageError("snapshots are grouped by a list of host, paths and tags")
         with self._working(LockMode.READ_ALONE, report, cancel) as work:
-            groups = decide(work.select(snapshots), policy, grouping)
+            groups = decide(work.select(snapshots), policy, grouping, keep_partial=keep_partial)
         return ForgetPlan(tuple(map(self._show_group, groups)), self._run_forget)
 
     @checked

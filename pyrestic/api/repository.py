@@ -24,6 +24,7 @@ from pyrestic.localfs.select import Patterns
 from pyrestic.localfs.tree_facts import index_path
 from pyrestic.localfs.user_folders import find_own_folder
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions
+from pyrestic.operations.early_end import EarlyEnd, PartialOptions
 from pyrestic.report import Reporter
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.snapshots import (
@@ -154,11 +155,15 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         ignore_inode: bool = False,
         with_atime: bool = False,
         scan: bool = False,
+        end_early: threading.Event | None = None,
+        checkpoint_seconds: float | None = None,
+        time_limit_seconds: float | None = None,
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
     ) -> BackedUp:
         """Make a snapshot of files and folders; arguments are as the flags of `pyrestic backup` of that name.
 
+        Setting `end_early` ends the backup with a partial snapshot of what is complete, as `--partial` and a signal do.
         With `scan`, the sources are counted in parallel, so that the progress has totals. The result lists unreadable
         files in `failures`. Raises LocalFileError if a source does not exist, UsageError, LockedError, BackendError,
         CancelledError.
@@ -179,8 +184,11 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
             skip_if_unchanged=skip_if_unchanged,
             archive=ArchiveOptions(with_atime=with_atime, ignore_ctime=ignore_ctime, ignore_inode=ignore_inode),
         )
+        if any(seconds is not None and seconds <= 0 for seconds in (checkpoint_seconds, time_limit_seconds)):
+            raise UsageError("checkpoint_seconds and time_limit_seconds must be greater than 0")
         with self._backing_up(options, report, cancel) as run:
-            return run.save_files(sources, scan=scan)
+            partial = PartialOptions(EarlyEnd(event=end_early), checkpoint_seconds, time_limit_seconds)
+            return run.save_files(sources, partial, scan=scan)
 
     @checked
     def backup_stream(

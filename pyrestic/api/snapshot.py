@@ -76,6 +76,11 @@ class OpenSnapshot:
         return tuple(self._stored.snapshot.tags)
 
     @property
+    def partial(self) -> bool:
+        """Whether its backup ended early: what it did not reach is as in the snapshot before, or missing."""
+        return self._stored.snapshot.is_partial
+
+    @property
     def excludes(self) -> tuple[str, ...]:
         """The exclude patterns of the backup."""
         return tuple(self._stored.snapshot.excludes)

@@ -181,6 +181,9 @@ def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None
             fields["snapshot_id"] = result.id.hex()
         if dry_run:
             fields["dry_run"] = True
+        if result.early is not None:
+            fields["partial"] = result.id is not None
+            fields["ended_early"] = result.early.value
         terminal.print_json(fields)
         return
     terminal.note("")
@@ -203,4 +206,6 @@ def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None
         f"in {format_duration(seconds)}"
     )
     if not dry_run:
-        terminal.note("skipped creating snapshot" if result.id is None else f"snapshot {short(result.id)} saved")
+        skipped = "skipped creating snapshot" if result.early is None else "nothing new is complete, so no snapshot"
+        partial = ", partial" if result.early is not None else ""
+        terminal.note(skipped if result.id is None else f"snapshot {short(result.id)} saved{partial}")

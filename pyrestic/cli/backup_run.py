@@ -1,7 +1,10 @@
 """One run of backup: flags and sources in, operations.backup, the summary out."""
 
 import importlib
+import signal
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyrestic import __version__
 from pyrestic.cli import backup_output as output
@@ -9,6 +12,7 @@ from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.command import App
 from pyrestic.cli.commands.backup import BackupFlags
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
+from pyrestic.cli.interrupts import INTERRUPTED, ending_early, limit_early_end
 from pyrestic.cli.local_folders import cache_base
 from pyrestic.cli.session import opened
 from pyrestic.cli.source_stream import opened_stream
@@ -16,10 +20,11 @@ from pyrestic.golang import parse_size
 from pyrestic.localfs.select import Patterns
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress
+from pyrestic.operations.early_end import EarlyEnd, EarlyReason, PartialOptions
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
+from pyrestic.repository.parent import Parent
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import Parent
 
 INCOMPLETE = 3
 
@@ -34,7 +39,14 @@ class BackupSource:
     read_concurrency: int
 
 
-def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: bool) -> int:
+class Ended(NamedTuple):
+    """The exit code of a backup, and why it ended early."""
+
+    code: int
+    early: EarlyReason | None = None
+
+
+def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: bool) -> Ended:
     """Make the snapshot and return the exit code; `complete` means that all named sources exist."""
     settings, terminal = app.settings, app.terminal
     # Bad patterns and rules are reported before the password prompt.
@@ -64,6 +76,7 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
     ) as session:
         from pyrestic.operations.backup import Backup, Stream
 
+        early_end = EarlyEnd(lambda _: limit_early_end())
         scans = not flags.no_scan and (request.streamed or output.wants_totals(terminal))
         backup = Backup(
             session.repository,
@@ -73,15 +86,23 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
             progress=progress,
             scan_reporter=output.ScanOutput(terminal) if scans else None,
             on_item=output.item_printer(terminal),
+            partial=PartialOptions(early_end, flags.checkpoint, flags.time_limit),
         )
         stream = None
         if request.streamed:
             command = flags.sources if flags.stdin_from_command else ()
             stream = Stream(lambda: opened_stream(command), has_parent=not flags.stdin)
-        result = backup.run(parent=None if flags.stdin else look.found, stream=stream)
+        with ending_early(lambda number: early_end.request(_reason(number))) if flags.partial else nullcontext():
+            result = backup.run(parent=None if flags.stdin else look.found, stream=stream)
     output.finish(terminal, result, dry_run=flags.dry_run)
+    if result.early is not None:
+        return Ended(INTERRUPTED if result.early is EarlyReason.INTERRUPTED else INCOMPLETE, result.early)
     result.parent.ensure_complete()
-    return 0 if complete and not terminal.error_count else INCOMPLETE
+    return Ended(0 if complete and not terminal.error_count else INCOMPLETE)
+
+
+def _reason(number: int) -> EarlyReason:
+    return EarlyReason.ASKED if number == signal.SIGUSR2 else EarlyReason.INTERRUPTED
 
 
 def _options(app: App, flags: BackupFlags, source: BackupSource) -> BackupOptions:

@@ -5,6 +5,9 @@ thread while it derives a key, queries a name server, or waits for a thread. So 
 too: if the program still runs after a while, this thread removes the locks and ends the process. A repository is
 consistent at any time, so no other cleanup is needed. A second signal ends the process at once.
 
+During `ending_early`, the first signal only asks for an early end, and SIGUSR2 always does. The program then has 90
+seconds; after that it ends as if the signal had come then.
+
 An error in another thread, such as the loss of the lock, also ends the program by a signal, because a signal ends any
 system call, server or libfuse of the main thread. That error is then reported, whatever signals come.
 """
@@ -16,19 +19,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TypeVar
 
 from pyrestic.errors import PyresticError
 
+T = TypeVar("T")
 INTERRUPTED = 130
 _GRACE_SECONDS = 1.2
 """Time limit of a clean end."""
 _LAST_SECONDS = 0.5
 """Time limit of the last steps otherwise."""
+_EARLY_SECONDS = 90.0
+"""Time limit of an early end."""
 _PATIENCE_SECONDS = 1.0
 _WORDS = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminated", signal.SIGHUP: "hangup"}
 """Go's names of the signals."""
 _callbacks: list[Callable[[], None]] = []
 _last_steps: list[Callable[[], None]] = []
+_early: list[Callable[[int], None]] = []
+"""What asks for an early end."""
+_asked: list[int] = []
+"""The signals that asked for one."""
+_overdue = threading.Event()
+"""Set when an early end took too long."""
+_tell: list[Callable[[], int]] = []
+"""Prints the reason of a forced end, and returns the exit code."""
 _main_thread: list[int] = []
 """The thread that signals end; none if they are not handled, as in tests."""
 _reasons: list[int | PyresticError] = []
@@ -50,7 +65,23 @@ def when_forced(step: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listed(callback: Callable[[], None], callbacks: list[Callable[[], None]]) -> Iterator[None]:
+def ending_early(ask: Callable[[int], None]) -> Iterator[None]:
+    """Call ask with the first signal during a with block, instead of ending the program, and with SIGUSR2."""
+    with _listed(ask, _early):
+        if _asked:
+            # SIGUSR2 came before there was anything to end.
+            ask(_asked[0])
+        yield
+
+
+def limit_early_end() -> None:
+    """End the program if the early end that begins now takes too long."""
+    if _main_thread:
+        threading.Thread(target=_end_overdue, name="early end", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _listed(callback: T, callbacks: list[T]) -> Iterator[None]:
     callbacks.append(callback)
     try:
         yield
@@ -95,25 +126,46 @@ def find_error() -> PyresticError | None:
 
 def handle_signals(tell: Callable[[], int]) -> None:
     """Handle signals from now on; if the end is forced, `tell` prints the reason and returns the exit code."""
+    _tell.append(tell)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    threading.Thread(target=_watch, args=(reader, tell), name="signals", daemon=True).start()
+    threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in _WORDS:
         # A program started with nohup should survive the end of the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    signal.signal(signal.SIGUSR2, _hear)
     _main_thread.append(threading.get_ident())
 
 
 def ignore_signals() -> None:
     """Ignore signals during the last steps of the program."""
-    for number in _WORDS:
+    for number in (*_WORDS, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _hear(number: int, _: FrameType | None) -> None:
+    """Ask for an early end, or end the program if that took too long. Commands that cannot end early go on."""
+    if _overdue.is_set():
+        _reasons.append(number)
+        tell_interrupted()
+        raise KeyboardInterrupt
+    _asked.append(number)
+    for ask in _early:
+        ask(number)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     """End the program cleanly; the next signal ends it at once. There is one exception, for an undisturbed cleanup."""
+    if not _reasons:
+        if _asked and _asked[0] in _WORDS:
+            os._exit(INTERRUPTED)
+        if _early:
+            _asked.insert(0, number)
+            _say(f"signal {_WORDS[signal.Signals(number)]} received, storing what is complete; another ends at once")
+            _early[0](number)
+            return
     _reasons.append(number)
     heard = sum(isinstance(reason, int) for reason in _reasons)
     if heard >= _count_expected():
@@ -123,11 +175,15 @@ def _interrupt(number: int, _: FrameType | None) -> None:
     if heard > 1:
         return
     if find_error() is None:
-        with contextlib.suppress(OSError):
-            # Not through sys.stderr: the signal may have interrupted a write to it.
-            os.write(2, f"\rsignal {_WORDS[signal.Signals(number)]} received, cleaning up \n".encode())
+        _say(f"signal {_WORDS[signal.Signals(number)]} received, cleaning up ")
     tell_interrupted()
     raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        # Not through sys.stderr: the signal may have interrupted a write to it.
+        os.write(2, f"\r{text}\n".encode())
 
 
 def _count_expected() -> int:
@@ -135,16 +191,33 @@ def _count_expected() -> int:
     return 2 if _reasons and isinstance(_reasons[0], PyresticError) else 1
 
 
-def _watch(reader: int, tell: Callable[[], int]) -> None:
+def _watch(reader: int) -> None:
     """Wait for the first signal that ends the program, and enforce the end."""
     while True:
         if any(number in _WORDS for number in os.read(reader, 1)):
             break
     # A second signal may come before the main thread has noticed the first.
     threading.Thread(target=_end_at_second, args=(reader,), name="second signal", daemon=True).start()
+    if _early:
+        _end_overdue()
+    _end()
+
+
+def _end_overdue() -> None:
+    """End the program after the time limit of an early end, or soon when an error ends it."""
+    deadline = time.monotonic() + _EARLY_SECONDS
+    while time.monotonic() < deadline and not _reasons:
+        time.sleep(_LAST_SECONDS)
+    if not _reasons:
+        _overdue.set()
+        signal.pthread_kill(_main_thread[0], signal.SIGUSR2)
+    _end()
+
+
+def _end() -> None:
     time.sleep(_GRACE_SECONDS)
     _call_all(_last_steps, _LAST_SECONDS)
-    os._exit(tell())
+    os._exit(_tell[0]())
 
 
 def _end_at_second(reader: int) -> None:

@@ -112,6 +112,10 @@ MANUALS: dict[str, Manual] = {
             ("Create no snapshot if nothing changed, as from cron:", "pyrestic backup --quiet --skip-if-unchanged ~"),
             ("Show what a backup would do:", "pyrestic backup --dry-run --verbose ~/Documents"),
             (
+                "If it is interrupted, keep what is complete; store that every 30 minutes as well:",
+                "pyrestic backup --partial --checkpoint 30m ~",
+            ),
+            (
                 "Back up the output of a program; nothing is stored if it fails:",
                 "pyrestic backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop",
             ),
@@ -120,10 +124,12 @@ MANUALS: dict[str, Manual] = {
             "Files are compared with the newest snapshot of the same host and paths. Only files whose size, time or"
             " inode changed are read, and only chunks that the repository does not have are stored.",
             "A backup that was killed can be repeated: it reuses the packs that were stored already.",
+            "With --partial, the signals INT, TERM and HUP (exit status 130) and USR2 (3) end a backup with a partial"
+            " snapshot: what is complete, and all other files as in the parent. A second signal ends it at once.",
         ),
         exits={
             1: "The backup failed and no snapshot was made, or a snapshot file could not be read.",
-            3: "Some source files could not be read. The snapshot was made without them.",
+            3: "Some source files could not be read and are not in the snapshot, or the backup ended early.",
         },
         variables=("RESTIC_READ_CONCURRENCY",),
     ),

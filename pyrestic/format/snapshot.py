@@ -16,6 +16,9 @@ from pyrestic.ids import ID
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 """Go's zero time."""
 
+PARTIAL_TAG: Final = "pyrestic:partial"
+"""Marks the snapshot of a backup that ended early. A field of its own would not survive `tag` and `copy` of restic."""
+
 # Fields that restic writes even if they are empty.
 _ALWAYS: Final = frozenset(("time", "tree", "paths"))
 
@@ -79,6 +82,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def tree_id(self) -> ID:
         """ID of the root tree."""
         return bytes.fromhex(self.tree)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its backup ended early: what it did not reach is as in the parent, or missing without a parent."""
+        return PARTIAL_TAG in self.tags
 
     @property
     def time_ns(self) -> int:

@@ -107,6 +107,11 @@ def encode_part(nodes: list[Node]) -> TreePart:
     return TreePart(first, last, gojson.escape(document)[1:-1])
 
 
+def parse_part(part: TreePart) -> list[Node]:
+    """Return the nodes of a part of a tree."""
+    return parse_tree(b'{"nodes":[' + part.document + b"]}")
+
+
 def _disorder(one: bytes, other: bytes) -> FormatError:
     shown, next_shown = (name.decode("utf-8", "backslashreplace") for name in (one, other))
     found = f"{shown!r} before {next_shown!r}" if other else "one has no name"

@@ -1,6 +1,7 @@
 """A folder during archiving: its known nodes, and its entries still being saved."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.tree import TreePart, encode_part
+from pyrestic.localfs.scan import SourceTree
 from pyrestic.operations.source_file import UnfinishedRead
 
 STRETCH = 1024
@@ -43,12 +45,16 @@ class Directory:
     """Unvisited nodes of the parent snapshot by name: for a folder with many files they take much memory."""
     old_is_known: bool = False
     """Whether the repository has all blobs of the files among them."""
+    older: dict[str, Node] = field(default_factory=dict)
+    """Those of the last complete snapshot that `old` has not, if the parent is partial."""
     children: "Iterator[Directory]" = field(default_factory=lambda: iter(()))
     nodes: list[Node | TreePart | None] = field(default_factory=list)
     """By position; a part is followed by None for each of its nodes but one."""
-    files: list[PendingFile] = field(default_factory=list)
+    files: deque[PendingFile] = field(default_factory=deque)
     waiting: int = 0
     """Number of small files being read."""
+    source: SourceTree | None = None
+    """Where it belongs if it is above the sources: only some of its entries are archived."""
     started: float = field(default_factory=time.monotonic)
 
     def is_complete(self) -> bool:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pyrestic.errors import EndedEarlyError
 from pyrestic.format.gojson import quote_name
 from pyrestic.format.node import FILE, Node, mode_to_go
-from pyrestic.format.snapshot import Snapshot, Summary
+from pyrestic.format.snapshot import PARTIAL_TAG, Snapshot, Summary
 from pyrestic.ids import ID, parse_id
 from pyrestic.localfs.metadata import format_local_time
 from pyrestic.localfs.scan import SourceTree
@@ -16,10 +17,13 @@ from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.archive_tree import TreeArchiver
 from pyrestic.operations.backup_options import NO_PARENT, ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.operations.early_end import EarlyReason, PartialOptions
+from pyrestic.operations.partial_snapshots import PartialSnapshots
 from pyrestic.report import Reporter
 from pyrestic.repository.new_snapshot import save_snapshot
+from pyrestic.repository.parent import Parent
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import Parent, StoredSnapshot
+from pyrestic.repository.snapshots import StoredSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,15 @@ class SnapshotDetails:
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """The new snapshot (`id` is None if it was skipped as unchanged), the statistics, and the parent."""
+    """The new snapshot (`id` is None if nothing is new), the statistics, and the parent."""
 
     id: ID | None
     tree: ID
+    """b"" if it ended early and nothing is complete."""
     summary: Summary
     parent: Parent = NO_PARENT
+    early: EarlyReason | None = None
+    """Why it ended early, so that the snapshot is partial."""
 
 
 def archive_files(
@@ -61,17 +68,49 @@ def archive_files(
     on_item: Callable[[ItemDone], None] | None = None,
     before_snapshot: Callable[[], None] = lambda: None,
     ensure_wanted: Callable[[], None] = lambda: None,
+    partial: PartialOptions | None = None,
+    complete: StoredSnapshot | None = None,
 ) -> BackupResult:
     """Save the sources as a snapshot; raise PyresticError when the repository fails or nothing could be saved.
 
     The index must be loaded. Unreadable source files go to `report.error`. After an interrupt, all stored packs are
     indexed, so that the next run finds them. `before_snapshot` is called last and may raise: a lost lock.
-    `ensure_wanted` is as in Backup.
+    `ensure_wanted` is as in Backup. With `partial`, the snapshot may be partial; `complete` is as in Parent.
     """
-    archiver = TreeArchiver(repository, select, options.archive, report, progress, on_item, ensure_wanted)
+    partial = partial or PartialOptions()
     start = format_local_time(time.time_ns())
-    tree = archiver.archive(source, _tree_of(parent))
-    return _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+
+    def save_partial(tree: ID, time_ns: int) -> ID:
+        before_snapshot()
+        summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
+        return _save(repository, options, tree, parent, summary, time_ns, PARTIAL_TAG)
+
+    checkpoints = PartialSnapshots(
+        repository,
+        report,
+        save_partial,
+        parent_tree=_tree_of(parent),
+        time_ns=options.time_ns,
+        interval_seconds=partial.checkpoint_seconds,
+    )
+
+    def ensure_going_on() -> None:
+        ensure_wanted()
+        partial.early_end.ensure_unwanted()
+
+    archiver = TreeArchiver(
+        repository, select, options.archive, report, progress, on_item, ensure_going_on, checkpoints
+    )
+    try:
+        tree = archiver.archive(source, _tree_of(parent), _tree_of(complete))
+    except EndedEarlyError:
+        stored = checkpoints.store(archiver.merged) or checkpoints.newest
+        summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
+        return BackupResult(stored, archiver.merged or b"", summary, early=partial.early_end.reason)
+    result = _finish(repository, archiver, options, start, tree, parent, before_snapshot)
+    if result.id is not None:
+        checkpoints.remove_all()
+    return result
 
 
 def archive_stream(
@@ -122,11 +161,28 @@ def _finish(
 ) -> BackupResult:
     repository.flush()
     summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
-    if options.skip_if_unchanged and parent is not None and parent.snapshot.tree == tree.hex():
+    if options.skip_if_unchanged and parent is not None and _is_unchanged(parent.snapshot, tree):
         return BackupResult(None, tree, summary)
     before_snapshot()
+    return BackupResult(_save(repository, options, tree, parent, summary, options.time_ns), tree, summary)
+
+
+def _is_unchanged(parent: Snapshot, tree: ID) -> bool:
+    """Tell whether nothing is new; after a partial snapshot it is that the backup is complete."""
+    return parent.tree == tree.hex() and not parent.is_partial
+
+
+def _save(
+    repository: Repository,
+    options: SnapshotDetails,
+    tree: ID,
+    parent: StoredSnapshot | None,
+    summary: Summary,
+    time_ns: int,
+    *more_tags: str,
+) -> ID:
     snapshot = Snapshot(
-        time=format_local_time(options.time_ns),
+        time=format_local_time(time_ns),
         parent=parent.id.hex() if parent is not None else None,
         tree=tree.hex(),
         paths=options.targets,
@@ -135,8 +191,8 @@ def _finish(
         uid=options.uid,
         gid=options.gid,
         excludes=options.excludes,
-        tags=options.tags,
+        tags=[*options.tags, *more_tags],
         program_version=options.program_version,
         summary=summary,
     )
-    return BackupResult(save_snapshot(repository, snapshot), tree, summary)
+    return save_snapshot(repository, snapshot)

@@ -56,6 +56,7 @@ class SourceWalk:
             self._source.error(source.path, "stat", error)
             return None
         opened = self._open_directory(directory, name, node)
+        opened.source = source
         opened.children = self.walk_sources(opened, source)
         return opened
 

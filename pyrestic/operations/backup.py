@@ -21,11 +21,13 @@ from pyrestic.operations.archive_file import ReadInto
 from pyrestic.operations.archive_snapshot import BackupResult, SnapshotDetails, archive_files, archive_stream
 from pyrestic.operations.backup_options import NO_PARENT, BackupRequest
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.operations.early_end import PartialOptions
+from pyrestic.operations.partial_snapshots import remove_continued
 from pyrestic.operations.salvage import salvage
 from pyrestic.report import Reporter
 from pyrestic.repository.locks import Lock
+from pyrestic.repository.parent import Parent
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import Parent
 
 
 class ScanReporter(Protocol):
@@ -65,6 +67,7 @@ class Backup:
         scan_reporter: ScanReporter | None = None,
         on_item: Callable[[ItemDone], None] | None = None,
         ensure_wanted: Callable[[], None] = lambda: None,
+        partial: PartialOptions | None = None,
     ) -> None:
         self._repository = repository
         self._request = request
@@ -74,6 +77,7 @@ class Backup:
         self._scan_reporter = scan_reporter
         self._on_item = on_item
         self._ensure_wanted = ensure_wanted
+        self._partial = partial or PartialOptions()
 
     def run(self, *, parent: Parent | None = None, stream: Stream | None = None) -> BackupResult:
         """Save the sources, or a stream; `parent` is what the request has found already.
@@ -89,7 +93,21 @@ class Backup:
             self._lock.met_interrupted = False
         with self._report.show(self._progress):
             result = self._save_files(parent) if stream is None else self._save_stream(parent, stream)
+        if result.id is not None and self._progress.error_count == 0:
+            self._remove_continued(parent)
         return replace(result, parent=parent)
+
+    def _remove_continued(self, parent: Parent) -> None:
+        """Remove the partial snapshot that this run continued, if it is one: the new one holds all that it holds."""
+        request, found = self._request, parent.found
+        if (
+            self._lock is not None
+            and found is not None
+            and found.snapshot.is_partial
+            and found.snapshot.hostname == request.hostname
+            and set(found.snapshot.paths) == set(request.paths)
+        ):
+            remove_continued(self._repository, found.id, self._lock.id, self._report)
 
     def _find_parent(self, parent: Parent | None, stream: Stream | None) -> Parent:
         if stream is not None and not stream.has_parent:
@@ -105,7 +123,7 @@ class Backup:
     def _save_files(self, parent: Parent) -> BackupResult:
         request = self._request
         tree = scan.resolve(request.targets)
-        with self._scanning(tree):
+        with self._scanning(tree), self._partial.early_end.limited(self._partial.time_limit_seconds):
             self._announce("backup")
             return archive_files(
                 self._repository,
@@ -118,6 +136,8 @@ class Backup:
                 on_item=self._on_item,
                 before_snapshot=self._ensure_complete,
                 ensure_wanted=self._ensure_wanted,
+                partial=self._partial,
+                complete=parent.complete,
             )
 
     def _save_stream(self, parent: Parent, stream: Stream) -> BackupResult:

@@ -16,8 +16,9 @@ from pyrestic.localfs.select import BackupSelector, Patterns
 from pyrestic.localfs.user_folders import find_written_folders
 from pyrestic.operations.retention import GroupBy
 from pyrestic.report import Reporter
+from pyrestic.repository.parent import Parent, find_parent
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import Parent, SnapshotFilter, find_parent, find_snapshot
+from pyrestic.repository.snapshots import SnapshotFilter, find_snapshot
 
 NO_PARENT: Final = Parent(None, [])
 HOST_AND_PATHS: Final = GroupBy(host=True, paths=True)

@@ -7,11 +7,12 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 
 def describe_snapshot(stored: StoredSnapshot) -> str:
-    """Return the description of a snapshot, in restic's words."""
+    """Return the description of a snapshot, in restic's words, and whether it is partial."""
     snapshot = stored.snapshot
+    partial = " (partial, ended early)" if snapshot.is_partial else ""
     return (
         f"snapshot {stored.id.hex()[:8]} of [{' '.join(snapshot.paths)}] at {go_time(snapshot.time)} "
-        f"by {snapshot.username}@{snapshot.hostname}"
+        f"by {snapshot.username}@{snapshot.hostname}{partial}"
     )
 
 

@@ -6,6 +6,7 @@ compiled code. The first complete batch triggers the search for it, which is rep
 be compiled meanwhile.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from pyrestic.engine_types import BatchReader, FileRecords
 from pyrestic.engines import Engines
+from pyrestic.errors import EndedEarlyError
 from pyrestic.format.node import Node
 from pyrestic.handle import BlobType
 from pyrestic.localfs.source_folders import SourceFolder, SourcePath
@@ -95,6 +97,19 @@ class FileBatches:
             yield self._finish_first(compiled)
         files = self._take_files()
         yield Finished(files, self._alone.read_batch(files))
+
+    def finish_read(self) -> Iterator[Finished]:
+        """Iterate all other files when the backup ends early, but for batches that wait; raise PyresticError."""
+        while self._running and self._compiled is not None:
+            try:
+                finished = self._finish_first(self._compiled)
+            except EndedEarlyError:
+                continue
+            yield finished
+        files = self._take_files()
+        # They are fewer than a batch. One that has grown is large, and drops the rest.
+        with contextlib.suppress(EndedEarlyError):
+            yield Finished(files, self._alone.read_batch(files))
 
     def close(self) -> None:
         """End the threads, without the pending work."""

@@ -86,6 +86,9 @@ class Counters(NamedTuple):
     yearly: int
 
 
+NO_COUNTERS: Final = Counters(0, 0, 0, 0, 0, 0)
+
+
 class Kept(NamedTuple):
     """A kept snapshot, the reasons, and the counters after it."""
 

@@ -199,13 +199,18 @@ class Packer:
             return room.pack if room.pack.whole else None
 
     def close(self) -> list[OpenPack]:
-        """Close the open packs, merge them if they fit into one, and return them; no reservation may be pending."""
+        """Close the open packs, merge them if they fit into one, and return them.
+
+        A pack with a pending reservation is returned by the `commit` that completes it.
+        """
         with self._lock:
             packs = [pack for pack in self._open if pack is not None]
             self._open = [None] * OPEN_PACKS
+            for pack in packs:
+                pack.closed = True
+            packs = [pack for pack in packs if pack.whole]
         joined: list[OpenPack] = []
         for pack in packs:
-            pack.closed = True
             last = joined[-1] if joined else None
             if last and last.length + pack.length + _header_length(last.reserved + pack.reserved) < self._pack_length:
                 _append(last, pack)

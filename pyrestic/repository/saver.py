@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 INDEX_BLOBS = 50_000
 INDEX_AGE_SECONDS = 600.0
 
+_SEALING_SECONDS = 0.02
+"""How long a blob takes to be sealed, roughly."""
+
 _LONGEST_PLAIN = LONGEST_TOGETHER * 3 // 4
 """This number of bytes of short blobs is sealed together; sealed, they hardly ever exceed LONGEST_TOGETHER."""
 
@@ -214,6 +217,22 @@ class Saver:
         self._wait_for_uploads()
         self._index_writer.flush()
 
+    def flush_saved(self) -> None:
+        """Store what was saved so far and its index, while other threads go on saving. Raises PyresticError."""
+        waiting = [(pending, list(pending)) for pending in self._pending.values()]
+        while any(blob in pending for pending, blobs in waiting for blob in blobs):
+            for packer in self._packers.values():
+                for pack in packer.close():
+                    self._upload(pack)
+            self._wait_for_uploads()
+            waiting = [(pending, [blob for blob in blobs if blob in pending]) for pending, blobs in waiting]
+            if any(blobs for _, blobs in waiting):
+                # Another thread is sealing one of these blobs.
+                time.sleep(_SEALING_SECONDS)
+        if self._failure is not None:
+            self._raise_failure()
+        self._index_writer.flush()
+
     def abort(self) -> None:
         """Abort: drop unsaved data, let running uploads end, and try to save the index of the rest."""
         self._fail(PyresticError("saving was interrupted"))
@@ -323,11 +342,12 @@ class Saver:
             identifier = hashlib.sha256(data).digest()
             self._save_pack(pack.type, Handle(FileType.PACK, identifier.hex()), data)
             self._index.add_rows(identifier, blobs)
+            self._pool.put(pack.buffer)
+            self._index_writer.add(PackRows(identifier, blobs))
+            # Last: `flush_saved` relies on an index file for every blob that is no longer pending.
             pending = self._pending[pack.type]
             for blob in split_ids(blobs.ids.tobytes()):
                 pending.pop(blob, None)
-            self._pool.put(pack.buffer)
-            self._index_writer.add(PackRows(identifier, blobs))
         except BaseException as error:
             self._fail(error)
             raise

@@ -175,37 +175,6 @@ def _incomplete(unreadable: list[Unreadable], what: str) -> PyresticError:
     return DamageError(message, hint=f"{hint}\n{DAMAGED_SNAPSHOT_HINT}")
 
 
-class Parent(NamedTuple):
-    """The parent snapshot of a backup, if there is one, and the unreadable snapshots."""
-
-    found: StoredSnapshot | None
-    unreadable: list[Unreadable]
-
-    def ensure_complete(self) -> None:
-        """Raise DamageError or BackendError if one of the snapshots could not be read."""
-        if self.unreadable:
-            identifier, error = self.unreadable[0]
-            kind = BackendError if isinstance(error, BackendError) else DamageError
-            raise kind(
-                f"snapshot {short(identifier)} cannot be read, so it could not be the parent of this backup: {error}",
-                hint="The new snapshot is stored and complete. With --skip-damaged such a backup ends with 0.",
-            )
-
-
-def find_parent(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> Parent:
-    """Return the newest readable snapshot that matches: a wrong parent costs time, no backup costs data.
-
-    Raises BackendError if the snapshots cannot be listed.
-    """
-    snapshots = read_snapshots(repository)
-    found = next(iter(newest_first(snapshots.found, wanted)), None)
-    if not wanted.skip_damaged:
-        return Parent(found, snapshots.unreadable)
-    for identifier, error in snapshots.unreadable:
-        report.note(f"snapshot {short(identifier)} is left out: {error}", 0)
-    return Parent(found, [])
-
-
 def find_latest(repository: Repository, wanted: SnapshotFilter, report: Reporter) -> StoredSnapshot | None:
     """Return the newest snapshot that matches, or None; raise DamageError or BackendError if one cannot be read."""
     return next(iter(_newest_first(repository, wanted, report, "which snapshot is the latest")), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyrestic.backend.local import LocalBackend
+from pyrestic.format.snapshot import PARTIAL_TAG
 from pyrestic.handle import BlobType
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
@@ -255,6 +256,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         "backup",
         lambda state: ["backup", "--tag", "new", state.source],
         lambda state: ["new"] in state.tags(),
+    ),
+    Scenario(
+        "backup --checkpoint",
+        lambda state: ["backup", "--tag", "new", "--checkpoint", "1ns", state.source],
+        lambda state: ["new"] in state.tags(),
+        keeps=lambda tag: tag != PARTIAL_TAG,
     ),
     Scenario(
         "forget",

@@ -4,12 +4,12 @@ import os
 import time
 
 from pyrestic.cli import password as passwords
-from pyrestic.cli.arguments import parse_uint32
+from pyrestic.cli.arguments import parse_duration, parse_uint32
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY, HOST_AND_PATHS
 from pyrestic.cli.filters import skip_damaged_flag
 from pyrestic.cli.flag_fields import Flags, arguments, optional_text, parse_variable, parsed, switch, text, texts
-from pyrestic.cli.flags import NATURAL
+from pyrestic.cli.flags import NATURAL, Parsed
 from pyrestic.cli.pattern_flags import ExcludeFlags
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
@@ -67,6 +67,34 @@ class _SnapshotFlags(Flags):
     with_atime: bool = switch("--with-atime", help="store access times")
 
 
+def _parse_interval(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise UsageError("must be longer than nothing")
+    return seconds
+
+
+_INTERVAL = Parsed("duration", _parse_interval)
+
+
+class _EndFlags(Flags):
+    """The flags for backups that may not finish."""
+
+    TITLE = "Partial snapshots"
+    partial: bool = switch("--partial", help="if interrupted, make a partial snapshot of what is complete")
+    checkpoint: float | None = parsed(
+        "--checkpoint", type=_INTERVAL, help="make a partial snapshot at this interval, such as 30m"
+    )
+    time_limit: float | None = parsed(
+        "--time-limit", type=_INTERVAL, help="end after this time with a partial snapshot, such as 2h"
+    )
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether a snapshot may be partial."""
+        return self.partial or self.checkpoint is not None or self.time_limit is not None
+
+
 class _ChangeFlags(Flags):
     """The flags for which files are read."""
 
@@ -87,7 +115,7 @@ class _ChangeFlags(Flags):
     skip_damaged: bool = skip_damaged_flag()
 
 
-class BackupFlags(_SourceFlags, _ExcludeFlags, _SnapshotFlags, _ChangeFlags):
+class BackupFlags(_SourceFlags, _ExcludeFlags, _SnapshotFlags, _ChangeFlags, _EndFlags):
     """The flags of backup."""
 
     dry_run: bool = switch("-n", "--dry-run", help="only print what would be done")
@@ -105,7 +133,7 @@ class BackupFlags(_SourceFlags, _ExcludeFlags, _SnapshotFlags, _ChangeFlags):
 
 @define("backup", "Create a snapshot of files and folders.", BackupFlags)
 def command(app: App, flags: BackupFlags) -> int:
-    """Make a snapshot and print the result; 3 if some source could not be read."""
+    """Make a snapshot and print the result; 3 if some source could not be read or the backup ended early."""
     app.terminal.during = "archival"
     _check(app, flags)
     targets, complete = _targets(app, flags)
@@ -115,10 +143,12 @@ def command(app: App, flags: BackupFlags) -> int:
     from pyrestic.cli.backup_run import INCOMPLETE, BackupSource, run_backup
 
     source = BackupSource(targets, exclude, _snapshot_time(flags.time), concurrency)
-    code = run_backup(app, flags, source, complete=complete)
-    if code == INCOMPLETE:
-        exit_error(code, "Warning: at least one source file could not be read", as_json=app.settings.json)
-    return code
+    ended = run_backup(app, flags, source, complete=complete)
+    if ended.early is not None:
+        exit_error(ended.code, f"Warning: the backup ended early: {ended.early.value}", as_json=app.settings.json)
+    elif ended.code == INCOMPLETE:
+        exit_error(ended.code, "Warning: at least one source file could not be read", as_json=app.settings.json)
+    return ended.code
 
 
 def _check(app: App, flags: BackupFlags) -> None:
@@ -141,6 +171,9 @@ def _check(app: App, flags: BackupFlags) -> None:
         raise UsageError("--stdin was specified and files/dirs were listed as arguments")
     if flags.stdin_from_command and not flags.sources:
         raise UsageError("no command was specified after --stdin-from-command")
+    if flags.may_end_early and (flags.streamed or flags.dry_run):
+        other = "--dry-run" if flags.dry_run else "--stdin" if flags.stdin else "--stdin-from-command"
+        raise UsageError(f"{other} makes no partial snapshots: leave out --partial, --checkpoint and --time-limit")
 
 
 def _targets(app: App, flags: BackupFlags) -> tuple[list[bytes], bool]:

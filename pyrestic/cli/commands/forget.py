@@ -83,6 +83,7 @@ class _PolicyFlags(Flags):
     keep_within_weekly: Period = _keep_within("weekly")
     keep_within_monthly: Period = _keep_within("monthly")
     keep_within_yearly: Period = _keep_within("yearly")
+    keep_partial: bool = switch("--keep-partial", help="keep all partial snapshots")
     keep_tag: tuple[str, ...] = texts("--keep-tag", value="TAGS", help="keep all snapshots with these tags: tag[,tag…]")
     unsafe_allow_remove_all: bool = switch(
         "--unsafe-allow-remove-all", help="allow a policy that removes every snapshot"
@@ -173,7 +174,7 @@ class _Forget:
         filtered = not self._filter.empty
         check_policy(policy, filtered=filtered, remove_all=self._flags.unsafe_allow_remove_all)
         self._terminal.note(f"Applying Policy: {policy}")
-        groups = decide(found, policy, self._flags.group_by)
+        groups = decide(found, policy, self._flags.group_by, keep_partial=self._flags.keep_partial)
         for group in groups:
             self._show(group)
         return groups

@@ -169,6 +169,8 @@ def _rows(history: History, number: int) -> Iterator[list[Cell]]:
         absent = version.node is None
         number += not absent
         state = ["absent"] if absent else ["current"] * _is_current(version, newest) + ["came back"] * version.came_back
+        # What it did not reach may seem to be absent.
+        state += ["partial, ended early"] * version.last.snapshot.is_partial
         yield [
             "" if absent else str(number),
             list(dict.fromkeys(span.line.host for span in version.spans)),
@@ -237,5 +239,6 @@ def _span_json(span: Span) -> dict[str, Any]:
     }
 
 
-def _snapshot_json(stored: StoredSnapshot) -> dict[str, str]:
-    return {"id": stored.id.hex(), "time": stored.snapshot.time}
+def _snapshot_json(stored: StoredSnapshot) -> dict[str, str | bool]:
+    partial = {"partial": True} if stored.snapshot.is_partial else {}
+    return {"id": stored.id.hex(), "time": stored.snapshot.time, **partial}

@@ -121,7 +121,10 @@ def snapshot_table(
             row.append(format_bytes(snapshot.summary.total_bytes_processed) if snapshot.summary else "")
         rows.append(row)
     spaced = not compact and any(len(stored.snapshot.paths) > 1 for stored in found)
-    footer = (f"Timestamps shown in {zone}", f"{len(found)} snapshots")
+    footer = [f"Timestamps shown in {zone}", f"{len(found)} snapshots"]
+    partial = sum(stored.snapshot.is_partial for stored in found)
+    if partial:
+        footer.append(f"{partial} partial, ended early")
     return format_table(columns + ["Size"] * sizes, rows, footer, spaced=spaced, quoted=quoted)
 
 
@@ -139,7 +142,8 @@ def snapshot_json(stored: StoredSnapshot) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.json.decode(
         snapshot_format.encode(snapshot_format.without_unknown(stored.snapshot))
     )
-    return {**document, "id": stored.id.hex(), "short_id": short(stored.id)}
+    partial = {"partial": True} if stored.snapshot.is_partial else {}
+    return {**document, "id": stored.id.hex(), "short_id": short(stored.id), **partial}
 
 
 def _print_json(app: App, groups: list[Group], *, grouped: bool) -> None:
