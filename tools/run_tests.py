@@ -104,10 +104,13 @@ def install_packages() -> None:
         "chromium": ("tests of the pages", shutil.which("chromium") is not None),
         "groff-base": ("tests of the man pages", shutil.which("groff") is not None),
         "mandoc": ("tests of the man pages", shutil.which("mandoc") is not None),
+        "backintime-common": ("tests of imports", shutil.which("backintime") is not None),
         "cron": ("tests of schedules", os.path.exists("/usr/sbin/cron")),
         "dbus-daemon": ("tests of the desktop", shutil.which("dbus-daemon") is not None),
         "gnome-keyring": ("tests of the key ring", shutil.which("gnome-keyring-daemon") is not None),
         "python3-dbusmock": ("tests of the desktop", os.path.exists("/usr/lib/python3/dist-packages/dbusmock")),
+        "rsnapshot": ("tests of imports", shutil.which("rsnapshot") is not None),
+        "rsync": ("tests of imports", shutil.which("rsync") is not None),
         "systemd": ("tests of schedules", os.path.exists("/usr/lib/systemd/systemd")),
         # The driver of the browser is linked with it.
         "libatomic1": ("tests of the pages", has_library("atomic")),

@@ -27,6 +27,7 @@ from pyrestic.nearest import find_nearest
 COMMAND_GROUPS = {
     "Back up": {
         "backup": "create a snapshot of files and folders",
+        "import": "make snapshots of the dated folders of other backup programs",
         "copy": "copy snapshots from one repository into another",
     },
     "Find": {
@@ -77,6 +78,8 @@ COMMAND_GROUPS = {
 COMMANDS = {name: text for names in COMMAND_GROUPS.values() for name, text in names.items()}
 OLD_COMMANDS = {"compile-code": "compile_code", "rebuild-index": "rebuild_index"}
 """Hidden commands, which are old or only for installers, and their modules."""
+MODULES = {**OLD_COMMANDS, "import": "import_trees"}
+"""Modules with another name than their command: a keyword cannot be one."""
 
 
 class Program(Group):
@@ -90,7 +93,7 @@ class Program(Group):
         """Return a command, None if there is none of this name."""
         if cmd_name not in COMMANDS and cmd_name not in OLD_COMMANDS:
             return None
-        module = importlib.import_module(f"pyrestic.cli.commands.{OLD_COMMANDS.get(cmd_name, cmd_name)}")
+        module = importlib.import_module(f"pyrestic.cli.commands.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -232,6 +232,22 @@ MANUALS: dict[str, Manual] = {
         ),
         variables=("XDG_CACHE_HOME",),
     ),
+    "import": Manual(
+        (
+            ("List what would be imported from a disk of Back In Time:", "pyrestic import --dry-run /media/me/disk"),
+            ("Import it; run it again to add newer dates:", "pyrestic import /media/me/disk"),
+            (
+                "Import the copies of a home directory in folders such as 2026-03-01:",
+                "pyrestic import --path /home/me /mnt/disk/copies",
+            ),
+        ),
+        details=(
+            "Each date becomes a snapshot with its time, host and paths, so that `history` shows all versions and the"
+            " next `backup` finds the newest snapshot. Files that are hard links to those of the date before are not"
+            " read again. Nothing is changed in the directory.",
+        ),
+        exits={3: "Some files could not be read. The snapshots were made without them."},
+    ),
     "init": Manual(
         (
             ("Create a repository in a local directory:", "pyrestic init --repo /mnt/disk/backup"),

@@ -87,19 +87,46 @@ def _root_of(path: bytes) -> bytes:
     return b"/".join(ups) or b"."
 
 
-def resolve(targets: Iterable[bytes]) -> SourceTree:
-    """Return the tree of all targets; raise UsageError for unreadable or conflicting targets."""
+def resolve(targets: Iterable[bytes], root: bytes = b"") -> SourceTree:
+    """Return the tree of all targets; raise UsageError for unreadable or conflicting targets.
+
+    With `root`, the targets are absolute, and their files are below that folder instead of `/`.
+    """
     tree = SourceTree()
     seen = set()
-    for path, explicit in _expand(targets):
+    for path, explicit in _expand(targets, root):
         if path not in seen:
             seen.add(path)
             _add_top(tree, path, explicit=explicit)
+    if root:
+        _move(tree, root)
     _unroll(tree)
     return tree
 
 
-def _expand(targets: Iterable[bytes]) -> Iterable[tuple[bytes, bool]]:
+def place_one(target: bytes, folder: bytes) -> SourceTree:
+    """Return the tree of an absolute target whose files are in a folder elsewhere.
+
+    The folders above the target get the metadata of those on this machine, or that of the folder.
+    """
+    tree = SourceTree()
+    _add_top(tree, target, explicit=True)
+    node = tree
+    while node.children:
+        (node,) = node.children.values()
+        if node.is_leaf or not os.path.isdir(node.path):
+            node.path = folder
+    return tree
+
+
+def _move(node: SourceTree, root: bytes) -> None:
+    if node.path:
+        node.path = root + node.path
+    for child in node.children.values():
+        _move(child, root)
+
+
+def _expand(targets: Iterable[bytes], root: bytes) -> Iterable[tuple[bytes, bool]]:
     """Replace targets without a name of their own (`.`, `/`, `../..`) with their entries."""
     for target in targets:
         path = clean(target)
@@ -107,7 +134,7 @@ def _expand(targets: Iterable[bytes]) -> Iterable[tuple[bytes, bool]]:
             yield path, True
             continue
         try:
-            names = read_directory(path)
+            names = read_directory(root + path)
         except OSError as error:
             raise UsageError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from error
         for name in names:

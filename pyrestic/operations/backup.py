@@ -122,7 +122,7 @@ class Backup:
 
     def _save_files(self, parent: Parent) -> BackupResult:
         request = self._request
-        tree = scan.resolve(request.targets)
+        tree = request.sources or scan.resolve(request.targets)
         with self._scanning(tree), self._partial.early_end.limited(self._partial.time_limit_seconds):
             self._announce("backup")
             return archive_files(

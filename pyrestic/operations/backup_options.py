@@ -12,6 +12,7 @@ from typing import Final
 from pyrestic.errors import UsageError
 from pyrestic.localfs import scan, select
 from pyrestic.localfs.identity import current_identity
+from pyrestic.localfs.scan import SourceTree
 from pyrestic.localfs.select import BackupSelector, Patterns
 from pyrestic.localfs.user_folders import find_written_folders
 from pyrestic.operations.retention import GroupBy
@@ -65,7 +66,8 @@ class BackupRequest:
     """A backup of sources, or of a stream that is stored at the one path among `targets`.
 
     `environment` tells the working directory, and with `cache_folder` what pyrestic writes itself, which is left out.
-    `warn` takes what is wrong with files that mark folders. Raises UsageError for bad patterns and rules.
+    `warn` takes what is wrong with files that mark folders. `sources` tells where the targets are, if they are not at
+    their own paths. Raises UsageError for bad patterns and rules.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class BackupRequest:
         cache_folder: str,
         warn: Callable[[str], None],
         streamed: bool = False,
+        sources: SourceTree | None = None,
     ) -> None:
         self.targets = targets
+        self.sources = sources
         self.options = options
         self.streamed = streamed
         self.hostname = options.hostname or current_identity().hostname

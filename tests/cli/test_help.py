@@ -9,7 +9,7 @@ import pytest
 
 from pyrestic.cli import commands
 from pyrestic.cli.flags import GLOBAL_TITLE, OWN_TITLE, FlagOption
-from pyrestic.cli.main import COMMAND_GROUPS, COMMANDS, OLD_COMMANDS, program
+from pyrestic.cli.main import COMMAND_GROUPS, COMMANDS, MODULES, OLD_COMMANDS, program
 from pyrestic.cli.manpages import make_pages
 from pyrestic.cli.options import GLOBAL_PARAMETERS
 
@@ -93,7 +93,7 @@ def test_each_command_is_in_exactly_one_group() -> None:
     grouped = [name for names in COMMAND_GROUPS.values() for name in names]
     assert len(set(grouped)) == len(grouped) == len(COMMANDS)
     modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
-    assert set(grouped) == modules - set(OLD_COMMANDS.values())
+    assert {MODULES.get(name, name) for name in grouped} == modules - set(OLD_COMMANDS.values())
 
 
 def test_the_help_of_the_program_lists_each_command_in_its_group() -> None:

@@ -298,6 +298,13 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     listener.changing("check --budget=1K", "check --budget=1G", ours_only=True)
     listener.changing("cache", "cost --offline", "features", "options", ours_only=True)
     listener.ours("history --follow {folder}/moved/to", repository=store_move(beside, listener.fresh()))
+    beside.names |= {"dated": str(tmp_path_factory.mktemp("dated"))}
+    for date in ("2026-03-01", "2026-03-02"):
+        Path(beside.names["dated"], date).mkdir()
+        Path(beside.names["dated"], date, "notes").write_text(date)
+    repository = listener.fresh()
+    for line in ("--dry-run {dated}", "{dated}", "{dated}"):
+        listener.ours(f"import --path=/home/me {line}", repository=repository)
     listener.changing("--no-lock prune --dry-run", "prune", ours_only=True)
     listener.changing("recover", ours_only=True)
     listener.changing("recover", "prune", ours_only=True, damage=forget_all)
