@@ -115,6 +115,21 @@ def test_the_finished_backup_reads_nothing_twice_and_removes_what_it_replaces(
     assert files(call) == set(FILES)
 
 
+def test_what_a_partial_snapshot_lacks_is_looked_up_in_the_last_complete_one(
+    call: Caller, source: Path, ending: Ending
+) -> None:
+    call("backup", source)
+    ending.left = early(source)
+    call("backup", "--force", "--partial", source)
+    complete, partial = (files(call, one["id"]) for one in snapshots(call))
+    assert partial < complete
+    ending.left = None
+    (source / FILES[-1]).write_text("changed")
+    summary = json.loads(call("backup", "--json", source).out.splitlines()[-1])
+    assert (summary["files_unmodified"], summary["files_changed"], summary["files_new"]) == (len(FILES) - 1, 1, 0)
+    assert [one.get("partial") for one in snapshots(call)] == [None, None]
+
+
 def test_with_a_parent_the_rest_is_as_it_was(call: Caller, source: Path, ending: Ending) -> None:
     call("backup", source)
     for name in (FILES[0], FILES[-1]):

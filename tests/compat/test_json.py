@@ -16,6 +16,7 @@ from pyrestic.cli import backup_output, restore_output
 from pyrestic.cli.options import make_settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.format.keyfile import ScryptParams
+from pyrestic.format.snapshot import PARTIAL_TAG
 from pyrestic.handle import FileType
 from pyrestic.operations.backup_progress import BackupProgress
 from pyrestic.operations.restore_progress import RestoreProgress
@@ -45,6 +46,8 @@ OWN_CODES = {"snapshots no-such-snapshot": 1, "snapshots no-such-snapshot {s1}":
 """Lines that end with 0 in restic and with this code in ours, see docs/differences.md; ours tells that code as well."""
 RARE = {
     ("restore", "summary", "seconds_elapsed"): "a second is long",
+    ("backup", "summary", "partial"): "see tests/cli/test_partial.py, which ends backups early",
+    ("backup", "summary", "ended_early"): "likewise",
     ("find", "match", "error"): "restic 0.19 does not store nodes with errors",
     ("restore", "preflight", "dollars"): "see what is printed on B2",
     ("restore", "preflight", "dollars_beyond_allowance"): "see what is printed on B2",
@@ -247,9 +250,9 @@ def forget_all(repository: Path) -> None:
         path.unlink()
 
 
-def store_move(beside: Beside, repository: Path) -> Path:
+def store_move(beside: Beside, repository: Path, name: str = "moved") -> Path:
     """Store two snapshots of a folder in which a file gets another name between them; return the repository."""
-    folder = beside.folder / "moved"
+    folder = beside.folder / name
     folder.mkdir()
     (folder / "from").write_bytes(b"moved")
     for name in ("from", "to"):
@@ -305,6 +308,15 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     repository = listener.fresh()
     for line in ("--dry-run {dated}", "{dated}", "{dated}"):
         listener.ours(f"import --path=/home/me {line}", repository=repository)
+    partial = store_move(beside, listener.fresh(), "partial")
+    for line in (
+        f"tag --add={PARTIAL_TAG}",
+        "snapshots",
+        "ls latest",
+        "history {folder}/partial/to",
+        "forget --keep-last=1",
+    ):
+        listener.ours(line, repository=partial)
     listener.changing("--no-lock prune --dry-run", "prune", ours_only=True)
     listener.changing("recover", ours_only=True)
     listener.changing("recover", "prune", ours_only=True, damage=forget_all)

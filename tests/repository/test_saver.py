@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from typing_extensions import Buffer
 
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, PyresticError
@@ -17,6 +18,7 @@ from pyrestic.format.pack import HeaderEntry
 from pyrestic.format.pack_columns import columns_of
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
 from pyrestic.ids import hash_id, parse_id
+from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index_columns import entries_of
 from pyrestic.repository.pack_header import load_header
 from pyrestic.repository.packer import BufferPool, OpenPack, Packer
@@ -102,6 +104,60 @@ def test_leftover_packs_are_joined_into_one() -> None:
     repository.flush()
     assert backend.count("save", FileType.PACK) == 1
     assert len(open_again(repository).index) == 100
+    repository.close()
+
+
+def test_what_is_saved_can_be_stored_while_others_go_on_saving() -> None:
+    repository = make_repository(options=SMALL_PACKS)
+    stop = threading.Event()
+
+    def save_more(seed: int) -> int:
+        source, count = random.Random(seed), 0
+        while not stop.is_set():
+            repository.saver.save(BlobType.DATA, source.randbytes(source.choice([100, 300_000])))
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(save_more, seed) for seed in (6, 7)]
+        try:
+            for number in range(8):
+                saved = [
+                    repository.saver.save(kind, f"{number} {each}".encode()) for kind in BlobType for each in range(20)
+                ]
+                repository.saver.flush_saved()
+                again = open_again(repository)
+                for kind, one in zip([kind for kind in BlobType for _ in range(20)], saved, strict=True):
+                    assert hash_id(again.load_blob(BlobHandle(kind, one.id))) == one.id
+        finally:
+            stop.set()
+        assert all(other.result() for other in others)
+    repository.flush()
+    again = open_again(repository)
+    assert len(again.index) == len(repository.index)
+    repository.close()
+
+
+def test_storing_what_is_saved_waits_for_a_blob_that_another_thread_is_sealing(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = make_repository()
+    sealing, go_on = threading.Event(), threading.Event()
+    original = BlobCodec.seal_into
+
+    def seal_into(codec: BlobCodec, payload: Buffer, view: memoryview) -> None:
+        if bytes(payload)[-5:] == b"slow!":
+            sealing.set()
+            assert go_on.wait(60)
+        original(codec, payload, view)
+
+    monkeypatch.setattr(BlobCodec, "seal_into", seal_into)
+    slow = repository.saver.submit(BlobType.DATA, os.urandom(3) + b"slow!")
+    assert sealing.wait(60)
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(repository.saver.flush_saved)
+        assert list(repository.list_files(FileType.INDEX)) == []
+        go_on.set()
+        flushed.result(60)
+    assert open_again(repository).index.has((BlobType.DATA, slow.result(60).id))
     repository.close()
 
 

@@ -1,6 +1,7 @@
 """What goes on beside the pages: new backups, damage, an interrupt in the middle, folders and histories without end."""
 
 import http.client
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.format import snapshot as snapshots
 from pyrestic.format.gojson import format_time
 from pyrestic.format.node import DIRECTORY, Node
-from pyrestic.format.snapshot import Snapshot
+from pyrestic.format.snapshot import PARTIAL_TAG, Snapshot
 from pyrestic.format.tree import encode_tree
 from pyrestic.handle import BlobType, FileType
 from pyrestic.report import NullReporter
@@ -31,6 +32,23 @@ SNAPSHOTS = 2_000
 
 def open_quick(folder: Path) -> Repository:
     return Repository.open(LocalBackend(str(folder)), PASSWORD)
+
+
+def test_pages_say_that_a_snapshot_is_partial(pyrestic: Program, tmp_path: Path) -> None:
+    folder = make_quick_repository(tmp_path / "repository")
+    repository = open_quick(folder)
+    tree = repository.saver.save(BlobType.TREE, encode_tree([])).id
+    repository.flush()
+    for tags in ([], [PARTIAL_TAG]):
+        snapshot = Snapshot(time="2026-01-01T00:00:00Z", tree=tree.hex(), hostname="h", paths=["/"], tags=tags)
+        repository.save_unpacked(FileType.SNAPSHOT, snapshots.encode(snapshot))
+    repository.close()
+    with serving(pyrestic, folder) as server:
+        server.enter()
+        first = server.request("/").text
+        assert first.count("partial, ended early") == 1
+        pages = [server.request(place).text for place in set(re.findall('"(/snapshot/[^"?]+)"', first))]
+        assert sorted(page.count("partial, ended early") for page in pages) == [0, 1]
 
 
 def test_backups_made_meanwhile_show_up_with_their_content_and_removed_ones_vanish(tmp_path: Path) -> None:
