@@ -47,8 +47,8 @@ def test_pages_say_that_a_snapshot_is_partial(pyrestic: Program, tmp_path: Path)
         server.enter()
         first = server.request("/").text
         assert first.count("partial, ended early") == 1
-        pages = [server.request(place).text for place in set(re.findall('"(/snapshot/[^"?]+)"', first))]
-        assert sorted(page.count("partial, ended early") for page in pages) == [0, 1]
+        pages = [server.request(place.rstrip("/")).text for place in set(re.findall('"(/snapshot/[^"?]+)"', first))]
+        assert sorted(page.count("<dd>partial, ended early") for page in pages) == [0, 1]
 
 
 def test_backups_made_meanwhile_show_up_with_their_content_and_removed_ones_vanish(tmp_path: Path) -> None:
