@@ -135,7 +135,8 @@ class _Output:
             self._terminal.print_json({"message_type": "summary", **counts})
             return
         new = f"{counts['planned']} would be imported" if dry_run else f"{counts['imported']} imported"
-        self._terminal.note(f"{sum(counts.values())} dates: {new}, {counts['existing']} exist already")
+        total = sum(counts.values())
+        self._terminal.note(f"{total} date{'s' * (total != 1)}: {new}, {counts['existing']} exist already")
 
     def _tell_existing(self, planned: PlannedImport) -> None:
         text = f"exists as snapshot {planned.existing[:8]}"
