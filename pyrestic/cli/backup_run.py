@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pyrestic import __version__
 from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_tags
+from pyrestic.cli.backup_lock import locked_here
 from pyrestic.cli.command import App
 from pyrestic.cli.commands.backup import BackupFlags
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS
@@ -66,14 +67,17 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
         return request.find_parent(repository, terminal)
 
     look = Overlap(None if flags.stdin else find_parent, imports=_import_machinery)
-    with opened(
-        settings,
-        terminal,
-        LockMode.NONE if flags.dry_run else LockMode.APPEND,
-        load_index=True,
-        dry_run=flags.dry_run,
-        overlap=look,
-    ) as session:
+    with (
+        nullcontext() if flags.dry_run else locked_here(app, request),
+        opened(
+            settings,
+            terminal,
+            LockMode.NONE if flags.dry_run else LockMode.APPEND,
+            load_index=True,
+            dry_run=flags.dry_run,
+            overlap=look,
+        ) as session,
+    ):
         from pyrestic.operations.backup import Backup, Stream
 
         early_end = EarlyEnd(lambda _: limit_early_end())

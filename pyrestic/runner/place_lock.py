@@ -22,12 +22,12 @@ _MOST_BYTES: Final = 200
 
 
 class PlaceLock:
-    """The lock of a repository, in a state folder."""
+    """The lock of a repository, in a state folder; `work` names a part of what is done there, to lock only that."""
 
-    def __init__(self, folder: str, location: Location) -> None:
+    def __init__(self, folder: str, location: Location, *work: str) -> None:
         self._folder = os.path.join(folder, _FOLDER)
         address = os.path.realpath(location.address) if location.scheme == "local" else location.address.rstrip("/")
-        name = f"{location.scheme}:{address}".encode("utf-8", "surrogateescape")
+        name = "\0".join((f"{location.scheme}:{address}", *work)).encode("utf-8", "surrogateescape")
         self._name = hashlib.sha256(name).hexdigest()[:32]
 
     @contextmanager

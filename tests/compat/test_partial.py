@@ -168,6 +168,8 @@ def test_a_second_signal_ends_an_early_end_at_once(
         + "Saver.flush_saved = wait\n"
     )
     process = begin(pyrestic, repository, source, slow)
+    second = pyrestic.run("backup", source, repository=repository, code=11)
+    assert f"by process {process.pid} since " in second.stderr.decode()
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     said = b""
