@@ -24,6 +24,11 @@ for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_signal) != signal.SIG_IGN:
         signal.signal(_signal, _end)
 
+from pyrestic.cli.tick import has_nothing_to_do  # noqa: E402
+
+if has_nothing_to_do():
+    os._exit(0)
+
 from pyrestic.cli.main import run  # noqa: E402
 
 if __name__ == "__main__":

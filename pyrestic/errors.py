@@ -21,7 +21,7 @@ PyresticError                   exit 1
 │   └── MissingBlobError             the blob is missing from the index
 ├── DesktopError                1    a service of the desktop or system failed or did not answer
 │   ├── NoServiceError               there is no bus, no such service, or no library for it
-│   └── LockedKeyringError           the key ring is locked
+│   └── LockedKeyringError     75   the key ring is locked
 ├── EndedEarlyError             1    a backup was asked to end early; its archive ends with what is complete
 └── LocalFileError              1    a source or target file could not be read or written
     └── UntrustedError               others can write to pyrestic's own files
@@ -157,6 +157,7 @@ class NoServiceError(DesktopError):
 class LockedKeyringError(DesktopError):
     """The key ring holds the secret, and is locked: it opens when its owner logs in."""
 
+    exit_code = 75
     hint = "Log in, or unlock the key ring."
 
 

@@ -11,6 +11,7 @@ from pyrestic.cli.command_name import split_command
 from pyrestic.cli.flag_fields import Flags, collect, make_parameters
 from pyrestic.cli.flags import make_plain
 from pyrestic.cli.help import show_options
+from pyrestic.cli.interrupts import watch_signals
 from pyrestic.cli.options import GLOBAL_PARAMETERS, Settings, make_settings, needs_profile
 from pyrestic.cli.quoting import quote
 from pyrestic.cli.streams import keep_going
@@ -45,7 +46,8 @@ class Command(click.Command):
     """A command that runs with an App and its own flags; it returns the exit code or None.
 
     With `any_arguments`, it ignores unused arguments, as some of restic's commands do. `prints` means that it only
-    prints: it ends when its output cannot be written. Only if it `uses_repository`, a profile has an effect.
+    prints: it ends when its output cannot be written. One that `forks` handles signals itself and has no thread. Only
+    if it `uses_repository`, a profile has an effect.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Command(click.Command):
         *,
         any_arguments: bool,
         prints: bool,
+        forks: bool,
         hidden: bool,
         uses_repository: bool,
     ) -> None:
@@ -65,6 +68,7 @@ class Command(click.Command):
         self.any_arguments = any_arguments
         self.prints = prints
         self.uses_repository = uses_repository
+        self.forks = forks
         self.allow_extra_args = True
         self._run = run
 
@@ -94,12 +98,14 @@ class Command(click.Command):
                 " usage and flags"
             )
         keep_going(without_output=not self.prints)
+        if not self.forks:
+            watch_signals()
         chosen: ProfileChoice | None = ctx.meta.get(_CHOSEN)
         settings = make_settings(ctx.params, chosen.make_environment(os.environ) if chosen else None)
         app = App(settings, Terminal(settings))
         if chosen:
             chosen.tell(settings, app.terminal)
-        if not settings.max_cpu:
+        if not settings.max_cpu or self.forks:
             return self._run(app, ctx.params)
         # Rarely used: other commands avoid the import.
         from pyrestic.localfs.cpu_limit import limited_cpu
@@ -172,6 +178,7 @@ def define(
     *,
     any_arguments: bool = False,
     prints: bool = False,
+    forks: bool = False,
     hidden: bool = False,
     uses_repository: bool = True,
 ) -> Callable[[Callable[[App], int | None]], Command]: ...
@@ -185,6 +192,7 @@ def define(
     *,
     any_arguments: bool = False,
     prints: bool = False,
+    forks: bool = False,
     hidden: bool = False,
     uses_repository: bool = True,
 ) -> Callable[[Callable[[App, F], int | None]], Command]: ...
@@ -197,6 +205,7 @@ def define(
     *,
     any_arguments: bool = False,
     prints: bool = False,
+    forks: bool = False,
     hidden: bool = False,
     uses_repository: bool = True,
 ) -> Callable[[Callable[..., int | None]], Command]:
@@ -214,6 +223,7 @@ def define(
             parameters,
             any_arguments=any_arguments,
             prints=prints,
+            forks=forks,
             hidden=hidden,
             uses_repository=uses_repository,
         )

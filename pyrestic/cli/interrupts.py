@@ -48,6 +48,8 @@ _main_thread: list[int] = []
 """The thread that signals end; none if they are not handled, as in tests."""
 _reasons: list[int | PyresticError] = []
 """The reasons to end, in order: numbers of signals, and the errors of `end_for`."""
+_unwatched: list[int] = []
+"""The descriptor on which signals arrive, until the thread starts that reads it."""
 
 
 @contextlib.contextmanager
@@ -125,18 +127,27 @@ def find_error() -> PyresticError | None:
 
 
 def handle_signals(tell: Callable[[], int]) -> None:
-    """Handle signals from now on; if the end is forced, `tell` prints the reason and returns the exit code."""
-    _tell.append(tell)
+    """Handle signals from now on; if the end is forced, `tell` prints the reason and returns the exit code.
+
+    The end is forced once `watch_signals` was called. A forked process may call this again.
+    """
+    _tell[:] = [tell]
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
+    _unwatched[:] = [reader]
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in _WORDS:
         # A program started with nohup should survive the end of the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     signal.signal(signal.SIGUSR2, _hear)
-    _main_thread.append(threading.get_ident())
+    _main_thread[:] = [threading.get_ident()]
+
+
+def watch_signals() -> None:
+    """Start the thread that ends the program if the main thread does not; a program that forks must not have it."""
+    while _unwatched:
+        threading.Thread(target=_watch, args=(_unwatched.pop(),), name="signals", daemon=True).start()
 
 
 def ignore_signals() -> None:

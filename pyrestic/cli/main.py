@@ -59,6 +59,12 @@ COMMAND_GROUPS = {
         "repair": "repair the index, packs and snapshots",
         "recover": "make a snapshot of unreferenced trees",
     },
+    "Run by itself": {
+        "run": "run the tasks of profiles",
+        "status": "show how things stand with the profiles",
+        "pause": "let nothing run by itself for a while",
+        "resume": "end a pause",
+    },
     "Set up": {
         "init": "create a repository",
         "key": "manage passwords",
@@ -287,12 +293,22 @@ def run() -> NoReturn:
     # Hundreds of thousands of objects live as long as the run, and few of them in cycles: the cycle collector often
     # took an eighth of the time of a backup of small files.
     gc.set_threshold(200_000, 20, 100)
+    _run_process(None)
+
+
+def run_forked(arguments: Sequence[str]) -> NoReturn:
+    """Run a command in this process, which was forked from the program, and end it."""
+    streams.guard_streams()
+    _run_process(arguments)
+
+
+def _run_process(arguments: Sequence[str] | None) -> NoReturn:
     state: dict[str, Any] = {}
     handle_signals(lambda: _tell_end(state))
     # A request for progress before there is any must not end the program.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        code = main(state=state)
+        code = main(arguments, state=state)
         ignore_signals()
     except KeyboardInterrupt:
         # It came when nothing was left to interrupt.

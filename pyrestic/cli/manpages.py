@@ -9,7 +9,8 @@ from pyrestic import __version__
 from pyrestic.cli.command import Group
 from pyrestic.cli.flags import GLOBAL_TITLE, OWN_TITLE, FlagOption
 from pyrestic.cli.help import titled_options
-from pyrestic.cli.manual import COMMON, ENVIRONMENT, EXIT_STATUS, REPOSITORY_EXITS, find_manual
+from pyrestic.cli.manual import find_manual
+from pyrestic.cli.manual_tables import COMMON, ENVIRONMENT, EXIT_STATUS, REPOSITORY_EXITS
 
 _ROFF = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha"}
 

@@ -6,6 +6,7 @@ from pyrestic.cli.flags import FlagError, make_plain
 from pyrestic.errors import UsageError
 from pyrestic.nearest import suggest
 from pyrestic.profiles.profile import Value
+from pyrestic.profiles.resolve import CheckFlag
 from pyrestic.profiles.words import flag_words
 
 _OWN_KEYS = {
@@ -43,3 +44,17 @@ def check_flag(command: click.Command, ctx: click.Context, name: str, value: Val
         make_plain(flag_words(name, value), command, ctx)
     except FlagError as error:
         raise UsageError(error.message) from None
+
+
+def make_flag_check(root: click.Context) -> CheckFlag:
+    """Return what compares the flags of all profiles with those of the program's commands."""
+    program = root.command
+
+    def check(table: str, name: str, value: Value) -> None:
+        command = program.get_command(root, table) if table and isinstance(program, click.Group) else None
+        if command is None:
+            check_flag(program, root, name, value)
+        else:
+            check_flag(command, click.Context(command, parent=root, info_name=table), name, value)
+
+    return check

@@ -6,7 +6,7 @@ without one means battery power.
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 POWER_FOLDER = "/sys/class/power_supply"
 _ADAPTERS = frozenset({"Mains", "USB", "UPS", "Wireless"})
@@ -28,8 +28,7 @@ _ATTRIBUTES = (
 _MOST_BYTES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(NamedTuple):
     """The power of a machine; `level` is the charge of its batteries in percent, None if that is not known."""
 
     on_mains: bool

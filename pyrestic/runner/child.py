@@ -19,7 +19,8 @@ from pyrestic.priority import lower_priority
 RunCommand = Callable[[Sequence[str]], NoReturn]
 """Runs the program with these arguments in this process, and ends the process."""
 _READ_BYTES: Final = 1 << 16
-_MOST_LINE_BYTES: Final = 16 << 20
+_MOST_LINE_BYTES: Final = 64 << 20
+"""Enough for what forget prints about tens of thousands of snapshots."""
 _DIED: Final = 1
 
 

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 from pyrestic.backend.location import Location, parse_location
 from pyrestic.errors import UsageError
-from pyrestic.profiles.profile import Profile, Task
-from pyrestic.runner.due import DueTask
+from pyrestic.profiles.profile import DayTime, Profile, Task
+from pyrestic.runner.due import DueTask, find_next
 from pyrestic.runner.hooks import WAITS
-from pyrestic.runner.records import ProfileRecord
+from pyrestic.runner.quiet import BATTERY, MISSING, OFFLINE, UNTIL
+from pyrestic.runner.records import Hold, ProfileRecord
 from pyrestic.runner.this_machine import ThisMachine, find_host, find_missing_folder
 
 _INSISTS_LEVEL: Final = 50
@@ -31,6 +32,8 @@ class Obstacle(NamedTuple):
     """What may change while the reason stays the same."""
     is_failure: bool = False
     is_optional: bool = False
+    hold: Hold | None = None
+    """A fact that is found out quickly, and as long as it holds, the task waits."""
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
@@ -51,7 +54,7 @@ class Conditions:
 
     def find_obstacle(self, choice: DueTask, record: ProfileRecord, *, with_command: bool = True) -> Obstacle | None:
         """Return why a task has to wait or fails, None if it may start."""
-        insists = self.insists(choice.task, record)
+        insists = self._insists(choice.task, record)
         looks: list[Look] = [
             lambda: self._look_at_window(choice.task),
             lambda: self._look_for_folder(choice.profile),
@@ -64,19 +67,26 @@ class Conditions:
 
     def find_lost(self, choice: DueTask, record: ProfileRecord) -> Obstacle | None:
         """Return why a task that runs should end early, None if it may go on."""
-        insists = self.insists(choice.task, record)
+        insists = self._insists(choice.task, record)
         found = self.look_at_power(choice.task, insists=insists) or self.look_at_line(choice, insists=insists)
         if found is None and self.find_host(choice.profile) is not None and not self._machine.is_online():
             found = Obstacle("no network connection")
         return found
 
-    def insists(self, task: Task, record: ProfileRecord) -> bool:
-        """Tell whether there was no good backup for so long that power and metered lines no longer count."""
+    def find_insistence(self, task: Task, record: ProfileRecord) -> float | None:
+        """Return the time from which power and metered lines no longer count, None for never.
+
+        There was no good backup for too long then.
+        """
         limit = task.when.insist_after_seconds
         if limit is None:
-            return False
+            return None
         good = record.find("backup").good_started
-        return self._now() - (record.first_seen if good is None else good) >= limit
+        return (record.first_seen if good is None else good) + limit
+
+    def _insists(self, task: Task, record: ProfileRecord) -> bool:
+        since = self.find_insistence(task, record)
+        return since is not None and since <= self._now()
 
     def find_host(self, profile: Profile) -> str | None:
         """Return the host of a profile's repository as find_host does; "" behind a proxy, which resolves names."""
@@ -97,7 +107,9 @@ class Conditions:
         local = datetime.fromtimestamp(self._now())  # noqa: DTZ006 - local on purpose
         if is_within(local.hour * 60 + local.minute, begin, end):
             return None
-        return Obstacle(f"outside of {_show_minutes(begin)}-{_show_minutes(end)}", is_optional=True)
+        opens = find_next([DayTime(None, begin // 60, begin % 60)], self._now())
+        reason = f"outside of {_show_minutes(begin)}-{_show_minutes(end)}"
+        return Obstacle(reason, is_optional=True, hold=(UNTIL, repr(opens)))
 
     def look_at_power(self, task: Task, *, insists: bool) -> Obstacle | None:
         """Return why the power does not suffice, None if it does."""
@@ -107,7 +119,7 @@ class Conditions:
         if when.power == "any" and (power.level is None or power.level >= when.battery_min):
             return None
         level = "" if power.level is None else f"{power.level} %"
-        return Obstacle("on battery", level, is_optional=True)
+        return Obstacle("on battery", level, is_optional=True, hold=(BATTERY, ""))
 
     def look_at_line(self, choice: DueTask, *, insists: bool) -> Obstacle | None:
         """Return why the network connection may not be used, None if it may."""
@@ -123,14 +135,14 @@ class Conditions:
 
     def _look_for_folder(self, profile: Profile) -> Obstacle | None:
         missing = find_missing_folder(find_location(profile)) if profile.skips_missing else ""
-        return Obstacle(f"{missing} is not there") if missing else None
+        return Obstacle(f"{missing} is not there", hold=(MISSING, missing)) if missing else None
 
     def _look_for_network(self, choice: DueTask) -> Obstacle | None:
         host = self.find_host(choice.profile)
         if host is None:
             return None
         if not self._machine.is_online():
-            return Obstacle("no network connection")
+            return Obstacle("no network connection", hold=(OFFLINE, ""))
         return None if self._machine.is_online(host) else Obstacle(f"the name {host} cannot be resolved")
 
     def _ask_command(self, task: Task) -> Obstacle | None:

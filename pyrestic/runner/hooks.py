@@ -43,14 +43,16 @@ class HookFacts:
 
     def variables(self) -> dict[str, str]:
         """Return the variables."""
-        return {
-            "PYRESTIC_PROFILE": self.profile,
-            "PYRESTIC_TASK": self.task,
-            "PYRESTIC_RESULT": self.result,
-            "PYRESTIC_EXIT_CODE": "" if self.exit_code is None else str(self.exit_code),
-            "PYRESTIC_SNAPSHOT_ID": self.snapshot,
-            "PYRESTIC_ERROR": self.error.replace("\0", ""),
+        code = "" if self.exit_code is None else str(self.exit_code)
+        values = {
+            "PROFILE": self.profile,
+            "TASK": self.task,
+            "RESULT": self.result,
+            "EXIT_CODE": code,
+            "SNAPSHOT_ID": self.snapshot,
+            "ERROR": self.error.replace("\0", ""),
         }
+        return {f"PYRESTIC_{name}": value for name, value in values.items()}
 
 
 class HookRunner:

@@ -14,7 +14,8 @@ AGAIN_SECONDS = 24 * 3600.0
 """How long after a message the same one may follow."""
 FAILURES = 2
 """Failures in a row before anybody is told: the first is often only a lost connection."""
-_OVERDUE = "overdue"
+OVERDUE = "overdue"
+"""The key of that message among those that were told."""
 
 
 class TaskState(Protocol):
@@ -114,7 +115,7 @@ class _Teller:
         if task.failures < FAILURES:
             return
         # A reminder that the backup is overdue says why.
-        replaced = overdue and _OVERDUE in self._on and name == "backup" and _failed(name) in self._told
+        replaced = overdue and OVERDUE in self._on and name == "backup" and _failed(name) in self._told
         repeats = self._is_due(_failed(name)) and not replaced
         if ran or repeats:
             text = f"{_sentence(task.error)} It failed {task.failures} times in a row. {_last_good(task)}"
@@ -123,14 +124,14 @@ class _Teller:
     def _succeed(self, name: str, *, overdue: bool) -> None:
         was_told = self._told.pop(_failed(name), None) is not None
         if name == "backup" and not overdue:
-            was_told = self._told.pop(_OVERDUE, None) is not None or was_told
+            was_told = self._told.pop(OVERDUE, None) is not None or was_told
         recovered = was_told and "recovered" in self._on
         kind: MessageKind = "recovered" if recovered else "success"
         title = f"{name} works again" if recovered else f"{name} finished"
         self._add(kind, name, title, f"It finished at {_show(self._now)}.")
 
     def _miss(self, after: ProfileState) -> None:
-        if not self._is_due(_OVERDUE):
+        if not self._is_due(OVERDUE):
             return
         task = after.tasks.get("backup")
         why = "It has not run."
@@ -139,7 +140,7 @@ class _Teller:
         elif task is not None and task.failures:
             why = _sentence(task.error)
         since = "" if task is None or task.good_ended is None else f" since {_show(task.good_ended)}"
-        self._add("overdue", "backup", f"no good backup{since}", why, key=_OVERDUE)
+        self._add("overdue", "backup", f"no good backup{since}", why, key=OVERDUE)
 
     def _is_due(self, key: str) -> bool:
         last = self._told.get(key)

@@ -1,13 +1,17 @@
 """Tells whether a tick has nothing to do, at the cost of reading two small files.
 
-Every ten minutes a timer starts the program, and nearly always nothing is due. So each run of the runner writes down
-until when that will be so. Nothing but the standard library is imported here.
+Every ten minutes a timer starts the program, and nearly always nothing is due, or what is due waits for the charger. So
+each run of the runner writes down until when that will be so, and which facts must hold. Little is imported here.
 """
 
 import json
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+
+from pyrestic.localfs.online import has_default_route
+from pyrestic.localfs.power import read_power
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +23,26 @@ _MOST_BYTES = 16 << 20
 _ABSENT = (-1, -1, -1)
 _FILE = "profiles.toml"
 _FOLDER = "profiles.d"
+BATTERY, OFFLINE, MISSING, UNTIL = "battery", "offline", "missing", "until"
+"""The facts: no mains power, no default route, no repository in this folder, a time that has not come."""
 
 
-def is_quiet(state: str, profiles: str, now: float) -> bool:
+def holds(fact: str, argument: str) -> bool:
+    """Tell whether a fact holds on this machine."""
+    if fact == BATTERY:
+        return not read_power().on_mains
+    if fact == OFFLINE:
+        return not has_default_route()
+    if fact == UNTIL:
+        return time.time() < float(argument)
+    return fact == MISSING and not os.path.exists(os.path.join(argument, "config"))
+
+
+def is_quiet(state: str, profiles: str, now: float, check: "Callable[[str, str], bool]" = holds) -> bool:
     """Tell whether the state at this path says that nothing has to be done now.
 
-    `profiles` is the folder of the files of profiles: if any of them changed, that is not known.
+    `profiles` is the folder of the files of profiles: if any of them changed, that is not known. `check` tells whether
+    a fact still holds.
     """
     try:
         document = _read(state)
@@ -36,6 +54,7 @@ def is_quiet(state: str, profiles: str, now: float) -> bool:
             bool(written <= now < until)
             and paths[:2] == expected
             and all(tuple(facts) == _look(path) for path, *facts in watched)
+            and all(check(fact, argument) for fact, argument in document.get("holds", ()))
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

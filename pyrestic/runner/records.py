@@ -1,6 +1,11 @@
 """What is remembered about the tasks of each profile, as values."""
 
+from typing import TypeAlias
+
 import msgspec
+
+Hold: TypeAlias = tuple[str, str]
+"""A fact for which a task waits, and its argument; see pyrestic.runner.quiet."""
 
 
 class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -64,7 +69,8 @@ class Runs(msgspec.Struct, kw_only=True, omit_defaults=True):
     slept_seconds: float = 0.0
     paused_until: float | None = None
     quiet_until: float = 0.0
-    """Until then, no profile has anything to do if the watched files do not change; see pyrestic.runner.quiet."""
+    """Until then, nothing has to be done if the watched files do not change and the facts hold."""
+    holds: list[Hold] = []
     watched: list[WatchedFile] = []
     profiles: dict[str, ProfileRecord] = {}
 

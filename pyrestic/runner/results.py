@@ -43,7 +43,7 @@ def judge(task: TaskName, outcome: Outcome, *, lost: str, interrupted: bool, may
     `lost` is the condition for whose loss it was asked to end early. With `may_wait`, a command can say that it has to
     wait, as when the key ring is locked; if a person asked for it, that is a failure.
     """
-    code, summary = outcome.code, outcome.summary
+    code, summary = outcome.code, _shorten(outcome.summary)
     is_partial = bool(lost) or (isinstance(summary, dict) and bool(summary.get("partial")))
     if code == 0:
         return TaskResult("success", summary=summary)
@@ -59,6 +59,14 @@ def judge(task: TaskName, outcome: Outcome, *, lost: str, interrupted: bool, may
     if code == INTERRUPTED:
         return TaskResult("interrupted", code, outcome.error, summary=summary)
     return TaskResult("failed", code, outcome.error, summary=summary, item_errors=outcome.item_errors)
+
+
+def _shorten(summary: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return the summary of forget as numbers: it lists all snapshots."""
+    if not isinstance(summary, list):
+        return summary
+    kept, removed = (sum(len(group.get(name) or ()) for group in summary) for name in ("keep", "remove"))
+    return {"message_type": "summary", "kept": kept, "removed": removed}
 
 
 def begin(record: TaskRecord, now: float) -> None:
@@ -110,8 +118,8 @@ def _find_facts(task: TaskName, result: TaskResult) -> dict[str, int | float | N
 
 def _count_kept(kept: int | None, task: TaskName, result: TaskResult) -> int | None:
     """Return the number of snapshots after a task: counted by forget, one more after each backup."""
-    if task == "forget" and isinstance(result.summary, list):
-        return sum(len(group.get("keep") or ()) for group in result.summary)
+    if task == "forget" and isinstance(result.summary, dict) and "kept" in result.summary:
+        return int(result.summary["kept"])
     if task == "backup" and result.kind == "success" and result.snapshot and kept is not None:
         return kept + 1
     return kept

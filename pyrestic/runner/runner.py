@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pyrestic.errors import LocalFileError
 from pyrestic.localfs.identity import read_boot_id
 from pyrestic.localfs.online import read_sleep_seconds
-from pyrestic.profiles.profile import TASK_NAMES, Profile, Profiles, TaskName
+from pyrestic.profiles.profile import TASK_NAMES, Profile, TaskName
 from pyrestic.runner.conditions import Obstacle, find_location
 from pyrestic.runner.due import DueTask, Round, find_due, find_overdue
+from pyrestic.runner.messages import AGAIN_SECONDS, OVERDUE
 from pyrestic.runner.place_lock import PlaceLock
-from pyrestic.runner.quiet import watch_files
-from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
-from pyrestic.runner.results import INTERRUPTED, TaskResult, find_worst, wait
+from pyrestic.runner.records import Hold, ProfileRecord, Runs, TaskRecord, WatchedFile
+from pyrestic.runner.results import INCOMPLETE, INTERRUPTED, TaskResult, find_worst, wait
 from pyrestic.runner.task_run import Surroundings, TaskRun
-from pyrestic.runner.wording import show_short, show_since
+from pyrestic.runner.wording import show_short, show_since, show_time
 
 _SLEPT_SECONDS = 5.0
 
@@ -43,8 +43,8 @@ class Runner:
         """The tasks that a person asked for and that were tried."""
         self._busy: set[str] = set()
         """Profiles whose repository another runner works on."""
-        self._waits: set[str] = set()
-        """Profiles of which a task has to wait."""
+        self._waits: dict[tuple[str, TaskName], Hold | None] = {}
+        """The tasks that have to wait, and for which fact."""
         self._told: set[tuple[str, TaskName]] = set()
         """Tasks that were said to wait."""
         self._failed: dict[str, str] = {}
@@ -61,21 +61,50 @@ class Runner:
                 codes.append(code)
         if around.ending.is_asked():
             codes.append(INTERRUPTED)
+        elif self._tell_overdue():
+            codes.append(INCOMPLETE)
         return find_worst(codes)
 
+    def _tell_overdue(self) -> list[str]:
+        """Tell what is overdue, and return what went wrong with that."""
+        problems: list[str] = []
+        if self._around.notices is not None:
+            for profile in self._request.profiles:
+                found = self._around.notices.tell_overdue(profile)
+                self._complain(profile, found)
+                problems += found
+        return problems
+
+    def _complain(self, profile: Profile, problems: Iterable[str]) -> None:
+        for problem in problems:
+            self._around.output.complain(f"{profile.name}: {problem}")
+
+    def find_holds(self) -> list[Hold]:
+        """Return the facts for which tasks wait."""
+        return sorted({hold for hold in self._waits.values() if hold is not None})
+
     def find_quiet_until(self, runs: Runs) -> float:
-        """Return the time until which nothing will have to be done; 0 if something waits."""
-        if self._waits or self._busy:
+        """Return the time until which nothing has to be done as long as these facts hold; 0 for now."""
+        if self._busy or None in self._waits.values():
             return 0.0
+        times = [time for profile in self._request.profiles for time in self._find_times(profile, runs)]
+        return min(times, default=0.0)
+
+    def _find_times(self, profile: Profile, runs: Runs) -> Iterable[float]:
+        """Yield the times at which something has to be done for a profile."""
         now = self._around.now()
-        times = []
-        for profile in self._request.profiles:
-            record = runs.find(profile.name, now)
-            times += [find_due(task, record.find(task.name), now) for task in profile.tasks.values()]
-            overdue = find_overdue(profile, record)
-            if overdue is not None:
-                times.append(overdue if overdue > now else 0.0)
-        return min((time for time in times if time is not None), default=0.0)
+        record = runs.find(profile.name, now)
+        for name, task in profile.tasks.items():
+            if (profile.name, name) not in self._waits:
+                due = find_due(task, record.find(name), now)
+            else:
+                due = self._around.conditions.find_insistence(task, record)
+                due = due if due is not None and due > now else None
+            if due is not None:
+                yield due
+        overdue = find_overdue(profile, record)
+        if overdue is not None:
+            yield overdue if overdue > now else record.told.get(OVERDUE, 0.0) + AGAIN_SECONDS
 
     def _wait_after_sleep(self) -> None:
         """After the machine has slept, wait a while for its network connection."""
@@ -119,8 +148,8 @@ class Runner:
 
     def _wait(self, choice: DueTask, record: ProfileRecord, obstacle: Obstacle) -> None:
         profile, task = choice
-        self._waits.add(profile.name)
         key, before = (profile.name, task.name), record.find(task.name)
+        self._waits[key] = obstacle.hold
         if before.waiting == obstacle.reason and (self._request.due or key in self._told):
             return
         self._told.add(key)
@@ -135,13 +164,16 @@ class Runner:
             detail = f" ({obstacle.detail})" if obstacle.detail else ""
             since = "" if changed.waiting_since is None else f" since {show_since(changed.waiting_since, now)}"
             line = f"{name}: waiting: {obstacle.reason}{detail}{since}"
-            fields: dict[str, object] = {"profile": profile.name, "task": task.name}
+            fields: dict[str, object] = {"time": show_time(now), "profile": profile.name, "task": task.name}
             fields |= {"result": "waiting", "reason": str(obstacle)}
             self._around.output.report(line, fields)
         try:
-            self._around.store.change_task(profile.name, task.name, lambda one: wait(one, obstacle.reason, now))
+            after = self._around.store.change_task(profile.name, task.name, lambda one: wait(one, obstacle.reason, now))
         except LocalFileError as error:
             self._around.output.complain(f"{profile.name}: the state cannot be written: {error}")
+            return
+        if self._around.notices is not None:
+            self._complain(profile, self._around.notices.tell_change(profile, record, after))
 
     def _run_alone(self, choice: DueTask) -> int | None:
         """Run a task unless another runner works on its repository; None if it did not run."""
@@ -165,6 +197,7 @@ class Runner:
                 return None
             asked = self._is_asked(choice)
             self._asked.add((profile.name, task.name))
+            self._waits.pop((profile.name, task.name), None)
             record = around.store.read().find(profile.name, around.now())
             if not asked and not self._is_due(choice, record):
                 # The other runner has done it.
@@ -204,15 +237,15 @@ def _describe_due(record: TaskRecord, due: float, now: float) -> str:
     return f"due since {show_since(due, now)}" if due else "due"
 
 
-def remember_quiet(runner: Runner, profiles: Profiles, folder: str, around: Surroundings) -> None:
+def remember_quiet(runner: Runner, watched: list[WatchedFile], around: Surroundings) -> None:
     """Write down until when nothing has to be done, so that the next ticks end at once; raise LocalFileError."""
     runs = around.store.read()
-    until, watched = runner.find_quiet_until(runs), watch_files(profiles.files, folder)
-    if until <= around.now() or (runs.quiet_until == until and runs.watched == watched):
+    until, holds = runner.find_quiet_until(runs), runner.find_holds()
+    if (until, holds, watched) == (runs.quiet_until, runs.holds, runs.watched):
         return
 
     def change(changed: Runs) -> None:
-        changed.quiet_until, changed.watched = until, watched
+        changed.quiet_until, changed.holds, changed.watched = until, holds, watched
 
     around.store.change(change)
 
@@ -221,4 +254,4 @@ def describe_pause(runs: Runs, now: float) -> str:
     """Return until when nothing runs by itself, "" if it does."""
     if runs.paused_until is None or runs.paused_until <= now:
         return ""
-    return f"paused for {show_short(runs.paused_until - now)}"
+    return f"paused until {show_since(runs.paused_until, now)}"

@@ -45,7 +45,7 @@ class RunStore:
 
         def apply(runs: Runs) -> Runs:
             # Whatever has changed, the next tick must look.
-            runs.quiet_until = 0.0
+            runs.quiet_until, runs.holds = 0.0, []
             runs.written = self._now()
             runs.boot_id = read_boot_id()
             runs.slept_seconds = read_sleep_seconds()

@@ -5,14 +5,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyrestic.profiles.profile import Profile, TaskName
+from pyrestic.runner.child import Outcome
 from pyrestic.runner.conditions import find_location
 from pyrestic.runner.due import find_due, find_overdue
 from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
-from pyrestic.runner.wording import describe_waiting, show_age, show_short, show_since
+from pyrestic.runner.wording import count, describe_waiting, show_age, show_short, show_since, show_time
 
+PARTIAL = "pyrestic:partial"
+"""The tag of snapshots of backups that ended early."""
 NEEDS_ATTENTION = 4
 """The exit code if something is overdue or failed last time."""
 COLUMNS = ("profile", "last good backup", "due", "kept", "place", "checked", "drill")
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineState:
+    """What the repository itself says: the number of its snapshots and the newest, or why it cannot be asked."""
+
+    snapshots: int | None = None
+    newest: str = ""
+    error: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"snapshots": self.snapshots, "newest": self.newest or None, "error": self.error or None}
+
+    def sentence(self) -> str:
+        """Return it as a sentence."""
+        if self.error:
+            return f"the repository cannot be asked: {self.error.rstrip('.')}."
+        newest = f", the newest of {self.newest}" if self.newest else ""
+        return f"the repository has {count(self.snapshots or 0, 'snapshot')}{newest}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +47,7 @@ class ProfileStatus:
     now: float
     running: bool = False
     """Whether a process works on its repository."""
+    online: OnlineState | None = None
 
     @property
     def backup(self) -> TaskRecord:
@@ -97,10 +121,13 @@ class ProfileStatus:
         found += [f"{' and '.join(tasks)} waiting: {reason}." for reason, tasks in reasons.items()]
         unread = self.backup.facts.get("unreadable")
         if unread:
-            found.append(f"{unread:.0f} files could not be read by the last backup.")
+            found.append(f"{count(int(unread), 'file')} could not be read by the last backup.")
         if self.overdue and not found:
             found.append("there was no good backup for too long.")
-        return [f"{self.profile.name}: {sentence}" for sentence in found or ["all well."]]
+        found = found or ["all well."]
+        if self.online is not None:
+            found.append(self.online.sentence())
+        return [f"{self.profile.name}: {sentence}" for sentence in found]
 
     def _describe_failure(self, name: TaskName) -> str:
         record = self.record.find(name)
@@ -109,41 +136,61 @@ class ProfileStatus:
 
     def fields(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {
+        fields = {
             "name": self.profile.name,
-            "place": str(find_location(self.profile)),
+            "repository": str(find_location(self.profile)),
             "well": self.well,
             "overdue": self.overdue,
-            "last_good_backup": self.backup.good_ended,
+            "running": self.running,
+            "last_good_backup": show_time(self.backup.good_ended),
             "last_good_snapshot": self.backup.snapshot or None,
             "kept": self.record.kept,
-            "running": self.running,
-            "tasks": {name: self._task_fields(name) for name in self.profile.tasks},
+            "tasks": [self._task_fields(name) for name in self.profile.tasks],
         }
+        if self.online is not None:
+            fields["online"] = self.online.fields()
+        return fields
 
     def _task_fields(self, name: TaskName) -> dict[str, Any]:
         record = self.record.find(name)
+        due = self.find_due(name)
         return {
-            "due": self.find_due(name),
-            "started": record.started,
-            "ended": record.ended,
+            "name": name,
+            # A task that never ran was due since its profile was first seen.
+            "due": None if due is None else show_time(max(due, self.record.first_seen)),
+            "started": show_time(record.started),
+            "ended": show_time(record.ended),
             "exit_code": None if record.ended is None else record.code,
             "error": record.error or None,
             "failures": record.failures,
             "ended_early": record.early,
-            "good_started": record.good_started,
-            "good_ended": record.good_ended,
+            "good_started": show_time(record.good_started),
+            "good_ended": show_time(record.good_ended),
             "waiting": record.waiting or None,
-            "waiting_since": record.waiting_since,
-            **({"numbers": record.facts} if record.facts else {}),
+            "waiting_since": show_time(record.waiting_since),
+            "numbers": record.facts,
         }
 
 
 def find_statuses(
-    profiles: Iterable[Profile], runs: Runs, now: float, running: Mapping[str, bool]
+    profiles: Iterable[Profile],
+    runs: Runs,
+    now: float,
+    running: Mapping[str, bool],
+    online: Mapping[str, OnlineState] | None = None,
 ) -> Sequence[ProfileStatus]:
-    """Return how things stand with each of the profiles."""
+    """Return how things stand with each of the profiles; `online` has what the repositories say, by profile."""
+    answers = online or {}
     return [
-        ProfileStatus(profile, runs.find(profile.name, now), now, running.get(profile.name, False))
+        ProfileStatus(profile, runs.find(name, now), now, running.get(name, False), answers.get(name))
         for profile in profiles
+        for name in [profile.name]
     ]
+
+
+def judge_online(outcome: Outcome) -> OnlineState:
+    """Return what a repository says, from the outcome of the command snapshots."""
+    if outcome.code or not isinstance(outcome.summary, list):
+        return OnlineState(error=outcome.error or "it gives no answer")
+    whole = [one for one in outcome.summary if PARTIAL not in (one.get("tags") or ())]
+    return OnlineState(len(outcome.summary), max((one["time"] for one in whole), default=""))

@@ -3,22 +3,22 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pyrestic.errors import LocalFileError
-from pyrestic.profiles.profile import Profile, Task
 from pyrestic.runner import child
 from pyrestic.runner.conditions import Conditions
 from pyrestic.runner.due import DueTask
 from pyrestic.runner.hooks import HookFacts, HookFailure, HookRunner
+from pyrestic.runner.notices import Notices
 from pyrestic.runner.records import ProfileRecord, TaskRecord
 from pyrestic.runner.results import INCOMPLETE, TaskResult, begin, conclude, judge
 from pyrestic.runner.state import RunStore
 from pyrestic.runner.supervision import LOOK_SECONDS, EndRequest, Supervisor, Watch
 from pyrestic.runner.this_machine import ThisMachine
-from pyrestic.runner.wording import describe_result
+from pyrestic.runner.wording import describe_result, show_time
 
 _RETRY_LOCK = "10m"
 _SENDS = ("backup", "prune")
@@ -45,15 +45,6 @@ class RunOutput(Protocol):
         """Return a descriptor for the output of hooks."""
 
 
-Notify = Callable[[Profile, Task, TaskResult, ProfileRecord], Sequence[str]]
-"""Tells the person what happened, if necessary, and returns what went wrong with that."""
-
-
-def tell_nobody(_profile: Profile, _task: Task, _result: TaskResult, _record: ProfileRecord) -> Sequence[str]:
-    """Tell nobody."""
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What tasks need beside their profile."""
@@ -68,7 +59,7 @@ class Surroundings:
     ending: EndRequest
     config: tuple[str, ...] = ()
     """The flag that names another file of profiles."""
-    notify: Notify = tell_nobody
+    notices: Notices | None = None
     now: Callable[[], float] = time.time
     look_seconds: float = LOOK_SECONDS
 
@@ -97,12 +88,13 @@ class TaskRun:
 
     def run(self, result: TaskResult | None = None) -> int:
         """Run the task and return its exit code; with a result, it has failed before it began."""
-        around, started = self._around, self._around.now()
+        around, started, before = self._around, self._around.now(), self._read()
         result = self._attempt() if result is None else result
         record = self._change(lambda profile: conclude(profile, self._task.name, result, around.now()))
         seconds = around.now() - started
         problems = self._run_last_hooks(result)
-        problems += around.notify(self._profile, self._task, result, record)
+        if around.notices is not None:
+            problems += around.notices.tell_change(self._profile, before, record, result.summary)
         self._report(result, started, seconds, problems)
         if self._state_failed and result.code in (0, INCOMPLETE):
             return _STATE_FAILED
@@ -141,6 +133,9 @@ class TaskRun:
     def _run_command(self) -> TaskResult:
         around, task = self._around, self._task
         backup = self._profile.tasks.get("backup")
+        if around.notices is not None:
+            for problem in around.notices.tell_begin(self._profile, task.name):
+                around.output.note(self._prefix + problem)
         process = child.start(
             around.run_command,
             build_arguments(self._choice, around.config),
@@ -211,7 +206,7 @@ class TaskRun:
 
     def _make_entry(self, result: TaskResult, started: float, seconds: float, problems: list[str]) -> dict[str, object]:
         entry: dict[str, object] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
+            "time": show_time(started),
             "profile": self._profile.name,
             "task": self._task.name,
             "result": result.kind,

@@ -25,27 +25,26 @@ def describe_result(task: TaskName, result: TaskResult, seconds: float) -> str:
     if result.snapshot:
         parts.append(f"snapshot {result.snapshot[:_SHORT]}")
     if result.item_errors:
-        parts.append(f"{result.item_errors} files could not be read")
+        parts.append(f"{count(result.item_errors, 'file')} could not be read")
     if result.kind == "partial":
         parts.append(f"partial, ended early{': ' if result.reason else ''}{result.reason}")
     return ", ".join(parts)
 
 
 def _describe_summary(task: TaskName, summary: Any) -> list[str]:  # noqa: ANN401 - JSON
-    if task == "forget" and isinstance(summary, list):
-        kept, removed = (sum(len(group.get(name) or ()) for group in summary) for name in ("keep", "remove"))
-        return [f"{kept} snapshots kept, {removed} removed"]
     if not isinstance(summary, dict):
         return ["done"]
+    if task == "forget":
+        return [f"{count(summary.get('kept', 0), 'snapshot')} kept, {summary.get('removed', 0)} removed"]
     if task == "backup":
         files = summary.get("files_new", 0) + summary.get("files_changed", 0)
         sent = _brief(summary.get("data_added_packed", 0))
-        return [f"{files} files", f"{sent} sent", *([] if summary.get("snapshot_id") else ["nothing changed"])]
+        return [count(files, "file"), f"{sent} sent", *([] if summary.get("snapshot_id") else ["nothing changed"])]
     if task == "prune":
         sizes = summary.get("size", {})
         return [f"{_brief(sizes.get('remove', 0) + sizes.get('repackrm', 0) + sizes.get('unref', 0))} removed"]
     if task == "drill":
-        return [f"{summary.get('files', 0)} files restored and verified"]
+        return [f"{count(summary.get('files', 0), 'file')} restored and verified"]
     return ["no errors"]
 
 
@@ -71,12 +70,25 @@ def show_age(seconds: float) -> str:
     return "1 minute ago" if seconds >= 60 else "just now"
 
 
-def show_since(since: float, now: float) -> str:
-    """Return a time in the past: 10:10 of today, else with the weekday, else the date."""
-    local = time.localtime(since)
-    if now - since < 20 * 3600 and time.localtime(now).tm_yday == local.tm_yday:
+def show_since(moment: float, now: float) -> str:
+    """Return a time in the past or future: 10:10 of today, else with the weekday, else the date."""
+    local = time.localtime(moment)
+    if local[:3] == time.localtime(now)[:3]:
         return time.strftime("%H:%M", local)
-    return time.strftime("%A %H:%M" if 0 <= now - since < 6 * 86_400 else "%Y-%m-%d", local)
+    return time.strftime("%A %H:%M" if abs(now - moment) < 6 * 86_400 else "%Y-%m-%d", local)
+
+
+def show_time(moment: float | None) -> str | None:
+    """Return a time in the form of RFC 3339, None for none."""
+    if moment is None:
+        return None
+    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))
+    return f"{text[:-2]}:{text[-2:]}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as 1 file or 2 files."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_waiting(record: TaskRecord, now: float) -> str:

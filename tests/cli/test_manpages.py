@@ -17,7 +17,9 @@ from pyrestic.cli.backup_run import INCOMPLETE
 from pyrestic.cli.command import Command
 from pyrestic.cli.main import main, program
 from pyrestic.cli.manpages import make_pages
-from pyrestic.cli.manual import ENVIRONMENT, EXIT_STATUS, MANUALS, PROGRAM
+from pyrestic.cli.manual import MANUALS, PROGRAM
+from pyrestic.cli.manual_tables import ENVIRONMENT, EXIT_STATUS
+from pyrestic.runner.status import NEEDS_ATTENTION
 
 PAGES = dict(make_pages(program, "pyrestic"))
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"]
@@ -79,12 +81,12 @@ def test_the_exit_statuses_are_those_of_the_errors_and_no_other() -> None:
         value.exit_code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "exit_code")
     }
     assert raised | {0, 130} == set(EXIT_STATUS)
-    assert {code for manual in MANUALS.values() for code in manual.exits} == {0, 1, INCOMPLETE}
+    assert {code for manual in MANUALS.values() for code in manual.exits} == {0, 1, INCOMPLETE, NEEDS_ATTENTION}
 
 
 def test_the_variables_are_those_that_the_program_reads_and_no_other() -> None:
     root = Path(pyrestic.__file__).parent
-    text = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "manual.py")
+    text = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "manual_tables.py")
     read = set(re.findall(r'"((?:RESTIC|PYRESTIC|B2|XDG)_[A-Z_]+)"', text))
     read |= {"RESTIC_FROM_PASSWORD", *re.findall(r"\$(RESTIC_[A-Z_]+)", "".join(PAGES.values()))}
     assert {name for name in ENVIRONMENT if name.startswith(("RESTIC", "PYRESTIC", "B2", "XDG"))} == read

@@ -29,7 +29,7 @@ from tests.support.cli import Caller, Outcome
 from tests.support.damage import find_file, flip
 from tests.support.json_reference import Found, read_reference
 from tests.support.quick_repository import make_quick_repository
-from tests.support.restic import PASSWORD
+from tests.support.restic import PASSWORD, find_pyrestic
 from tests.support.users import ordinary_user
 from tools.b2_server import B2Server
 
@@ -291,6 +291,7 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     profiles.write_text("version = 1\n[profile.x]\nrepo = '/x'\n[profile.x.backup]\nsource = ['/no/such']\n")
     for line in ("profile list", "profile show x", "profile check"):
         listener.ours(f"--config={profiles} {line}", repository=beside.repository)
+    listen_to_runner(listener)
     place = LocalBackend(str(old))
     Repository.create(place, PASSWORD, version=1, hostname="h", username="u", created=CREATED, params=WEAK).close()
     listener.ours("migrate", repository=old)
@@ -331,6 +332,43 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     for line in (f"repair packs {pack.name}", "repair snapshots --dry-run", "repair snapshots"):
         listener.ours(line, repository=repository)
     return listener.heard
+
+
+RUNS = """
+version = 1
+[defaults]
+password = {{ file = "{folder}/runs.password" }}
+when.power = "any"
+when.battery-min = 0
+[profile.good]
+repo = "{repository}"
+backup.source = ["{source}"]
+hooks.after = ["exit 1"]
+[profile.bad]
+repo = "/no/such"
+backup.source = ["{source}"]
+[profile.late]
+repo = "{repository}"
+backup.source = ["{source}"]
+backup.when.command = ["sh", "-c", "exit 75"]
+"""
+
+
+def listen_to_runner(listener: Listener) -> None:
+    """Listen to what `run` and `status` say; they start processes, so they run in one of their own."""
+    folder = listener.beside.folder
+    password, profiles = folder / "runs.password", folder / "runs.toml"
+    password.write_text(PASSWORD)
+    source = folder / "runs source"
+    source.mkdir()
+    profiles.write_text(RUNS.format(folder=folder, repository=listener.fresh(), source=source))
+    for path in (password, profiles):
+        path.chmod(0o600)
+    program = find_pyrestic(folder / "runs")
+    for line in ("run --due --task=backup", "status --online"):
+        words = [f"--config={profiles}", *line.split()]
+        done = program.run("--json", *words, code=None)
+        listener.note(line, words, Outcome(done.code, done.text, done.stderr.decode()))
 
 
 def test_each_command_has_a_section_in_the_order_of_the_alphabet() -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -342,14 +343,40 @@ def test_nothing_has_to_be_done_until_the_next_task_is_due(world: World) -> None
     )
 
 
-def test_while_a_task_waits_every_tick_looks(world: World) -> None:
+@pytest.mark.parametrize(
+    ("when", "battery", "holds", "seconds"),
+    [
+        ({"power": "mains"}, True, [("battery", "")], DAY),
+        ({"power": "mains", "insist_after_seconds": 2 * HOUR}, True, [("battery", "")], 2 * HOUR),
+        ({"window": (22 * 60, 6 * 60)}, False, [("until", repr(NOON + 10 * HOUR))], DAY),
+        # Only asking tells whether these still hold.
+        ({"command": ("sh", "-c", "exit 75")}, False, [], -NOON),
+    ],
+)
+def test_while_a_task_waits_little_has_to_be_looked_at(
+    when: dict[str, Any], battery: bool, holds: list[tuple[str, str]], seconds: float, world: World
+) -> None:
+    home = make_profile("home", make_task("backup", when=when))
+    if battery:
+        world.set_battery("Discharging")
+    runner = runners.Runner(Request([home], due=True), world.around())
+    runner.run()
+    assert world.started() == []
+    assert runner.find_holds() == holds
+    assert runner.find_quiet_until(world.store.read()) == NOON + seconds
+
+
+def test_a_tick_after_an_overdue_profile_was_told_is_quiet_for_a_day(world: World) -> None:
     home = make_profile("home", make_task("backup", when={"power": "mains"}))
     world.set_battery("Discharging")
     runner = runners.Runner(Request([home], due=True), world.around())
     runner.run()
-    assert runner.find_quiet_until(world.store.read()) == 0
+    world.now += 2 * DAY
+    assert runner.find_quiet_until(world.store.read()) < world.now
+    world.store.change_profile("home", lambda record: record.told.update(overdue=world.now))
+    assert runner.find_quiet_until(world.store.read()) == world.now + DAY
 
 
 def test_a_paused_runner_is_described(world: World) -> None:
-    assert runners.describe_pause(Runs(version=1, paused_until=NOON + 3 * HOUR), NOON) == "paused for 3 h"
+    assert runners.describe_pause(Runs(version=1, paused_until=NOON + 3 * HOUR), NOON) == "paused until 15:00"
     assert runners.describe_pause(Runs(version=1, paused_until=NOON), NOON) == ""

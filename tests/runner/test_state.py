@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from pyrestic.errors import LocalFileError
+from pyrestic.localfs.online import has_default_route
+from pyrestic.localfs.power import read_power
 from pyrestic.runner import state
-from pyrestic.runner.quiet import is_quiet, watch_files
-from pyrestic.runner.records import Runs, TaskRecord
+from pyrestic.runner.quiet import holds, is_quiet, watch_files
+from pyrestic.runner.records import Hold, Runs, TaskRecord
 from pyrestic.runner.state import RunStore, append_to_log
 from tests.support.users import ORDINARY
 
@@ -84,9 +86,10 @@ class Quiet:
         self.store = RunStore(str(self.state.parent), lambda: NOW)
         self.write(NOW + 600)
 
-    def write(self, until: float) -> None:
+    def write(self, until: float, *facts: Hold) -> None:
         def change(runs: Runs) -> None:
             runs.quiet_until = until
+            runs.holds = list(facts)
             runs.watched = watch_files([str(self.file)], str(self.profiles))
 
         self.store.change(change)
@@ -102,6 +105,25 @@ def quiet(tmp_path: Path) -> Quiet:
 
 def test_a_tick_is_quiet_until_something_is_due(quiet: Quiet) -> None:
     assert [quiet.at(NOW + seconds) for seconds in (0, 599, 600)] == [True, True, False]
+
+
+def test_a_tick_is_quiet_while_the_facts_hold(quiet: Quiet) -> None:
+    quiet.write(NOW + 600, ("battery", ""), ("offline", ""))
+    wrong = [("battery", ""), ("offline", ""), ("", "")]
+    for fact in wrong:
+        quiet_now = is_quiet(str(quiet.state), str(quiet.profiles), NOW, lambda *one: one != fact)  # noqa: B023
+        assert quiet_now is (fact == ("", ""))
+
+
+def test_the_facts_are_looked_up_on_this_machine(tmp_path: Path) -> None:
+    assert holds("missing", str(tmp_path))
+    (tmp_path / "config").touch()
+    assert not holds("missing", str(tmp_path))
+    assert holds("battery", "") is not read_power().on_mains
+    assert holds("offline", "") is not has_default_route()
+    assert not holds("until", "1")
+    assert holds("until", "1e12")
+    assert not holds("weather", "")
 
 
 def test_a_clock_that_was_set_back_proves_nothing(quiet: Quiet) -> None:

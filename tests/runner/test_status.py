@@ -78,9 +78,11 @@ def test_files_that_could_not_be_read_are_mentioned() -> None:
 def test_the_fields_name_each_task() -> None:
     fields = status(HOME, backup=GOOD).fields()
     assert fields["last_good_snapshot"] == "ab" * 32
-    assert fields["tasks"]["backup"]["due"] == NOW - 34 * MINUTE + HOUR
-    assert fields["tasks"]["check"]["due"] == 0
-    assert fields["tasks"]["check"]["exit_code"] is None
+    backup, check, drill = fields["tasks"]
+    assert (backup["name"], backup["due"]) == ("backup", "2026-05-29T12:26:00+00:00")
+    # It never ran, and is due since the profile was first seen.
+    assert (check["name"], check["due"], check["exit_code"]) == ("check", "2026-04-29T12:00:00+00:00", None)
+    assert (drill["name"], fields["kept"]) == ("drill", 61)
 
 
 def test_a_password_in_the_place_is_not_shown() -> None:

@@ -122,6 +122,8 @@ def _fits(value: Any, kind: str) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case "number":
             return isinstance(value, int | float) and not isinstance(value, bool)
+        case "object":
+            return isinstance(value, dict)
         case "string":
             return isinstance(value, str)
         case "id":

@@ -8,11 +8,11 @@ import click
 from pyrestic.backend.location import strip_password
 from pyrestic.cli.command import App, Group, define
 from pyrestic.cli.flag_fields import Flags, arguments
-from pyrestic.cli.profile_flags import check_flag
+from pyrestic.cli.profile_flags import make_flag_check
 from pyrestic.cli.table import format_table
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.profiles.load import load_profiles
-from pyrestic.profiles.profile import Profile, Profiles, Value
+from pyrestic.profiles.profile import Profile, Profiles
 from pyrestic.profiles.secrets import PASSWORD, read_secret
 from pyrestic.profiles.show import describe_rhythm, list_restic_lines, list_settings
 
@@ -66,14 +66,7 @@ def profile_show(app: App, flags: ProfileNameFlags) -> None:
 @define("check", "Check all profiles, their flags and their secrets.", prints=True, uses_repository=False)
 def profile_check(app: App) -> int:
     """Print the problems; 1 if there is one."""
-    context = click.get_current_context().find_root()
-
-    def check(table: str, name: str, value: Value) -> None:
-        command = context.command
-        if table and isinstance(command, click.Group):
-            command = command.get_command(context, table) or command
-        check_flag(command, click.Context(command, parent=context, info_name=table) if table else context, name, value)
-
+    check = make_flag_check(click.get_current_context().find_root())
     profiles = load_profiles(app.settings.environment, app.settings.config, check_flag=check)
     problems = [line for profile in profiles.by_name.values() for line in _find_problems(app, profile)]
     if app.settings.json:

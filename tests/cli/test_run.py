@@ -1,0 +1,174 @@
+"""pyrestic run, status, pause and resume, as a person and a timer call them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyrestic.runner.records import ProfileRecord, TaskRecord
+from pyrestic.runner.state import RunStore
+from tests.support.cli import Caller
+from tests.support.quick_repository import make_quick_repository
+from tests.support.restic import PASSWORD, Program, find_pyrestic
+
+PROFILES = """
+version = 1
+[profile.home]
+repo = "{folder}/repository"
+password = {{ file = "{folder}/password" }}
+[profile.home.backup]
+source = ["{folder}/source"]
+[profile.home.when]
+power = "any"
+battery-min = 0
+[profile.home.forget]
+keep-last = 5
+[profile.home.check]
+every = "off"
+[profile.home.drill]
+every = "off"
+"""
+
+
+class Machine:
+    """A home with profiles, and the program in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.program: Program = find_pyrestic(folder)
+        make_quick_repository(folder / "repository")
+        (folder / "source").mkdir()
+        (folder / "source" / "file").write_text("content")
+        (folder / "password").write_text(PASSWORD)
+        (folder / "password").chmod(0o600)
+        self.profiles = folder / "config" / "pyrestic" / "profiles.toml"
+        self.profiles.parent.mkdir(parents=True)
+        self.write(PROFILES)
+        self.variables = {
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "RESTIC_PASSWORD": "another",
+        }
+        self.state = folder / "state" / "pyrestic"
+
+    def write(self, text: str) -> None:
+        self.profiles.write_text(text.format(folder=self.folder))
+        self.profiles.chmod(0o600)
+
+    def __call__(self, *words: str, code: int = 0, **variables: str) -> str:
+        done = self.program.run(
+            *words, code=code, repository=None, stdin=None, cwd=None, **(self.variables | variables)
+        )
+        return done.text + done.stderr.decode()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.process
+def test_a_timer_and_a_person_use_the_same_profile(machine: Machine) -> None:
+    assert "would run: it never ran" in machine("run", "--due", "--dry-run")
+    first = machine("run", "--due")
+    backup, forget = first.splitlines()
+    assert backup.startswith("home: backup: 1 file, ")
+    assert forget.startswith("home: forget: 1 snapshot kept, 0 removed, ")
+    assert machine("run", "--due") == ""
+    assert (machine.state / "output.log").read_text() == first
+    row = machine("status").splitlines()[2].split()
+    assert row[:3] == ["home", "just", "now"]
+    assert row[-4:] == ["1", f"{machine.folder}/repository", "never", "never"]
+    again = [json.loads(line) for line in machine("run", "home", "--task", "backup,check", "--json").splitlines()]
+    assert [(one["task"], one["result"]) for one in again] == [("backup", "success"), ("check", "success")]
+    state = json.loads(machine("status", "--online", "--json"))
+    (home,) = state["profiles"]
+    assert (home["well"], home["kept"], home["online"]["snapshots"]) == (True, 2, 2)
+    assert home["last_good_snapshot"] == again[0]["summary"]["snapshot_id"]
+
+
+@pytest.mark.process
+def test_a_failure_is_the_exit_code_and_no_secret_is_shown(machine: Machine) -> None:
+    (machine.folder / "password").write_text("wrong secret")
+    said = machine("run", "--due", code=12, JOURNAL_STREAM="8:1")
+    assert said.startswith("home: backup: failed: ")
+    assert "secret" not in said
+    assert not (machine.state / "output.log").exists()
+    assert "secret" not in "".join(path.read_text() for path in machine.state.glob("runs.*"))
+    assert "home: backup failed: " in machine("status", code=4)
+
+
+@pytest.fixture
+def configured(call: Caller) -> Caller:
+    folder = call.folder / "config" / "pyrestic"
+    folder.mkdir(parents=True)
+    (folder / "profiles.toml").write_text(PROFILES.format(folder=call.folder))
+    (folder / "profiles.toml").chmod(0o600)
+    call.environment |= {
+        "XDG_CONFIG_HOME": str(call.folder / "config"),
+        "XDG_STATE_HOME": str(call.folder / "state"),
+    }
+    return call
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda text: text.replace("keep-last", "keep-lost"), "keep-lost"),
+        (lambda text: text.replace("version = 1", "version = 9"), "version"),
+        (lambda text: text + "[", "profiles.toml"),
+    ],
+)
+def test_a_wrong_profile_is_one_sentence_and_nothing_runs(
+    change: Callable[[str], str], sentence: str, configured: Caller
+) -> None:
+    file = configured.folder / "config" / "pyrestic" / "profiles.toml"
+    file.write_text(change(file.read_text()))
+    outcome = configured("run", "--due")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("Fatal: ")
+    assert sentence in outcome.err
+    assert not (configured.folder / "state").exists()
+
+
+def test_names_and_tasks_that_do_not_exist_are_refused(configured: Caller) -> None:
+    assert "there is no profile 'hime'" in configured("run", "hime").err
+    assert "there is no task 'chek'" in configured("run", "--task", "chek").err
+    assert "there is no profile" in configured("status", XDG_CONFIG_HOME=str(configured.folder / "other")).err
+
+
+def test_a_pause_lasts_until_it_ends(configured: Caller) -> None:
+    paused = configured("pause", "3h")
+    assert paused.out.startswith("Nothing runs by itself until ")
+    assert configured("run", "--due").out == ""
+    assert "paused until" in configured("run", "--due", "-v").out
+    assert "Nothing runs by itself: paused until" in configured("status").out
+    assert json.loads(configured("status", "--json").out)["paused_until"] is not None
+    assert configured("resume").out == "What is due runs again by itself.\n"
+    assert configured("resume").out == "There was no pause.\n"
+    assert configured("pause", "soon").code == 1
+    assert configured("pause").code == 1
+
+
+def test_the_status_has_a_code_of_its_own_for_what_needs_a_person(configured: Caller) -> None:
+    assert configured("status").code == 0
+    store = RunStore(str(configured.folder / "state" / "pyrestic"))
+    store.change(lambda runs: runs.profiles.update(home=ProfileRecord(first_seen=1.0)))
+    outcome = configured("status")
+    assert outcome.code == 4
+    assert "never  OVERDUE" in outcome.out
+    good = TaskRecord(good_started=4e9, good_ended=4e9, failures=1, error="no answer")
+    store.change(lambda runs: runs.profiles["home"].tasks.update(backup=good))
+    outcome = configured("status", "home")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (4, "home: backup failed: no answer.")
+
+
+def test_a_state_that_others_may_write_is_refused(configured: Caller) -> None:
+    folder = configured.folder / "state" / "pyrestic"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    outcome = configured("run", "--due")
+    assert outcome.code == 1
+    assert "other users may write" in outcome.err
