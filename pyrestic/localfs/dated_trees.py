@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pyrestic.errors import UsageError
-from pyrestic.localfs.scan import SourceTree, place_one, read_directory, resolve
+from pyrestic.localfs.scan import SourceTree, clean, place_one, read_directory, resolve
 
 LAYOUTS = ("backintime", "rsnapshot", "dated")
 _SECOND = 10**9
@@ -109,7 +109,7 @@ def _read_back_in_time(name: bytes, date: bytes, info: Mapping[str, str], paths:
         settings = _read_settings(os.path.join(date, b"config"))
         profile = info.get("snapshot_profile_id", "1")
         wanted = re.compile(rf"profile{re.escape(profile)}\.snapshots\.include\.\d+\.value")
-        paths = [os.fsencode(value) for key, value in settings.items() if wanted.fullmatch(key)]
+        paths = [clean(os.fsencode(value)) for key, value in settings.items() if wanted.fullmatch(key)]
     found = _existing(root, paths) or (() if paths else _guess_paths(root))
     return DatedFolder(_parse_date(name) or 0, date, found, root)
 
@@ -177,7 +177,14 @@ def _make_tree(host: str, times: Mapping[bytes, int], below: bytes, paths: Seque
 
 
 def _existing(root: bytes, paths: Sequence[bytes]) -> tuple[bytes, ...]:
-    return tuple(path for path in paths if os.path.lexists(root + path))
+    """Return the paths that exist below a folder, without those behind a link: it may lead to the files of today."""
+    real = os.path.realpath(root)
+    return tuple(
+        path
+        for path in paths
+        if os.path.lexists(root + path)
+        and os.path.realpath(os.path.dirname(root + path)) == clean(real + os.path.dirname(path))
+    )
 
 
 def _guess_paths(root: bytes) -> tuple[bytes, ...]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli import Caller
 from tests.support.needs import need_program
+from tests.support.users import ordinary_user
 
 SYSTEM = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
 """Back In Time needs Debian's own Python."""
@@ -247,6 +248,22 @@ def test_dates_that_a_killed_import_left_out_are_imported_by_the_next(call: Call
     shutil.move(hidden, copies / "2026-03-02")
     dates, _ = run_import(call, *words[1:])
     assert [date["action"] for date in dates] == ["existing", "imported", "existing"]
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_ends_the_import_with_3(call: Caller, tmp_path: Path) -> None:
+    # What an import needs is loaded before the user changes.
+    assert call("import", "--path", "/home/me", make_copies(tmp_path / "copies", "2026-03-01")).code == 0
+    with ordinary_user() as folder:
+        own = Caller(folder)
+        own.create()
+        copies = make_copies(folder / "copies", "2026-03-01", "2026-03-02")
+        (copies / "2026-03-01" / "other").write_text("other")
+        (copies / "2026-03-01" / "notes").chmod(0)
+        outcome = own("import", "--path", "/home/me", copies)
+        assert outcome.code == 3
+        assert "notes" in outcome.err
+        assert "Warning: at least one file could not be read" in outcome.err
+        assert outcome.out.splitlines()[-1] == "2 dates: 2 imported, 0 exist already"
 
 
 def test_nothing_in_the_copies_is_changed(call: Caller, tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_a_source_inside_another_is_found_once(tmp_path: Path) -> None:
     }
 
 
+def test_a_link_in_a_copy_does_not_lead_to_the_files_of_today(tmp_path: Path) -> None:
+    make(tmp_path, "today/me/notes")
+    copies = tmp_path / "copies"
+    folder = make_back_in_time(copies, "20260301-143000-123", {"/home/me": 0, "/etc": 0, "/../../today/me": 0}, "etc/x")
+    (folder / "backup" / "home").symlink_to(tmp_path / "today")
+    (tree,) = find(copies)
+    assert shown(tree)[0][1] == ["/etc"]
+
+
 def make_rotated(root: Path, **times: int) -> None:
     for name, seconds in times.items():
         folder = root / name.replace("_", ".")

@@ -16,6 +16,7 @@ from pyrestic.runner import channels as channels_module
 from pyrestic.runner.channels import Channels, Delivery, arrived, send
 from pyrestic.runner.messages import Message, begin
 from tests.support.private_bus import running_bus
+from tests.support.restic import ROOT
 from tests.support.scripted import ScriptedServer, answer, scripted
 
 NOWHERE = Channels(desktop=False, host="laptop")
@@ -84,6 +85,14 @@ def test_a_webhook_gets_the_message_and_the_summary_as_json(server: ScriptedServ
         "text": "It is fine.",
         "summary": {"files_new": 3, "snapshot_id": "1f3c"},
     }
+
+
+def test_the_page_about_messages_shows_what_a_webhook_gets(server: ScriptedServer) -> None:
+    page = (ROOT / "docs" / "messages.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    message = Message(shown["event"], shown["profile"], shown["task"], shown["title"], shown["text"])
+    send(message, replace(NOWHERE, webhook=f"http://{server.address}/hook"), HTTP)
+    assert json.loads(server.bodies[0]) == shown
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from pyrestic.errors import LocalFileError
 from pyrestic.runner.metrics import encode_metrics, write_metrics
+from tests.support.restic import ROOT
 
 LINE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)\{((?:[a-z]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\} (\S+)')
 
@@ -84,6 +85,17 @@ def test_each_task_and_profile_has_its_samples() -> None:
         ("pyrestic_backup_files_new", home): 12,
         ("pyrestic_backup_total_bytes_processed", home): 1 << 40,
     }
+
+
+def test_the_page_about_messages_lists_each_metric() -> None:
+    page = (ROOT / "docs" / "messages.md").read_text()
+    listed = re.findall(r"^\| `(pyrestic_\w+)` \| (.*?) \|", page, re.MULTILINE)
+    measured = Profile({"backup": Task(1.0, 2.0, good_ended=2.0, facts={"files_new": 1})}, kept=1)
+    found = {
+        (name, ", ".join(re.findall(r"(\w+)=", labels))) for name, labels in parse(encode_metrics({"a": measured}, ()))
+    }
+    named = {(name, labels.replace("`", "")) for name, labels in listed} - {("pyrestic_TASK_NAME", "profile")}
+    assert named | {("pyrestic_backup_files_new", "profile")} == found
 
 
 def test_the_file_is_replaced_readable_for_all_and_leaves_nothing_else(tmp_path: Path) -> None:
