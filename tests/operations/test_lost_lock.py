@@ -142,9 +142,24 @@ COMMANDS: dict[str, Callable[[World], Command]] = {
 
 def make_world(*, version: int = 2) -> World:
     """Three snapshots that share data, one of them forgotten: prune has to repack and to remove."""
-    world = World(version=version)
+    made = make_first_world(version)
+    world = World(files=made.place.files())
+    world.now = made.now
+    world.reported = made.reported.copy()
+    add_machines(world)
+    return world
+
+
+def add_machines(world: World) -> None:
     world.add_machine("alpha", "id-a")
     world.add_machine("beta", "id-b")
+
+
+@functools.cache
+def make_first_world(version: int) -> World:
+    """Return the world whose files the others copy."""
+    world = World(version=version)
+    add_machines(world)
     alpha = world.machines[0]
     for content in (b"one " * 200, b"two " * 300, b"three " * 400):
         do(alpha, backup_command(content))

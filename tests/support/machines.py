@@ -9,7 +9,7 @@ removes them, and once taken, a lock is looked at again only after 22.5 minutes 
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from typing_extensions import Buffer
 
@@ -72,11 +72,18 @@ class Place(MemoryBackend):
     def names(self, file_type: FileType) -> set[str]:
         return {info.name for info in self.list(file_type)}
 
+    def files(self) -> dict[Handle, bytes]:
+        return dict(self._files)
+
+    def fill(self, files: Mapping[Handle, bytes]) -> None:
+        self._files.update(files)
+
 
 class World:
     """The true time, the repository, the machines, and which snapshots were reported as saved."""
 
-    def __init__(self, *, version: int = 2) -> None:
+    def __init__(self, *, version: int = 2, files: Mapping[Handle, bytes] | None = None) -> None:
+        """Make a new repository, or take the files of another."""
         self.now = START
         self.place = Place()
         self.place.on_lock_saved = self._lock_saved
@@ -85,7 +92,10 @@ class World:
         self.unlocking = False
         self.stolen: list[str] = []
         """Young locks of commands that run, removed without unlock while all clocks were right."""
-        make_repository(self.place, version=version)
+        if files is None:
+            make_repository(self.place, version=version)
+        else:
+            self.place.fill(files)
         self.machines: list[SimMachine] = []
         self.processes: list[Process] = []
         self.reported: dict[ID, str] = {}
