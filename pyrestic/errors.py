@@ -22,6 +22,7 @@ PyresticError                   exit 1
 ├── DesktopError                1    a service of the desktop or system failed or did not answer
 │   ├── NoServiceError               there is no bus, no such service, or no library for it
 │   └── LockedKeyringError     75   the key ring is locked
+├── BudgetError                 75   the month's budget for a billed service is used up
 ├── EndedEarlyError             1    a backup was asked to end early; its archive ends with what is complete
 └── LocalFileError              1    a source or target file could not be read or written
     └── UntrustedError               others can write to pyrestic's own files
@@ -159,6 +160,13 @@ class LockedKeyringError(DesktopError):
 
     exit_code = 75
     hint = "Log in, or unlock the key ring."
+
+
+class BudgetError(PyresticError):
+    """The month's budget for a billed service does not allow what the command would ask for."""
+
+    exit_code = 75
+    hint = "The free allowance of each day begins at midnight UTC. A larger --budget-month allows more."
 
 
 class EndedEarlyError(PyresticError):

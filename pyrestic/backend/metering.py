@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -52,9 +53,10 @@ class Metered(Protocol):
 
 
 class Ledger:
-    """Records the usage of a service; thread-safe."""
+    """Records the usage of a service; thread-safe. `watch` is called after each change that costs something."""
 
     def __init__(self) -> None:
+        self.watch: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._usage = Usage()
 
@@ -69,6 +71,8 @@ class Ledger:
                 usage.class_b += count
             else:
                 usage.class_c += count
+        if call_class is not CallClass.A:
+            self.watch()
 
     def moved(self, *, uploaded: int = 0, downloaded: int = 0, stored: int = 0) -> None:
         """Record bytes."""
@@ -76,6 +80,8 @@ class Ledger:
             self._usage.uploaded_bytes += uploaded
             self._usage.downloaded_bytes += downloaded
             self._usage.stored_bytes += stored
+        if downloaded or stored > 0:
+            self.watch()
 
     def read(self) -> Usage:
         """Return a copy of the totals so far."""

@@ -8,6 +8,7 @@ from pyrestic.errors import UsageError
 
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
+_AMOUNT = re.compile(r"\$?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:USD|\$)?", re.ASCII)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_SECONDS = (1 << 63) / 1e9
@@ -28,6 +29,14 @@ def parse_uint32(text: str) -> int:
     if int(text) >= 1 << 32:
         raise UsageError(f'strconv.ParseUint: parsing "{text}": value out of range')
     return int(text)
+
+
+def parse_amount(text: str) -> float:
+    """Return the dollars in a text such as `2 USD`, `$2.50` or `2`; raise UsageError."""
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is not an amount in US dollars, such as 2 or 2.50 USD")
+    return float(found[1])
 
 
 def parse_duration(text: str) -> float:

@@ -106,7 +106,7 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
 
 
 def _reason(number: int) -> EarlyReason:
-    return EarlyReason.ASKED if number == signal.SIGUSR2 else EarlyReason.INTERRUPTED
+    return {signal.SIGUSR2: EarlyReason.ASKED, 0: EarlyReason.BUDGET}.get(number, EarlyReason.INTERRUPTED)
 
 
 def _options(app: App, flags: BackupFlags, source: BackupSource) -> BackupOptions:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 
 from pyrestic.backend.metering import Ledger, Sums
 from pyrestic.backend.private_folder import distrust
+from pyrestic.cli.interrupts import ask_to_end_early, end_for
 from pyrestic.cli.options import Settings
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import LocalFileError, PyresticError, UntrustedError, UsageError
 from pyrestic.localfs.usage_log import CostBook
 from pyrestic.localfs.user_folders import find_config_folder, find_state_folder
-from pyrestic.operations.cost import Prices, day_price, full_price, make_prices
+from pyrestic.operations.cost import Prices, day_price, format_dollars, full_price, make_prices, sum_places
+from pyrestic.operations.month_budget import ENDING_DOLLARS, START, MonthBudget
 from pyrestic.units import format_bytes
 
 
@@ -60,18 +62,13 @@ def prices_or_default(environment: Mapping[str, str], terminal: Terminal) -> Pri
         return Prices()
 
 
-def format_dollars(amount: float) -> str:
-    """Return an amount with enough decimals."""
-    return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.6f}"
-
-
 def price_beyond(environment: Mapping[str, str], usage: Sums, prices: Prices) -> float:
     """Return today's cost of this usage, given the account's earlier usage from here today (0 if unknown)."""
     so_far = Sums()
     book = find_book(environment)
     if book is not None:
         with contextlib.suppress(LocalFileError):
-            for sums in book.read().get(time.strftime("%Y-%m-%d", time.gmtime()), {}).values():
+            for sums in book.read().get(_today(), {}).values():
                 so_far.add(sums)
     before = day_price(so_far, prices)
     so_far.add(usage)
@@ -110,7 +107,45 @@ class Bill:
         self._location = location
         self._ledger = ledger
         self._prices = prices = prices_or_default(settings.environment, terminal)
+        self._budget = self._make_budget()
+        self._asked_early = False
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
+
+    def ensure_allowed(self, usage: Sums, what: str) -> None:
+        """Raise BudgetError if the month's budget does not allow what a command is about to ask for."""
+        if self._budget is not None:
+            self._budget.ensure_allowed(usage, self._ledger.read(), what)
+
+    def find_downloads(self) -> int | None:
+        """Return how many bytes the month's budget allows to download, None if there is none."""
+        return None if self._budget is None else self._budget.find_downloads(self._ledger.read())
+
+    def _make_budget(self) -> MonthBudget | None:
+        """Return the budget of --budget-month; raise BudgetError if it is used up, LocalFileError."""
+        if self._settings.budget_month is None:
+            return None
+        book = find_book(self._settings.environment)
+        if book is None:
+            raise UsageError("--budget-month needs a folder for the usage log: HOME or XDG_STATE_HOME is not set")
+        days = sum_places(book.read())
+        budget = MonthBudget(self._settings.budget_month, self._prices, days, _today())
+        budget.ensure_allowed(START, Sums(), "this command")
+        self._ledger.watch = self._look
+        return budget
+
+    def _look(self) -> None:
+        """End the command when the budget is used up: early, if it can, or else at once."""
+        budget, usage = self._budget, self._ledger.read()
+        if budget is None or budget.allows(usage):
+            return
+        if not self._asked_early:
+            self._asked_early = True
+            if ask_to_end_early():
+                self._terminal.note("the month's budget is used up: storing what is complete", 0)
+                return
+        elif budget.allows(usage, more_dollars=ENDING_DOLLARS):
+            return
+        end_for(budget.make_error())
 
     def close(self) -> None:
         """Add the usage to the log, and print it with -v."""
@@ -118,10 +153,14 @@ class Bill:
         book = find_book(self._settings.environment)
         if book is not None and usage.calls:
             try:
-                book.add(time.strftime("%Y-%m-%d", time.gmtime()), self._location, usage)
+                book.add(_today(), self._location, usage)
             except UntrustedError:
                 # Reported once for all state files, see session.
                 pass
             except LocalFileError as error:
                 self._terminal.note(f"could not record B2 usage: {error}", 2)
         self._terminal.note(format_sums(usage, self._prices), 2)
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())

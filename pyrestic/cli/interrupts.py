@@ -76,6 +76,13 @@ def ending_early(ask: Callable[[int], None]) -> Iterator[None]:
         yield
 
 
+def ask_to_end_early() -> bool:
+    """Ask for an early end as a signal does, with the number 0; return whether anything here can end early."""
+    for ask in _early:
+        ask(0)
+    return bool(_early)
+
+
 def limit_early_end() -> None:
     """End the program if the early end that begins now takes too long."""
     if _main_thread:

@@ -6,7 +6,7 @@ EXIT_STATUS = {
     10: "There is no repository at this location.",
     11: "The repository could not be locked, or the lock was lost.",
     12: "No key of the repository accepts the password.",
-    75: "The key ring with a secret of the profile is locked.",
+    75: "The key ring with a secret of the profile is locked, or --budget-month does not allow what B2 would charge.",
     130: "The command was interrupted by SIGINT, SIGTERM or SIGHUP.",
 }
 REPOSITORY_EXITS = (10, 11, 12, 75)

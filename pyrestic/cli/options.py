@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from pyrestic.backend.http_settings import DEFAULT_STALL_SECONDS
-from pyrestic.cli.arguments import parse_uint32, split_list
+from pyrestic.cli.arguments import parse_amount, parse_uint32, split_list
 from pyrestic.cli.features import parse_features
 from pyrestic.cli.flag_fields import Flags, collect, count, make_parameters, parsed, switch, text, texts
 from pyrestic.cli.flags import DURATION, GLOBAL_TITLE, INTEGER, NATURAL, Parsed
@@ -28,6 +28,7 @@ def _percent(text: str) -> int:
     return number
 
 
+_AMOUNT = Parsed("amount", parse_amount)
 _COMPRESSION = Parsed("mode", _compression)
 _PACK_SIZE = Parsed("number", NATURAL.parse, parse_variable=parse_uint32)
 _PERCENT = Parsed("percent", _percent)
@@ -47,6 +48,9 @@ class Settings(Flags):
     """The global flags, and what else applies to all commands; without repr, as the environment may have a password."""
 
     TITLE = GLOBAL_TITLE
+    budget_month: float | None = parsed(
+        "--budget-month", type=_AMOUNT, help="ask B2 for no more than AMOUNT per month, such as 2 USD"
+    )
     cacert: tuple[str, ...] = texts(
         "--cacert", value="FILE", help="file with additional trusted root certificates", variable="RESTIC_CACERT"
     )

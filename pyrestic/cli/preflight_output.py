@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pyrestic.cli.billing import format_dollars, price_beyond
+from pyrestic.cli.billing import price_beyond
 from pyrestic.cli.options import Settings
 from pyrestic.cli.session import find_location
 from pyrestic.cli.terminal import Fields, Terminal
-from pyrestic.operations.cost import Prices, full_price
+from pyrestic.operations.cost import Prices, format_dollars, full_price
 from pyrestic.operations.preflight import RestorePlan, WrongPack
 from pyrestic.units import format_bytes
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pyrestic.backend.base import MetadataCache
+from pyrestic.backend.metering import Sums
 from pyrestic.cli.command import App
 from pyrestic.cli.flag_fields import Flags, switch, text
 from pyrestic.cli.leftovers import remove_old_leftovers
@@ -83,6 +84,8 @@ def run_prune(
     if dry_run:
         _tell_packs(app, prune.plan)
     else:
+        repacked = Sums(class_b=len(prune.plan.repack), downloaded_bytes=prune.plan.stats.size.repack)
+        session.ensure_allowed(repacked, "repacking (see --max-repack-size)")
         kept = prune.execute(terminal, session.ensure_locked)
     session.ensure_locked()
     remove_old_leftovers(app, dry_run=dry_run)

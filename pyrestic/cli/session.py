@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, Location, describe_unknown_options, parse_location
+from pyrestic.backend.metering import Sums
 from pyrestic.backend.wrap.cache_folder import find_default_base
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.backend.wrap.retry import RetryBackend
@@ -56,11 +57,18 @@ class Session:
     lock: Lock | None
     past: bool
     """Whether it is a past state, which is excluded from local records."""
+    bill: "Bill | None"
+    """What is asked of a billed service."""
 
     @property
     def interrupted_before(self) -> bool:
         """Whether a killed run on this machine had left its lock here."""
         return self.lock is not None and self.lock.met_interrupted
+
+    def ensure_allowed(self, usage: Sums, what: str) -> None:
+        """Raise BudgetError if --budget-month does not allow what a command is about to ask for."""
+        if self.bill is not None:
+            self.bill.ensure_allowed(usage, what)
 
     def ensure_locked(self) -> None:
         """Raise LockedError if the lock was lost; call it before anything becomes visible or is removed."""
@@ -297,7 +305,7 @@ def opened(
                 _locked(settings, terminal, repository, mode, overlap) as held,
             ):
                 overlap.use_index(repository)
-                yield Session(repository, held, backend.read_only)
+                yield Session(repository, held, backend.read_only, bill)
     except OSError as error:
         if error.filename is None:
             raise

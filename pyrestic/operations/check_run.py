@@ -24,11 +24,13 @@ def run_check(
     *,
     filtered: bool,
     locked: bool,
+    before_reading: Callable[[dict[ID, int]], None] = lambda _: None,
 ) -> bool:
     """Run all steps with the given index; False if it is too damaged to continue.
 
     `select` returns the snapshots to check, a subset if `filtered`: then only their packs are read. `choice` selects
-    the packs to read, None for none. `locked` says that a lock is held.
+    the packs to read, None for none. `locked` says that a lock is held. `before_reading` takes the chosen packs with
+    their lengths, and may raise.
     """
     check.small_files(locks=not locked)
     if not check.use_index(index):
@@ -54,6 +56,7 @@ def run_check(
         packs = check.data_packs()
         chosen = choice.choose(packs)
         report.note(_describe(choice, packs, chosen, "filtered " if filtered else ""))
+        before_reading(chosen)
         check.read(chosen)
     return True
 

@@ -28,6 +28,21 @@ class Prices:
     download_free_gb_per_day: float = 1.0
 
 
+def format_dollars(amount: float) -> str:
+    """Return an amount with enough decimals."""
+    return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.6f}"
+
+
+def sum_places(places: Mapping[str, Mapping[str, Sums]]) -> dict[str, Sums]:
+    """Return the totals of each day over all locations: free allowances apply per account."""
+    days: dict[str, Sums] = {}
+    for day, sums_of in sorted(places.items()):
+        days[day] = Sums()
+        for sums in sums_of.values():
+            days[day].add(sums)
+    return days
+
+
 def make_prices(values: Mapping[str, object]) -> Prices:
     """Return the prices with some of them replaced; raise UsageError for an unknown or invalid one."""
     known = {field.name: field.type for field in fields(Prices)}

@@ -15,6 +15,7 @@ class EarlyReason(Enum):
     INTERRUPTED = "interrupted"
     ASKED = "asked to end early"
     TIME_LIMIT = "time limit reached"
+    BUDGET = "the month's budget is used up"
 
 
 class EarlyEnd:

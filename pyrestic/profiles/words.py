@@ -35,6 +35,8 @@ def profile_words(
     """
     task = profile.tasks.get(command)  # type: ignore[call-overload]
     flags: dict[str, Value] = {"repo": profile.repo, **profile.flags}
+    if profile.budget:
+        flags["budget-month"] = profile.budget
     sources: tuple[str, ...] = ()
     if task is not None:
         flags |= _task_flags(task, given, arguments)

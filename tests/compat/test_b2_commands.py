@@ -155,3 +155,68 @@ def test_settings_that_are_missing_or_wrong_are_named(pyrestic: Program, b2: B2S
     )
     assert b"does not accept the application key" in wrong.stderr
     assert b"K000-a-wrong-one" not in wrong.stderr
+
+
+def spend(pyrestic: Program, **usage: int) -> None:
+    """Note usage of today in the log, as if other commands had asked for it."""
+    folder = pyrestic.home / ".local" / "state" / "pyrestic"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    days = {time.strftime("%Y-%m-%d", time.gmtime()): {"b2:another": usage}}
+    (folder / "costs.json").write_text(json.dumps({"version": 1, "days": days}))
+
+
+def test_a_used_up_budget_stops_a_command_before_it_asks_for_anything(
+    pyrestic: Program, b2: B2Server, source: Path
+) -> None:
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    spend(pyrestic, class_b=2500, class_c=2500)
+    b2.counters.reset()
+    refused = ours.run("backup", "--budget-month", "0", source, code=75)
+    assert b"this command would cost $0.000034 beyond today's free allowance: $0.00 of this month's" in refused.stderr
+    assert b2.counters.snapshot()["classes"] == {"A": 0, "B": 0, "C": 0}
+    ours.run("backup", "--budget-month", "2 USD", source)
+
+
+def test_reading_is_cut_to_what_the_budget_allows_or_refused(
+    pyrestic: Program, b2: B2Server, source: Path, tmp_path: Path
+) -> None:
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    ours.run("backup", source)
+    spend(pyrestic, downloaded_bytes=10**9 - 100_000)
+    cut = ours.run("check", "--budget", "1G", "--budget-month", "0")
+    assert b"the month's budget allows to read 0 B of 1.000 GiB" in cut.stderr
+    for words in (["check", "--read-data"], ["restore", "latest", "--target", tmp_path / "target", "--no-cache"]):
+        refused = ours.run(*words, "--budget-month", "0", code=75)
+        assert b"beyond today's free allowance: $0.00 of this month's budget of $0.00 were spent" in refused.stderr
+    assert not (tmp_path / "target").exists()
+    ours.run("check", "--read-data", "--budget-month", "1")
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_a_budget_that_runs_out_meanwhile_ends_a_backup_early_if_it_can(
+    pyrestic: Program, b2: B2Server, source: Path, partial: bool
+) -> None:
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    for number in range(20):
+        folder = source / f"folder {number:02}"
+        folder.mkdir()
+        (folder / "file").write_bytes(os.urandom(2 << 20))
+    # The free storage is full but for some packs.
+    spend(pyrestic, stored_bytes=10 * 10**9 - 9_000_000)
+    flags = ["--pack-size", "4", "--budget-month", "0", "--read-concurrency", "1"]
+    ended = ours.run("backup", *flags, *["--partial"] * partial, source, code=3 if partial else 75)
+    stored = ours.run("snapshots", "--json").json
+    if partial:
+        assert b"the month's budget is used up: storing what is complete" in ended.stderr
+        assert b"the backup ended early: the month's budget is used up" in ended.stderr
+        assert [one["tags"] for one in stored] == [["pyrestic:partial"]]
+        assert 0 < stored[0]["summary"]["total_files_processed"] < 25
+    else:
+        assert b"the command was ended: $0.00 of this month's budget of $0.00 were spent before" in ended.stderr
+        assert stored == []
+    ours.run("check", "--read-data")
+    assert ours.run("backup", "--json", source).messages[-1]["total_files_processed"] == 25

@@ -80,3 +80,13 @@ def test_a_switch_that_is_off_has_no_word() -> None:
         ["--x="],
         ["--x=a", "--x=2"],
     ]
+
+
+def test_a_budget_of_the_month_is_a_global_flag(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text('version = 1\n[profile.home]\nrepo = "b2:bucket:x"\nbudget = "2 USD"\n')
+    file.chmod(0o600)
+    home = load_profiles({}, str(file)).by_name["home"]
+    known = ["repo", "budget-month"]
+    assert profile_words(home, "snapshots", (), (), known) == ["--repo=b2:bucket:x", "--budget-month=2 USD"]
+    assert profile_words(home, "check", ("budget-month",), (), known) == ["--repo=b2:bucket:x"]

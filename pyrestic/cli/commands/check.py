@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from pyrestic.backend.metering import Sums
 from pyrestic.backend.private_folder import open_private
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import StrictSnapshotFlags
@@ -16,12 +17,13 @@ from pyrestic.cli.terminal import Fields
 from pyrestic.cli.verification import format_age, open_proven
 from pyrestic.errors import DamageError, PyresticError, UntrustedError, UsageError
 from pyrestic.golang import parse_size
+from pyrestic.ids import ID
 from pyrestic.operations.check import Check, Finding, FindingKind, PackChoice, ReadFiles, read_index_files
 from pyrestic.operations.check_rotation import Coverage, Rotation, measure_coverage
 from pyrestic.operations.check_run import parse_subset, run_check
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap, import_machinery
-from pyrestic.repository.repository import Repository
+from pyrestic.repository.repository import MAX_PACK_LENGTH, Repository
 from pyrestic.repository.snapshots import Selection, SnapshotFilter, StoredSnapshot, select_snapshots
 from pyrestic.units import format_bytes
 
@@ -73,6 +75,7 @@ def command(app: App, flags: CheckFlags) -> None:
                 wanted = flags.wanted(app.settings.environment)
                 proofs = open_proven(app, session, needed=bool(budget_bytes))
                 with proofs.kept(check):
+                    budget_bytes = _limit(app, session, budget_bytes)
                     rotation = Rotation(proofs.read().packs, budget_bytes) if budget_bytes else None
                     whole = run_steps(app, session, check, index.found, wanted, names, rotation or choice, output)
                 if budget_bytes and whole:
@@ -108,7 +111,31 @@ def run_steps(
         return selection.snapshots
 
     filtered = bool(names) or not wanted.empty
-    return run_check(check, index, select, choice, app.terminal, filtered=filtered, locked=session.lock is not None)
+
+    def ensure_allowed(packs: dict[ID, int]) -> None:
+        session.ensure_allowed(Sums(class_b=len(packs), downloaded_bytes=sum(packs.values())), "reading these packs")
+
+    return run_check(
+        check,
+        index,
+        select,
+        choice,
+        app.terminal,
+        filtered=filtered,
+        locked=session.lock is not None,
+        before_reading=ensure_allowed,
+    )
+
+
+def _limit(app: App, session: Session, wanted_bytes: int) -> int:
+    """Return how many of the bytes of --budget the month's budget allows to download."""
+    allowed = session.bill.find_downloads() if session.bill is not None and wanted_bytes else None
+    if allowed is None or allowed >= wanted_bytes:
+        return wanted_bytes
+    # At least one pack is read.
+    allowed = allowed if allowed >= MAX_PACK_LENGTH else 0
+    app.terminal.note(f"the month's budget allows to read {format_bytes(allowed)} of {format_bytes(wanted_bytes)}", 0)
+    return allowed
 
 
 def _parse_budget(text: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.b2.doctor import Held, count_held
 from pyrestic.backend.metering import Sums
-from pyrestic.cli.billing import describe, find_book, format_dollars, load_prices, prices_path
+from pyrestic.cli.billing import describe, find_book, load_prices, prices_path
 from pyrestic.cli.command import App, define
 from pyrestic.cli.flag_fields import Flags, parsed, switch
 from pyrestic.cli.flags import NATURAL
@@ -14,7 +14,15 @@ from pyrestic.cli.session import opened_place
 from pyrestic.cli.table import format_table
 from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.usage_log import Days
-from pyrestic.operations.cost import Forecast, Prices, day_price, make_forecast, storage_price
+from pyrestic.operations.cost import (
+    Forecast,
+    Prices,
+    day_price,
+    format_dollars,
+    make_forecast,
+    storage_price,
+    sum_places,
+)
 from pyrestic.units import format_bytes
 
 
@@ -30,7 +38,7 @@ def command(app: App, flags: CostFlags) -> None:
     """Print months, and a forecast if the location is in B2."""
     prices = _load_prices(app)
     places = _read_book(app)
-    days = _sum_places(places)
+    days = sum_places(places)
     held = None if flags.offline or not app.settings.repo + app.settings.repository_file else _count(app)
     today = time.strftime("%Y-%m-%d", time.gmtime())
     forecast = None if held is None else make_forecast(days, today, held.file_bytes + held.hidden_bytes, prices)
@@ -69,16 +77,6 @@ def _count(app: App) -> Held | None:
         if not isinstance(backend, B2Backend):
             return None
         return place.retry.run("listing the bucket", lambda: count_held(backend))
-
-
-def _sum_places(places: Days) -> dict[str, Sums]:
-    """Return the totals of each day over all locations: free allowances apply per account."""
-    days: dict[str, Sums] = {}
-    for day, sums_of in sorted(places.items()):
-        days[day] = Sums()
-        for sums in sums_of.values():
-            days[day].add(sums)
-    return days
 
 
 def _by_month(days: dict[str, Sums]) -> dict[str, dict[str, Sums]]:

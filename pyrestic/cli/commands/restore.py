@@ -118,6 +118,8 @@ def command(app: App, flags: RestoreFlags) -> None:
         plan = restore.plan(prices)
         show_plan(settings, terminal, plan, prices, dry_run=options.dry_run, privileged=options.privileged)
         _tell_no_match(terminal, repository, restore.root, options, plan)
+        if not options.dry_run:
+            session.ensure_allowed(plan.usage, "this restore")
         restore.run(plan)
         if progress.error_count:
             raise PyresticError(f"There were {progress.error_count} errors")
