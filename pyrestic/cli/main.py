@@ -70,6 +70,7 @@ COMMAND_GROUPS = {
         "key": "manage passwords",
         "migrate": "list or apply repository migrations",
         "profile": "list, show and check profiles",
+        "schedule": "start due tasks by systemd or cron",
         "b2": "Backblaze B2 tools",
         "generate": "write man pages and completions for shells",
     },

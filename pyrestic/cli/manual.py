@@ -338,6 +338,19 @@ MANUALS: dict[str, Manual] = {
             3: "A snapshot was made, but is partial or lacks unreadable files; or a hook or message failed.",
         },
         variables=(*_PROFILES, *_STATE),
+    "schedule": Manual(
+        (
+            ("Install the timer:", "pyrestic schedule"),
+            ("Show when it starts next:", "pyrestic schedule --show"),
+            ("Show what would be installed for cron:", "pyrestic schedule --print --with cron"),
+        ),
+        details=(
+            "One timer serves all profiles: every ten minutes it starts `pyrestic run --due`, which runs the tasks that"
+            " are due. It is a timer of systemd's user manager (for root: of the system) or a line of the crontab."
+            " Files and lines that this command did not write are never changed.",
+        ),
+        exits={1: "The timer could not be installed or removed, or there is none to show."},
+        variables=("XDG_CONFIG_HOME",),
         opens_repository=False,
     ),
     "serve": Manual(

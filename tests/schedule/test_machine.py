@@ -1,0 +1,108 @@
+"""The timer on a machine with the real systemd and the real cron."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import usage
+from tests.support.own_machine import OwnMachine, running_machine
+from tests.support.private_bus import wait_until
+from tests.support.restic import ROOT
+
+pytestmark = pytest.mark.process
+PERSONS = "# my jobs\nMAILTO=me\n0 3 * * * /bin/true\n"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
+    with running_machine(tmp_path_factory.mktemp("machine")) as machine:
+        machine.start_user_manager()
+        machine.start_cron()
+        program = machine.home / "bin" / "pyrestic"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+            "from pyrestic.__main__ import run\nrun()\n"
+        )
+        program.chmod(0o700)
+        profiles = machine.home / ".config" / "pyrestic" / "profiles.toml"
+        profiles.parent.mkdir(parents=True, mode=0o700)
+        profiles.write_text("version = 1\n[profile.home]\nrepo = '/nowhere'\n")
+        yield machine
+
+
+def pyrestic(machine: OwnMachine, *words: str, code: int = 0) -> str:
+    variables = {"XDG_CONFIG_HOME": str(machine.home / ".config")}
+    done = machine.run(machine.home / "bin" / "pyrestic", *words, **variables)
+    usage.note(usage.OURS, words, {}, done.returncode)
+    assert done.returncode == code, done
+    return done.stdout + done.stderr
+
+
+def crontab(machine: OwnMachine) -> str:
+    return machine.run("crontab", "-l").stdout
+
+
+def active(machine: OwnMachine) -> str:
+    return machine.run("systemctl", "--user", "is-active", "pyrestic.timer").stdout.strip()
+
+
+def units(machine: OwnMachine) -> Path:
+    return machine.home / ".config" / "systemd" / "user"
+
+
+def test_systemd_then_cron_then_nothing(machine: OwnMachine) -> None:
+    stored = machine.home / "crontab"
+    stored.write_text(PERSONS)
+    assert machine.run("crontab", stored).returncode == 0
+    printed = pyrestic(machine, "schedule", "--print")
+    assert f"ExecStart={machine.home}/bin/pyrestic run --due\n" in printed
+    assert pyrestic(machine, "schedule", "--show", code=1) == "there is no timer\n"
+
+    assert f"installed: {units(machine)}/pyrestic.timer\n" in pyrestic(machine, "schedule")
+    assert active(machine) == "active"
+    before = {path.name: path.read_bytes() for path in units(machine).glob("pyrestic.*")}
+    assert sorted(before) == ["pyrestic.service", "pyrestic.timer"]
+    pyrestic(machine, "schedule", "--install")
+    assert {path.name: path.read_bytes() for path in units(machine).glob("pyrestic.*")} == before
+    shown = pyrestic(machine, "schedule", "--show")
+    assert shown.startswith(f"{units(machine)}/pyrestic.timer: active\n")
+    assert "next start: n/a" not in shown
+    assert crontab(machine) == PERSONS
+
+    # A run now: the service starts this program with its own variables.
+    machine.run("systemctl", "--user", "start", "pyrestic.service")
+    properties = machine.run("systemctl", "--user", "show", "pyrestic.service").stdout.splitlines()
+    assert "ExecMainStatus=0" in properties
+
+    assert "removed: " in pyrestic(machine, "schedule", "--with", "cron")
+    assert active(machine) == "inactive"
+    assert list(units(machine).glob("pyrestic.*")) == []
+    line = f"*/10 * * * * {machine.home}/bin/pyrestic run --due # pyrestic\n"
+    assert crontab(machine) == PERSONS + line
+    assert pyrestic(machine, "schedule", "--show") == line
+    pyrestic(machine, "schedule", "--with", "cron")
+    assert crontab(machine) == PERSONS + line
+
+    assert pyrestic(machine, "schedule", "--remove") == "removed: a line of your crontab\n"
+    assert crontab(machine) == PERSONS
+    assert pyrestic(machine, "schedule", "--remove") == "there is no timer\n"
+
+
+def test_a_unit_that_a_person_wrote_stays(machine: OwnMachine) -> None:
+    unit = units(machine) / "pyrestic.timer"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text("[Timer]\nOnCalendar=daily\n")
+    assert f"{unit} was not written by this program" in pyrestic(machine, "schedule", code=1)
+    assert f"{unit} was not written by this program" in pyrestic(machine, "schedule", "--remove", code=1)
+    assert unit.read_text() == "[Timer]\nOnCalendar=daily\n"
+    unit.unlink()
+
+
+def test_a_crontab_that_only_has_our_line_is_removed(machine: OwnMachine) -> None:
+    machine.run("crontab", "-r")
+    pyrestic(machine, "schedule", "--with", "cron")
+    pyrestic(machine, "schedule", "--remove")
+    wait_until(lambda: "no crontab for" in machine.run("crontab", "-l").stderr, "the crontab")
