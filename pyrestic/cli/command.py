@@ -34,6 +34,11 @@ class App:
     settings: Settings
     terminal: Terminal
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence unless quiet, also with --json: for commands whose output is text."""
+        if not self.settings.quiet:
+            self.terminal.print(sentence)
+
 
 Run = Callable[[App, Mapping[str, Any]], int | None]
 """A command, called with click's values of its flags."""

@@ -1,20 +1,7 @@
 """The content of man pages beyond the help texts: details, examples, special exit statuses."""
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class Manual:
-    """The manual of one command. Examples are pairs of a purpose and a line."""
-
-    examples: tuple[tuple[str, str], ...] = ()
-    details: tuple[str, ...] = ()
-    """Paragraphs that follow the help text."""
-    exits: dict[int, str] = field(default_factory=dict)
-    """Exit statuses that only this command has, or that have a special meaning here."""
-    variables: tuple[str, ...] = ()
-    opens_repository: bool = True
-
+from pyrestic.cli.manual_entry import Manual
+from pyrestic.cli.manual_of_profiles import PROFILE_MANUALS
 
 PROGRAM = Manual(
     details=(
@@ -44,7 +31,6 @@ _SOURCE = (
     "RESTIC_FROM_KEY_HINT",
 )
 _B2 = ("RESTIC_REPOSITORY", "B2_ACCOUNT_ID", "B2_ACCOUNT_KEY")
-_PROFILES = ("XDG_CONFIG_HOME",)
 _STATE = ("XDG_STATE_HOME",)
 _LOSSES = "Something could not be repaired without loss; standard error names what was lost."
 
@@ -240,31 +226,6 @@ MANUALS: dict[str, Manual] = {
         exits={0: "The mount ended, also by Ctrl-C."},
     ),
     "options": Manual((("List the extended options:", "pyrestic options"),), opens_repository=False),
-    "profile": Manual((("Show the profiles:", "pyrestic profile list"),), variables=_PROFILES, opens_repository=False),
-    "profile check": Manual(
-        (("Check the profiles after a change:", "pyrestic profile check"),),
-        exits={1: "A profile has a problem, which is printed."},
-        variables=_PROFILES,
-        opens_repository=False,
-    ),
-    "profile list": Manual(
-        (("Show the profiles:", "pyrestic profile list"),), variables=_PROFILES, opens_repository=False
-    ),
-    "profile show": Manual(
-        (("Show where the values of a profile come from:", "pyrestic profile show home"),),
-        details=(
-            "Each value is shown with the file and the table that set it. The command lines of restic that follow do"
-            " the same as the tasks of the profile. Secrets are replaced by `***`.",
-        ),
-        variables=_PROFILES,
-        opens_repository=False,
-    ),
-    "pause": Manual(
-        (("Let nothing run by itself for a day:", "pyrestic pause 1d"), ("End the pause:", "pyrestic resume")),
-        details=("`run` without `--due` is not affected.",),
-        variables=_STATE,
-        opens_repository=False,
-    ),
     "prune": Manual(
         (
             ("Remove data that no snapshot uses:", "pyrestic prune"),
@@ -321,38 +282,6 @@ MANUALS: dict[str, Manual] = {
             ("Correct the host name of a snapshot:", "pyrestic rewrite --new-host laptop 4bba301e"),
         ),
     ),
-    "resume": Manual((("End a pause:", "pyrestic resume"),), variables=_STATE, opens_repository=False),
-    "run": Manual(
-        (
-            ("Back up by all profiles, and run their other tasks that are due:", "pyrestic run"),
-            ("Show what a timer would run now, and why:", "pyrestic run --due --dry-run"),
-            ("Run two tasks of one profile:", "pyrestic run home --task backup,check"),
-            ("What a timer runs every ten minutes:", "pyrestic run --due"),
-        ),
-        details=(
-            "Each task is the command of this name with the repository and the flags of the profile. The worst exit"
-            " status counts, in the order 130, 12, 10, 11, 1, 3.",
-        ),
-        exits={
-            0: "The tasks succeeded, nothing was due, or what is due waits.",
-            3: "A snapshot was made, but is partial or lacks unreadable files; or a hook or message failed.",
-        },
-        variables=(*_PROFILES, *_STATE),
-    "schedule": Manual(
-        (
-            ("Install the timer:", "pyrestic schedule"),
-            ("Show when it starts next:", "pyrestic schedule --show"),
-            ("Show what would be installed for cron:", "pyrestic schedule --print --with cron"),
-        ),
-        details=(
-            "One timer serves all profiles: every ten minutes it starts `pyrestic run --due`, which runs the tasks that"
-            " are due. It is a timer of systemd's user manager (for root: of the system) or a line of the crontab."
-            " Files and lines that this command did not write are never changed.",
-        ),
-        exits={1: "The timer could not be installed or removed, or there is none to show."},
-        variables=("XDG_CONFIG_HOME",),
-        opens_repository=False,
-    ),
     "serve": Manual(
         (
             ("Show the repository in a browser, until Ctrl-C:", "pyrestic serve"),
@@ -372,21 +301,10 @@ MANUALS: dict[str, Manual] = {
             ("Count what the repository stores:", "pyrestic stats --mode raw-data"),
         ),
     ),
-    "status": Manual(
-        (
-            ("Show how things stand:", "pyrestic status"),
-            ("Ask the repositories, too:", "pyrestic status --online"),
-        ),
-        exits={
-            1: "A repository did not answer, or the command failed.",
-            4: "A profile is overdue, or one of its tasks failed last time.",
-        },
-        variables=(*_PROFILES, *_STATE),
-        opens_repository=False,
-    ),
     "tag": Manual((("Tag the newest snapshot:", "pyrestic tag --add before-upgrade latest"),)),
     "unlock": Manual((("Remove locks of dead processes:", "pyrestic unlock"),)),
     "version": Manual((("Print the version:", "pyrestic version"),), opens_repository=False),
+    **PROFILE_MANUALS,
 }
 
 

@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "no_proxy": "hosts that are reached without a proxy",
     "XDG_CACHE_HOME": "where the cache and compiled code are kept (~/.cache)",
     "XDG_CONFIG_HOME": "where profiles and prices are configured (~/.config)",
+    "XDG_RUNTIME_DIR": "where the user manager of systemd is reached (/run/user/UID)",
     "XDG_STATE_HOME": "where run states, restore journals, verification dates and B2 usage are kept (~/.local/state)",
     "TZ": "time zone of the times that are read and printed",
     "PYRESTIC_TRACEBACK": "if set, an unexpected error shows its traceback",

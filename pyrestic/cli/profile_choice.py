@@ -1,6 +1,7 @@
 """The profile that a command line uses: the one of --profile, or the default one if nothing names a repository."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +20,8 @@ from pyrestic.profiles.secrets import read_variables
 from pyrestic.profiles.words import names_in, profile_words
 
 _DROPPED = ("RESTIC_", "B2_")
-_KEPT = "RESTIC_PROGRESS_FPS"
+_KEPT = re.compile("RESTIC_(FROM_.*|PROGRESS_FPS)")
+"""Variables of the source repository of `copy`, and of the display."""
 _PASSWORDS = frozenset({"password-file", "password-command", "insecure-no-password"})
 
 
@@ -34,7 +36,9 @@ class ProfileChoice(NamedTuple):
 
     def make_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the variables of the command, with the profile's secrets; those of other repositories are dropped."""
-        kept = {name: value for name, value in environment.items() if not name.startswith(_DROPPED) or name == _KEPT}
+        kept = {
+            name: value for name, value in environment.items() if not name.startswith(_DROPPED) or _KEPT.fullmatch(name)
+        }
         return kept | read_variables(self.profile, environment, password=self.needs_password)
 
     def tell(self, settings: Settings, terminal: Terminal) -> None:

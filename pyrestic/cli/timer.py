@@ -17,6 +17,7 @@ from pyrestic.schedule.units import SERVICE, TIMER, make_units
 SYSTEMD = "systemd"
 CRON = "cron"
 _NAME = "pyrestic"
+_START_SECONDS = 10.0
 _FOLDERS = {"XDG_CONFIG_HOME": ".config", "XDG_STATE_HOME": ".local/state", "XDG_CACHE_HOME": ".cache"}
 
 
@@ -56,6 +57,10 @@ class Timer(ABC):
     @abstractmethod
     def describe(self) -> list[str]:
         """Return lines about it, none if it is not installed."""
+
+    @abstractmethod
+    def start(self) -> str:
+        """Start it now if that is possible, and return a sentence about it."""
 
     def advice(self) -> list[str]:
         """Return what the person should know about it."""
@@ -109,9 +114,10 @@ class SystemdTimer(Timer):
             return []
         return [f"It starts when you log in. To start it with the machine, run: loginctl enable-linger {user}"]
 
-    def start(self) -> None:
-        """Run the service once."""
-        systemd.start(self._found(), SERVICE)
+    def start(self) -> str:
+        """Start the service and watch that it runs."""
+        ended = systemd.start(self._found(), SERVICE, _START_SECONDS)
+        return f"{SERVICE} has run" if ended else f"{SERVICE} runs"
 
     def _found(self) -> systemd.Manager:
         if self._manager is None:
@@ -157,6 +163,12 @@ class CronTimer(Timer):
         """Return the line."""
         return crontab.find_own(crontab.read_crontab())
 
+    def start(self) -> str:
+        """Check that the line is there: only cron itself can start it."""
+        if not self.describe():
+            raise UsageError("the crontab does not contain the line")
+        return "cron starts it within ten minutes"
+
 
 def find_timers(settings: Settings) -> list[Timer]:
     """Return the ways that this machine has, the better one first."""
@@ -197,10 +209,11 @@ def _variables(settings: Settings) -> dict[str, str]:
     """Return the variables for folders that differ from the usual ones: a timer knows only HOME."""
     environment = settings.environment
     home = environment.get("HOME", "")
+    folders = {name: environment[name] for name in _FOLDERS if environment.get(name, "").startswith("/")}
+    # Root's profiles are elsewhere unless the variable is set.
+    kept = ("XDG_CONFIG_HOME",) if os.geteuid() == 0 else ()
     return {
-        name: environment[name]
-        for name, usual in _FOLDERS.items()
-        if environment.get(name, "").startswith("/") and environment[name] != os.path.join(home, usual)
+        name: folder for name, folder in folders.items() if name in kept or folder != os.path.join(home, _FOLDERS[name])
     }
 
 

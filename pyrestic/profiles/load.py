@@ -59,6 +59,12 @@ def load_profiles(
         raise UsageError(f"{', '.join(paths)}: values are nested too deeply") from None
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError if a profile cannot have this name."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a name of at most 64 letters, digits, dots and dashes")
+
+
 class _Documents:
     """The tables of all files, before they are resolved."""
 
@@ -86,10 +92,10 @@ class _Documents:
         for name, value in table.profile.items():
             if not isinstance(value, dict):
                 raise refuse(file.path, "profile", name, "must be a table")
-            if not _NAME.fullmatch(name):
-                raise refuse(
-                    file.path, "profile", "", f"{name!r} is not a name of at most 64 letters, digits, dots and dashes"
-                )
+            try:
+                check_name(name)
+            except UsageError as error:
+                raise refuse(file.path, "profile", "", str(error)) from None
             tree = _checked(read_tree(value, file.path, f"profile.{name}"), file)
             self.profiles.setdefault(name, []).append(tree)
             self.places[name] = file.path

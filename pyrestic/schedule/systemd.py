@@ -2,15 +2,18 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyrestic.backend.private_folder import PrivateFolder, open_private
 from pyrestic.errors import LocalFileError, UsageError
-from pyrestic.schedule.units import TIMER, is_ours
+from pyrestic.localfs.own_text import is_unchanged
+from pyrestic.schedule.units import TIMER
 
 _SYSTEM_FOLDER = "/etc/systemd/system"
 _MAX_BYTES = 1 << 20
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,34 @@ def describe(manager: Manager) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
 
 
-def start(manager: Manager, service: str) -> None:
-    """Run the service once and wait for its end; raise UsageError if it failed."""
-    _call(manager, "start", service)
+def start(manager: Manager, service: str, seconds: float) -> bool:
+    """Start the service and watch it for some seconds; return whether it has ended by then.
+
+    Raises UsageError if it fails in this time, or does not start.
+    """
+    before = _state(manager, service)["ExecMainStartTimestampMonotonic"]
+    _call(manager, "start", "--no-block", service)
+    deadline = time.monotonic() + seconds
+    while True:
+        state = _state(manager, service)
+        started = state["ExecMainStartTimestampMonotonic"] != before
+        if state["ActiveState"] == "failed":
+            kind = "" if manager.is_system else "--user "
+            hint = f"`journalctl {kind}-u {service}` shows its messages."
+            raise UsageError(f"{service} failed: {state['Result']}", hint=hint)
+        if started and state["ActiveState"] == "inactive":
+            return True
+        if time.monotonic() > deadline:
+            if started:
+                return False
+            raise UsageError(f"{service} did not start within {seconds:.0f} seconds")
+        time.sleep(_POLL_SECONDS)
+
+
+def _state(manager: Manager, service: str) -> dict[str, str]:
+    names = ("ActiveState", "Result", "ExecMainStartTimestampMonotonic")
+    output = _call(manager, "show", service, f"--property={','.join(names)}")
+    return dict.fromkeys(names, "") | dict(line.partition("=")[::2] for line in output.splitlines())
 
 
 def _read(folder: PrivateFolder, name: str) -> str | None:
@@ -110,7 +138,7 @@ def _read(folder: PrivateFolder, name: str) -> str | None:
 
 
 def _ensure_ours(folder: PrivateFolder, name: str, text: str | None) -> None:
-    if text is not None and not is_ours(text):
+    if text is not None and not is_unchanged(text):
         raise UsageError(
             f"{os.path.join(folder.path, name)} was not written by this program, or was changed since",
             hint="Remove it, or rename it, if it is no longer needed.",

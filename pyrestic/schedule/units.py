@@ -1,17 +1,14 @@
-"""The texts of the units: one timer for all profiles, and the service that it starts.
+"""The texts of the units: one timer for all profiles, and the service that it starts."""
 
-Each begins with a comment that contains the hash of the rest, so that a file that a person wrote or changed is
-recognized and left alone.
-"""
-
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
+
+from pyrestic.localfs.own_text import mark
 
 TIMER = "pyrestic.timer"
 SERVICE = "pyrestic.service"
 _PLAIN = re.compile(r"[^\\\"'$\x00-\x1f]+")
-_MARK = "# Written by `pyrestic schedule`, which also removes it. For changes use `systemctl edit`. Hash: "
+_SENTENCE = "Written by `pyrestic schedule`, which also removes it. For changes use `systemctl edit`."
 
 _TIMER = """\
 [Unit]
@@ -60,13 +57,7 @@ def make_units(words: Sequence[str], variables: Mapping[str, str], credentials: 
         command=" ".join(quote_word(word) for word in words),
         settings="".join(f"{line}\n" for line in settings),
     )
-    return {TIMER: _marked(_TIMER), SERVICE: _marked(service)}
-
-
-def is_ours(text: str) -> bool:
-    """Tell whether a unit is as this program wrote it."""
-    first, _, rest = text.partition("\n")
-    return first == f"{_MARK}{_hash(rest)}"
+    return {TIMER: mark(_TIMER, _SENTENCE), SERVICE: mark(service, _SENTENCE)}
 
 
 def quote_word(word: str, *, variable: bool = False) -> str:
@@ -79,11 +70,3 @@ def quote_word(word: str, *, variable: bool = False) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("%", "%%")
-
-
-def _marked(text: str) -> str:
-    return f"{_MARK}{_hash(text)}\n{text}"
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -29,7 +29,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
         program.chmod(0o700)
         profiles = machine.home / ".config" / "pyrestic" / "profiles.toml"
         profiles.parent.mkdir(parents=True, mode=0o700)
-        profiles.write_text("version = 1\n[profile.home]\nrepo = '/nowhere'\n")
+        profiles.write_text("version = 1\n[profile.home]\nrepo = '/nowhere'\nif-missing = 'skip'\n")
         yield machine
 
 
@@ -72,15 +72,16 @@ def test_systemd_then_cron_then_nothing(machine: OwnMachine) -> None:
     assert "next start: n/a" not in shown
     assert crontab(machine) == PERSONS
 
-    # A run now: the service starts this program with its own variables.
-    machine.run("systemctl", "--user", "start", "pyrestic.service")
-    properties = machine.run("systemctl", "--user", "show", "pyrestic.service").stdout.splitlines()
-    assert "ExecMainStatus=0" in properties
+    # A run now: the service starts this program, which finds the profile.
+    assert machine.run("systemctl", "--user", "start", "pyrestic.service").returncode == 0
+    assert "waiting" in (machine.home / ".local" / "state" / "pyrestic" / "runs.json").read_text()
 
     assert "removed: " in pyrestic(machine, "schedule", "--with", "cron")
     assert active(machine) == "inactive"
     assert list(units(machine).glob("pyrestic.*")) == []
-    line = f"*/10 * * * * {machine.home}/bin/pyrestic run --due # pyrestic\n"
+    # Root's profiles would be in /etc without the variable.
+    command = f"env XDG_CONFIG_HOME={machine.home}/.config {machine.home}/bin/pyrestic run --due"
+    line = f"*/10 * * * * {command} # pyrestic\n"
     assert crontab(machine) == PERSONS + line
     assert pyrestic(machine, "schedule", "--show") == line
     pyrestic(machine, "schedule", "--with", "cron")
@@ -106,3 +107,27 @@ def test_a_crontab_that_only_has_our_line_is_removed(machine: OwnMachine) -> Non
     pyrestic(machine, "schedule", "--with", "cron")
     pyrestic(machine, "schedule", "--remove")
     wait_until(lambda: "no crontab for" in machine.run("crontab", "-l").stderr, "the crontab")
+
+
+def test_set_up_on_a_bare_machine(machine: OwnMachine) -> None:
+    """One command: the timer is installed and started, and a second run changes nothing."""
+    (machine.home / ".config" / "pyrestic" / "profiles.toml").unlink()
+    (machine.home / "notes.txt").write_text("text")
+    words = ["setup", "--yes", "--source", str(machine.home / "notes.txt"), "--repo", str(machine.home / "backup")]
+    first = pyrestic(machine, *words, "--with", "systemd")
+    assert "it is the same\n" in first
+    assert "pyrestic.service " in first
+    assert active(machine) == "active"
+    # The service that the timer starts makes the first whole backup.
+    wait_until(lambda: '"paths"' in pyrestic(machine, "snapshots", "--json", "--no-lock"), "the backup")
+    wait_until(lambda: "inactive" in machine.run("systemctl", "--user", "is-active", "pyrestic.service").stdout, "it")
+    before = {str(path): path.read_bytes() for path in units(machine).parent.parent.rglob("*") if path.is_file()}
+    assert pyrestic(machine, *words, "--with", "systemd").endswith("nothing to do: everything is set up\n")
+    after = {str(path): path.read_bytes() for path in units(machine).parent.parent.rglob("*") if path.is_file()}
+    assert after == before
+
+    removed = pyrestic(machine, "setup", "--remove")
+    assert f"removed {units(machine)}/pyrestic.timer\n" in removed
+    assert list(units(machine).glob("pyrestic.*")) == []
+    assert active(machine) == "inactive"
+    assert (machine.home / "backup" / "config").exists()

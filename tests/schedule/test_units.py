@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.schedule.units import SERVICE, TIMER, is_ours, make_units
+from pyrestic.localfs.own_text import is_unchanged
+from pyrestic.schedule.units import SERVICE, TIMER, make_units
 from tests.support.needs import need_program
 
 WORDS = ["/usr/bin/pyrestic", "run", "--due"]
@@ -38,10 +39,10 @@ def test_variables_and_credentials() -> None:
 
 def test_a_unit_that_somebody_changed_is_not_ours() -> None:
     for text in make_units(WORDS, {}, {}).values():
-        assert is_ours(text)
-        assert not is_ours(text.replace("Description=", "Description=My "))
-        assert not is_ours(without_mark(text))
-        assert not is_ours("")
+        assert is_unchanged(text)
+        assert not is_unchanged(text.replace("Description=", "Description=My "))
+        assert not is_unchanged(without_mark(text))
+        assert not is_unchanged("")
 
 
 @pytest.mark.process

@@ -13,7 +13,7 @@ def _parse_kind(text: str) -> str:
     return text
 
 
-_KIND = Parsed("name", _parse_kind)
+KIND = Parsed("name", _parse_kind)
 
 
 class ScheduleFlags(Flags):
@@ -23,7 +23,7 @@ class ScheduleFlags(Flags):
     print: bool = switch("--print", help="print the units, or the line of the crontab, and change nothing")
     remove: bool = switch("--remove", help="remove the timer")
     show: bool = switch("--show", help="show the timer and its next start")
-    kind: str | None = parsed("--with", type=_KIND, help="systemd or cron; systemd if it runs for this user")
+    kind: str | None = parsed("--with", type=KIND, help="systemd or cron; systemd if it runs for this user")
 
 
 @define("schedule", "Start due tasks every ten minutes, by systemd or cron.", ScheduleFlags, uses_repository=False)
@@ -47,20 +47,20 @@ def command(app: App, flags: ScheduleFlags) -> int | None:
         raise UsageError(f"this user has {what}", hint="Start `pyrestic run --due` every ten minutes in another way.")
     for other in timers:
         if other.kind != chosen.kind and other.remove():
-            app.terminal.note(f"removed: {other.place}")
+            app.say(f"removed: {other.place}")
     chosen.install()
-    app.terminal.note(f"installed: {chosen.place}")
+    app.say(f"installed: {chosen.place}")
     for line in chosen.advice():
-        app.terminal.note(line)
+        app.say(line)
     return None
 
 
 def _remove(app: App, timers: list[Timer]) -> None:
     removed = [one for one in timers if one.remove()]
     for one in removed:
-        app.terminal.note(f"removed: {one.place}")
+        app.say(f"removed: {one.place}")
     if not removed:
-        app.terminal.note("there is no timer")
+        app.say("there is no timer")
 
 
 def _show(app: App, timers: list[Timer]) -> int | None:
