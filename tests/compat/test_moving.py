@@ -140,9 +140,9 @@ def test_from_duplicity(mover: Mover, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     # Without a key of GnuPG, which takes long to be used.
     mover.variables += f'duplicity() {{ {duplicity} "$@" --no-encryption; }}\n'
-    for number, seconds in enumerate((1_769_947_200, 1_772_366_400)):
+    for number, (action, seconds) in enumerate((("full", 1_769_947_200), ("incremental", 1_772_366_400))):
         mover.write(number)
-        words = f"--current-time {seconds} {mover.home} file://{tmp_path}/disk/duplicity"
+        words = f"{action} --current-time {seconds} {mover.home} file://{tmp_path}/disk/duplicity"
         subprocess.run(["sh", "-c", mover.variables + f"duplicity {words}"], env=mover.environment(), check=True)
     printed = mover.go_through("duplicity")
     assert "Number of contained backup sets: 2" in printed
