@@ -1,7 +1,6 @@
 """Why a task that is due has to wait."""
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -149,6 +148,9 @@ class Conditions:
         words = task.when.command
         if not words:
             return None
+        # Rarely used.
+        import subprocess
+
         try:
             done = subprocess.run(  # noqa: S603 - the user's own command
                 words, stdin=subprocess.DEVNULL, env=dict(self._environment), timeout=_COMMAND_SECONDS

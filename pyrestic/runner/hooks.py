@@ -2,14 +2,16 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyrestic.profiles.profile import Command
+
+if TYPE_CHECKING:
+    import subprocess
 
 WAITS: Final = 75
 """The exit code of a command that says that a task has to wait."""
@@ -107,6 +109,9 @@ class HookRunner:
         return HookFailure(f"the hook {name!r} failed with {how}")
 
     def _start(self, words: list[str], facts: HookFacts) -> "subprocess.Popen[bytes]":
+        # Few profiles have hooks.
+        import subprocess
+
         # A command that reads nothing must not block the runner, as with a pipe.
         summary = os.memfd_create("summary", os.MFD_CLOEXEC)
         try:
@@ -127,6 +132,8 @@ class HookRunner:
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a command with all that it has started."""
+    import subprocess
+
     for number, seconds in ((signal.SIGTERM, _LAST_SECONDS), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pyrestic.desktop.sleep import SleepSignals, hold_sleep_off, watch_sleep
 from pyrestic.runner.child import Child, Outcome
 from pyrestic.runner.conditions import Obstacle
+
+if TYPE_CHECKING:
+    from pyrestic.desktop.sleep import SleepSignals
 
 LOOK_SECONDS: Final = 30.0
 _QUICK_SECONDS: Final = 5.0
@@ -76,6 +78,9 @@ class Supervisor:
         outcome = self._wait(quick, None)
         if outcome is not None:
             return outcome
+        # Quick commands, which are most, do without.
+        from pyrestic.desktop.sleep import watch_sleep
+
         with self._inhibitor, watch_sleep(self._watch.system_bus) as signals:
             self._hold_sleep_off()
             next_look = 0.0
@@ -86,7 +91,7 @@ class Supervisor:
                 outcome = self._wait(max(0.0, next_look - time.monotonic()), signals)
             return outcome
 
-    def _wait(self, seconds: float, signals: SleepSignals | None) -> Outcome | None:
+    def _wait(self, seconds: float, signals: "SleepSignals | None") -> Outcome | None:
         deadline = time.monotonic() + seconds
         while True:
             wake = [self._ending.descriptor] + ([] if signals is None else [signals.fileno()])
@@ -128,6 +133,8 @@ class Supervisor:
         self._child.send(watch.early_signal)
 
     def _hold_sleep_off(self) -> None:
+        from pyrestic.desktop.sleep import hold_sleep_off
+
         watch = self._watch
         if watch.why and watch.is_on_mains():
             held: AbstractContextManager[str] = hold_sleep_off(watch.system_bus, watch.why)

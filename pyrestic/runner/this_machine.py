@@ -4,11 +4,9 @@ An answer that cannot be had counts as one that lets a task go.
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from pyrestic.backend.location import LOCAL, Location
 from pyrestic.desktop.network import NetworkFacts, ask_network
@@ -22,6 +20,9 @@ _B2_HOST: Final = "api.backblazeb2.com"
 
 def resolves(host: str) -> bool:
     """Tell whether the name of a host has an address."""
+    # Only repositories elsewhere need it.
+    import socket
+
     try:
         return bool(socket.getaddrinfo(host, None))
     except OSError:
@@ -61,6 +62,9 @@ def find_host(location: Location, options: Iterable[str]) -> str | None:
     """
     if location.scheme == LOCAL or location.address.startswith("http+unix:"):
         return None
+    # Only repositories elsewhere need it.
+    from urllib.parse import urlsplit
+
     url = location.address if location.scheme == "rest" else ""
     if location.scheme == "b2":
         url = next(
