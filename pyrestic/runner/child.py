@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ def start(
             os.close(err)
             _become_child(out_writer, err_writer, low_priority=low_priority)
             run(arguments)
+        except Exception:
+            os.write(2, traceback.format_exc().encode("utf-8", "replace"))
         finally:
             # Whatever was raised: no line of the runner may run twice.
             os._exit(_DIED)

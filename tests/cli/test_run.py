@@ -9,67 +9,16 @@ import pytest
 from pyrestic.runner.records import ProfileRecord, TaskRecord
 from pyrestic.runner.state import RunStore
 from tests.support.cli import Caller
-from tests.support.quick_repository import make_quick_repository
-from tests.support.restic import PASSWORD, Program, find_pyrestic
-
-PROFILES = """
-version = 1
-[profile.home]
-repo = "{folder}/repository"
-password = {{ file = "{folder}/password" }}
-[profile.home.backup]
-source = ["{folder}/source"]
-[profile.home.when]
-power = "any"
-battery-min = 0
-[profile.home.forget]
-keep-last = 5
-[profile.home.check]
-every = "off"
-[profile.home.drill]
-every = "off"
-"""
-
-
-class Machine:
-    """A home with profiles, and the program in a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.program: Program = find_pyrestic(folder)
-        make_quick_repository(folder / "repository")
-        (folder / "source").mkdir()
-        (folder / "source" / "file").write_text("content")
-        (folder / "password").write_text(PASSWORD)
-        (folder / "password").chmod(0o600)
-        self.profiles = folder / "config" / "pyrestic" / "profiles.toml"
-        self.profiles.parent.mkdir(parents=True)
-        self.write(PROFILES)
-        self.variables = {
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "XDG_STATE_HOME": str(folder / "state"),
-            "RESTIC_PASSWORD": "another",
-        }
-        self.state = folder / "state" / "pyrestic"
-
-    def write(self, text: str) -> None:
-        self.profiles.write_text(text.format(folder=self.folder))
-        self.profiles.chmod(0o600)
-
-    def __call__(self, *words: str, code: int = 0, **variables: str) -> str:
-        done = self.program.run(
-            *words, code=code, repository=None, stdin=None, cwd=None, **(self.variables | variables)
-        )
-        return done.text + done.stderr.decode()
+from tests.support.runner_machine import PROFILES, RunnerMachine
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> RunnerMachine:
+    return RunnerMachine(tmp_path)
 
 
 @pytest.mark.process
-def test_a_timer_and_a_person_use_the_same_profile(machine: Machine) -> None:
+def test_a_timer_and_a_person_use_the_same_profile(machine: RunnerMachine) -> None:
     assert "would run: it never ran" in machine("run", "--due", "--dry-run")
     first = machine("run", "--due")
     backup, forget = first.splitlines()
@@ -89,7 +38,7 @@ def test_a_timer_and_a_person_use_the_same_profile(machine: Machine) -> None:
 
 
 @pytest.mark.process
-def test_a_failure_is_the_exit_code_and_no_secret_is_shown(machine: Machine) -> None:
+def test_a_failure_is_the_exit_code_and_no_secret_is_shown(machine: RunnerMachine) -> None:
     (machine.folder / "password").write_text("wrong secret")
     said = machine("run", "--due", code=12, JOURNAL_STREAM="8:1")
     assert said.startswith("home: backup: failed: ")
