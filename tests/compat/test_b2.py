@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.b2 import BUCKET
+from tests.support.b2 import BUCKET, make_quick_on_b2
 from tests.support.restic import Program, Result
 from tests.support.sourcetree import describe, difference, make_source
 from tools.b2_server import B2Server
@@ -44,7 +44,7 @@ def test_what_pyrestic_writes_to_b2_is_whole_for_every_release(
     pyrestic: Program, restic: Program, b2: B2Server, source: Path, tmp_path: Path, version: str
 ) -> None:
     ours, theirs = OnB2(pyrestic, b2), OnB2(restic, b2)
-    ours.run("init", "--repository-version", version)
+    make_quick_on_b2(b2, version=int(version))
     ours.run("backup", source)
     theirs.run("check", "--read-data")
     theirs.run("restore", "latest", "--target", tmp_path / "target")

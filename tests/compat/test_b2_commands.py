@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.test_b2 import LOCATION, OnB2
-from tests.support.b2 import BUCKET
+from tests.support.b2 import BUCKET, make_quick_on_b2
 from tests.support.restic import Program
 from tools.b2_server import B2Server
 
@@ -36,7 +36,7 @@ def test_what_an_append_only_key_hid_is_back_in_the_repository_of_before(
     pyrestic: Program, newest: Program, b2: B2Server, source: Path, tmp_path: Path
 ) -> None:
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     ours.run("backup", source)
     ours.run("backup", "--force", source)
     before = wait_a_moment()
@@ -69,7 +69,7 @@ def test_every_command_says_what_it_asked_for_and_the_month_adds_it_up(
     pyrestic: Program, b2: B2Server, source: Path, tmp_path: Path
 ) -> None:
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     b2.counters.reset()
     bill = ours.run("backup", "--json", source).messages[-1]["b2"]
     counted = b2.counters.snapshot()
@@ -104,7 +104,7 @@ def test_every_command_says_what_it_asked_for_and_the_month_adds_it_up(
 
 def test_prices_of_the_user_are_used_and_nonsense_is_named(pyrestic: Program, b2: B2Server, source: Path) -> None:
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     folder = pyrestic.home / ".config" / "pyrestic"
     folder.mkdir(parents=True)
     (folder / "prices.json").write_text(json.dumps({"class_c_per_1000": 1000}))
@@ -118,7 +118,7 @@ def test_prices_of_the_user_are_used_and_nonsense_is_named(pyrestic: Program, b2
 
 def test_the_doctor_is_content_or_says_what_to_do(pyrestic: Program, b2: B2Server) -> None:
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     advice = ours.run("b2", "doctor")
     assert b"Advice: this is the master key" in advice.stdout
     found = b2.store.buckets()[0]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.compat.test_b2 import LOCATION, OnB2
-from tests.support.b2 import BUCKET
+from tests.support.b2 import BUCKET, make_quick_on_b2
 from tests.support.restic import Program
 from tools.b2_server import B2Server
 
@@ -51,7 +51,7 @@ def test_everything_finishes_while_a_tenth_of_all_calls_fails(
     source = tmp_path / "source"
     make_files(source)
     ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     b2.faults.token_seconds = 4
     for kind, calls, details in FAILURES:
         b2.faults.add(kind, calls, chance=0.1 / len(FAILURES) * 2, **details)
@@ -102,7 +102,7 @@ def test_a_fault_that_stays_ends_each_command_soon_with_one_sentence(
     source.mkdir()
     (source / "file").write_bytes(b"content")
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     ours.run("backup", source)
     commands: dict[str, list[str | Path]] = {
         "backup": ["backup", source],
@@ -145,7 +145,7 @@ def test_a_service_that_lies_ends_a_backup_with_a_sentence_and_costs_no_byte(
     source.mkdir()
     (source / "file").write_bytes(b"content")
     ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     ours.run("backup", source)
     (source / "file").write_bytes(b"other content")
     # The lock goes up, and then it begins.
@@ -167,7 +167,7 @@ def test_files_that_are_hidden_while_a_prune_runs_end_it_and_cost_no_other(
     source = tmp_path / "source"
     source.mkdir()
     ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     (source / "kept").write_bytes(random.Random(5).randbytes(100_000))
     for number in range(2):
         (source / "changed").write_bytes(random.Random(number).randbytes(100_000))
@@ -200,7 +200,7 @@ def test_a_full_cap_ends_a_backup_at_once_and_is_named(
     source = tmp_path / "source"
     make_files(source)
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     b2.faults.full_caps.add(cap)
     started = time.monotonic()
     ended = ours.run("--no-cache", "backup", source, code=1)
@@ -214,7 +214,7 @@ def test_a_full_cap_ends_a_backup_at_once_and_is_named(
 
 
 def test_init_outside_the_prefix_of_the_key_ends_at_once_with_a_sentence(pyrestic: Program, b2: B2Server) -> None:
-    OnB2(pyrestic, b2).run("init")
+    make_quick_on_b2(b2)
     key_id, key = b2.add_key(["listFiles", "readFiles", "writeFiles"], bucket=BUCKET, prefix="elsewhere/")
     words = ("-r", LOCATION, "-o", f"b2.endpoint={b2.url}", "init")
     started = time.monotonic()
@@ -232,7 +232,7 @@ def test_an_interrupt_ends_uploads_that_stand_still_and_waits_and_releases_the_l
     source = tmp_path / "source"
     make_files(source)
     ours = OnB2(pyrestic, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     # The lock goes up, and then nothing any more.
     b2.faults.add(fault, "b2_upload_file", after_calls=1)
     command: list[str | Path] = [
@@ -272,7 +272,7 @@ def test_a_kill_during_uploads_loses_nothing_and_no_pack_goes_up_twice(
     source = tmp_path / "source"
     make_files(source)
     ours, theirs = OnB2(pyrestic, b2), OnB2(newest, b2)
-    ours.run("init")
+    make_quick_on_b2(b2)
     dice = random.Random(43)
     bucket = b2.store.buckets()[0].id
 

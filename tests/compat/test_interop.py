@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.quick_repository import make_quick_repository
 from tests.support.restic import Program
 from tests.support.sourcetree import describe, difference, make_source
 
@@ -72,7 +73,7 @@ def test_both_tools_give_a_folder_the_same_tree_and_add_nothing_to_the_other(
     pyrestic: Program, newest: Program, source: Path, tmp_path: Path, zone: str
 ) -> None:
     repository = tmp_path / "repository"
-    newest.run("init", repository=repository)
+    make_quick_repository(repository)
     before = pyrestic.run("backup", "-v", ".", repository=repository, cwd=source, TZ=zone)
     assert added_blobs(before.text)[0] > 0
     after = newest.run("backup", "-v", "--force", ".", repository=repository, cwd=source, TZ=zone)
@@ -87,7 +88,7 @@ def test_the_newest_release_first_and_pyrestic_second_adds_nothing_either(
     pyrestic: Program, newest: Program, source: Path, tmp_path: Path
 ) -> None:
     repository = tmp_path / "repository"
-    pyrestic.run("init", repository=repository)
+    make_quick_repository(repository)
     newest.run("backup", ".", repository=repository, cwd=source)
     forced = pyrestic.run("backup", "-v", "--force", ".", repository=repository, cwd=source)
     assert added_blobs(forced.text) == (0, 0)
@@ -102,7 +103,7 @@ def test_an_unchanged_folder_is_recognised_by_the_other_tool(
     pyrestic: Program, newest: Program, source: Path, tmp_path: Path
 ) -> None:
     repository = tmp_path / "repository"
-    pyrestic.run("init", repository=repository)
+    make_quick_repository(repository)
     # The contents alone: folders above the source change while the test makes its own files.
     pyrestic.run("backup", ".", repository=repository, cwd=source)
     theirs = newest.run("backup", "--json", ".", repository=repository, cwd=source).messages[-1]
@@ -120,7 +121,7 @@ def test_every_compression_is_read_by_the_newest_release(
     repository, folder = tmp_path / "repository", tmp_path / "folder"
     folder.mkdir()
     (folder / "text").write_text("some words that repeat, some words that repeat\n" * 20_000)
-    pyrestic.run("init", repository=repository)
+    make_quick_repository(repository)
     pyrestic.run("backup", "--compression", compression, folder, repository=repository)
     newest.run("check", "--read-data", repository=repository)
     dumped = newest.run("dump", "latest", folder / "text", repository=repository)

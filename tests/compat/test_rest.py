@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.restic import Program
+from tests.support.quick_repository import make_quick
+from tests.support.restic import PASSWORD, Program
 from tests.support.servers import Server, find_tool, start_rclone, start_rest_server
 from tests.support.tls import Authority
 
@@ -48,6 +49,7 @@ def test_both_tools_use_one_repository_on_a_server(
 ) -> None:
     location = server.url("shared")
     pyrestic.run("-r", location, "init", "--repository-version", version)
+    make_quick(tmp_path / "served" / "shared", PASSWORD)
     pyrestic.run("-r", location, "backup", source)
     newest.run("-r", location, "check", "--read-data")
     newest.run("-r", location, "restore", f"latest:{source}", "--target", tmp_path / "by restic")
@@ -138,6 +140,7 @@ def test_tls_with_a_given_authority_and_a_client_certificate(
     try:
         location = f"rest:https://{server.address}/secure/"
         pyrestic.run("--cacert", authority.file, "-r", location, "init")
+        make_quick(tmp_path / "served" / "secure", PASSWORD)
         pyrestic.run("-r", location, "backup", source, RESTIC_CACERT=str(authority.file))
         newest.run("--cacert", authority.file, "-r", location, "check", "--read-data")
         refused = pyrestic.run("-r", location, "snapshots", code=1)

@@ -12,6 +12,7 @@ import pytest
 from pyrestic.backend.b2.backend import B2Backend
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.location import Access, open_backend, parse_location
+from tests.support.repositories import make_repository
 from tools.b2_server import B2Server
 
 BUCKET = "a-bucket"
@@ -39,6 +40,11 @@ def open_b2(
     backend = open_backend(parse_location(f"b2:{path}"), {"b2.endpoint": server.url, **(options or {})}, access)
     assert isinstance(backend, B2Backend)
     return backend
+
+
+def make_quick_on_b2(server: B2Server, path: str = f"{BUCKET}:some/path", *, version: int = 2) -> None:
+    """Make a repository in the service whose key costs no time."""
+    make_repository(open_b2(server, path), version=version).close()
 
 
 _numbers = itertools.count()
