@@ -53,7 +53,9 @@ class BackupRun:
         self._environment = environment
         self._cache_folder = cache_folder
 
-    def save_files(self, sources: Sequence[str | os.PathLike[str]], partial: PartialOptions, *, scan: bool) -> BackedUp:
+    def save_files(
+        self, sources: Sequence[str | os.PathLike[str]], partial: PartialOptions | None, *, scan: bool
+    ) -> BackedUp:
         """Save files and folders; raise as OpenRepository.backup does. `scan` counts them in advance."""
         if not sources:
             raise UsageError("pass the sources of a backup as a list of paths")

@@ -187,8 +187,9 @@ class OpenRepository(ChangingVerbs, InspectingVerbs, KeyVerbs, MaintainingVerbs,
         if any(seconds is not None and seconds <= 0 for seconds in (checkpoint_seconds, time_limit_seconds)):
             raise UsageError("checkpoint_seconds and time_limit_seconds must be greater than 0")
         with self._backing_up(options, report, cancel) as run:
+            may_end = (end_early, checkpoint_seconds, time_limit_seconds) != (None, None, None)
             partial = PartialOptions(EarlyEnd(event=end_early), checkpoint_seconds, time_limit_seconds)
-            return run.save_files(sources, partial, scan=scan)
+            return run.save_files(sources, partial if may_end else None, scan=scan)
 
     @checked
     def backup_stream(

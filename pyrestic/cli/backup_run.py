@@ -90,7 +90,7 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
             progress=progress,
             scan_reporter=output.ScanOutput(terminal) if scans else None,
             on_item=output.item_printer(terminal),
-            partial=PartialOptions(early_end, flags.checkpoint, flags.time_limit),
+            partial=PartialOptions(early_end, flags.checkpoint, flags.time_limit) if flags.may_end_early else None,
         )
         stream = None
         if request.streamed:

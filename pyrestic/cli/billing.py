@@ -18,6 +18,9 @@ from pyrestic.operations.cost import Prices, day_price, format_dollars, full_pri
 from pyrestic.operations.month_budget import ENDING_DOLLARS, START, MonthBudget
 from pyrestic.units import format_bytes
 
+_open_ledgers: list[Ledger] = []
+"""Those of all open bills."""
+
 
 def find_book(environment: Mapping[str, str]) -> CostBook | None:
     """Return the usage log of this user, None if there is no state folder."""
@@ -106,6 +109,7 @@ class Bill:
         self._terminal = terminal
         self._location = location
         self._ledger = ledger
+        _open_ledgers.append(ledger)
         self._prices = prices = prices_or_default(settings.environment, terminal)
         self._budget = self._make_budget()
         self._asked_early = False
@@ -114,11 +118,11 @@ class Bill:
     def ensure_allowed(self, usage: Sums, what: str) -> None:
         """Raise BudgetError if the month's budget does not allow what a command is about to ask for."""
         if self._budget is not None:
-            self._budget.ensure_allowed(usage, self._ledger.read(), what)
+            self._budget.ensure_allowed(usage, _usage_so_far(), what)
 
     def find_downloads(self) -> int | None:
         """Return how many bytes the month's budget allows to download, None if there is none."""
-        return None if self._budget is None else self._budget.find_downloads(self._ledger.read())
+        return None if self._budget is None else self._budget.find_downloads(_usage_so_far())
 
     def _make_budget(self) -> MonthBudget | None:
         """Return the budget of --budget-month; raise BudgetError if it is used up, LocalFileError."""
@@ -135,7 +139,7 @@ class Bill:
 
     def _look(self) -> None:
         """End the command when the budget is used up: early, if it can, or else at once."""
-        budget, usage = self._budget, self._ledger.read()
+        budget, usage = self._budget, _usage_so_far()
         if budget is None or budget.allows(usage):
             return
         if not self._asked_early:
@@ -150,6 +154,7 @@ class Bill:
     def close(self) -> None:
         """Add the usage to the log, and print it with -v."""
         usage = self._ledger.read()
+        _open_ledgers.remove(self._ledger)
         book = find_book(self._settings.environment)
         if book is not None and usage.calls:
             try:
@@ -164,3 +169,11 @@ class Bill:
 
 def _today() -> str:
     return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _usage_so_far() -> Sums:
+    """Return what this command has asked for: `copy` uses two repositories."""
+    total = Sums()
+    for ledger in list(_open_ledgers):
+        total.add(ledger.read())
+    return total

@@ -77,7 +77,7 @@ def archive_files(
     indexed, so that the next run finds them. `before_snapshot` is called last and may raise: a lost lock.
     `ensure_wanted` is as in Backup. With `partial`, the snapshot may be partial; `complete` is as in Parent.
     """
-    partial = partial or PartialOptions()
+    early_end = partial.early_end if partial is not None else None
     start = format_local_time(time.time_ns())
 
     def save_partial(tree: ID, time_ns: int) -> ID:
@@ -85,31 +85,42 @@ def archive_files(
         summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
         return _save(repository, options, tree, parent, summary, time_ns, PARTIAL_TAG)
 
-    checkpoints = PartialSnapshots(
+    snapshots = PartialSnapshots(
         repository,
         report,
         save_partial,
         parent_tree=_tree_of(parent),
         time_ns=options.time_ns,
-        interval_seconds=partial.checkpoint_seconds,
+        interval_seconds=partial.checkpoint_seconds if partial is not None else None,
     )
 
     def ensure_going_on() -> None:
         ensure_wanted()
-        partial.early_end.ensure_unwanted()
+        if early_end is not None:
+            early_end.ensure_unwanted()
 
+    # What is asked for each file costs nothing in a backup that cannot end early.
     archiver = TreeArchiver(
-        repository, select, options.archive, report, progress, on_item, ensure_going_on, checkpoints
+        repository,
+        select,
+        options.archive,
+        report,
+        progress,
+        on_item,
+        ensure_wanted if early_end is None else ensure_going_on,
+        None if partial is None or partial.checkpoint_seconds is None else snapshots,
     )
     try:
         tree = archiver.archive(source, _tree_of(parent), _tree_of(complete))
     except EndedEarlyError:
-        stored = checkpoints.store(archiver.merged) or checkpoints.newest
+        stored = snapshots.store(archiver.merged) or snapshots.newest
         summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
-        return BackupResult(stored, archiver.merged or b"", summary, early=partial.early_end.reason)
+        return BackupResult(
+            stored, archiver.merged or b"", summary, early=early_end.reason if early_end is not None else None
+        )
     result = _finish(repository, archiver, options, start, tree, parent, before_snapshot)
     if result.id is not None:
-        checkpoints.remove_all()
+        snapshots.remove_all()
     return result
 
 

@@ -77,7 +77,7 @@ class Backup:
         self._scan_reporter = scan_reporter
         self._on_item = on_item
         self._ensure_wanted = ensure_wanted
-        self._partial = partial or PartialOptions()
+        self._partial = partial
 
     def run(self, *, parent: Parent | None = None, stream: Stream | None = None) -> BackupResult:
         """Save the sources, or a stream; `parent` is what the request has found already.
@@ -123,7 +123,7 @@ class Backup:
     def _save_files(self, parent: Parent) -> BackupResult:
         request = self._request
         tree = request.sources or scan.resolve(request.targets)
-        with self._scanning(tree), self._partial.early_end.limited(self._partial.time_limit_seconds):
+        with self._scanning(tree), self._limited():
             self._announce("backup")
             return archive_files(
                 self._repository,
@@ -139,6 +139,10 @@ class Backup:
                 partial=self._partial,
                 complete=parent.complete,
             )
+
+    def _limited(self) -> AbstractContextManager[None]:
+        partial = self._partial
+        return contextlib.nullcontext() if partial is None else partial.early_end.limited(partial.time_limit_seconds)
 
     def _save_stream(self, parent: Parent, stream: Stream) -> BackupResult:
         request, progress = self._request, self._progress

@@ -18,7 +18,7 @@ from pyrestic.errors import AccessError, PyresticError
 from pyrestic.format.compress import Compression
 from pyrestic.format.node import Node
 from pyrestic.format.snapshot import Snapshot, Summary
-from pyrestic.handle import FileType
+from pyrestic.handle import BlobHandle, BlobType, FileType
 from pyrestic.ids import ID, hash_id, parse_id
 from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector
@@ -28,6 +28,7 @@ from pyrestic.operations import file_batches
 from pyrestic.operations.archive_snapshot import BackupResult, SnapshotDetails, archive_files
 from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
+from pyrestic.operations.early_end import EarlyEnd, EarlyReason, PartialOptions
 from pyrestic.operations.source_file import SourceReader
 from pyrestic.report import NullReporter
 from pyrestic.repository.pack_header import load_header
@@ -91,6 +92,20 @@ def opened(engines: Engines | None, backend: Backend, compression: Compression) 
     return Repository.open(backend, PASSWORD, options=RepositoryOptions(compression), engines=engines)
 
 
+class CountingEnd(EarlyEnd):
+    """Asks for the end at the so many-th question."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__()
+        self._left = end
+
+    def ensure_unwanted(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self.request(EarlyReason.ASKED)
+        super().ensure_unwanted()
+
+
 def run(
     source: Path,
     repository: Repository,
@@ -98,6 +113,7 @@ def run(
     select: BackupSelector | None = None,
     parent: ID | None = None,
     with_atime: bool = False,
+    partial: PartialOptions | None = None,
 ) -> Run:
     report, progress, items = Reporter(), BackupProgress("backup", "B"), list[ItemDone]()
     options = SnapshotDetails(0, [str(source)], "host", archive=ArchiveOptions(with_atime=with_atime))
@@ -113,6 +129,7 @@ def run(
         progress,
         parent=stored,
         on_item=items.append,
+        partial=partial,
     )
     assert not progress.current_files
     return Run(result, items, report.messages, progress.done)
@@ -327,3 +344,28 @@ def test_a_failing_place_ends_the_run_and_nothing_hangs(engines: Engines, tmp_pa
     with pytest.raises(PyresticError, match="the disk is full"):
         run(tmp_path, repository)
     repository.close()
+
+
+@pytest.mark.parametrize("end", [200, 700, 1200, 1340])
+def test_a_backup_that_ends_early_has_the_batches_that_were_read(source: Path, engines: Engines, end: int) -> None:
+    backend = MemoryBackend()
+    make_repository(backend)
+    ended = run(source, opened(engines, backend, Compression.AUTO), partial=PartialOptions(CountingEnd(end)))
+    assert ended.result.early is EarlyReason.ASKED
+    assert ended.result.id is not None
+    repository = open_again(opened(None, backend, Compression.AUTO))
+    contents: dict[bytes, bytes] = {}
+    todo = [(b"", ended.result.tree)]
+    while todo:
+        prefix, tree = todo.pop()
+        for node in repository.load_tree(tree):
+            path = prefix + b"/" + node.raw_name
+            if node.subtree is not None:
+                todo.append((path, parse_id(node.subtree)))
+            elif node.type == "file":
+                blobs = [BlobHandle(BlobType.DATA, parse_id(one)) for one in node.content or ()]
+                contents[path] = b"".join(map(repository.load_blob, blobs))
+    assert contents.keys() == {item.location for item in ended.items if not item.is_directory}
+    assert len(contents) >= min(end, 500) // 2
+    for path, data in contents.items():
+        assert Path(os.fsdecode(path)).read_bytes() == data
