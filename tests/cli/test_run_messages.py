@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import PROFILES, Machine
 from tests.support.private_bus import PrivateBus, running_bus
 from tests.support.restic import PASSWORD
+from tests.support.runner_machine import PROFILES, RunnerMachine
 from tests.support.scripted import ScriptedServer, answer, scripted
 
 pytestmark = pytest.mark.process
@@ -43,8 +43,8 @@ def bus(tmp_path: Path) -> Iterator[PrivateBus]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, server: ScriptedServer, bus: PrivateBus) -> Machine:
-    made = Machine(tmp_path)
+def machine(tmp_path: Path, server: ScriptedServer, bus: PrivateBus) -> RunnerMachine:
+    made = RunnerMachine(tmp_path)
     for name, text in (("topic", f"http://me:{TOPIC}@{server.address}/{TOPIC}"), ("key", KEY)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o600)
@@ -54,7 +54,7 @@ def machine(tmp_path: Path, server: ScriptedServer, bus: PrivateBus) -> Machine:
     return made
 
 
-def pass_time(machine: Machine, hours: float) -> None:
+def pass_time(machine: RunnerMachine, hours: float) -> None:
     """Let all that is remembered be so much older."""
     path = machine.state / "runs.json"
     state = json.loads(path.read_text())
@@ -66,7 +66,7 @@ def pass_time(machine: Machine, hours: float) -> None:
     path.write_text(json.dumps(state))
 
 
-def tick(machine: Machine, code: int = 0) -> str:
+def tick(machine: RunnerMachine, code: int = 0) -> str:
     """What a timer runs two hours later."""
     if (machine.state / "runs.json").exists():
         pass_time(machine, 2)
@@ -80,18 +80,18 @@ def hear(server: ScriptedServer) -> list[str]:
     return heard
 
 
-def failures(machine: Machine) -> str:
+def failures(machine: RunnerMachine) -> str:
     found = re.search(r'^pyrestic_task_failures\{profile="home",task="backup"\} (.*)$', metrics(machine), re.MULTILINE)
     assert found
     return found[1]
 
 
-def metrics(machine: Machine) -> str:
+def metrics(machine: RunnerMachine) -> str:
     return (machine.folder / "pyrestic.prom").read_text()
 
 
 def test_a_person_is_told_of_the_second_failure_and_of_its_end(
-    machine: Machine, server: ScriptedServer, bus: PrivateBus
+    machine: RunnerMachine, server: ScriptedServer, bus: PrivateBus
 ) -> None:
     said = tick(machine)
     assert hear(server) == ["/ping/start", "/ping"]
@@ -121,7 +121,9 @@ def test_a_person_is_told_of_the_second_failure_and_of_its_end(
         assert secret not in said + left + shown + sent
 
 
-def test_messages_that_nobody_takes_are_named_and_end_a_run_with_3(machine: Machine, server: ScriptedServer) -> None:
+def test_messages_that_nobody_takes_are_named_and_end_a_run_with_3(
+    machine: RunnerMachine, server: ScriptedServer
+) -> None:
     server.reply = lambda _method, _path: answer(503)
     said = tick(machine, code=3)
     assert f"ping ({server.address}): {server.address} answered with status 503" in said
