@@ -28,9 +28,13 @@ __all__ = [
 ]
 
 settings.register_profile(
-    "ci", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "ci", derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# tools/run_tests.py --nightly names it.
+settings.register_profile(
+    "night", derandomize=False, max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # A new repository has 256 folders, which take a disk up to a second; in memory they take no time. Backups record the

@@ -54,6 +54,8 @@ FOLDERS = {
 """What saves time where a part is run as a whole."""
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
 """Measures the unit part if it is named, and at night: that doubles its time, and CI comes close to its limit."""
+MANY_EXAMPLES = "--hypothesis-profile=night"
+"""Lets properties be tried with other and more examples each night; tests/conftest.py says how many."""
 AT_NIGHT = ("plain",)
 """Parts that run only if they are named: the nightly set has more of the same."""
 QUICK = "not slow and not nightly"
@@ -177,9 +179,9 @@ def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
     These are one without the extra `fast`, and those with the newest and the oldest packages that pyproject.toml
     allows. Arguments for pytest limit it to the campaigns.
     """
-    results = {"nightly": run_pytest("nightly", bin_folder, ["-m", "nightly", *arguments])}
+    results = {"nightly": run_pytest("nightly", bin_folder, ["-m", "nightly", MANY_EXAMPLES, *arguments])}
     if not arguments:
-        results["unit"] = run_pytest("unit", bin_folder, [*PARTS["unit"], *FOLDERS["unit"], *COVERAGE])
+        results["unit"] = run_pytest("unit", bin_folder, [*PARTS["unit"], *FOLDERS["unit"], *COVERAGE, MANY_EXAMPLES])
         plain = make_environment(PLAIN, "test", without="fast")
         results["plain"] = run_pytest("plain", plain, ["-m", QUICK])
         for name, limits in (("newest", []), ("oldest", environments.oldest_versions())):
