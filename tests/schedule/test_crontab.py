@@ -12,10 +12,12 @@ OTHERS = st.text(st.characters(exclude_characters="\0\r"), max_size=40).filter(l
 
 
 def test_the_line() -> None:
-    assert LINE == "*/10 * * * * /usr/bin/pyrestic run --due # pyrestic"
+    assert LINE == "*/10 * * * * /usr/bin/pyrestic run --due >/dev/null # pyrestic"
     words = ["/a b/50%/pyrestic", "run", "--due", "--config", "/x"]
     line = make_line(words, {"XDG_STATE_HOME": "/s"})
-    assert line == r"*/10 * * * * env XDG_STATE_HOME=/s '/a b/50\%/pyrestic' run --due --config /x # pyrestic"
+    assert (
+        line == r"*/10 * * * * env XDG_STATE_HOME=/s '/a b/50\%/pyrestic' run --due --config /x >/dev/null # pyrestic"
+    )
     assert find_own(line) == [line]
     with pytest.raises(UsageError, match="line break"):
         make_line(["/a\nb", "run", "--due"], {})

@@ -81,7 +81,7 @@ def test_systemd_then_cron_then_nothing(machine: OwnMachine) -> None:
     assert list(units(machine).glob("pyrestic.*")) == []
     # Root's profiles would be in /etc without the variable.
     command = f"env XDG_CONFIG_HOME={machine.home}/.config {machine.home}/bin/pyrestic run --due"
-    line = f"*/10 * * * * {command} # pyrestic\n"
+    line = f"*/10 * * * * {command} >/dev/null # pyrestic\n"
     assert crontab(machine) == PERSONS + line
     assert pyrestic(machine, "schedule", "--show") == line
     pyrestic(machine, "schedule", "--with", "cron")
