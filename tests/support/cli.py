@@ -15,8 +15,10 @@ from pyrestic.backend.local import LocalBackend
 from pyrestic.cli.main import main
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.localfs import metadata
+from pyrestic.repository import keys
 from pyrestic.repository.repository import Repository
 from tests.support import usage
+from tests.support.repositories import QUICK
 
 PASSWORD = "a test password"
 FAST = ScryptParams(16, 1, 1)
@@ -76,6 +78,8 @@ class Caller:
             contextlib.chdir(self.cwd),
             _environment(values),
             mock.patch("sys.stdin", io.StringIO(stdin)),
+            # A new key would take half a second, and so would each command that opens the repository with it.
+            mock.patch.object(keys, "calibrate", return_value=QUICK),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
