@@ -109,11 +109,11 @@ class Bill:
         self._terminal = terminal
         self._location = location
         self._ledger = ledger
-        _open_ledgers.append(ledger)
         self._prices = prices = prices_or_default(settings.environment, terminal)
         self._budget = self._make_budget()
         self._asked_early = False
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
+        _open_ledgers.append(ledger)
 
     def ensure_allowed(self, usage: Sums, what: str) -> None:
         """Raise BudgetError if the month's budget does not allow what a command is about to ask for."""
