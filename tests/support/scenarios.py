@@ -259,7 +259,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "backup --checkpoint",
-        lambda state: ["backup", "--tag", "new", "--checkpoint", "1ns", state.source],
+        # There is a checkpoint after each file; two are enough.
+        lambda state: [
+            *("backup", "--tag", "new", "--checkpoint", "1ns"),
+            *(state.source / name for name in ("folder/small 4 0", "large")),
+        ],
         lambda state: ["new"] in state.tags(),
         keeps=lambda tag: tag != PARTIAL_TAG,
     ),
