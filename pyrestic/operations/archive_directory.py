@@ -55,6 +55,8 @@ class Directory:
     """Number of small files being read."""
     source: SourceTree | None = None
     """Where it belongs if it is above the sources: only some of its entries are archived."""
+    in_checkpoint: bool = False
+    """Whether a checkpoint has its finished entries; then each later one has."""
     started: float = field(default_factory=time.monotonic)
 
     def is_complete(self) -> bool:

@@ -55,8 +55,10 @@ class PartialTree:
             if node is not None:
                 finished.append(node)
         length = len(directory.nodes) + len(directory.old)
-        if not finished or (most_rewritten is not None and length > most_rewritten and not has_subfolder):
+        too_large = most_rewritten is not None and length > most_rewritten
+        if not finished or (too_large and not has_subfolder and not directory.in_checkpoint):
             return None
+        directory.in_checkpoint = True
         old = self._old_nodes(directory.previous)
         if directory.source is not None:
             old = self._restrict(old, directory.source)

@@ -19,10 +19,11 @@ from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID
 from pyrestic.localfs import scan
 from pyrestic.localfs.select import BackupSelector
+from pyrestic.operations.archive_directory import Directory
 from pyrestic.operations.archive_tree import TreeArchiver
 from pyrestic.operations.backup_options import ArchiveOptions
 from pyrestic.operations.backup_progress import BackupProgress, ItemDone
-from pyrestic.operations.partial_tree import overlay
+from pyrestic.operations.partial_tree import PartialTree, overlay
 from pyrestic.operations.source_file import INLINE_BYTES
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
@@ -263,3 +264,24 @@ def test_finished_entries_replace_old_ones_wherever_they_are_encoded() -> None:
         ("f", 0),
     ]
     assert overlay([part], []) == [part]
+
+
+def test_a_folder_that_a_checkpoint_has_stays_in_the_next_ones_however_large_it_becomes() -> None:
+    trees: list[bytes] = []
+
+    def save(data: bytes) -> str:
+        trees.append(data)
+        return f"{len(trees):064x}"
+
+    partial = PartialTree(lambda _: [], save)
+    large, other = (Directory(b"/" + name.encode(), node(name), None, {}) for name in ("large", "other"))
+    root = Directory(b"/", Node(name="", type=DIRECTORY), None, {})
+    for directory in (large, other):
+        directory.node.type = DIRECTORY
+        root.nodes.append(directory.node)
+    large.nodes += [node("1"), node("2")]
+    assert partial.merge([large, other, root], most_rewritten=2)
+    large.nodes.append(node("3"))
+    other.nodes.append(node("4"))
+    assert partial.merge([other, large, root], most_rewritten=2)
+    assert any(b'"1"' in data and b'"3"' in data for data in trees[2:])
