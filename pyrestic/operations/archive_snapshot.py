@@ -54,6 +54,8 @@ class BackupResult:
     parent: Parent = NO_PARENT
     early: EarlyReason | None = None
     """Why it ended early, so that the snapshot is partial."""
+    lost_some: bool = False
+    """Whether it ended early, and names of the parent are gone: a file may have moved to what was not reached."""
 
 
 def archive_files(
@@ -115,9 +117,8 @@ def archive_files(
     except EndedEarlyError:
         stored = snapshots.store(archiver.merged) or snapshots.newest
         summary = archiver.tally.summary(start, format_local_time(time.time_ns()))
-        return BackupResult(
-            stored, archiver.merged or b"", summary, early=early_end.reason if early_end is not None else None
-        )
+        reason = early_end.reason if early_end is not None else None
+        return BackupResult(stored, archiver.merged or b"", summary, early=reason, lost_some=archiver.lost_some)
     result = _finish(repository, archiver, options, start, tree, parent, before_snapshot)
     if result.id is not None:
         snapshots.remove_all()

@@ -91,6 +91,11 @@ class TreeArchiver:
         self._finished: deque[Directory] = deque()
         """The folders that the walk has left, and whose files may not be saved yet."""
 
+    @property
+    def lost_some(self) -> bool:
+        """Whether names of the parent are gone from finished folders."""
+        return self._old.lost_some
+
     def archive(self, source: SourceTree, parent_tree: ID | None, complete_tree: ID | None = None) -> ID:
         """Save everything below source, return the ID of the root tree; raise PyresticError.
 
@@ -300,13 +305,12 @@ class TreeArchiver:
             self._finish_pending(directory, directory.files[0])
             directory.files.popleft()
         data = encode_tree([node for node in directory.nodes if node is not None])
+        self._old.close(directory)
         if directory.location != b"/":
             directory.nodes.clear()
         saved = self._saver.save(BlobType.TREE, data)
         self.tally.add_blob(saved, len(data), is_tree=True)
         directory.node.subtree = saved.id.hex()
-        directory.old.clear()
-        directory.older.clear()
         if directory.location == b"/":
             return
         action = change(directory.previous, directory.node)

@@ -93,7 +93,7 @@ class Backup:
             self._lock.met_interrupted = False
         with self._report.show(self._progress):
             result = self._save_files(parent) if stream is None else self._save_stream(parent, stream)
-        if result.id is not None and self._progress.error_count == 0:
+        if result.id is not None and self._progress.error_count == 0 and not result.lost_some:
             self._remove_continued(parent)
         return replace(result, parent=parent)
 

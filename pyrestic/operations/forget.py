@@ -64,7 +64,11 @@ def decide(
     now_ns = time.time_ns() if now_ns is None else now_ns
     found = list(found)
     partial = {stored.id for stored in found if stored.snapshot.is_partial}
-    lasting = set() if policy.empty else partial if keep_partial else find_lasting(found)
+    lasting = partial
+    if policy.empty:
+        lasting = set()
+    elif not keep_partial:
+        lasting = find_lasting(found, now_ns=now_ns, by_tags=grouping.tags)
     groups = []
     for key, stored in group_snapshots(found, grouping):
         complete = [one for one in stored if one.id not in partial]

@@ -25,6 +25,8 @@ class OldNodes:
         self._saver = repository.saver
         self._report = report
         self._progress = progress
+        self.lost_some = False
+        """Whether names of the parent are gone from finished folders, because they moved or are excluded now."""
 
     def open_root(self, parent: ID | None, complete: ID | None = None, source: SourceTree | None = None) -> Directory:
         """Return the root folder, with the nodes of the parent's tree and those of the last complete one."""
@@ -40,6 +42,7 @@ class OldNodes:
         """Return a folder that is begun, and add it to the one above."""
         previous, older = above.old.pop(node.name, None), above.older.pop(node.name, None)
         above.nodes.append(node)
+        self.lost_some = self.lost_some or (previous is not None and previous.type != DIRECTORY)
         return self._open(above.child_location(name), node, previous, older)
 
     def _open(self, location: bytes, node: Node, previous: Node | None, older: Node | None) -> Directory:
@@ -59,8 +62,18 @@ class OldNodes:
         """Return the old node of a file, None if there is none, and whether all of its blobs are known to exist."""
         old = directory.old.pop(node.name, None)
         if old is not None or not directory.older:
+            self.lost_some = self.lost_some or (old is not None and old.type == DIRECTORY)
             return old, directory.old_is_known
         return directory.older.pop(node.name, None), False
+
+    def close(self, directory: Directory) -> None:
+        """Forget the nodes of a folder that is finished."""
+        if directory.old and not self.lost_some:
+            # Links and devices are not looked up.
+            present = {node.name for node in directory.nodes if isinstance(node, Node)}
+            self.lost_some = not directory.old.keys() <= present
+        directory.old.clear()
+        directory.older.clear()
 
     def knows_all(self, files: Iterable[Node]) -> bool:
         """Tell whether the repository has all blobs of these files."""

@@ -1,7 +1,7 @@
 """Which partial snapshots a policy keeps: none counts for a rule, and each lasts until something better exists.
 
-A partial snapshot goes as soon as there is a newer complete one of its host and paths. Without one the newest stays,
-and of the older ones those that a newer one does not hold: it was neither made from them nor in the same run.
+A partial snapshot goes as soon as there is a newer complete one of its host and paths. Without one, the last of each
+run stays. One that a later run continued may have files that have moved since; that run removes it if it has none.
 """
 
 from collections import defaultdict
@@ -12,12 +12,14 @@ from pyrestic.ids import ID
 from pyrestic.repository.snapshots import StoredSnapshot
 
 
-def find_lasting(found: Iterable[StoredSnapshot]) -> set[ID]:
-    """Return the partial snapshots that nothing replaces."""
-    groups: defaultdict[tuple[str, frozenset[str]], list[StoredSnapshot]] = defaultdict(list)
+def find_lasting(found: Iterable[StoredSnapshot], *, now_ns: int, by_tags: bool = False) -> set[ID]:
+    """Return the partial snapshots that nothing replaces; `by_tags` means that other tags are other backups."""
+    groups: defaultdict[tuple[str, frozenset[str], frozenset[str]], list[StoredSnapshot]] = defaultdict(list)
     for stored in found:
-        groups[stored.snapshot.hostname, frozenset(stored.snapshot.paths)].append(stored)
-    return {identifier for group in groups.values() for identifier in _find_lasting(group)}
+        snapshot = stored.snapshot
+        tags = frozenset(snapshot.tags) - {PARTIAL_TAG} if by_tags else frozenset[str]()
+        groups[snapshot.hostname, frozenset(snapshot.paths), tags].append(stored)
+    return {identifier for group in groups.values() for identifier in _find_lasting(group, now_ns)}
 
 
 def is_kept_by_tag(stored: StoredSnapshot, tags: tuple[tuple[str, ...], ...]) -> bool:
@@ -25,27 +27,33 @@ def is_kept_by_tag(stored: StoredSnapshot, tags: tuple[tuple[str, ...], ...]) ->
     return any(PARTIAL_TAG in wanted and set(wanted) <= set(stored.snapshot.tags) for wanted in tags)
 
 
-def _find_lasting(group: list[StoredSnapshot]) -> list[ID]:
+def _find_lasting(group: list[StoredSnapshot], now_ns: int) -> list[ID]:
     def age(stored: StoredSnapshot) -> tuple[int, bool, ID]:
         return stored.snapshot.time_ns, not stored.snapshot.is_partial, stored.id
 
     lasting: list[ID] = []
+    complete: list[StoredSnapshot] = []
     newer: StoredSnapshot | None = None
     for stored in sorted(group, key=age, reverse=True):
-        if not stored.snapshot.is_partial:
-            break
-        if newer is None or not _holds(newer, stored):
-            lasting.append(stored.id)
-        newer = stored
+        if stored.snapshot.is_partial:
+            replaced = newer is not None and _is_same_run(newer, stored)
+            if not replaced and all(_is_parent(one, stored) for one in complete):
+                lasting.append(stored.id)
+            newer = stored
+        elif stored.snapshot.time_ns <= now_ns:
+            # One from the future was made while the clock was wrong, and may be older.
+            complete.append(stored)
     return lasting
 
 
-def _holds(newer: StoredSnapshot, older: StoredSnapshot) -> bool:
-    """Tell whether a partial snapshot has all that an older one has."""
-    one, other = newer.snapshot, older.snapshot
-    if one.parent is not None and one.parent in (older.id.hex(), other.original):
-        return True
-    return one.parent == other.parent and _find_start(newer) == _find_start(older)
+def _is_parent(one: StoredSnapshot, other: StoredSnapshot) -> bool:
+    """Tell whether one is the parent of the other; so it is older, whatever the clock said."""
+    return other.snapshot.parent is not None and other.snapshot.parent in (one.id.hex(), one.snapshot.original)
+
+
+def _is_same_run(newer: StoredSnapshot, older: StoredSnapshot) -> bool:
+    """Tell whether one run made two partial snapshots: then the newer one has all that the older one has."""
+    return newer.snapshot.parent == older.snapshot.parent and _find_start(newer) == _find_start(older)
 
 
 def _find_start(stored: StoredSnapshot) -> str:

@@ -148,6 +148,22 @@ def top() -> Iterator[Path]:
         yield Path(folder) / "top"
 
 
+def test_a_file_that_moves_between_two_unfinished_runs_stays_in_a_snapshot(top: Path) -> None:
+    """The second run finds that it has left its old folder, and does not reach the new one."""
+    shutil.rmtree(top, ignore_errors=True)
+    repository = open_again(make_repository())
+    write(top, frozenset(NAMES) - {"c/z"}, frozenset(), "text")
+    for hour, end in ((1, 17), (2, 15)):
+        step = Step(frozenset(), end, frozenset(), force=False, every=0, forget=True)
+        assert run(repository, top, step, hour * 3600 * 10**9).early is not None
+        forget(repository)
+        assert in_snapshots(repository, top) & {"b/x", "c/z"}
+        if hour == 1:
+            (top / "b" / "x").rename(top / "c" / "z")
+    newest = max(read_snapshots(repository).found, key=lambda stored: stored.snapshot.time_ns)
+    assert not files_of(repository, newest, top) & {"b/x", "c/z"}
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(STEPS)
