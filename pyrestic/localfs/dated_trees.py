@@ -8,6 +8,7 @@ import datetime as dt
 import itertools
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from pyrestic.localfs.scan import SourceTree, clean, place_one, read_directory, 
 
 LAYOUTS = ("backintime", "rsnapshot", "dated")
 _SECOND = 10**9
+_MAX_BYTES = 1 << 20
 _DATE = re.compile(
     rb"(?<!\d)(\d{4})-?([01]\d)-?([0-3]\d)(?:[T_. -]?([0-2]\d)[:.h-]?([0-5]\d)(?:[:.m-]?([0-5]\d))?(Z?))?(?!\d)"
 )
@@ -90,7 +92,7 @@ def _find_back_in_time(folder: bytes, paths: Sequence[bytes]) -> Iterator[DatedT
             by_host: dict[str, list[DatedFolder]] = {}
             for name in _list_folders(profile):
                 date = os.path.join(profile, name)
-                if _BACK_IN_TIME.fullmatch(name) and os.path.isdir(os.path.join(date, b"backup")):
+                if _BACK_IN_TIME.fullmatch(name) and _is_folder(os.path.join(date, b"backup")):
                     info = _read_settings(os.path.join(date, b"info"))
                     host = info.get("snapshot_machine", "")
                     by_host.setdefault(host, []).append(_read_back_in_time(name, date, info, paths))
@@ -115,12 +117,14 @@ def _read_back_in_time(name: bytes, date: bytes, info: Mapping[str, str], paths:
 
 
 def _read_settings(path: bytes) -> dict[str, str]:
-    """Return the lines KEY=VALUE of a file, nothing if it is missing."""
+    """Return the lines KEY=VALUE of a file, nothing if it is missing, a link, or no file."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        # Without O_NONBLOCK, opening a pipe would block forever.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            text = file.read(_MAX_BYTES) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return {}
+    return dict(os.fsdecode(line).split("=", 1) for line in text.splitlines() if b"=" in line)
 
 
 # Folders of rsync and cp
@@ -178,6 +182,8 @@ def _make_tree(host: str, times: Mapping[bytes, int], below: bytes, paths: Seque
 
 def _existing(root: bytes, paths: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return the paths that exist below a folder, without those behind a link: it may lead to the files of today."""
+    if os.path.islink(root):
+        return ()
     real = os.path.realpath(root)
     return tuple(
         path

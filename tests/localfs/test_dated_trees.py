@@ -195,3 +195,29 @@ def test_a_layout_that_is_named_is_the_only_one_looked_for(tmp_path: Path) -> No
     assert find(tmp_path, "/etc", layout="rsnapshot")[0].dates[0].folder.endswith(b"hourly.0")
     with pytest.raises(UsageError, match="no dated backups"):
         find(tmp_path, "/etc", layout="backintime")
+
+
+def test_a_date_whose_root_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    make(tmp_path / "today", "home/me/secret")
+    copies = tmp_path / "copies"
+    make(copies, "2026-03-02/laptop/home/me/notes")
+    (copies / "2026-03-01").mkdir()
+    (copies / "2026-03-01" / "laptop").symlink_to(tmp_path / "today")
+    (tree,) = find(copies)
+    assert [os.fsdecode(date.folder) for date in tree.dates] == [f"{copies}/2026-03-02"]
+    date = tmp_path / "profile" / "20260301-143000-123"
+    date.mkdir(parents=True)
+    (date / "backup").symlink_to(tmp_path / "today")
+    with pytest.raises(UsageError, match="contains no dated backups"):
+        find(tmp_path / "profile", "/home/me", layout="backintime")
+
+
+def test_settings_that_are_a_pipe_or_a_link_are_not_read(tmp_path: Path) -> None:
+    folder = make_back_in_time(tmp_path, "20260301-143000-123", {}, "home/me/notes", "home/you/notes")
+    for name in ("info", "config"):
+        (folder / name).unlink()
+    os.mkfifo(folder / "info")
+    (tmp_path / "elsewhere").write_text("profile1.snapshots.include.1.value=/home/me\n")
+    (folder / "config").symlink_to(tmp_path / "elsewhere")
+    (tree,) = find(tmp_path)
+    assert (tree.host, [os.fsdecode(path) for path in tree.dates[0].paths]) == ("", ["/home"])
