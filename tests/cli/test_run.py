@@ -88,6 +88,13 @@ def test_names_and_tasks_that_do_not_exist_are_refused(configured: Caller) -> No
     assert "there is no profile" in configured("status", XDG_CONFIG_HOME=str(configured.folder / "other")).err
 
 
+def test_a_task_that_a_profile_has_not_is_no_success(configured: Caller) -> None:
+    for words in (["home", "--task", "prune"], ["--task", "check,prune"]):
+        outcome = configured("run", *words)
+        assert outcome.code == 1
+        assert "profile home has no table prune" in outcome.err
+
+
 def test_a_pause_lasts_until_it_ends(configured: Caller) -> None:
     paused = configured("pause", "3h")
     assert paused.out.startswith("Nothing runs by itself until ")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from pyrestic.cli.command import App, define
@@ -19,7 +20,7 @@ from pyrestic.desktop.bus import find_session_bus
 from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.nearest import suggest
 from pyrestic.profiles.load import find_profile_folder
-from pyrestic.profiles.profile import TASK_NAMES, TaskName
+from pyrestic.profiles.profile import TASK_NAMES, Profile, TaskName
 from pyrestic.runner.quiet import watch_files
 from pyrestic.runner.results import INCOMPLETE, find_worst
 
@@ -52,6 +53,7 @@ def command(app: App, flags: RunFlags) -> int:
     environment = app.settings.environment
     tasks = _parse_tasks(flags.task)
     profiles, chosen = find_profiles(app, flags.names)
+    _ensure_there(tasks, chosen, named=bool(flags.names))
     store, machine = open_store(app, time.time), find_machine(app)
     logs = flags.due and not flags.dry_run and "JOURNAL_STREAM" not in environment
     output = RunnerOutput(app.terminal, store.folder if logs else "")
@@ -102,3 +104,11 @@ def _parse_tasks(text: str) -> tuple[TaskName, ...]:
         if name not in TASK_NAMES:
             raise UsageError(f"there is no task {name!r}", hint=suggest(name, TASK_NAMES))
     return tuple(cast("TaskName", name) for name in names)
+
+
+def _ensure_there(tasks: Sequence[TaskName], profiles: Sequence[Profile], *, named: bool) -> None:
+    """Raise UsageError for a task that no profile has, or one of those that were `named` has not: nothing would run."""
+    for task in tasks:
+        lacking = [profile.name for profile in profiles if task not in profile.tasks]
+        if lacking and (named or len(lacking) == len(profiles)):
+            raise UsageError(f"profile {lacking[0]} has no table {task}, so there is nothing to run")
