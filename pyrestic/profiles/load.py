@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 
+from pyrestic.backend.location import strip_password
 from pyrestic.errors import UsageError
 from pyrestic.localfs.user_folders import find_config_folder
 from pyrestic.nearest import suggest
@@ -21,7 +22,7 @@ from pyrestic.profiles.trusted_file import TrustedFile, list_trusted, read_trust
 
 _ROOT_FOLDER = "/etc/pyrestic"
 _NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_SECRET_NAME = re.compile("KEY|SECRET|TOKEN|PASS")
+_SECRET_NAME = re.compile("KEY|SECRET|TOKEN|PASS", re.IGNORECASE)
 _NOT_INHERITED = ("inherit", "default")
 
 
@@ -167,7 +168,14 @@ def _parse(file: TrustedFile) -> DocumentTable:
 
 def _checked(tree: Tree, file: TrustedFile) -> Tree:
     """Return the tree; raise UsageError if others may read a secret in it."""
-    variables = tree.get("env")
+    variables, repo = tree.get("env"), tree.get("repo")
+    if (
+        file.shown
+        and isinstance(repo, Leaf)
+        and isinstance(repo.value, str)
+        and strip_password(repo.value) != repo.value
+    ):
+        raise repo.refuse("repo", "it has a password, and others may read this file", f"Run chmod 600 {file.path}.")
     if file.shown and isinstance(variables, dict):
         for name, leaf in _leaves(variables):
             if isinstance(leaf.value, str) and _SECRET_NAME.search(name):

@@ -12,7 +12,7 @@ from pyrestic.profiles.words import flag_words, task_flags
 
 HIDDEN = "***"
 DEFAULT = "default"
-_SECRET_NAME = re.compile("KEY|SECRET|TOKEN|PASS")
+_SECRET_NAME = re.compile("KEY|SECRET|TOKEN|PASS", re.IGNORECASE)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NOT_IN_RESTIC = frozenset(
     {"max-cpu", "skip-damaged", "before", "after", "partial", "checkpoint", "time-limit"}

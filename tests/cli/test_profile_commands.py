@@ -20,6 +20,7 @@ repo = "rest:https://me:hunter2@example.org/x"
 password = { file = "~/password" }
 env.B2_ACCOUNT_ID = "0021f"
 env.B2_ACCOUNT_KEY = "hunter2"
+env.api_token = "hunter2"
 env.TOKEN = { command = ["echo", "hunter2"] }
 [profile.home.backup]
 source = ["~", "/no such place"]
@@ -106,6 +107,7 @@ def test_show_has_each_value_its_origin_and_the_lines_of_restic(configured: Call
     assert values["password"] == (f"*** (file {configured.folder}/password)", f"{file} [profile.home]")
     assert values["env.B2_ACCOUNT_ID"] == ("0021f", f"{file} [profile.home.env]")
     assert values["env.B2_ACCOUNT_KEY"] == ("***", f"{file} [profile.home.env]")
+    assert values["env.api_token"][0] == "***"
     assert values["env.TOKEN"] == ("*** (command echo)", f"{file} [profile.home.env]")
     assert values["max-cpu"] == ("50", f"{file} [defaults]")
     assert values["backup.at"] == ("13:00, sat 03:05", f"{file} [profile.home.backup]")
@@ -117,7 +119,7 @@ def test_show_has_each_value_its_origin_and_the_lines_of_restic(configured: Call
     assert "backup.when.power" not in values
     assert values["overdue"] == ("2d", "default")
     assert values["hooks.before"] == ("echo 'a b'; true; false", f"{file} [profile.home.hooks]")
-    variables = "B2_ACCOUNT_ID=0021f B2_ACCOUNT_KEY='***' TOKEN=***"
+    variables = "B2_ACCOUNT_ID=0021f B2_ACCOUNT_KEY='***' api_token='***' TOKEN=***"
     restic = ["restic", "--repo=rest:https://me:***@example.org/x", f"--password-file={configured.folder}/password"]
     assert [line for line in shown["restic"] if not line.startswith("#")] == [
         f"{variables} {shlex.join([*restic, *words])}"

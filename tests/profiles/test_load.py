@@ -415,6 +415,21 @@ class TestFiles:
         file.chmod(0o600)
         assert home_of(self.load(folder)).env == {"B2_ACCOUNT_KEY": "hunter2"}
 
+    @pytest.mark.parametrize(
+        ("key", "text"),
+        [
+            ("api_token", HOME + "[profile.home.env]\napi_token = 'hunter2'\n"),
+            ("repo", HOME.replace("b2:mu-backup:laptop", "rest:https://me:hunter2@example.org/x")),
+        ],
+    )
+    def test_so_is_one_of_another_kind(self, key: str, text: str, folder: Path) -> None:
+        file = folder / "profiles.toml"
+        file.write_text(text)
+        file.chmod(0o644)
+        with pytest.raises(UsageError, match=f"{key}: .*others may read this file") as caught:
+            self.load(folder)
+        assert "hunter2" not in str(caught.value) + caught.value.hint
+
     def test_no_pipe_and_no_huge_file_is_read(self, folder: Path) -> None:
         file = folder / "profiles.toml"
         os.mkfifo(file)
