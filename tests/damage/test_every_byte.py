@@ -146,10 +146,11 @@ def check_writes(whole: Whole, folder: Path, lines: tuple[str, ...], every: int,
 
 
 PARTS = 4
+"""Parts of a test, which may run at the same time."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(1, PARTS))])
+@pytest.mark.parametrize("part", range(PARTS))
 def test_check_finds_a_change_of_any_byte(whole: Whole, part: int) -> None:
     missed = []
     places = list(whole.positions())
