@@ -47,6 +47,7 @@ env.B2_ACCOUNT_ID = "{key_id}"
 env.B2_ACCOUNT_KEY = {{ file = "{folder}/b2.key" }}
 [profile.home.backup]
 source = ["{folder}/home"]
+priority = "normal"
 [profile.home.forget]
 keep-last = 5000
 [profile.home.prune]

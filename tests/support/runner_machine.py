@@ -16,6 +16,7 @@ repo = "{folder}/repository"
 password = {{ file = "{folder}/password" }}
 [profile.home.backup]
 source = ["{folder}/source"]
+priority = "normal"
 [profile.home.when]
 power = "any"
 battery-min = 0

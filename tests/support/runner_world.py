@@ -94,6 +94,7 @@ class World:
         self.ending = EndRequest()
         self.behaviors: dict[str, Behavior] = {}
         """What commands do, by task or by profile and task; the others succeed."""
+        self.system_bus = ""
         self.look_seconds = 0.05
         self.store = RunStore(str(folder / "state"), lambda: self.now)
         self.environment: Mapping[str, str] = {"PATH": os.environ["PATH"]}
@@ -113,6 +114,7 @@ class World:
     def around(self, **more: Any) -> Surroundings:
         """Return the surroundings of a runner."""
         machine = ThisMachine(
+            system_bus=self.system_bus,
             power_folder=str(self.folder / "power"),
             routes=str(self.folder / "route"),
             routes_6=str(self.folder / "route6"),
