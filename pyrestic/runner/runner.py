@@ -17,6 +17,8 @@ from pyrestic.runner.task_run import Surroundings, TaskRun
 from pyrestic.runner.wording import show_short, show_since, show_time
 
 _SLEPT_SECONDS = 5.0
+SOON_SECONDS = 60.0
+"""A tick waits so long for a task that is nearly due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,34 @@ class Runner:
         """Run the tasks and return the worst exit code."""
         around, request = self._around, self._request
         self._wait_after_sleep()
-        codes = []
-        round_ = Round(request.profiles, request.tasks or TASK_NAMES)
-        while not around.ending.is_asked() and (choice := round_.choose(self._is_ready)) is not None:
-            code = self._run_alone(choice)
-            if code is not None:
-                codes.append(code)
+        codes = self._run_round()
+        soon = self._find_soon() if request.due else None
+        if soon is not None:
+            around.sleep(soon)
+            codes += self._run_round()
         if around.ending.is_asked():
             codes.append(INTERRUPTED)
         elif self._tell_overdue():
             codes.append(INCOMPLETE)
         return find_worst(codes)
+
+    def _run_round(self) -> list[int]:
+        codes = []
+        round_ = Round(self._request.profiles, self._request.tasks or TASK_NAMES)
+        while not self._around.ending.is_asked() and (choice := round_.choose(self._is_ready)) is not None:
+            code = self._run_alone(choice)
+            if code is not None:
+                codes.append(code)
+        return codes
+
+    def _find_soon(self) -> float | None:
+        """Return the seconds until a task is due before the next tick could come; None if there is none.
+
+        Ticks come a little early or late. Without this, a task that is due in a second would wait for ten minutes.
+        """
+        runs, now = self._around.store.read(), self._around.now()
+        dues = [due for profile in self._request.profiles for due in self._find_dues(profile, runs)]
+        return min((due - now for due in dues if now < due <= now + SOON_SECONDS), default=None)
 
     def _tell_overdue(self) -> list[str]:
         """Tell what is overdue, and return what went wrong with that."""
@@ -90,18 +109,25 @@ class Runner:
         times = [time for profile in self._request.profiles for time in self._find_times(profile, runs)]
         return min(times, default=0.0)
 
+    def _find_dues(self, profile: Profile, runs: Runs) -> Iterable[float]:
+        """Yield the times at which the tasks of a profile are due that do not wait."""
+        record = runs.find(profile.name, self._around.now())
+        for name, task in profile.tasks.items():
+            if (profile.name, name) not in self._waits:
+                due = find_due(task, record.find(name), self._around.now())
+                if due is not None:
+                    yield due
+
     def _find_times(self, profile: Profile, runs: Runs) -> Iterable[float]:
         """Yield the times at which something has to be done for a profile."""
         now = self._around.now()
         record = runs.find(profile.name, now)
+        for due in self._find_dues(profile, runs):
+            yield due - SOON_SECONDS
         for name, task in profile.tasks.items():
-            if (profile.name, name) not in self._waits:
-                due = find_due(task, record.find(name), now)
-            else:
-                due = self._around.conditions.find_insistence(task, record)
-                due = due if due is not None and due > now else None
-            if due is not None:
-                yield due
+            insists = self._around.conditions.find_insistence(task, record)
+            if (profile.name, name) in self._waits and insists is not None and insists > now:
+                yield insists
         overdue = find_overdue(profile, record)
         if overdue is not None:
             yield overdue if overdue > now else record.told.get(OVERDUE, 0.0) + AGAIN_SECONDS

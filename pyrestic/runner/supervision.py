@@ -1,5 +1,6 @@
 """Watches a command while it runs: conditions, sleep, and signals to the runner."""
 
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -33,6 +34,10 @@ class EndRequest:
 
     def drain(self) -> None:
         """Empty the descriptor."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the time has passed or a signal comes."""
+        select.select([self.descriptor] if self.descriptor >= 0 else [], [], [], seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Surroundings:
     now: Callable[[], float] = time.time
     look_seconds: float = LOOK_SECONDS
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep until the time has passed or the runner has to end."""
+        self.ending.wait(seconds)
+
 
 def build_arguments(choice: DueTask, config: tuple[str, ...]) -> list[str]:
     """Return the command line that does a task."""

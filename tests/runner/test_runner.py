@@ -44,11 +44,11 @@ def test_what_is_due_runs_once_and_is_remembered(world: World) -> None:
     record = world.record()
     assert (record.good_started, record.ended, record.code, record.failures) == (NOON, NOON, 0, 0)
     assert record.snapshot == "5ab" * 21 + "d"
-    world.now += HOUR - 1
+    world.now += HOUR - 2 * MINUTE
     assert world.run(home) == 0
     assert world.started() == []
     assert world.said() == []
-    world.now += 1
+    world.now += 2 * MINUTE
     assert world.run(home) == 0
     assert world.started() == ["home backup"]
     entries = [json.loads(line) for line in Path(world.store.folder, "runs.log").read_text().splitlines()]
@@ -78,7 +78,7 @@ def test_a_failure_stops_no_other_profile_and_is_tried_again_later(world: World)
     assert said[:2] == ["home: backup: some text that is no JSON", "home: backup: failed: wrong password"]
     record = world.record()
     assert (record.code, record.error, record.failures, record.good_started) == (12, "wrong password", 1, None)
-    for minutes, runs in [(4, 0), (1, 1), (14, 0), (1, 1), (59, 0), (1, 1)]:
+    for minutes, runs in [(3, 0), (2, 1), (13, 0), (2, 1), (58, 0), (2, 1)]:
         world.now += minutes * MINUTE
         world.run(home)
         assert len(world.started()) == runs
@@ -336,11 +336,28 @@ def test_nothing_has_to_be_done_until_the_next_task_is_due(world: World) -> None
     home = make_profile("home", make_task("backup"), make_task("check", DAY))
     runner = runners.Runner(Request([home], due=True), world.around())
     runner.run()
-    assert runner.find_quiet_until(world.store.read()) == NOON + HOUR
+    assert runner.find_quiet_until(world.store.read()) == NOON + HOUR - MINUTE
     late = make_profile("home", make_task("backup", 90 * DAY), overdue_seconds=2 * DAY)
     assert runners.Runner(Request([late], due=True), world.around()).find_quiet_until(world.store.read()) == (
         NOON + 2 * DAY
     )
+
+
+def test_a_tick_that_comes_a_little_early_waits_for_the_task(world: World) -> None:
+    home = make_profile("home")
+    world.run(home)
+    world.now += HOUR - 61
+    world.run(home)
+    assert world.started() == ["home backup"]
+    assert world.now == NOON + HOUR - 61
+    world.now += 1
+    world.run(home)
+    assert world.started() == ["home backup"]
+    assert world.record().good_started == world.now == NOON + HOUR
+    # Who asks for nothing more does not wait.
+    world.now += HOUR - 1
+    world.run(home, due=False, tasks=("backup",))
+    assert world.now == NOON + 2 * HOUR - 1
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,15 @@ class World:
             "now": lambda: self.now,
             "look_seconds": self.look_seconds,
         }
-        return Surroundings(**(values | more))
+        world = self
+
+        class Simulated(Surroundings):
+            """Has the clock of the world."""
+
+            def sleep(self, seconds: float) -> None:
+                world.now += seconds
+
+        return Simulated(**(values | more))
 
     def _run_command(self, arguments: Sequence[str]) -> NoReturn:
         # The streams of the test runner are not those of a process.
