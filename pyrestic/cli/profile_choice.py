@@ -17,7 +17,7 @@ from pyrestic.errors import UsageError
 from pyrestic.profiles.load import load_profiles
 from pyrestic.profiles.profile import Profile, Value
 from pyrestic.profiles.secrets import read_variables
-from pyrestic.profiles.words import names_in, profile_words
+from pyrestic.profiles.words import flags_in, profile_words
 
 _DROPPED = ("RESTIC_", "B2_")
 _KEPT = re.compile("RESTIC_(FROM_.*|PROGRESS_FPS)")
@@ -49,11 +49,11 @@ class ProfileChoice(NamedTuple):
 
 def choose_profile(command: click.Command, ctx: click.Context, words: Sequence[str]) -> ProfileChoice | None:
     """Return the profile for a command line in click's syntax, None for none; raise UsageError."""
-    given = frozenset(names_in(words))
-    name, file = _value_of("profile", words), _value_of("config", words)
+    given = flags_in(words)
+    name, file = (given.get(flag, [""])[-1] for flag in ("profile", "config"))
     root = ctx.find_root()
     if root.info_name == "restic":
-        if given & {"profile", "config"}:
+        if "profile" in given or "config" in given:
             raise UsageError("profiles are not used if the program is called restic", hint="Call it pyrestic.")
         return None
     path = ctx.command_path.partition(" ")[2]
@@ -77,17 +77,6 @@ def choose_profile(command: click.Command, ctx: click.Context, words: Sequence[s
     return ProfileChoice(
         profile,
         [*make_plain(flags, command, ctx), *words, *sources],
-        needs_password=not given & _PASSWORDS,
+        needs_password=_PASSWORDS.isdisjoint(given),
         implied="profile" not in given,
     )
-
-
-def _value_of(name: str, words: Sequence[str]) -> str:
-    """Return the last value of a flag, "" if it is missing."""
-    found = ""
-    for word in words:
-        if word == "--":
-            break
-        if word.startswith(f"--{name}="):
-            found = word.partition("=")[2]
-    return found

@@ -48,9 +48,16 @@ def prove_backup(name: str, profile: Profile) -> str:
                 break
         else:
             raise PyresticError(f"the restored {chosen[-1]} differs from the original")
-    # It is not needed any more; where nothing may be removed, it stays.
-    run_command(["-P", name, "forget", "--prune=false", snapshot])
+    # Not needed any more, as those of runs that were killed; where nothing may be removed, they stay.
+    run_command(["-P", name, "forget", "--prune=false", *_list_trials(name, snapshot)])
     return f"backed up {len(chosen)} small files, restored {path} and compared it: it is the same"
+
+
+def _list_trials(name: str, snapshot: str) -> list[str]:
+    """Return the IDs of this machine's snapshots that `setup` made."""
+    listed = json.loads(_run(name, "snapshots", "--json", "--tag", _TAG))
+    host = next(one["hostname"] for one in listed if one["id"] == snapshot)
+    return [str(one["id"]) for one in listed if one["hostname"] == host]
 
 
 def _run(name: str, *words: str) -> bytes:

@@ -4,6 +4,7 @@ Secrets and the profile are stored before the repository is created: a repositor
 process would be useless.
 """
 
+import contextlib
 import os
 import secrets
 import shlex
@@ -28,6 +29,7 @@ from pyrestic.cli.timer import find_timers
 from pyrestic.desktop import keyring
 from pyrestic.desktop.bus import find_session_bus
 from pyrestic.errors import PyresticError, UsageError
+from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.profiles.load import check_name, find_profile_folder, load_profiles
 from pyrestic.profiles.new_profile import NewProfile, create_file, fold_home, quote, remove_unchanged
 from pyrestic.profiles.profile import Profile, Secret
@@ -53,30 +55,32 @@ class Setup:
         self._environment = app.settings.environment
         self._questions = Questions(yes=flags.yes)
         self._folder = find_profile_folder(self._environment)
-        if not self._folder:
-            raise UsageError("there is no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set")
+        if not self._folder or not find_state_folder(self._environment):
+            raise UsageError("there is no folder for profiles or for the state: HOME is not set")
 
     def run(self) -> None:
         """Take the steps that are not yet taken; raise PyresticError at the first that fails."""
         parse_span(self._flags.every)
         profile = load_profiles(self._environment).by_name.get(self._name)
-        is_new = profile is None
         if profile is None:
             self._write_profile()
             profile = load_profiles(self._environment).find(self._name)
         else:
             self._tell(f"profile {self._name} exists and stays as it is: {parse_location(profile.repo)}")
         created = self._create_repository()
-        timer_changed, started = self._install_timer()
-        if is_new or created:
+        timer_changed, start = self._install_timer()
+        is_proven = not created and os.path.lexists(os.path.join(*_record(self._environment, self._name)))
+        if not is_proven:
             self._tell("checking a first small backup")
             self._tell(prove_backup(self._name, profile))
             self._write_sheet(profile)
-        if is_new or created or timer_changed:
-            self._tell(started())
+        if not is_proven or timer_changed:
+            self._tell(start())
             self._tell(f"Done. `pyrestic status` shows how things stand; `pyrestic -P {self._name} restore` restores.")
         else:
             self._tell("nothing to do: everything is set up")
+        if not is_proven:
+            create_file(*_record(self._environment, self._name), "")
 
     def _tell(self, sentence: str) -> None:
         self._app.say(sentence)
@@ -245,9 +249,18 @@ def remove_setup(app: App, name: str) -> None:
         for timer in find_timers(app.settings):
             if timer.remove():
                 app.say(f"removed {timer.place}")
+    if profile is not None and profile.password == Secret("keyring"):
+        app.say("the password stays in the key ring: without it nobody can read the backups")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(*_record(app.settings.environment, name)))
     secret = os.path.join(folder, "secrets", f"{name}.{PASSWORD}")
     if os.path.lexists(secret):
         app.say(f"{secret} stays: without this password nobody can read the backups")
+
+
+def _record(environment: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Return the folder and the name of the file that remembers that all steps were taken."""
+    return os.path.join(find_state_folder(environment), "setup"), name
 
 
 def _remove_key(app: App, profile: Profile, folder: str) -> None:

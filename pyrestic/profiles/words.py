@@ -1,6 +1,7 @@
 """The flags of a profile as words of a command line, as a person would type them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import takewhile
 
 from pyrestic.profiles.profile import Profile, Task, Value
 from pyrestic.units import plain_number
@@ -26,12 +27,16 @@ def flag_words(name: str, value: Value) -> list[str]:
 
 
 def profile_words(
-    profile: Profile, command: str, given: Collection[str], arguments: Collection[str], known: Collection[str]
+    profile: Profile,
+    command: str,
+    given: Mapping[str, Collection[str]],
+    arguments: Collection[str],
+    known: Collection[str],
 ) -> list[str]:
     """Return the flags that a profile adds to a command line; `backup` may also get sources, after "--".
 
-    `given` are the names of the flags on the command line, which win, `arguments` its other words, and `known` the
-    names of all flags of the command.
+    `given` are the values of the flags on the command line, which win, by name, `arguments` its other words, and
+    `known` the names of all flags of the command.
     """
     task = profile.tasks.get(command)  # type: ignore[call-overload]
     flags: dict[str, Value] = {"repo": profile.repo, **profile.flags}
@@ -43,7 +48,11 @@ def profile_words(
         if command == "backup" and not arguments and not _OTHER_SOURCES & set(given):
             sources = task.source
     replaced = set(given).union(*(group for group in _EXCLUSIVE if group & set(given)))
-    words = _words({name: value for name, value in flags.items() if name not in replaced and name in known})
+    kept = {name: value for name, value in flags.items() if name not in replaced and name in known}
+    if "option" in given and "option" in flags:
+        # Each of its keys is a flag of its own.
+        kept["option"] = _other_options(flags["option"], given["option"])
+    words = _words(kept)
     return [*words, *(["--", *sources] if sources else [])]
 
 
@@ -73,10 +82,22 @@ def _words(flags: Mapping[str, Value]) -> list[str]:
     return [word for name, value in flags.items() for word in flag_words(name, value)]
 
 
-def names_in(words: Iterable[str]) -> Iterator[str]:
-    """Yield the names of the flags in words of the form --name or --name=value."""
-    for word in words:
-        if word == "--":
-            return
+def flags_in(words: Iterable[str]) -> dict[str, list[str]]:
+    """Return the values of the flags in words of the form --name or --name=value, by name."""
+    found: dict[str, list[str]] = {}
+    for word in takewhile(lambda word: word != "--", words):
         if word.startswith("--"):
-            yield word[2:].partition("=")[0]
+            name, _, value = word[2:].partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _other_options(options: Value, typed: Iterable[str]) -> Value:
+    """Return the items key=value of the profile whose keys the command line does not have."""
+    items = options if isinstance(options, tuple) else (options,)
+    keys = {_key(item) for value in typed for item in value.split(",")}
+    return tuple(item for item in items if not isinstance(item, bool) and _key(str(item)) not in keys)
+
+
+def _key(item: str) -> str:
+    return item.partition("=")[0].strip().lower()

@@ -1,12 +1,15 @@
 """pyrestic setup: from nothing to a proven backup, once; nothing that a person wrote is replaced."""
 
+import importlib
 import os
 import pty
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,7 +239,8 @@ def test_a_profile_that_a_person_wrote_is_used_as_it_is(existing: Caller) -> Non
     assert outcome.code == 0, outcome
     assert outcome.out.startswith(f"profile home exists and stays as it is: {existing.repository}\n")
     assert file.read_text() == text
-    assert [path.name for path in settings_of(existing).iterdir()] == ["profiles.toml"]
+    assert sorted(path.name for path in settings_of(existing).iterdir() if "recovery" not in path.name) == [file.name]
+    assert existing("setup", "--yes").out.endswith("nothing to do: everything is set up\n")
 
 
 def test_a_person_at_a_terminal_is_asked(existing: Caller) -> None:
@@ -281,3 +285,43 @@ def test_a_person_at_a_terminal_is_asked(existing: Caller) -> None:
     before, _, sheet = heard.decode().partition("Recovery sheet")
     assert PASSWORD not in before
     assert PASSWORD in sheet
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_a_kill_before_any_step_is_made_up_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run ends before one step more than the last; the next one completes what is there."""
+    steps = 0
+    left = -1
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **values: Any) -> Any:
+            nonlocal steps, left
+            steps += 1
+            left -= 1
+            if left == -1:
+                raise KeyboardInterrupt
+            return function(*arguments, **values)
+
+        return step
+
+    steps_of = {"run": ("create_file", "run_command", "load_profiles"), "proof": ("run_command",)}
+    for module, name in [(module, name) for module, names in steps_of.items() for name in names]:
+        function = getattr(importlib.import_module(f"pyrestic.cli.setup_{module}"), name)
+        monkeypatch.setattr(f"pyrestic.cli.setup_{module}.{name}", counted(function))
+    number = 0
+    while True:
+        call = prepare(tmp_path / str(number))
+        words = ["setup", "--yes", "--repo", str(call.folder / "backup")]
+        steps, left = 0, number
+        killed = call(*words).code
+        left = -1
+        assert call(*words).code == 0, number
+        assert call("snapshots", "--json").json == []
+        sheets = list(settings_of(call).glob("recovery-home-*.html"))
+        password = (settings_of(call) / "secrets" / "home.password").read_text().strip()
+        assert [password in sheet.read_text() for sheet in sheets] == [True], number
+        if killed == 0:
+            break
+        number += 1
+    assert number > 8

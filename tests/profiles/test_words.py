@@ -6,7 +6,7 @@ import pytest
 
 from pyrestic.profiles.load import load_profiles
 from pyrestic.profiles.profile import Profile
-from pyrestic.profiles.words import flag_words, names_in, profile_words
+from pyrestic.profiles.words import flag_words, flags_in, profile_words
 
 TEXT = """
 version = 1
@@ -14,6 +14,7 @@ version = 1
 repo = "b2:bucket:x"
 max-cpu = 50
 quiet = true
+option = ["b2.endpoint=x", "b2.connections=9"]
 [profile.home.backup]
 source = ["/a", "-b"]
 exclude = ["x", "y"]
@@ -26,11 +27,11 @@ unsafe-allow-remove-all = true
 prune = true
 """
 NAMES = """
-repo max-cpu quiet verbose exclude one-file-system partial checkpoint time-limit budget keep-daily keep-tag prune
+repo max-cpu quiet verbose option exclude one-file-system partial checkpoint time-limit budget keep-daily keep-tag prune
 unsafe-allow-remove-all
 """
 KNOWN = NAMES.split()
-GLOBAL = ["--repo=b2:bucket:x", "--max-cpu=50", "--quiet"]
+GLOBAL = ["--repo=b2:bucket:x", "--max-cpu=50", "--quiet", "--option=b2.endpoint=x", "--option=b2.connections=9"]
 ENDINGS = ["--partial", "--checkpoint=1800s", "--time-limit=90s"]
 EXCLUDES = ["--exclude=x", "--exclude=y"]
 SOURCES = ["--", "/a", "-b"]
@@ -59,17 +60,18 @@ def profile(tmp_path: Path) -> Profile:
         ("backup", "--partial=false", [*GLOBAL, *EXCLUDES, *ENDINGS[1:], *SOURCES]),
         ("check", "", [*GLOBAL, "--budget=1G"]),
         ("check", "--read-data", GLOBAL),
-        ("check", "--verbose", [*GLOBAL[:2], "--budget=1G"]),
+        ("check", "--verbose", [*GLOBAL[:2], *GLOBAL[3:], "--budget=1G"]),
         ("forget", "", [*GLOBAL, *RULES, "--prune"]),
         ("forget", "--tag=x", [*GLOBAL, *RULES, "--prune"]),
         ("forget", "--keep-last=1", [*GLOBAL, "--prune"]),
         ("forget", "-- 12345678", [*GLOBAL, "--prune"]),
         ("snapshots", "--repository-file=x", GLOBAL[1:]),
+        ("snapshots", "--option=b2.as-of=1d,B2.connections=1", GLOBAL[:4]),
     ],
 )
 def test_the_command_line_wins(profile: Profile, command: str, line: str, words: list[str]) -> None:
     given, _, arguments = line.partition("-- ")
-    assert profile_words(profile, command, list(names_in(given.split())), arguments.split(), KNOWN) == words
+    assert profile_words(profile, command, flags_in(given.split()), arguments.split(), KNOWN) == words
 
 
 def test_a_switch_that_is_off_has_no_word() -> None:
@@ -88,5 +90,5 @@ def test_a_budget_of_the_month_is_a_global_flag(tmp_path: Path) -> None:
     file.chmod(0o600)
     home = load_profiles({}, str(file)).by_name["home"]
     known = ["repo", "budget-month"]
-    assert profile_words(home, "snapshots", (), (), known) == ["--repo=b2:bucket:x", "--budget-month=2 USD"]
-    assert profile_words(home, "check", ("budget-month",), (), known) == ["--repo=b2:bucket:x"]
+    assert profile_words(home, "snapshots", {}, (), known) == ["--repo=b2:bucket:x", "--budget-month=2 USD"]
+    assert profile_words(home, "check", {"budget-month": ["1 USD"]}, (), known) == ["--repo=b2:bucket:x"]

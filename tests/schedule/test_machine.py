@@ -1,6 +1,7 @@
 """The timer on a machine with the real systemd and the real cron."""
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
         yield machine
 
 
-def pyrestic(machine: OwnMachine, *words: str, code: int = 0) -> str:
-    variables = {"XDG_CONFIG_HOME": str(machine.home / ".config")}
+def pyrestic(machine: OwnMachine, *words: str, code: int = 0, **variables: str) -> str:
+    variables = {"XDG_CONFIG_HOME": str(machine.home / ".config"), **variables}
     done = machine.run(machine.home / "bin" / "pyrestic", *words, **variables)
     usage.note(usage.OURS, words, {}, done.returncode)
     assert done.returncode == code, done
@@ -131,3 +132,32 @@ def test_set_up_on_a_bare_machine(machine: OwnMachine) -> None:
     assert list(units(machine).glob("pyrestic.*")) == []
     assert active(machine) == "inactive"
     assert (machine.home / "backup" / "config").exists()
+
+
+def test_credentials_are_for_systemd_alone(machine: OwnMachine) -> None:
+    file = machine.home / ".config" / "pyrestic" / "profiles.toml"
+    file.write_text("version = 1\n[profile.home]\nrepo = '/nowhere'\npassword = { credential = 'x' }\n")
+    printed = pyrestic(machine, "schedule", "--print", "--with", "systemd")
+    assert f"LoadCredential=x:{file.parent}/credentials/x\n" in printed
+    assert "only systemd has credentials" in pyrestic(machine, "schedule", "--print", "--with", "cron", code=1)
+    assert "there is no credential 'x'" in pyrestic(machine, "-P", "home", "snapshots", code=1)
+    file.unlink()
+
+
+@pytest.mark.nightly
+def test_the_real_cron_starts_what_is_due(machine: OwnMachine) -> None:
+    """With a line for every minute: ten would be long."""
+    file = machine.home / ".config" / "pyrestic" / "profiles.toml"
+    file.write_text("version = 1\n[profile.cron]\nrepo = '/nowhere'\nif-missing = 'skip'\n")
+    # The home of a job is that of the system's list of users, not the one of these tests.
+    pyrestic(machine, "schedule", "--with", "cron", XDG_STATE_HOME=str(machine.home / "state"))
+    often = machine.home / "often"
+    often.write_text(crontab(machine).replace("*/10 * * * *", "* * * * *"))
+    assert machine.run("crontab", often).returncode == 0
+    state = machine.home / "state" / "pyrestic" / "runs.json"
+    deadline = time.monotonic() + 150
+    while not state.exists() or '"cron"' not in state.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    pyrestic(machine, "schedule", "--remove")
+    file.unlink()
