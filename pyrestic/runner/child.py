@@ -49,13 +49,16 @@ class _Lines:
         """Read once; return False at the end."""
         data = os.read(self.descriptor, _READ_BYTES)
         self.rest += data
-        *lines, rest = bytes(self.rest).split(b"\n") if b"\n" in data or not data else (bytes(self.rest),)
-        if not data and rest:
-            lines, rest = [*lines, rest], b""
+        *lines, rest = bytes(self.rest).split(b"\n") if b"\n" in data else (bytes(self.rest),)
         for line in lines:
             self.take(line)
         self.rest = bytearray(rest if len(rest) <= _MOST_LINE_BYTES else b"")
         return bool(data)
+
+    def finish(self) -> None:
+        """Take what no line break ends."""
+        if self.rest:
+            self.take(bytes(self.rest))
 
 
 class Child:
@@ -67,6 +70,7 @@ class Child:
         self._tell = tell
         self._open = {out: _Lines(out, self._take_result), err: _Lines(err, self._take_message)}
         self._ended = False
+        self._process = _open_process(pid)
 
     def wait(self, seconds: float, wake: Iterable[int] = ()) -> Outcome | None:
         """Return the outcome, or None if the command still runs after this time or one of the descriptors is ready."""
@@ -74,18 +78,29 @@ class Child:
         others = [descriptor for descriptor in wake if descriptor >= 0]
         while self._open:
             left = max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select([*self._open, *others], [], [], left)
-            for descriptor in [one for one in ready if one in self._open]:
+            ready, _, _ = select.select([*self._open, *self._process, *others], [], [], left)
+            readable = [one for one in ready if one in self._open]
+            for descriptor in readable:
                 if not self._open[descriptor].read():
-                    os.close(descriptor)
-                    del self._open[descriptor]
-            if not ready or any(one in ready for one in others):
+                    self._close(descriptor)
+            if not readable and any(one in ready for one in self._process):
+                # It has ended, and all is read. A daemon that it left, such as one of a password manager, may hold
+                # the pipes for as long as the machine runs.
+                for descriptor in list(self._open):
+                    self._close(descriptor)
+            elif not ready or any(one in ready for one in others):
                 return None
         if not self._ended:
             _, status = os.waitpid(self.pid, 0)
             self._ended = True
+            for descriptor in self._process:
+                os.close(descriptor)
             self._end(os.waitstatus_to_exitcode(status))
         return self._outcome
+
+    def _close(self, descriptor: int) -> None:
+        self._open.pop(descriptor).finish()
+        os.close(descriptor)
 
     def send(self, number: int) -> None:
         """Send a signal to the command and all its processes."""
@@ -124,6 +139,14 @@ class Child:
             found = document.get("error")
             text = found.get("message") if isinstance(found, dict) else document.get("message")
             self._tell(f"{document.get('item') or 'error'}: {text}")
+
+
+def _open_process(pid: int) -> tuple[int, ...]:
+    """Return a descriptor that is readable once a process has ended; none if the kernel has no such thing."""
+    try:
+        return (os.pidfd_open(pid),)
+    except OSError:
+        return ()
 
 
 def _parse(line: bytes) -> Any:  # noqa: ANN401 - JSON

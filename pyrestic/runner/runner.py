@@ -1,9 +1,10 @@
 """One invocation of the runner: which tasks run now, one after another, and which have to wait."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pyrestic.errors import LocalFileError
+from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.identity import read_boot_id
 from pyrestic.localfs.online import read_sleep_seconds
 from pyrestic.profiles.profile import TASK_NAMES, Profile, TaskName
@@ -13,7 +14,7 @@ from pyrestic.runner.messages import AGAIN_SECONDS, OVERDUE
 from pyrestic.runner.place_lock import PlaceLock
 from pyrestic.runner.records import Hold, ProfileRecord, Runs, TaskRecord, WatchedFile
 from pyrestic.runner.results import INCOMPLETE, INTERRUPTED, TaskResult, find_worst, wait
-from pyrestic.runner.task_run import Surroundings, TaskRun
+from pyrestic.runner.task_run import STATE_FAILED, Surroundings, TaskRun
 from pyrestic.runner.wording import show_short, show_since, show_time
 
 _SLEPT_SECONDS = 5.0
@@ -216,7 +217,16 @@ class Runner:
                 around.output.tell(f"{profile.name}: {task.name}: waiting for {holder or 'another run'}")
             return True
 
-        with lock.held(f"{task.name} of {profile.name}", go_on_waiting) as acquired:
+        with ExitStack() as stack:
+            locked = True
+            try:
+                acquired = stack.enter_context(lock.held(f"{task.name} of {profile.name}", go_on_waiting))
+            except UntrustedError:
+                raise
+            except LocalFileError as error:
+                # A full disk prevents no backup. Two at once are harmless: the repository has locks, too.
+                around.output.complain(f"{profile.name}: {task.name}: the state cannot be written: {error}")
+                locked, acquired = False, True
             if not acquired:
                 self._busy.add(profile.name)
                 around.output.note(f"{profile.name}: {task.name}: another run works on this repository")
@@ -230,7 +240,8 @@ class Runner:
                 return None
             failure = self._failed.pop(profile.name, "")
             result = TaskResult("failed", 1, failure) if failure else None
-            return TaskRun(choice, around, obeys=self._request.due).run(result)
+            code = TaskRun(choice, around, obeys=self._request.due).run(result)
+            return code if locked else find_worst([code, STATE_FAILED])
 
 
 def describe_plan(request: Request, around: Surroundings) -> Iterable[str]:

@@ -23,7 +23,8 @@ from pyrestic.runner.wording import describe_result, show_time
 _RETRY_LOCK = "10m"
 _SENDS = ("backup", "prune")
 """The tasks for which sleep is held off."""
-_STATE_FAILED = 1
+STATE_FAILED = 1
+"""The exit code if the state could not be written."""
 
 
 class RunOutput(Protocol):
@@ -101,7 +102,7 @@ class TaskRun:
             problems += around.notices.tell_change(self._profile, before, record, result.summary)
         self._report(result, started, seconds, problems)
         if self._state_failed and result.code in (0, INCOMPLETE):
-            return _STATE_FAILED
+            return STATE_FAILED
         return result.code or (INCOMPLETE if problems else 0)
 
     def _report(self, result: TaskResult, started: float, seconds: float, problems: list[str]) -> None:

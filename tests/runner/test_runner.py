@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -291,6 +292,33 @@ def test_a_full_disk_prevents_no_backup_but_is_an_error(world: World, monkeypatc
     assert said[0].startswith("home: backup: the state cannot be written: ")
     assert "No space left on device" in said[0]
     assert said[1].startswith("home: backup: 3 files")
+
+
+def test_a_state_folder_that_cannot_be_made_prevents_no_backup_but_is_an_error(world: World) -> None:
+    Path(world.store.folder).parent.mkdir(parents=True, exist_ok=True)
+    Path(world.store.folder).write_text("a file in its place")
+    assert world.run(make_profile("home")) == 1
+    assert world.started() == ["home backup"]
+    assert world.said()[0].startswith("home: backup: the state cannot be written: ")
+
+
+def leave_a_daemon(arguments: Sequence[str]) -> int:
+    """Succeed, and leave a process that holds the pipes, as a password command may."""
+    daemon = os.fork()
+    if daemon == 0:
+        signal.alarm(20)
+        signal.pause()
+    print(daemon, end="", file=sys.stderr)
+    return succeed(arguments)
+
+
+def test_a_daemon_that_a_command_leaves_is_not_waited_for(world: World) -> None:
+    world.behaviors["backup"] = leave_a_daemon
+    assert world.run(make_profile("home")) == 0
+    # The number is a line without a line break.
+    daemon = int(next(line for line in world.said() if line.startswith("home: backup: ")).split()[-1])
+    assert Path(f"/proc/{daemon}/stat").read_text().split()[2] != "Z"
+    os.kill(daemon, signal.SIGKILL)
 
 
 def test_a_broken_state_means_that_everything_is_due_once(world: World) -> None:
