@@ -66,6 +66,7 @@ class Setup:
             self._write_profile()
             profile = load_profiles(self._environment).find(self._name)
         else:
+            self._ensure_same(profile)
             self._tell(f"profile {self._name} exists and stays as it is: {parse_location(profile.repo)}")
         created = self._create_repository()
         timer_changed, start = self._install_timer()
@@ -81,6 +82,13 @@ class Setup:
             self._tell("nothing to do: everything is set up")
         if not is_proven:
             create_file(*_record(self._environment, self._name), "")
+
+    def _ensure_same(self, profile: Profile) -> None:
+        """Raise UsageError if the profile is one for another repository than the one that was asked for."""
+        wanted = self._app.settings.repo
+        if wanted and make_absolute(wanted) != make_absolute(profile.repo):
+            hint = "Name the new profile: pyrestic setup NAME."
+            raise UsageError(f"profile {self._name} exists, for {parse_location(profile.repo)}", hint=hint)
 
     def _tell(self, sentence: str) -> None:
         self._app.say(sentence)

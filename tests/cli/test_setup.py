@@ -100,6 +100,12 @@ def test_a_second_run_changes_nothing(done: Caller) -> None:
     assert before.keys() <= everything(done.folder).keys()
 
 
+def test_a_second_run_for_another_repository_is_no_success(done: Caller) -> None:
+    outcome = done("setup", "--yes", "--repo", str(done.folder / "other"))
+    assert outcome.code == 1
+    assert f"profile home exists, for {done.folder}/backup" in outcome.err
+
+
 def test_remove_leaves_the_backups_and_the_password(done: Caller, tmp_path: Path) -> None:
     """With a copy of the settings, as other tests use the home."""
     subprocess.run(["cp", "-a", str(settings_of(done)), str(tmp_path)], check=True)
