@@ -169,12 +169,7 @@ def _parse(file: TrustedFile) -> DocumentTable:
 def _checked(tree: Tree, file: TrustedFile) -> Tree:
     """Return the tree; raise UsageError if others may read a secret in it."""
     variables, repo = tree.get("env"), tree.get("repo")
-    if (
-        file.shown
-        and isinstance(repo, Leaf)
-        and isinstance(repo.value, str)
-        and strip_password(repo.value) != repo.value
-    ):
+    if file.shown and isinstance(repo, Leaf) and _has_password(repo.value):
         raise repo.refuse("repo", "it has a password, and others may read this file", f"Run chmod 600 {file.path}.")
     if file.shown and isinstance(variables, dict):
         for name, leaf in _leaves(variables):
@@ -185,6 +180,11 @@ def _checked(tree: Tree, file: TrustedFile) -> Tree:
                     f"Run chmod 600 {file.path}, or write a table such as {{ file = PATH }}.",
                 )
     return tree
+
+
+def _has_password(repo: object) -> bool:
+    """Tell whether a location has a password that no variable replaces."""
+    return isinstance(repo, str) and "${" not in repo and strip_password(repo) != repo
 
 
 def _leaves(tree: Tree) -> Iterator[tuple[str, Leaf]]:

@@ -430,6 +430,12 @@ class TestFiles:
             self.load(folder)
         assert "hunter2" not in str(caught.value) + caught.value.hint
 
+    def test_a_password_that_a_variable_replaces_is_in_no_file(self, folder: Path) -> None:
+        file = folder / "profiles.toml"
+        file.write_text(HOME.replace("b2:mu-backup:laptop", "rest:https://me:${HOME}@example.org/x"))
+        file.chmod(0o644)
+        assert home_of(self.load(folder)).repo == "rest:https://me:/home/me@example.org/x"
+
     def test_no_pipe_and_no_huge_file_is_read(self, folder: Path) -> None:
         file = folder / "profiles.toml"
         os.mkfifo(file)
