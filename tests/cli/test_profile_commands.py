@@ -2,13 +2,14 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pyrestic.profiles.show import NOT_IN_RESTIC
-from tests.support.cli import Caller
-from tests.support.restic import ROOT
+from tests.support.cli import PASSWORD, Caller
+from tests.support.restic import NEWEST, ROOT, find_restic
 
 TEXT = """
 version = 1
@@ -177,3 +178,36 @@ def test_flags_that_restic_lacks_are_those_of_the_table_of_flags() -> None:
         if section.partition("\n")[0] in ("global flags", "backup", "forget", "prune", "check"):
             found |= set(re.findall(r"^\| `--([a-z-]+)`[^|]*\| pyrestic alone", section, re.MULTILINE))
     assert found - {"profile", "config"} <= NOT_IN_RESTIC
+
+
+@pytest.mark.restic
+def test_the_lines_of_restic_do_the_same(made: Caller, tmp_path: Path) -> None:
+    source = made.folder / "a source"
+    source.mkdir()
+    for name in ("a", "b.tmp"):
+        (source / name).write_text(name)
+    secret = made.folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+    file = made.folder / "profiles.toml"
+    file.write_text(
+        f"version = 1\n[profile.home]\nrepo = '{made.repository}'\npassword = {{ file = '{secret}' }}\n"
+        f"[profile.home.backup]\nsource = ['{source}']\nexclude = ['*.tmp', 'x y']\ntag = ['t']\nhost = 'laptop'\n"
+    )
+    file.chmod(0o600)
+    restic = find_restic(NEWEST, tmp_path)
+    assert made("--config", str(file), "-P", "home", "backup").code == 0
+    lines = made("--config", str(file), "profile", "show", "home", "--json").json["restic"]
+    (line,) = [one for one in lines if " backup " in one]
+    done = subprocess.run(
+        ["sh", "-c", line.replace("restic", shlex.quote(str(restic.command[0])), 1)],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = made("snapshots", "--json").json
+    for key in ("paths", "excludes", "tags", "hostname"):
+        assert ours[key] == theirs[key]
+    listed = [made("ls", one["id"]).out.splitlines()[1:] for one in (ours, theirs)]
+    assert listed[0] == listed[1]
+    assert listed[0][-2:] == [str(source), f"{source}/a"]
