@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from pyrestic.errors import BackendError, CancelledError, DamageError
-from pyrestic.format.snapshot import Snapshot
+from pyrestic.format.snapshot import PARTIAL_TAG, Snapshot
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.report import Reporter
@@ -19,7 +19,10 @@ from pyrestic.repository.snapshots import StoredSnapshot
 
 @dataclass(frozen=True, slots=True)
 class TagChange:
-    """The changes of tags: `replacement` replaces all, if not empty; or some are added or removed."""
+    """The changes of tags: `replacement` replaces all, if not empty; or some are added or removed.
+
+    Only `removed` removes the tag of partial snapshots: without it, they would displace complete ones in `forget`.
+    """
 
     replacement: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
@@ -28,7 +31,8 @@ class TagChange:
     def apply(self, tags: list[str]) -> list[str] | None:
         """Return the new tags, None if nothing changes."""
         if self.replacement:
-            return list(self.replacement)
+            partial = [PARTIAL_TAG] if PARTIAL_TAG in tags and PARTIAL_TAG not in self.replacement else []
+            return [*self.replacement, *partial]
         changed = list(tags)
         for tag in self.added:
             if tag not in changed:

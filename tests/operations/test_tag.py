@@ -6,6 +6,7 @@ import pytest
 
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, LockedError
+from pyrestic.format.snapshot import PARTIAL_TAG
 from pyrestic.handle import FileType
 from pyrestic.ids import ID
 from pyrestic.operations.tag import TagChange, change_tags
@@ -43,6 +44,9 @@ def run(repository: Repository, change: TagChange, report: NullReporter | None =
     ("change", "before", "after"),
     [
         (TagChange(replacement=("a",)), ["a"], ["a"]),
+        # Without its tag, a partial snapshot would displace complete ones.
+        (TagChange(replacement=("a",)), ["b", PARTIAL_TAG], ["a", PARTIAL_TAG]),
+        (TagChange(removed=(PARTIAL_TAG,)), ["a", PARTIAL_TAG], ["a"]),
         (TagChange(added=("a", "b", "b")), ["a"], ["a", "b"]),
         (TagChange(added=("a",)), ["a"], None),
         (TagChange(removed=("a",)), ["a", "b", "c"], ["c", "b"]),
