@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pyrestic.errors import UsageError
 
 _MARK = "# pyrestic"
-_OWN = re.compile(rf"^(?!\s*#).*\srun --due\b.*{_MARK}\s*$")
 _EVERY_TEN_MINUTES = "*/10 * * * *"
+_OWN = re.compile(rf"{re.escape(_EVERY_TEN_MINUTES)} \S.* run --due\b.* >/dev/null {_MARK}")
+_CHANGED = re.compile(rf"^(?!\s*#).*\srun --due\b.*{_MARK}\s*$")
+"""A line as a person may have changed it."""
 
 
 def make_line(words: Sequence[str], variables: Mapping[str, str]) -> str:
@@ -25,24 +27,26 @@ def make_line(words: Sequence[str], variables: Mapping[str, str]) -> str:
 
 
 def find_own(text: str) -> list[str]:
-    """Return the lines that this program wrote."""
-    return [line for line in text.split("\n") if _OWN.match(line)]
+    """Return the lines that this program wrote, also those that a person changed."""
+    return [line for line in text.split("\n") if _CHANGED.match(line)]
 
 
 def with_line(text: str, line: str) -> str:
-    """Return a crontab with this line in place of an earlier one, or at its end."""
+    """Return a crontab with this line in place of an earlier one, or at its end; one that a person changed suffices."""
     lines = text.split("\n")
-    own = [number for number, one in enumerate(lines) if _OWN.match(one)]
+    own = [number for number, one in enumerate(lines) if _OWN.fullmatch(one)]
     if own:
         lines[own[0]] = line
         return "\n".join(one for number, one in enumerate(lines) if number not in own[1:])
+    if find_own(text):
+        return text
     end = "" if not text or text.endswith("\n") else "\n"
     return f"{text}{end}{line}\n"
 
 
 def without_line(text: str) -> str:
-    """Return a crontab without this program's lines."""
-    return "\n".join(one for one in text.split("\n") if not _OWN.match(one))
+    """Return a crontab without this program's lines; those that a person changed stay."""
+    return "\n".join(one for one in text.split("\n") if not _OWN.fullmatch(one))
 
 
 def is_available() -> bool:

@@ -38,6 +38,13 @@ def test_lines_that_a_person_wrote_are_not_ours(line: str) -> None:
     assert without_line(f"{line}\n") == f"{line}\n"
 
 
+def test_a_line_that_a_person_changed_stays_and_suffices() -> None:
+    changed = LINE.replace("*/10", "*/30")
+    assert find_own(changed) == [changed]
+    assert with_line(f"{changed}\n", LINE) == f"{changed}\n"
+    assert without_line(f"{changed}\n{LINE}\n") == f"{changed}\n"
+
+
 @given(OTHERS, OTHERS)
 def test_other_lines_stay_as_they_are(before: str, after: str) -> None:
     installed = with_line(before, LINE)
