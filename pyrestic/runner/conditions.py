@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from pyrestic.runner.this_machine import ThisMachine, find_host, find_missing_fo
 _INSISTS_LEVEL: Final = 50
 """With insist-after, a battery of at least so many percent is enough."""
 _COMMAND_SECONDS: Final = 60.0
+_STEP_SECONDS: Final = 0.2
 _RESUMED_SECONDS: Final = 60.0
 """How long a connection may take to return after the machine has slept."""
 _POLL_SECONDS: Final = 2.0
@@ -42,14 +44,22 @@ Look = Callable[[], "Obstacle | None"]
 
 
 class Conditions:
-    """The conditions of tasks on a machine. `environment` is that of the commands that profiles name."""
+    """The conditions of tasks on a machine. `environment` is that of the commands that profiles name.
+
+    Nothing is waited for once `is_ending` is true.
+    """
 
     def __init__(
-        self, machine: ThisMachine, environment: Mapping[str, str], now: Callable[[], float] = time.time
+        self,
+        machine: ThisMachine,
+        environment: Mapping[str, str],
+        now: Callable[[], float] = time.time,
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._machine = machine
         self._environment = environment
         self._now = now
+        self._is_ending = is_ending
 
     def find_obstacle(self, choice: DueTask, record: ProfileRecord, *, with_command: bool = True) -> Obstacle | None:
         """Return why a task has to wait or fails, None if it may start."""
@@ -97,7 +107,7 @@ class Conditions:
         """Wait up to a minute for a network connection that is just coming back, if a profile needs one."""
         hosts = {host for profile in profiles if (host := self.find_host(profile)) is not None}
         left = _RESUMED_SECONDS
-        while hosts and left > 0 and not all(self._machine.is_online(host) for host in hosts):
+        while hosts and left > 0 and not self._is_ending() and not all(self._machine.is_online(host) for host in hosts):
             sleep(_POLL_SECONDS)
             left -= _POLL_SECONDS
 
@@ -152,17 +162,25 @@ class Conditions:
         import subprocess
 
         try:
-            done = subprocess.run(  # noqa: S603 - the user's own command
-                words, stdin=subprocess.DEVNULL, env=dict(self._environment), timeout=_COMMAND_SECONDS
+            process = subprocess.Popen(  # noqa: S603 - the user's own command
+                words, stdin=subprocess.DEVNULL, env=dict(self._environment)
             )
-        except subprocess.TimeoutExpired:
-            return Obstacle(f"{words[0]} of when.command did not end within a minute", is_failure=True)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             return Obstacle(f"{words[0]} of when.command could not be started: {reason}", is_failure=True)
-        if done.returncode in (0, WAITS):
-            return Obstacle(f"{os.path.basename(words[0])} says so") if done.returncode else None
-        return Obstacle(f"{words[0]} of when.command failed with exit code {done.returncode}", is_failure=True)
+        deadline = time.monotonic() + _COMMAND_SECONDS
+        while process.poll() is None:
+            if self._is_ending() or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                if self._is_ending():
+                    return None
+                return Obstacle(f"{words[0]} of when.command did not end within a minute", is_failure=True)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STEP_SECONDS)
+        if process.returncode in (0, WAITS):
+            return Obstacle(f"{os.path.basename(words[0])} says so") if process.returncode else None
+        return Obstacle(f"{words[0]} of when.command failed with exit code {process.returncode}", is_failure=True)
 
 
 def find_location(profile: Profile) -> Location:

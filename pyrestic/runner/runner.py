@@ -18,6 +18,7 @@ from pyrestic.runner.task_run import STATE_FAILED, Surroundings, TaskRun
 from pyrestic.runner.wording import show_short, show_since, show_time
 
 _SLEPT_SECONDS = 5.0
+_STEP_SECONDS = 1.0
 SOON_SECONDS = 60.0
 """A tick waits so long for a task that is nearly due."""
 
@@ -59,7 +60,7 @@ class Runner:
         codes = self._run_round()
         soon = self._find_soon() if request.due else None
         if soon is not None:
-            around.sleep(soon)
+            self._sleep(soon)
             codes += self._run_round()
         if around.ending.is_asked():
             codes.append(INTERRUPTED)
@@ -67,11 +68,18 @@ class Runner:
             codes.append(INCOMPLETE)
         return find_worst(codes)
 
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, at most until the runner has to end."""
+        around = self._around
+        while seconds > 0 and not around.ending.is_asked():
+            around.sleep(min(seconds, _STEP_SECONDS))
+            seconds -= _STEP_SECONDS
+
     def _run_round(self) -> list[int]:
         codes = []
         round_ = Round(self._request.profiles, self._request.tasks or TASK_NAMES)
         while not self._around.ending.is_asked() and (choice := round_.choose(self._is_ready)) is not None:
-            code = self._run_alone(choice)
+            code = None if self._around.ending.is_asked() else self._run_alone(choice)
             if code is not None:
                 codes.append(code)
         return codes

@@ -217,6 +217,17 @@ def test_a_command_of_the_person_decides(command: tuple[str, ...], reason: str, 
     assert ("" if found is None else str(found), found is not None and found.is_failure) == (reason, failure)
 
 
+@pytest.mark.process
+def test_nothing_is_waited_for_after_the_wish_to_end(place: Place) -> None:
+    conditions = Conditions(place.machine, {"PATH": "/usr/bin:/bin"}, lambda: NOON, lambda: True)
+    task = backup(command=("sleep", "1000"))
+    assert conditions.find_obstacle(DueTask(make_profile("home", task), task), ProfileRecord(first_seen=NOON)) is None
+    place.set_online(False)
+    slept: list[float] = []
+    conditions.wait_for_line([make_profile("home", repo=REMOTE)], slept.append)
+    assert slept == []
+
+
 def test_the_host_of_b2_is_that_of_its_backend() -> None:
     from pyrestic.backend.b2.api import DEFAULT_ENDPOINT
 

@@ -70,7 +70,7 @@ def command(app: App, flags: RunFlags) -> int:
         around = Surroundings(
             store=store,
             machine=machine,
-            conditions=Conditions(machine, environment),
+            conditions=Conditions(machine, environment, is_ending=ending.is_asked),
             hooks=HookRunner(environment, output.open_for_hooks, ending.is_asked),
             run_command=run_forked,
             output=output,
