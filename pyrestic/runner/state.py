@@ -8,7 +8,7 @@ one old log is kept.
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -25,6 +25,8 @@ LOG_NAME = "runs.log"
 OUTPUT_NAME = "output.log"
 _MOST_LOG_BYTES = 1_000_000
 _OLD = ".1"
+_NO_TIME = 1e12
+"""Later than any pause."""
 
 
 class RunStore:
@@ -78,7 +80,19 @@ def _parse(document: object) -> Runs:
     runs = msgspec.convert(document, Runs)
     if runs.version != VERSION:
         raise ValueError("another version")
+    if not all(0 <= one < _NO_TIME for one in _times(runs)):
+        raise ValueError("an impossible time")
     return runs
+
+
+def _times(runs: Runs) -> Iterator[float]:
+    """Yield all times: one that is not a number would make a task never due."""
+    found: list[float | None] = [runs.written, runs.paused_until, runs.quiet_until]
+    for profile in runs.profiles.values():
+        found += [profile.first_seen, *profile.told.values()]
+        for task in profile.tasks.values():
+            found += [task.started, task.ended, task.good_started, task.good_ended, task.waiting_since]
+    yield from (one for one in found if one is not None)
 
 
 def append_to_log(folder: str, name: str, data: bytes) -> None:

@@ -34,7 +34,19 @@ def test_a_change_is_there_for_the_next_reader(store: RunStore) -> None:
     assert os.stat(os.path.join(store.folder, "runs.json")).st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "profiles": 3}', "\0" * 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"version": 2}',
+        '{"version": 1, "profiles": 3}',
+        "\0" * 100,
+        '{"version": 1, "paused_until": 1e999}',
+        '{"version": 1, "profiles": {"home": {"first_seen": 1, "tasks": {"backup": {"good_started": NaN}}}}}',
+    ],
+)
 def test_a_broken_state_begins_anew_and_the_old_one_is_kept(text: str, store: RunStore) -> None:
     store.change_task("home", "backup", begin)
     path = Path(store.folder, "runs.json")
