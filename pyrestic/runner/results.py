@@ -113,6 +113,8 @@ def _find_facts(task: TaskName, result: TaskResult) -> dict[str, int | float | N
     facts = {name: summary[name] for name in _FACTS.get(task, ()) if name in summary}
     if result.item_errors:
         facts["unreadable"] = result.item_errors
+    elif task == "backup" and result.code == INCOMPLETE:
+        facts["missing_source"] = 1
     return facts
 
 

@@ -122,6 +122,8 @@ class ProfileStatus:
         unread = self.backup.facts.get("unreadable")
         if unread:
             found.append(f"{count(int(unread), 'file')} could not be read by the last backup.")
+        if self.backup.facts.get("missing_source"):
+            found.append("a source did not exist at the last backup.")
         if self.overdue and not found:
             found.append("there was no good backup for too long.")
         found = found or ["all well."]

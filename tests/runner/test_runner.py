@@ -109,6 +109,15 @@ def test_a_child_that_dies_is_a_failure(world: World) -> None:
     assert world.record().error == "the process was ended by SIGKILL"
 
 
+def test_a_backup_without_one_of_its_sources_is_remembered(world: World) -> None:
+    world.behaviors["backup"] = lambda arguments: succeed(arguments) + 3
+    assert world.run(make_profile("home")) == 3
+    assert world.record().facts["missing_source"] == 1
+    world.behaviors.clear()
+    assert world.run(make_profile("home"), due=False) == 0
+    assert "missing_source" not in world.record().facts
+
+
 def test_waiting_is_told_once_until_the_reason_changes(world: World) -> None:
     home = make_profile("home", make_task("backup", when={"power": "mains"}), repo="rest:https://backup.example/")
     world.set_battery("Discharging", 41)

@@ -75,6 +75,11 @@ def test_files_that_could_not_be_read_are_mentioned() -> None:
     assert status(HOME, backup=record).sentences() == ["home: 3 files could not be read by the last backup."]
 
 
+def test_a_source_that_did_not_exist_is_mentioned() -> None:
+    record = TaskRecord(good_started=NOW, good_ended=NOW, facts={"missing_source": 1})
+    assert status(HOME, backup=record).sentences() == ["home: a source did not exist at the last backup."]
+
+
 def test_the_fields_name_each_task() -> None:
     fields = status(HOME, backup=GOOD).fields()
     assert fields["last_good_snapshot"] == "ab" * 32
