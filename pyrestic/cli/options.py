@@ -168,7 +168,8 @@ def needs_profile(words: Sequence[str]) -> bool:
         return True
     if names & {"--repo", "--repository-file"}:
         return False
-    return "--config" in names or not any(map(os.environ.get, ("RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")))
+    # An empty variable is a mistake in a script, which must not forget snapshots of another repository.
+    return "--config" in names or not {"RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE"} & os.environ.keys()
 
 
 def _extended(items: list[str]) -> dict[str, str]:

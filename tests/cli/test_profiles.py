@@ -100,6 +100,14 @@ def test_no_file_is_read_if_a_variable_names_a_repository(home: Caller, variable
     assert (done.code, done.json) == (0, [])
 
 
+@pytest.mark.parametrize("variable", ["RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE"])
+def test_an_empty_variable_leads_to_no_other_repository(home: Caller, variable: str) -> None:
+    """As in a script with a misspelt name: it must not forget what another repository has."""
+    done = home("forget", "--keep-last", "1", "--prune", **{variable: ""}, RESTIC_PASSWORD=PASSWORD)
+    assert done.code == 1
+    assert "specify repository location" in done.err
+
+
 @pytest.mark.parametrize("words", [["-r", "PLACE"], ["--repository-file", "FILE"], ["--repo=PLACE", "--config=FILE"]])
 def test_no_file_is_read_if_a_flag_names_a_repository(home: Caller, words: list[str]) -> None:
     write(home, "broken")
