@@ -34,6 +34,10 @@ class Sums:
         for field in fields(Sums):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
+    def since(self, before: "Sums") -> "Sums":
+        """Return what is more than before."""
+        return Sums(*(getattr(self, field.name) - getattr(before, field.name) for field in fields(Sums)))
+
 
 @dataclass(slots=True)
 class Usage(Sums):

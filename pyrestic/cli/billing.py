@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping
 
@@ -18,6 +19,7 @@ from pyrestic.operations.cost import Prices, day_price, format_dollars, full_pri
 from pyrestic.operations.month_budget import ENDING_DOLLARS, START, MonthBudget
 from pyrestic.units import format_bytes
 
+_RECORD_SECONDS = 60.0
 _open_ledgers: list[Ledger] = []
 """Those of all open bills."""
 
@@ -112,6 +114,9 @@ class Bill:
         self._prices = prices = prices_or_default(settings.environment, terminal)
         self._budget = self._make_budget()
         self._asked_early = False
+        self._recorded = Sums()
+        self._recording = threading.Lock()
+        self._record_at = time.monotonic() + _RECORD_SECONDS
         terminal.more_summary = lambda: {"b2": describe(ledger.read(), prices)}
         _open_ledgers.append(ledger)
 
@@ -139,6 +144,9 @@ class Bill:
 
     def _look(self) -> None:
         """End the command when the budget is used up: early, if it can, or else at once."""
+        if time.monotonic() > self._record_at:
+            # Other commands have the same budget, also after this one was killed.
+            self._record()
         budget, usage = self._budget, _usage_so_far()
         if budget is None or budget.allows(usage):
             return
@@ -153,18 +161,28 @@ class Bill:
 
     def close(self) -> None:
         """Add the usage to the log, and print it with -v."""
-        usage = self._ledger.read()
         _open_ledgers.remove(self._ledger)
+        self._record()
+        self._terminal.note(format_sums(self._ledger.read(), self._prices), 2)
+
+    def _record(self) -> None:
+        """Add to the log what is not yet in it."""
         book = find_book(self._settings.environment)
-        if book is not None and usage.calls:
+        with self._recording:
+            usage = self._ledger.read()
+            new = usage.since(self._recorded)
+            self._record_at = time.monotonic() + _RECORD_SECONDS
+            if book is None or not usage.calls or new == Sums():
+                return
             try:
-                book.add(_today(), self._location, usage)
+                book.add(_today(), self._location, new)
             except UntrustedError:
                 # Reported once for all state files, see session.
                 pass
             except LocalFileError as error:
                 self._terminal.note(f"could not record B2 usage: {error}", 2)
-        self._terminal.note(format_sums(usage, self._prices), 2)
+            else:
+                self._recorded = usage
 
 
 def _today() -> str:
