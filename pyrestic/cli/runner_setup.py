@@ -83,6 +83,12 @@ class RunnerOutput:
             self._terminal.tell(line)
         self._keep(line)
 
+    def begin(self, line: str) -> None:
+        """Print on a terminal that a task begins."""
+        if self._terminal.is_terminal:
+            self._terminal.note(line)
+            sys.stdout.flush()
+
     def complain(self, line: str) -> None:
         """Print an error."""
         self._terminal.complain(line)

@@ -36,6 +36,9 @@ class RunOutput(Protocol):
     def tell(self, line: str) -> None:
         """Print what a person who waits wants to know."""
 
+    def begin(self, line: str) -> None:
+        """Print that a task begins, if a person is watching."""
+
     def complain(self, line: str) -> None:
         """Print an error."""
 
@@ -141,6 +144,7 @@ class TaskRun:
         if around.notices is not None:
             for problem in around.notices.tell_begin(self._profile, task.name):
                 around.output.note(self._prefix + problem)
+        around.output.begin(f"{self._prefix}started")
         process = child.start(
             around.run_command,
             build_arguments(self._choice, around.config),

@@ -1,6 +1,8 @@
 """pyrestic run, status, pause and resume, as a person and a timer call them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,25 @@ def test_a_timer_and_a_person_use_the_same_profile(machine: RunnerMachine) -> No
     (home,) = state["profiles"]
     assert (home["well"], home["kept"], home["online"]["snapshots"]) == (True, 2, 2)
     assert home["last_good_snapshot"] == again[0]["summary"]["snapshot_id"]
+
+
+@pytest.mark.process
+def test_a_tick_that_has_nothing_to_do_imports_and_uses_little(machine: RunnerMachine) -> None:
+    machine("run", "--due")
+    script = """
+import sys
+from pyrestic.cli.tick import has_nothing_to_do
+sys.argv[1:] = ["run", "--due"]
+assert has_nothing_to_do()
+modules = " ".join(sys.modules)
+with open("/proc/self/status") as file:
+    print(modules, next(line for line in file if line.startswith("VmHWM")).split()[1])
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=machine.environment(), capture_output=True, text=True, check=True)
+    *modules, peak = done.stdout.split()
+    assert {"click", "msgspec", "tomllib", "numpy", "dataclasses"} & set(modules) == set()
+    assert int(peak) < 20 << 10, "KiB"
 
 
 @pytest.mark.process

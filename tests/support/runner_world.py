@@ -76,6 +76,9 @@ class Recorder:
 
     complain = tell
 
+    def begin(self, line: str) -> None:
+        """Ignore what only a terminal shows."""
+
     def note(self, line: str) -> None:
         """Ignore what only matters with -v."""
 
