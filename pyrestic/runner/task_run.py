@@ -78,6 +78,9 @@ def build_arguments(choice: DueTask, config: tuple[str, ...]) -> list[str]:
     arguments = ["-P", profile.name, *config, task.name, "--json"]
     if not profile.flags.get("verbose") and not profile.flags.get("quiet"):
         arguments.append("--quiet")
+    if task.name == "backup":
+        # Nobody sees the progress that JSON would need the totals for.
+        arguments.append("--no-scan")
     if "retry-lock" not in profile.flags:
         arguments += ["--retry-lock", _RETRY_LOCK]
     return arguments

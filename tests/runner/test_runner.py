@@ -15,9 +15,11 @@ import pytest
 from pyrestic.localfs.online import read_sleep_seconds
 from pyrestic.runner import runner as runners
 from pyrestic.runner.conditions import find_location
+from pyrestic.runner.due import DueTask
 from pyrestic.runner.place_lock import PlaceLock
 from pyrestic.runner.records import Runs
 from pyrestic.runner.runner import Request, describe_plan
+from pyrestic.runner.task_run import build_arguments
 from tests.support.profiles import DAY, HOUR, make_profile, make_task
 from tests.support.runner_world import NOON, World, fail, hang, succeed
 from tests.support.zone import use_zone
@@ -59,6 +61,19 @@ def test_what_is_due_runs_once_and_is_remembered(world: World) -> None:
         ("home", "backup", "success"),
     ]
     assert entries[0]["summary"]["files_new"] == 2
+
+
+def test_a_task_is_the_command_of_its_name_with_the_profile() -> None:
+    backup, check = make_task("backup"), make_task("check")
+    home = make_profile("home", backup, check)
+    common = ["--json", "--quiet"]
+    assert build_arguments(DueTask(home, backup), ("--config", "/f")) == [
+        *["-P", "home", "--config", "/f", "backup"],
+        *common,
+        *["--no-scan", "--retry-lock", "10m"],
+    ]
+    patient = make_profile("home", check, flags={"retry-lock": "1h", "verbose": True})
+    assert build_arguments(DueTask(patient, check), ()) == ["-P", "home", "check", "--json"]
 
 
 def test_a_missed_week_is_one_run(world: World) -> None:
