@@ -44,7 +44,9 @@ def judge(task: TaskName, outcome: Outcome, *, lost: str, interrupted: bool, may
     wait, as when the key ring is locked; if a person asked for it, that is a failure.
     """
     code, summary = outcome.code, _shorten(outcome.summary)
-    is_partial = bool(lost) or (isinstance(summary, dict) and bool(summary.get("partial")))
+    facts = summary if isinstance(summary, dict) else {}
+    # One that ended before anything was complete has stored no snapshot, not even a partial one.
+    is_partial = bool(lost or facts.get("partial") or facts.get("ended_early"))
     if code == 0:
         return TaskResult("success", summary=summary)
     if code == WAITS and may_wait:

@@ -133,6 +133,16 @@ def test_a_backup_without_one_of_its_sources_is_remembered(world: World) -> None
     assert "missing_source" not in world.record().facts
 
 
+def test_a_backup_that_ended_before_anything_was_complete_is_not_good(world: World) -> None:
+    def end_early(_: Sequence[str]) -> int:
+        print(json.dumps({"message_type": "summary", "partial": False, "ended_early": "time limit reached"}))
+        return 3
+
+    world.behaviors["backup"] = end_early
+    assert world.run(make_profile("home")) == 3
+    assert (world.record().good_started, world.record().early) == (None, True)
+
+
 def test_waiting_is_told_once_until_the_reason_changes(world: World) -> None:
     home = make_profile("home", make_task("backup", when={"power": "mains"}), repo="rest:https://backup.example/")
     world.set_battery("Discharging", 41)
