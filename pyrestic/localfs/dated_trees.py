@@ -94,7 +94,7 @@ def _find_back_in_time(folder: bytes, paths: Sequence[bytes]) -> Iterator[DatedT
                 date = os.path.join(profile, name)
                 if _BACK_IN_TIME.fullmatch(name) and _is_folder(os.path.join(date, b"backup")):
                     info = _read_settings(os.path.join(date, b"info"))
-                    host = info.get("snapshot_machine", "")
+                    host = _name_host(os.fsencode(info.get("snapshot_machine", "")))
                     by_host.setdefault(host, []).append(_read_back_in_time(name, date, info, paths))
             yield from (DatedTree(host, [date for date in dates if date.paths]) for host, dates in by_host.items())
         folders = [
@@ -156,7 +156,7 @@ def _find_machines(times: Mapping[bytes, int], paths: Sequence[bytes]) -> Iterat
         return
     machines = [name for name in _list_folders(newest) if _has_files(os.path.join(newest, name), paths)]
     for name in machines:
-        host = "" if name == _THIS_MACHINE else os.fsdecode(name)
+        host = "" if name == _THIS_MACHINE else _name_host(name)
         yield _make_tree(host, times, name, paths or _guess_paths(os.path.join(newest, name)))
     if not machines and len(paths) == 1:
         yield DatedTree("", [DatedFolder(moment, path, (paths[0],)) for path, moment in times.items()])
@@ -230,6 +230,12 @@ def _parse_date(name: bytes) -> int | None:
     year, month, day, hour, minute, second = (int(number or 0) for number in digits)
     try:
         moment = dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC if zone else None)
-    except ValueError:
+        seconds = int(moment.timestamp())
+    except (ValueError, OverflowError):
         return None
-    return int(moment.timestamp()) * _SECOND
+    return seconds * _SECOND if seconds >= 0 else None
+
+
+def _name_host(name: bytes) -> str:
+    """Return the name of a machine as a snapshot has it: another one would be imported again each time."""
+    return name.decode("utf-8", "replace")

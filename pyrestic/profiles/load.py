@@ -55,7 +55,7 @@ def load_profiles(
         found = _Documents(paths)
         return found.resolve(environment, host or os.uname().nodename, check_flag)
     except FileNotFoundError as error:
-        raise UsageError(f"{error.filename or file} does not exist") from error
+        raise UsageError(f"{file or error.filename} does not exist") from error
     except RecursionError:
         raise UsageError(f"{', '.join(paths)}: values are nested too deeply") from None
 

@@ -221,3 +221,17 @@ def test_settings_that_are_a_pipe_or_a_link_are_not_read(tmp_path: Path) -> None
     (folder / "config").symlink_to(tmp_path / "elsewhere")
     (tree,) = find(tmp_path)
     assert (tree.host, [os.fsdecode(path) for path in tree.dates[0].paths]) == ("", ["/home"])
+
+
+def test_a_name_that_is_not_utf_8_is_the_one_that_the_snapshot_gets(tmp_path: Path) -> None:
+    os.makedirs(os.fsencode(tmp_path) + b"/copies/2026-03-01/m\xff/home/me")
+    assert [tree.host for tree in find(tmp_path / "copies")] == ["m\ufffd"]
+    folder = make_back_in_time(tmp_path / "profile", "20260301-143000-123", {}, "home/me/notes")
+    (folder / "info").write_bytes(b"snapshot_machine=m\xff\n")
+    assert [tree.host for tree in find(tmp_path / "profile")] == ["m\ufffd"]
+
+
+def test_dates_that_no_snapshot_can_have_are_ignored(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{name}/home/me/notes" for name in ("0001-01-01", "1960-01-01", "2026-13-01", "2026-03-01")))
+    (tree,) = find(tmp_path)
+    assert [os.path.basename(date.folder) for date in tree.dates] == [b"2026-03-01"]
