@@ -62,8 +62,8 @@ class PlaceLock:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
         finally:
             os.close(descriptor)
         return False
@@ -76,6 +76,9 @@ class PlaceLock:
             except BlockingIOError:
                 if not wait(os.pread(descriptor, _MOST_BYTES, 0).decode("utf-8", "replace").strip()):
                     return False
+            except OSError as error:
+                # Some network file systems have no locks.
+                raise LocalFileError(f"{self._folder} cannot be locked: {error.strerror}") from error
             sleep(_POLL_SECONDS)
 
 

@@ -336,6 +336,18 @@ def test_a_state_folder_that_cannot_be_made_prevents_no_backup_but_is_an_error(w
     assert world.said()[0].startswith("home: backup: the state cannot be written: ")
 
 
+def test_a_file_system_without_locks_prevents_no_backup(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a home on a server."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("pyrestic.runner.place_lock.fcntl.flock", refuse)
+    assert world.run(make_profile("home")) == 1
+    assert world.started() == ["home backup"]
+    assert "cannot be locked: No locks available" in world.said()[0]
+
+
 def leave_a_daemon(arguments: Sequence[str]) -> int:
     """Succeed, and leave a process that holds the pipes, as a password command may."""
     daemon = os.fork()
