@@ -35,6 +35,10 @@ def check_flag(command: click.Command, ctx: click.Context, name: str, value: Val
     option = options.get(name)
     if option is None or name in _ONLY_TYPED:
         raise UsageError("there is no such key or flag", hint=suggest(name, options, "keys"))
+    if name == "dry-run":
+        raise UsageError(
+            "a task would do nothing, and count as good", hint="`pyrestic run --dry-run` shows what is due."
+        )
     is_switch = option.is_flag or option.count
     if isinstance(value, tuple) and not option.multiple:
         raise UsageError("this flag has one value, not a list")

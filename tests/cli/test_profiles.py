@@ -223,6 +223,7 @@ def test_another_file(home: Caller) -> None:
         ("[profile.home.backup]\nexclude-larger-than = true", "exclude-larger-than: must be a text or a number"),
         ("[profile.home.backup]\nread-concurrency = 'x'", 'read-concurrency: invalid argument "x" for'),
         ("[profile.home.backup]\nhelp = true", "help: there is no such key or flag"),
+        ("[profile.home.backup]\ndry-run = true", "dry-run: a task would do nothing, and count as good"),
         ("[profile.home]\nmax-cpu = 200", 'max-cpu: invalid argument "200" for "--max-cpu" flag'),
         ("[profile.home]\nexclude = ['x']", "[profile.home] exclude: there is no such key or flag"),
         ("[profile.home]\npassword-file = 'x'", "password-file: password = { file = PATH } replaces this flag"),
