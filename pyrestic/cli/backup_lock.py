@@ -13,7 +13,7 @@ import click
 
 from pyrestic.cli.command import App
 from pyrestic.cli.session import find_location
-from pyrestic.errors import LocalFileError, LockedError
+from pyrestic.errors import LocalFileError, LockedError, UntrustedError
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.operations.backup_options import BackupRequest
 from pyrestic.runner.place_lock import PlaceLock
@@ -35,6 +35,9 @@ def locked_here(app: App, request: BackupRequest) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock.held(holder, _Patience(app).wait, time.sleep))
+        except UntrustedError:
+            # The cache or the log of usage notes it, once for all that is kept there.
+            pass
         except LocalFileError as error:
             app.terminal.note(f"another backup of the same paths on this machine would not be noticed: {error}", 2)
         yield
