@@ -126,10 +126,21 @@ class ProfileStatus:
             found.append("a source did not exist at the last backup.")
         if self.overdue and not found:
             found.append("there was no good backup for too long.")
-        found = found or ["all well."]
+        found = [*self._describe_proof(), *(found or ["all well."])]
         if self.online is not None:
             found.append(self.online.sentence())
         return [f"{self.profile.name}: {sentence}" for sentence in found]
+
+    def _describe_proof(self) -> list[str]:
+        """Return which share of the packs checks have verified, and how old the oldest proof is."""
+        record = self.record.find("check")
+        verified, never = (record.facts.get(f"{kind}_packs") for kind in ("verified", "never_verified"))
+        if not verified or never is None or record.good_ended is None:
+            return []
+        # Not rounded up: 100 % means all.
+        share = int(100 * verified / (verified + never))
+        age = (record.facts.get("oldest_verified_age") or 0) + self.now - record.good_ended
+        return [f"{share} % of the packs are verified, the first of them {show_age(age)}."]
 
     def _describe_failure(self, name: TaskName) -> str:
         record = self.record.find(name)

@@ -39,6 +39,16 @@ def test_a_profile_is_well() -> None:
     assert found.well
 
 
+def test_it_says_what_checks_have_verified() -> None:
+    packs = {"verified_packs": 299, "never_verified_packs": 1}
+    facts: dict[str, int | float | None] = {**packs, "oldest_verified_age": DAY}
+    checked = TaskRecord(started=NOW - 2 * DAY, ended=NOW - 2 * DAY, good_ended=NOW - 2 * DAY, facts=facts)
+    sentence = "home: 99 % of the packs are verified, the first of them 3 days ago."
+    assert status(HOME, backup=GOOD, check=checked).sentences() == [sentence, "home: all well."]
+    checked.facts["verified_packs"] = 0
+    assert status(HOME, backup=GOOD, check=checked).sentences() == ["home: all well."]
+
+
 def test_an_absent_drive_becomes_overdue() -> None:
     since = NOW - 3 * DAY - 2 * HOUR - 50 * MINUTE
     old = TaskRecord(good_started=NOW - 6 * DAY, good_ended=NOW - 6 * DAY, waiting="/m is not there")
