@@ -40,8 +40,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "list": (PRINTS, ["blobs"]),
     "ls": (PRINTS, ["latest"]),
     "options": (PRINTS, []),
+    "profile check": (PRINTS, ["--config", "{config}"]),
+    "profile list": (PRINTS, ["--config", "{config}"]),
+    "profile show": (PRINTS, ["home", "--config", "{config}"]),
+    "schedule": (PRINTS, ["--print", "--config", "{config}"]),
     "snapshots": (PRINTS, []),
     "stats": (PRINTS, []),
+    "status": (PRINTS, ["--config", "{config}"]),
     "version": (PRINTS, []),
     "help": (PRINTS, ["backup"]),
     # What does something.
@@ -50,11 +55,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "copy": (WORKS, ["-vv", "--from-repo", "{other}"]),
     "drill": (WORKS, ["-v"]),
     "forget": (WORKS, ["-v", "--keep-last", "9", "--prune"]),
+    "import": (WORKS, ["{dated}", "--path", "{source}"]),
     "init": (WORKS, ["--repo", "{new}"]),
     "key add": (WORKS, ["--new-password-file", "{other_password}"]),
     "key passwd": (WORKS, ["--new-password-file", "{password}"]),
     "key remove": (WORKS, ["{key}"]),
     "migrate": (WORKS, []),
+    "pause": (WORKS, ["1h", "--config", "{config}"]),
     "prune": (WORKS, ["-vv"]),
     "rebuild-index": (WORKS, []),
     "recover": (WORKS, []),
@@ -62,14 +69,26 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "repair packs": (WORKS, ["{pack}"]),
     "repair snapshots": (WORKS, []),
     "restore": (WORKS, ["-vv", "latest", "--target", "{target}"]),
+    "resume": (WORKS, ["--config", "{config}"]),
     "rewrite": (WORKS, ["--exclude", "b", "--forget"]),
+    "run": (WORKS, ["home", "--config", "{config}"]),
     "tag": (WORKS, ["-v", "--add", "{number}"]),
     "unlock": (WORKS, []),
     "mount": (SERVES, ["{mountpoint}"]),
     "serve": (SERVES, ["--listen", "127.0.0.1:{port}"]),
 }
-NOT_HERE = {"b2 doctor", "compile-code"}
-"""One needs Backblaze B2 and prints as the others do; one says nothing."""
+PROFILES = """
+version = 1
+[profile.home]
+repo = "{repository}"
+password = {{ file = "{folder}/password" }}
+check.every = "off"
+drill.every = "off"
+[profile.home.backup]
+source = ["{folder}/source"]
+"""
+NOT_HERE = {"b2 doctor", "compile-code", "setup"}
+"""One needs Backblaze B2 and prints as the others do; one says nothing; one changes the machine's timers."""
 
 
 @dataclass
@@ -134,10 +153,19 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (folder / "password").write_text(PASSWORD)
     (folder / "other_password").write_text("another one")
     (folder / "mountpoint").mkdir()
+    dated = folder / "dated"
+    for date in ("2024-01-01", "2024-01-02"):
+        (dated / date).mkdir(parents=True)
+        (dated / date / "a").write_text(date)
+    config = folder / "profiles.toml"
+    config.write_text(PROFILES.format(repository=call.repository, folder=folder))
+    (folder / "password").chmod(0o600)
     words = {
         "first": first,
         "source": str(source),
         "other": str(folder / "other"),
+        "dated": str(dated),
+        "config": str(config),
         "password": str(folder / "password"),
         "other_password": str(folder / "other_password"),
         "mountpoint": str(folder / "mountpoint"),

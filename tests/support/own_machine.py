@@ -55,7 +55,7 @@ class OwnMachine:
         first = f'echo $$ > {group}/cgroup.procs; exec unshare --mount --pid --cgroup --fork --kill-child sh -c "$1"'
         self._outer = self._popen(["sh", "-c", first, "sh", _SETUP])
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
-        wait_until(lambda: children.read_text().split(), "the machine")
+        wait_until(lambda: self._ended() or children.read_text().split(), "the machine")
         (inner,) = children.read_text().split()
         self._enter = ["nsenter", "--target", inner, "--mount", "--pid", "--cgroup", "--wdns=/", "--"]
         wait_until(lambda: Path(f"/proc/{inner}/root/run/ready").exists() or self._ended(), "the machine")

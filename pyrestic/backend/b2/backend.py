@@ -20,7 +20,7 @@ from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.layout import DEFAULT_LAYOUT, FOLDERS
 from pyrestic.backend.metering import Ledger
-from pyrestic.errors import AccessError, BackendError, FormatError, NoAnswerError, NotFoundError, TransientError
+from pyrestic.errors import AccessError, FormatError, NoAnswerError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 
 DEFAULT_CONNECTIONS = 5
@@ -226,7 +226,8 @@ class B2Backend:
             return None
         file_id = answer.headers.get("x-bz-file-id", "")
         if not file_id:
-            raise BackendError(f"looking for {name} failed: B2 returned no ID")
+            # B2 sends it with each file: something on the way has changed or cut the answer.
+            raise TransientError(f"looking for {name} failed: B2 returned no ID", attempts=SENSELESS_ATTEMPTS)
         return _Known(file_id, _length_of(answer), alone=False)
 
     def _delete(self, name: str, known: "_Known") -> bool:

@@ -3,6 +3,7 @@
 from pyrestic.cli.command import App, define
 from pyrestic.cli.flag_fields import Flags, parsed, switch
 from pyrestic.cli.flags import Parsed
+from pyrestic.cli.streams import keep_going
 from pyrestic.cli.timer import CRON, SYSTEMD, Timer, find_timers, make_printed_timer
 from pyrestic.errors import UsageError
 
@@ -36,9 +37,11 @@ def command(app: App, flags: ScheduleFlags) -> int | None:
         _remove(app, timers)
         return None
     if flags.show:
+        keep_going(without_output=False)
         return _show(app, timers)
     chosen = next((one for one in timers if flags.kind in (None, one.kind)), None)
     if flags.print:
+        keep_going(without_output=False)
         chosen = chosen or make_printed_timer(app.settings, flags.kind or SYSTEMD)
         app.terminal.print(*chosen.texts())
         return None
