@@ -10,7 +10,7 @@ import pytest
 from tests.support.checkout import Checkout
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_release_is_built_and_tested(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout")
