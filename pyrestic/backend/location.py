@@ -1,37 +1,39 @@
 """The location of a repository: the text of `--repo`, a Location, and its backend.
 
-Only this module knows all backends. A new one adds its scheme to _OPENERS, with a function from address, settings and
-access to a backend. Backends that use HTTP are imported on demand, because importing requests is slow.
+This module only knows the names of the schemes. A module of `backend/schemes/` has the options of a scheme and opens
+its backend; it is imported on demand, because most backends need requests, which is slow to import.
 """
 
+import importlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
 
-from pyrestic.backend import local
 from pyrestic.backend.base import Backend
-from pyrestic.backend.http_settings import HttpSettings
-from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.plugins import has_plugin, load_plugin
-from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
+from pyrestic.backend.scheme_options import Access, SchemeOptions, limited
 from pyrestic.errors import UnsupportedError, UsageError
-from pyrestic.golang import parse_integer
 from pyrestic.nearest import suggest
+
+__all__ = [
+    "LOCAL",
+    "SCHEMES",
+    "Access",
+    "Location",
+    "deadline_seconds",
+    "describe_unknown_options",
+    "extended_options",
+    "open_backend",
+    "parse_location",
+    "strip_password",
+]
 
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 """Every scheme of restic."""
-
-EXTENDED_OPTIONS = {
-    "b2.as-of": "open the repository as of this time, read-only",
-    "b2.connections": "number of concurrent connections (default: 5)",
-    "b2.deadline": "seconds to retry one operation before failing (default: 900, or 90 if B2 was never reached)",
-    "b2.endpoint": "another host for the API, as a URL",
-    "local.connections": "number of concurrent operations (default: 2)",
-    "rest.connections": "number of concurrent connections (default: 5)",
-    "rest.deadline": "seconds to retry one operation before failing (default: 900, or 90 if never reached)",
-}
-"""The options for `-o name=value`, with help texts."""
+_IMPLEMENTED = (LOCAL, "b2", "rest")
+"""The schemes with a module in `backend/schemes/`."""
 
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match
 
@@ -50,46 +52,26 @@ class Location:
         return f"<Location {self}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Further settings of a backend: credentials by variable name, HTTP settings, rate limits."""
+class _Scheme(Protocol):
+    """A module of `backend/schemes/`."""
 
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    http: HttpSettings = field(default_factory=HttpSettings)
-    upload: TokenBucket | None = None
-    download: TokenBucket | None = None
+    OPTIONS: Mapping[str, str]
+    """The options for `-o scheme.name=value`: a help text for each name."""
+
+    def open_place(self, address: str, options: SchemeOptions, access: Access, /) -> Backend:
+        """Return the backend for an address; raise UsageError."""
 
 
-class _Settings:
-    """The extended options of one scheme, `-o scheme.name=value`; each is taken once."""
+def _find_scheme(name: str) -> _Scheme | None:
+    if name not in _IMPLEMENTED:
+        return None
+    return cast("_Scheme", importlib.import_module(f"pyrestic.backend.schemes.{name}"))
 
-    def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
-        self._scheme = scheme
-        prefix = f"{scheme}."
-        self._values = {key[len(prefix) :]: value for key, value in options.items() if key.startswith(prefix)}
 
-    def take_count(self, name: str, default: int) -> int:
-        """Return a number of one or more; raise UsageError for anything else."""
-        text = self._values.pop(name, None)
-        if text is None:
-            return default
-        try:
-            count = parse_integer(text, signed=False, bits=32)
-        except UsageError as error:
-            raise UsageError(f"option {self._scheme}.{name}: {error}") from None
-        if count == 0:
-            raise UsageError(f"option {self._scheme}.{name} must be a number of one or more, not {text!r}")
-        return count
-
-    def take_text(self, name: str) -> str:
-        """Return a text, "" if it is missing."""
-        return self._values.pop(name, "")
-
-    def refuse_rest(self) -> None:
-        """Raise UsageError if an option was not taken."""
-        if self._values:
-            name = f"{self._scheme}.{min(self._values)}"
-            raise UsageError(f"option {name} is not known", hint=_suggest_option(name))
+def extended_options() -> dict[str, str]:
+    """Return the names of all options for `-o name=value`, with help texts."""
+    schemes = {name: scheme for name in _IMPLEMENTED if (scheme := _find_scheme(name))}
+    return {f"{name}.{option}": text for name, scheme in schemes.items() for option, text in scheme.OPTIONS.items()}
 
 
 def parse_location(text: str) -> Location:
@@ -125,8 +107,9 @@ def strip_password(text: str) -> str:
 
 def _suggest_option(name: str) -> str:
     scheme = name.partition(".")[0]
-    of_scheme = [known for known in EXTENDED_OPTIONS if known.startswith(f"{scheme}.")]
-    return suggest(name, of_scheme or EXTENDED_OPTIONS, "options")
+    options = extended_options()
+    of_scheme = [known for known in options if known.startswith(f"{scheme}.")]
+    return suggest(name, of_scheme or options, "options")
 
 
 def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
@@ -135,20 +118,21 @@ def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
     As in restic, that is an error only for options of the backend in use. There is no message for backends that restic
     has and this program lacks.
     """
-    elsewhere = set(SCHEMES) - _OPENERS.keys()
+    if not options:
+        return []
+    known = extended_options()
+    elsewhere = set(SCHEMES) - set(_IMPLEMENTED)
     unknown = [
         name
         for name in options
-        if name not in EXTENDED_OPTIONS
-        and name.partition(".")[0] not in elsewhere
-        and not has_plugin(name.partition(".")[0])
+        if name not in known and name.partition(".")[0] not in elsewhere and not has_plugin(name.partition(".")[0])
     ]
     return [f"option {name} is not known. {_suggest_option(name)}".rstrip() for name in unknown]
 
 
 def deadline_seconds(location: Location, options: Mapping[str, str]) -> float | None:
     """Return the seconds to retry one operation, option `deadline`, None if it is not set; raise UsageError."""
-    return _Settings(location.scheme, options).take_count("deadline", 0) or None
+    return SchemeOptions(location.scheme, options).take_count("deadline", 0) or None
 
 
 def open_backend(location: Location, options: Mapping[str, str], access: Access | None = None) -> Backend:
@@ -157,18 +141,20 @@ def open_backend(location: Location, options: Mapping[str, str], access: Access 
     `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an invalid option,
     UnsupportedError for a scheme that is not implemented.
     """
-    opener = _OPENERS.get(location.scheme)
-    if opener is None and has_plugin(location.scheme):
-        return _open_plugin(location, options, access or Access())
-    if opener is None:
+    access = access or Access()
+    scheme = _find_scheme(location.scheme)
+    if scheme is None and has_plugin(location.scheme):
+        return _open_plugin(location, options, access)
+    if scheme is None:
         raise UnsupportedError(
             f"repositories at {location.scheme}: are not supported yet",
-            hint=f"Supported are: {', '.join(sorted(_OPENERS))}.",
+            hint=f"Supported are: {', '.join(sorted(_IMPLEMENTED))}.",
         )
-    settings = _Settings(location.scheme, options)
-    settings.take_text("deadline")
-    backend = opener(location.address, settings, access or Access())
-    settings.refuse_rest()
+    its = SchemeOptions(location.scheme, options)
+    its.take_text("deadline")
+    backend = scheme.open_place(location.address, its, access)
+    if (left := its.left()) is not None:
+        raise UsageError(f"option {left} is not known", hint=_suggest_option(left))
     return backend
 
 
@@ -177,47 +163,4 @@ def _open_plugin(location: Location, options: Mapping[str, str], access: Access)
     prefix = f"{location.scheme}."
     its = {name[len(prefix) :]: value for name, value in options.items() if name.startswith(prefix)}
     its.pop("deadline", None)
-    return _limited(load_plugin(location.scheme)(location.address, its, access), access)
-
-
-def _limited(backend: Backend, access: Access) -> Backend:
-    if access.upload is None and access.download is None:
-        return backend
-    return LimitBackend(backend, upload=access.upload, download=access.download)
-
-
-def _open_local(address: str, settings: _Settings, access: Access) -> Backend:
-    return _limited(LocalBackend(address, settings.take_count("connections", local.DEFAULT_CONNECTIONS)), access)
-
-
-def _open_b2(address: str, settings: _Settings, access: Access) -> Backend:
-    from pyrestic.backend.b2.location import open_b2, parse_b2
-
-    return open_b2(
-        parse_b2(address),
-        access.environment,
-        access.http,
-        endpoint=settings.take_text("endpoint"),
-        as_of=settings.take_text("as-of"),
-        connections=settings.take_count("connections", 5),
-        upload=access.upload,
-        download=access.download,
-    )
-
-
-def _open_rest(address: str, settings: _Settings, access: Access) -> Backend:
-    from pyrestic.backend.http import HttpClient
-    from pyrestic.backend.rest import RestBackend
-    from pyrestic.backend.rest_url import parse_rest
-
-    url = parse_rest(address, access.environment)
-    connections = settings.take_count("connections", 5)
-    client = HttpClient(access.http, connections, upload=access.upload, download=access.download)
-    return RestBackend(client, url, connections)
-
-
-_OPENERS: dict[str, Callable[[str, _Settings, Access], Backend]] = {
-    LOCAL: _open_local,
-    "b2": _open_b2,
-    "rest": _open_rest,
-}
+    return limited(load_plugin(location.scheme)(location.address, its, access), access)
