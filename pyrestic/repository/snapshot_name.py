@@ -53,7 +53,7 @@ def _parse_point(text: str, now_ns: int) -> SnapshotName:
         return SnapshotName(name, folder, back=int(match["back"] or 0), not_after_ns=moment)
     raise UsageError(
         f"{text} is not a valid time",
-        hint='Valid names look like @2026-03-01, @"2026-03-01 14:30", @yesterday or @2w, with :FOLDER or ~N behind.',
+        hint='Valid names look like @2026-03-01, @"yesterday 14:30", @monday or @2w, with :FOLDER or ~N behind.',
     )
 
 

@@ -256,7 +256,16 @@ def _find_relative(
         raise UsageError(f"snapshot filter {describe(wanted)}: no snapshot found", hint=hint)
     when = "" if name.not_after_ns is None else f" at or before {show_moment(name.not_after_ns)}"
     there = f"only {len(found)}" if found else "none"
-    raise UsageError(f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}")
+    message = f"there is no snapshot {name.text}: snapshot filter {describe(wanted)} leaves {there}{when}"
+    raise UsageError(message, hint="" if name.not_after_ns is None else _name_oldest(repository, wanted))
+
+
+def _name_oldest(repository: Repository, wanted: SnapshotFilter) -> str:
+    """Return a hint with the oldest snapshot that the filter leaves without its time limit, "" for none."""
+    there = newest_first(read_snapshots(repository).found, dataclasses.replace(wanted, not_after_ns=None))
+    if not there:
+        return ""
+    return f"The oldest snapshot is {short(there[-1].id)} of {show_moment(there[-1].snapshot.time_ns)}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,28 @@
 Times without a zone use the local zone and its offset at that time.
 """
 
-import datetime as dt
 import functools
 import re
 import time
-from calendar import monthrange
 from typing import Final
 
 from pyrestic.errors import FormatError, UsageError
 from pyrestic.format.gojson import SECOND, parse_time
 from pyrestic.golang import local_offset, named_offset
+from pyrestic.repository.local_time import first_of_day, last_of_day, local_date
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)"
 _SECONDS = r":(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
 _OFFSET = r"(?P<sign>[+-])(?P<offset_hours>\d\d)(?P<offset_minutes>\d\d)"
 _ZONE = r"(?P<zone>UTC|ChST|MeST|GMT(?:[+-]\d{1,2})?|[A-Z]{4}T|[A-Z]{3}T|WITA|[A-Z]{3}|[+-]\d{1,2})"
 _DATES = (r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)", r"(?P<day>\d\d)\.(?P<month>\d\d)\.(?P<year>\d{4})")
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIMES = ("", f" {_CLOCK}", f" {_CLOCK}{_SECONDS}", f" {_CLOCK}{_SECONDS} {_OFFSET}", f" {_CLOCK}{_SECONDS} {_ZONE}")
 _LONG = (
-    rf"(?:mon|tue|wed|thu|fri|sat|sun) (?P<name>{'|'.join(_MONTHS)}) +(?P<day>\d{{1,2}}) {_CLOCK}{_SECONDS} {_OFFSET}"
+    rf"(?:mon|tue|wed|thu|fri|sat|sun) (?P<name>{'|'.join(MONTHS)}) +(?P<day>\d{{1,2}}) {_CLOCK}{_SECONDS} {_OFFSET}"
     rf" {_ZONE.replace('(?P<zone>', '(?-i:')} (?P<year>\d{{4}})"
 )
-_AGO = r"(?P<number>\d{1,5})\s*(?P<unit>h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?:\s+ago)?"
 _SNAPSHOT_TIME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d:\d\d(?:[.,]\d+)?", re.ASCII).fullmatch
-_DAYS_BACK: Final = {"today": 0, "yesterday": 1}
 _MAX_OFFSET_HOURS: Final = 24
 _MAX_OFFSET_MINUTES: Final = 60
 
@@ -63,25 +60,23 @@ def parse_snapshot_time(text: str) -> int:
 def parse_point(text: str, now_ns: int, *, end: bool) -> int:
     """Return nanoseconds since 1970 for a time, a day, or an age; raise UsageError.
 
-    In addition to the formats of `parse_moment`: RFC 3339 with or without seconds and zone, `today`, `yesterday`,
-    `now`, and a number of hours, days, weeks, months or years before `now_ns`, such as `3 days ago` or `2w`. A day
-    means its end if `end`, otherwise its start.
+    In addition to the formats of `parse_moment`: RFC 3339 with or without seconds and zone, and what `parse_spoken`
+    reads. A day means its end if `end`, otherwise its start.
     """
+    # Few commands need it, and its patterns take milliseconds to compile.
+    from pyrestic.repository.spoken_time import parse_spoken
+
     word = text.strip()
-    if word.lower() == "now":
-        return now_ns
-    ago = re.fullmatch(_AGO, word, re.ASCII | re.IGNORECASE)
-    if ago is not None:
-        return _ago(int(ago["number"]), ago["unit"][0].lower(), now_ns)
-    back = _DAYS_BACK.get(word.lower())
-    if back is not None:
-        date = _local_date(now_ns) - dt.timedelta(days=back)
-        return _edge(date, end=end)
+    spoken = parse_spoken(word, now_ns, end=end)
+    if spoken is not None:
+        return spoken
     moment = _parse_iso(word)
     if moment is None:
         moment = parse_moment(word)
-    is_day = any(re.fullmatch(day, word, re.ASCII) for day in _DATES)
-    return _edge(_local_date(moment), end=end) if is_day else moment
+    if not any(re.fullmatch(day, word, re.ASCII) for day in _DATES):
+        return moment
+    day = local_date(moment)
+    return last_of_day(day) if end else first_of_day(day)
 
 
 def show_moment(moment: int) -> str:
@@ -104,39 +99,9 @@ def _parse_iso(text: str) -> int | None:
         return None
 
 
-def _local_date(moment: int) -> dt.date:
-    when = time.localtime(moment // SECOND)
-    return dt.date(when.tm_year, when.tm_mon, when.tm_mday)
-
-
-def _edge(date: dt.date, *, end: bool) -> int:
-    """Return the first or the last nanosecond of a local day."""
-    try:
-        if not end:
-            return parse_moment(date.isoformat())
-        return parse_moment((date + dt.timedelta(days=1)).isoformat()) - 1
-    except OverflowError:
-        raise UsageError(f'unable to parse time: "{date.isoformat()}"') from None
-
-
-def _ago(number: int, unit: str, now_ns: int) -> int:
-    """Return the time of an age; except for hours, the time of day stays the same."""
-    if unit == "h":
-        return now_ns - number * 3600 * SECOND
-    when = time.localtime(now_ns // SECOND)
-    months = number * {"m": 1, "y": 12}.get(unit, 0)
-    year, month = divmod(when.tm_year * 12 + when.tm_mon - 1 - months, 12)
-    try:
-        day = min(when.tm_mday, monthrange(year, month + 1)[1])
-        date = dt.date(year, month + 1, day) - dt.timedelta(days=number * {"d": 1, "w": 7}.get(unit, 0))
-        return parse_moment(f"{date.isoformat()} {time.strftime('%H:%M:%S', when)}") + now_ns % SECOND
-    except (OverflowError, ValueError):
-        raise UsageError(f"{number}{unit} ago is too long ago") from None
-
-
 def _moment(parts: dict[str, str | None]) -> int | None:
     name = parts.get("name")
-    month = _MONTHS.index(name.lower()) + 1 if name else int(parts["month"] or 0)
+    month = MONTHS.index(name.lower()) + 1 if name else int(parts["month"] or 0)
     date = f"{parts['year']}-{month:02}-{int(parts['day'] or 0):02}"
     clock = f"{int(parts.get('hour') or 0):02}:{parts.get('minute') or '00'}:{parts.get('second') or '00'}"
     fraction = parts.get("fraction")

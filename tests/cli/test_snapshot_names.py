@@ -131,6 +131,8 @@ def test_what_names_nothing_is_told_with_the_reason(filled: Caller) -> None:
         assert outcome.code == 1
         assert reason in outcome.err
         assert f'Ignoring "{name}"' in filled("snapshots", name).err
+    oldest = filled("snapshots", "--json").json[0]
+    assert f"The oldest snapshot is {oldest['short_id']} of 2026-" in filled("ls", "@2025-12-31").err
     outcome = filled("ls", "latest", "--after", "2026-03-02", "--before", "2026-03-03 10:00")
     assert "After:[2026-03-02 00:00:00] Before:[2026-03-03 10:00:00]): no snapshot found" in outcome.err
     outcome = filled("ls", "latest", "--before", "soon")

@@ -45,6 +45,10 @@ def test_names_without_a_moment_are_restics_and_go_back(text: str, name: Snapsho
         ("@yesterday~2:/a~b", "yesterday", 2, "/a~b"),
         ("@3 days ago", "3 days ago", 0, ""),
         ("@2w:", "2w", 0, ""),
+        ("@yesterday 14:00:/home", "yesterday 14:00", 0, "/home"),
+        ("@21:07:07", "21:07:07", 0, ""),
+        ("@21:07:/07", "21:07", 0, "/07"),
+        ('@"last week"~1:x', "last week", 1, "x"),
     ],
 )
 def test_a_moment_may_be_followed_by_a_folder(text: str, moment: str, back: int, folder: str) -> None:
