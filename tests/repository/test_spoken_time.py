@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.errors import UsageError
-from pyrestic.repository.spoken_time import MONTHS, WEEKDAYS, parse_spoken
-from pyrestic.repository.timespec import parse_moment, parse_point, show_moment
+from pyrestic.repository.spoken_time import WEEKDAYS, parse_spoken
+from pyrestic.repository.timespec import MONTHS, parse_moment, parse_point, show_moment
 
 
 @pytest.fixture(autouse=True)
