@@ -7,11 +7,19 @@ before it. Hence the first 512 KiB of every chunk can be skipped, and the rest c
 streams.
 """
 
-import numpy as np
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from typing_extensions import Buffer
 
 from pyrestic.errors import UsageError
-from pyrestic.format.rabin import WINDOW, FirstCut, make_tables
+from pyrestic.format.rabin import WINDOW, FirstCut, ensure_usable, make_tables
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from pyrestic import later_numpy as np
 
 MIN_LENGTH = 512 << 10
 MAX_LENGTH = 8 << 20
@@ -23,7 +31,8 @@ class Chunker:
     def __init__(self, polynomial: int, *, min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH) -> None:
         if not WINDOW <= min_length <= max_length:
             raise UsageError(f"chunks from {min_length} to {max_length} bytes are not possible")
-        self._tables = make_tables(polynomial)
+        ensure_usable(polynomial)
+        self._polynomial = polynomial
         self._min = min_length
         self._max = max_length
 
@@ -42,10 +51,11 @@ class Chunker:
                 from pyrestic.format import chunker_numpy
 
                 engine = chunker_numpy.first_cut
+            tables = make_tables(self._polynomial)
             data = np.frombuffer(memoryview(buffer), dtype=np.uint8, count=length)
             while length - start >= self._min:
                 limit = start + self._max
-                cut = engine(data, start + self._min, min(limit, length), self._tables)
+                cut = engine(data, start + self._min, min(limit, length), tables)
                 if cut < 0:
                     if limit > length:
                         break

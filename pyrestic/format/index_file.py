@@ -5,19 +5,25 @@ An index file of a large repository lists 50,000 blobs, so there are two readers
 (which is ignored) and the oldest, a bare list of packs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from pyrestic.errors import FormatError
 from pyrestic.format.document import UInt32, decode
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID, ID_LENGTH, split_ids
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    from pyrestic import later_numpy as np
 
 # Digits are checked later, for all IDs at once.
 _HexId = Annotated[str, msgspec.Meta(min_length=2 * ID_LENGTH, max_length=2 * ID_LENGTH)]
@@ -70,7 +76,7 @@ class Columns(NamedTuple):
     plain_lengths: NDArray[np.uint32]
     """Plaintext lengths in bytes of compressed blobs, 0 for others."""
 
-    def take(self, rows: NDArray[np.intp] | slice) -> "Columns":
+    def take(self, rows: NDArray[np.intp] | slice) -> Columns:
         """Return the given rows, in that order."""
         columns: list[NDArray[Any]] = [column[rows] for column in self[1:]]
         return Columns(self.packs, *columns)

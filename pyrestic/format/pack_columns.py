@@ -1,14 +1,19 @@
 """The blobs of a pack as columns: like pack.py, for packs of thousands of short blobs."""
 
-from collections.abc import Iterable
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from pyrestic.format import pack
 from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import COMPRESSED_BIT, COMPRESSED_ENTRY_LENGTH, ENTRY_LENGTH, HeaderEntry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    from pyrestic import later_numpy as np
 
 
 def columns_of(entries: Iterable[HeaderEntry]) -> Columns:

@@ -4,15 +4,20 @@ A fingerprint is the window as a polynomial over GF(2), modulo the repository's 
 "Content Defined Chunking").
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyrestic.errors import UsageError
 from pyrestic.format.polynomial import DEGREE, degree, modulo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    from pyrestic import later_numpy as np
 
 WINDOW = 64
 SPLIT_MASK = (1 << 20) - 1
@@ -25,15 +30,23 @@ class Tables(NamedTuple):
     mod: NDArray[np.uint64]
 
 
-FirstCut = Callable[[NDArray[np.uint8], int, int, Tables], int]
-"""(data, low, high, tables) -> first position p, low <= p <= high, where the 64 bytes before p allow a cut, or -1."""
+class FirstCut(Protocol):
+    """Finds the first possible cut."""
+
+    def __call__(self, data: NDArray[np.uint8], low: int, high: int, tables: Tables, /) -> int:
+        """Return the first position p, low <= p <= high, where the 64 bytes before p allow a cut, or -1."""
+
+
+def ensure_usable(polynomial: int) -> None:
+    """Raise UsageError if the degree of a polynomial is not 53."""
+    if degree(polynomial) != DEGREE:
+        raise UsageError(f"a chunker polynomial has degree {DEGREE}, not {degree(polynomial)}")
 
 
 @lru_cache(maxsize=8)
 def make_tables(polynomial: int) -> Tables:
     """Return the tables of a polynomial of degree 53."""
-    if degree(polynomial) != DEGREE:
-        raise UsageError(f"a chunker polynomial has degree {DEGREE}, not {degree(polynomial)}")
+    ensure_usable(polynomial)
     out = _linear(lambda byte: modulo(byte << 8 * (WINDOW - 1), polynomial))
     mod = _linear(lambda byte: modulo(byte << DEGREE, polynomial) | byte << DEGREE)
     return Tables(out, mod)

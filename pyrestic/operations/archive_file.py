@@ -5,17 +5,23 @@ one is read into large buffers; the saver's workers save its chunks while readin
 when all its chunks are stored. So memory is two buffers per reading thread.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pyrestic.engines import Engines
 from pyrestic.format.chunker import MAX_LENGTH, MIN_LENGTH, Chunker
 from pyrestic.handle import BlobType
 from pyrestic.repository.saver import SavedBlob, Saver
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from pyrestic import later_numpy as np
 
 BUFFER_LENGTH = MAX_LENGTH + (2 << 20)
 BUFFERS = 2
@@ -29,7 +35,7 @@ class SavedContent:
     """A file's content during saving: blobs in order, some perhaps unfinished. `size` counts plaintext bytes."""
 
     size: int = 0
-    blobs: list["Future[SavedBlob] | SavedBlob"] = field(default_factory=list)
+    blobs: list[Future[SavedBlob] | SavedBlob] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     """Plaintext bytes of each blob."""
 

@@ -5,19 +5,24 @@ Blobs added by this process stay in a dictionary until they are numerous enough 
 size are merged, so there are never more than a handful.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Container, Iterator
-from typing import Final, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.format.crypto import OVERHEAD
 from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.format.pack_columns import columns_of
 from pyrestic.handle import BlobHandle, BlobType
-from pyrestic.ids import ID
+from pyrestic.ids import ID, split_ids
 from pyrestic.repository.index_columns import BLOB_TYPES, Segment, entries_of, sort_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from pyrestic import later_numpy as np
 
 _MERGE_FACTOR = 4
 _RECENT_BLOBS = 20_000
@@ -74,6 +79,8 @@ class Index:
 
     def has_all(self, blob_type: int, identifiers: bytes) -> bool:
         """Tell whether packs hold all of these blobs, given as concatenated IDs."""
+        if not self._segments:
+            return all((blob_type, identifier) in self._recent for identifier in split_ids(identifiers))
         ids = np.frombuffer(identifiers, dtype=np.uint8).reshape(-1, 32)
         for segment in self._segments:
             if not len(ids):
@@ -135,7 +142,7 @@ class Index:
     def all_columns(self) -> Columns:
         """Return all locations of all blobs, in any order; a pack may appear twice in the list of packs."""
         self._settle()
-        parts = [segment.columns() for segment in self._segments] or [_NOTHING]
+        parts = [segment.columns() for segment in self._segments] or [_make_nothing()]
         return _concatenate(parts)._replace(packs=list(self._packs))
 
     def totals_by_pack(self) -> Iterator[tuple[ID, PackTotals]]:
@@ -261,10 +268,10 @@ class Index:
         )
 
 
-_NUMBERS: Final = np.empty(0, np.uint32)
-_NOTHING: Final = Columns(
-    [], np.empty((0, 32), np.uint8), np.empty(0, np.uint8), _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS
-)
+def _make_nothing() -> Columns:
+    """Return no rows."""
+    numbers = np.empty(0, np.uint32)
+    return Columns([], np.empty((0, 32), np.uint8), np.empty(0, np.uint8), numbers, numbers, numbers, numbers)
 
 
 def _sum(entries: list[HeaderEntry]) -> PackTotals:
@@ -275,7 +282,7 @@ def _sum(entries: list[HeaderEntry]) -> PackTotals:
 
 def _join(parts: list[Columns]) -> Columns:
     """Return the blobs of a pack in several index files, each once, sorted by offset."""
-    joined = _concatenate(parts or [_NOTHING])
+    joined = _concatenate(parts or [_make_nothing()])
     rows = {entry: row for row, entry in enumerate(entries_of(joined))}
     order = np.array(sorted(rows.values(), key=lambda row: int(joined.offsets[row])), np.intp)
     return joined.take(order)

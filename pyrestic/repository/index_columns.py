@@ -6,17 +6,22 @@ ID to the few rows that share them. A lookup is one table step and two or three 
 column, so that there are never much more than two copies of them.
 """
 
+from __future__ import annotations
+
 import mmap
 from bisect import bisect_left
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrestic.format.index_file import Columns
 from pyrestic.format.pack import HeaderEntry
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    from pyrestic import later_numpy as np
 
 BLOB_TYPES = (BlobType.DATA, BlobType.TREE)
 """The types by their numbers in a column."""

@@ -9,13 +9,13 @@ of contents, then the length of the table as eight bytes. The table contains the
 of another copy can be substituted. If anything is wrong with the copy, the index files are read instead.
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from pyrestic.backend.base import IndexCopyCache
 from pyrestic.errors import BackendError, DamageError, FormatError
@@ -25,6 +25,13 @@ from pyrestic.format.index_file import Columns
 from pyrestic.ids import ID, split_ids
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index_columns import Rows, Segment
+from pyrestic.repository.index_reading import IndexValues
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    from pyrestic import later_numpy as np
 
 WORTH_BLOBS: Final = 20_000
 WORTH_FILES: Final = 16
@@ -54,11 +61,15 @@ class IndexCopy(NamedTuple):
 
 
 class ReadIndex(NamedTuple):
-    """The index data read: index files, a copy of others from the cache, and whether to store a new copy."""
+    """The index data read: index files, a copy of others from the cache, and whether to store a new copy.
+
+    A small index is read as values instead.
+    """
 
     files: list[tuple[ID, Columns]]
     copy: IndexCopy | None = None
     keep: bool = False
+    small: Sequence[IndexValues] = ()
 
 
 class _Contents(msgspec.Struct):

@@ -7,6 +7,8 @@ fuller pack gets two of three blobs, so that one is short when the other is full
 than if they grew side by side. Nothing is written to disk before a pack is complete.
 """
 
+from __future__ import annotations
+
 import contextlib
 import mmap
 import os
@@ -14,9 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic.format.chunker import MAX_LENGTH
 from pyrestic.format.crypto import OVERHEAD
@@ -25,6 +25,11 @@ from pyrestic.format.pack import COMPRESSED_ENTRY_LENGTH, MAX_ENTRIES, TRAILER_L
 from pyrestic.format.pack_columns import offsets_of
 from pyrestic.handle import BlobType
 from pyrestic.ids import ID_LENGTH
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from pyrestic import later_numpy as np
 
 OPEN_PACKS = 2
 MOST_TOGETHER = 4096

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from typing_extensions import Buffer
 
@@ -20,7 +20,6 @@ from pyrestic.backend.fence import Fence, find_fence
 from pyrestic.engines import Engines
 from pyrestic.errors import (
     DamageError,
-    FormatError,
     HashMismatchError,
     NoRepositoryError,
     NotFoundError,
@@ -50,10 +49,12 @@ if TYPE_CHECKING:
     from pyrestic.repository.index import Index
     from pyrestic.repository.index_columns import Segment
     from pyrestic.repository.index_copy import IndexCopy, ReadIndex
+    from pyrestic.repository.index_reading import IndexValues
     from pyrestic.repository.loader import Loader
     from pyrestic.repository.saver import IndexWriter, Saver
     from pyrestic.repository.snapshots import SnapshotList
 
+T = TypeVar("T")
 CONFIG = Handle(FileType.CONFIG, "")
 DEFAULT_PACK_LENGTH = 16 << 20
 MIN_PACK_LENGTH = 4 << 20
@@ -244,6 +245,10 @@ class Repository:
         self.index_files += [IndexFileInfo(one, columns.packs, len(columns.ids)) for one, columns in read.files]
         columns = [columns for _, columns in read.files]
         read.files.clear()
+        for small in read.small:
+            self.index_files.append(IndexFileInfo(small.id, [pack.id for pack in small.packs], small.blob_count))
+            for pack in small.packs:
+                self.index.add_pack(pack.id, pack.blobs)
         self.index.add_columns(columns)
         whole = self.index.whole_segment()
         if read.keep and whole is not None and (read.copy is None or whole[0] is not read.copy.segment):
@@ -256,23 +261,34 @@ class Repository:
         """
         from pyrestic.repository.index_columns import detach
         from pyrestic.repository.index_copy import ReadIndex, load_copy
+        from pyrestic.repository.index_reading import is_small, read_values
 
-        files = sorted(self.list_ids(FileType.INDEX))
+        listed = sorted(self.list_files(FileType.INDEX))
+        files = [parse_id(info.name) for info in listed]
         cache = self.backend if isinstance(self.backend, IndexCopyCache) and not anew else None
         copy = load_copy(cache, self.codec, set(files)) if cache is not None else None
+        if copy is None and not anew and is_small(listed):
+
+            def load(one: ID) -> "IndexValues":
+                return read_values(one, self.load_unpacked(FileType.INDEX, one), self.config.version)
+
+            return ReadIndex([], small=self._load_all(report, files, load))
         if copy is not None:
             copied = {file.id for file in copy.files}
             files = [file for file in files if file not in copied]
+        columns = self._load_all(report, files, lambda one: detach(self.load_index_file(one)))
+        read = list(zip(files, columns, strict=True))
+        return ReadIndex(read, copy, keep=cache is not None)
+
+    def _load_all(self, report: Reporter, files: list[ID], load: Callable[[ID], T]) -> list[T]:
+        """Return the results of `load` for index files, whose number is shown."""
         progress = Progress("index files loaded", "files", len(files), only_on_terminal=True)
-
-        def load(identifier: ID) -> "Columns":
-            columns = detach(self.load_index_file(identifier))
-            progress.done += 1
-            return columns
-
+        loaded = []
         with report.show(progress):
-            read = list(zip(files, map_files(load, files, self.backend.connections), strict=True))
-            return ReadIndex(read, copy, keep=cache is not None)
+            for one in map_files(load, files, self.backend.connections):
+                loaded.append(one)
+                progress.done += 1
+        return loaded
 
     def _use_copy(self, copy: "IndexCopy") -> None:
         self.index.add_segment(copy.segment, copy.packs)
@@ -291,18 +307,12 @@ class Repository:
 
     def load_index_file(self, identifier: ID) -> "Columns":
         """Return the content of one index file; raise DamageError."""
-        from pyrestic.format import index_file
+        from pyrestic.repository.index_reading import read_columns
 
         data = self.load_unpacked(FileType.INDEX, identifier)
-        try:
-            # The GIL lets one thread parse at a time anyway; partly parsed files take ten times their columns.
-            with self._parsing:
-                columns = index_file.parse_columns(data)
-        except DamageError as error:
-            raise FormatError(f"index file {identifier.hex()} is damaged: {error}") from error
-        if self.config.version < 2 and columns.plain_lengths.any():
-            raise FormatError(f"index file {identifier.hex()} names compressed blobs, which version 1 does not have")
-        return columns
+        # The GIL lets one thread parse at a time anyway; partly parsed files take ten times their columns.
+        with self._parsing:
+            return read_columns(identifier, data, self.config.version)
 
     def list_files(self, file_type: FileType) -> Iterator[FileInfo]:
         """Iterate files of a type with their lengths in bytes."""

@@ -5,6 +5,8 @@ determines the number of concurrent uploads. The pool of pack buffers bounds the
 sealing, `save` waits. Packs are written first, then the index that lists them; snapshots follow after `flush`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import os
@@ -15,7 +17,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend
@@ -30,6 +31,11 @@ from pyrestic.ids import ID, hash_id, split_ids
 from pyrestic.repository.codec import BlobCodec
 from pyrestic.repository.index import Index
 from pyrestic.repository.packer import LONGEST_TOGETHER, MOST_TOGETHER, OPEN_PACKS, BufferPool, OpenPack, Packer
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from pyrestic import later_numpy as np
 
 if TYPE_CHECKING:
     from pyrestic.engine_types import BatchCodec
@@ -281,7 +287,7 @@ class Saver:
         return length
 
     def _store_all(
-        self, engine: "BatchCodec", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+        self, engine: BatchCodec, blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
         """Store blobs given by ID, start and length; return their stored lengths."""
         stored: list[int] = []
@@ -294,7 +300,7 @@ class Saver:
         return stored + self._store_part(engine, blob_type, data, blobs[begin:])
 
     def _store_part(
-        self, engine: "BatchCodec", blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
+        self, engine: BatchCodec, blob_type: BlobType, data: memoryview, blobs: list[tuple[ID, int, int]]
     ) -> list[int]:
         """Store blobs like _store_all, next to each other; a pack accepts them together."""
         if not blobs:

@@ -53,6 +53,22 @@ def test_version_starts_without_anything_heavy() -> None:
     assert not HEAVY & set(done.stdout.splitlines()[1].split())
 
 
+def test_an_hourly_backup_that_finds_nothing_new_imports_no_numpy(made: Caller) -> None:
+    source = made.folder / "source"
+    source.mkdir()
+    for number in range(20):
+        (source / str(number)).write_text(str(number))
+    assert made("backup", source).code == 0
+    code = (
+        "import sys; from pyrestic.cli.main import main; code = main(sys.argv[1:]);"
+        "print(code, *{'numpy', 'msgspec', 'requests', 'pyrestic.native.blob_batch'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "backup", "--quiet", "--skip-if-unchanged", str(source)]
+    environment = {**made.environment, "PYTHONPATH": os.environ["PYTHONPATH"]}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["0", "msgspec"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_program_with_130_and_frees_the_lock(made: Caller, number: signal.Signals) -> None:
     os.mkfifo(made.folder / "pipe")
