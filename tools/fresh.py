@@ -1,4 +1,4 @@
-"""Runs both commands of README.md on machines that were just installed: Debian 12 and 13, minimal, in a chroot.
+"""Runs both commands of README.md on machines that were just installed: Debian 12 and 13, minimal, in namespaces.
 
     python3 tools/fresh.py                                         # everything: hours on two processors
     python3 tools/fresh.py --suite trixie --user root --command quickstart
@@ -43,14 +43,19 @@ PASSED_ON = re.compile(r"(?i)(.*_proxy|PIP_.*|SSL_CERT_(FILE|DIR)|(CURL|REQUESTS
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 MOUNTS = """
 set -e
+mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount -t sysfs -o ro sysfs "$1/sys"
 mount --rbind /dev "$1/dev"
 mount -t tmpfs tmpfs "$1/run"
-system=$1 user=$2 folder=$3
+cd "$1"
+user=$2 folder=$3
 shift 3
-exec chroot --userspec="$user" "$system" /usr/bin/env -i --chdir="$folder" "$@"
+pivot_root . mnt
+umount --lazy /mnt
+exec chroot --userspec="$user" / /usr/bin/env -i --chdir="$folder" "$@"
 """
+"""Makes the system the root of its mount namespace: who enters the namespaces of a process there comes out in it."""
 
 
 class Machine(NamedTuple):
