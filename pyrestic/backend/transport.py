@@ -250,12 +250,16 @@ def make_session(settings: HttpSettings, connections: int) -> requests.Session:
 
 def make_tls_context(settings: HttpSettings) -> ssl.SSLContext:
     """Return the context for all connections; raise UsageError for an invalid certificate file."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = (ssl.SSLContext if settings.ca_files else _SystemRootsContext)(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.insecure_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    _load_roots(context, settings.ca_files)
+    for name in settings.ca_files:
+        try:
+            context.load_verify_locations(name)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"unable to load root certificates from {name}: {_reason(error)}") from error
     if settings.client_certificate:
         try:
             context.load_cert_chain(settings.client_certificate)
@@ -267,20 +271,34 @@ def make_tls_context(settings: HttpSettings) -> ssl.SSLContext:
     return context
 
 
-def _load_roots(context: ssl.SSLContext, ca_files: tuple[str, ...]) -> None:
-    for name in ca_files:
-        try:
-            context.load_verify_locations(name)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"unable to load root certificates from {name}: {_reason(error)}") from error
-    if ca_files:
-        return
-    context.load_default_certs()
-    paths = ssl.get_default_verify_paths()
-    in_folder = bool(paths.capath) and os.path.isdir(paths.capath) and bool(os.listdir(paths.capath))
-    if not context.cert_store_stats()["x509_ca"] and not in_folder:
-        # A Python without access to the system's certificates.
-        context.load_verify_locations(certifi.where())
+class _SystemRootsContext(ssl.SSLContext):
+    """Trusts the system's root certificates, and loads them for the first connection: that takes 30 ms of CPU time."""
+
+    def __init__(self, protocol: int) -> None:  # noqa: ARG002 - __new__ takes it
+        self._loading = threading.Lock()
+        self._loaded = False
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # noqa: ANN401 - passed on
+        """Start TLS on a socket."""
+        self._load_roots()
+        return super().wrap_socket(*args, **kwargs)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - passed on
+        """Start TLS within TLS."""
+        self._load_roots()
+        return super().wrap_bio(*args, **kwargs)
+
+    def _load_roots(self) -> None:
+        with self._loading:
+            if self._loaded:
+                return
+            self.load_default_certs()
+            paths = ssl.get_default_verify_paths()
+            in_folder = bool(paths.capath) and os.path.isdir(paths.capath) and bool(os.listdir(paths.capath))
+            if not self.cert_store_stats()["x509_ca"] and not in_folder:
+                # A Python without access to the system's certificates.
+                self.load_verify_locations(certifi.where())
+            self._loaded = True
 
 
 def _reason(error: OSError) -> str:

@@ -3,17 +3,11 @@
 What waiting cannot mend ends at once or after a few attempts; what it can is tried until the deadline.
 """
 
-import atexit
 import contextlib
-import dataclasses
-import functools
 import json
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -39,10 +33,10 @@ from pyrestic.errors import (
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from tests.support.scripted import ScriptedServer, answer, scripted
-from tests.support.tls import Authority
 
 DEADLINE = 120.0
 AT_ONCE, SOON, LONG = "at once", "soon", "until the deadline"
+SETTINGS = HttpSettings(stall_seconds=10)
 DATA = b"content of a file"
 PACK = Handle(FileType.PACK, hash_id(DATA).hex())
 Call = Callable[[Backend], object]
@@ -89,17 +83,8 @@ def attempt(backend: Backend, call: Call) -> Outcome:
     return Outcome(error, AT_ONCE if now[0] == 0 else SOON if now[0] <= 32 else LONG)
 
 
-@functools.cache
-def http_settings() -> HttpSettings:
-    """Return settings with one root certificate: loading those of the system takes longer than a test."""
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder)
-    return HttpSettings(ca_files=(str(Authority(folder / "authority").file),), stall_seconds=10)
-
-
 def open_rest(server: ScriptedServer, path: str = "/r/") -> Backend:
-    settings = http_settings()
-    return open_backend(parse_location(f"rest:http://user:secret@{server.address}{path}"), {}, Access({}, settings))
+    return open_backend(parse_location(f"rest:http://user:secret@{server.address}{path}"), {}, Access({}, SETTINGS))
 
 
 def check(outcome: Outcome, row: Row) -> None:
@@ -262,7 +247,7 @@ def test_a_name_that_is_not_known_was_never_reached(monkeypatch: pytest.MonkeyPa
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    backend = open_backend(parse_location("rest:http://misspelt.example/"), {}, Access({}, http_settings()))
+    backend = open_backend(parse_location("rest:http://misspelt.example/"), {}, Access({}, SETTINGS))
     with pytest.raises(UnreachedError, match=r"misspelt\.example: the name of the server cannot be resolved"):
         backend.load(PACK)
 
@@ -270,7 +255,7 @@ def test_a_name_that_is_not_known_was_never_reached(monkeypatch: pytest.MonkeyPa
 def test_a_server_that_does_not_speak_tls_is_not_asked_for_long() -> None:
     with scripted(lambda *_: b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
         location = parse_location(f"rest:https://{server.address}/")
-        backend = open_backend(location, {}, Access({}, http_settings()))
+        backend = open_backend(location, {}, Access({}, SETTINGS))
         check(attempt(backend, CALLS["stat"]), Row(NoAnswerError, SOON, "encrypted connection could not be set up"))
 
 
@@ -282,7 +267,7 @@ def test_two_requests_that_are_not_answered_end_an_operation_and_the_next_one_at
         return b""
 
     with scripted(reply) as server:
-        settings = dataclasses.replace(http_settings(), stall_seconds=0.5)
+        settings = HttpSettings(stall_seconds=0.5)
         place = open_backend(parse_location(f"rest:http://{server.address}/"), {}, Access({}, settings))
         backend = RetryBackend(place, sleep=lambda _: None)
         with pytest.raises(SilentError, match="almost no data was transferred"):
@@ -447,7 +432,7 @@ def b2_script() -> Iterator[B2Script]:
 
 def open_b2(server: ScriptedServer) -> Backend:
     variables = {"B2_ACCOUNT_ID": "id", "B2_ACCOUNT_KEY": "key-secret"}
-    access = Access(variables, http_settings())
+    access = Access(variables, SETTINGS)
     return open_backend(parse_location("b2:a-bucket:r"), {"b2.endpoint": f"http://{server.address}"}, access)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -298,6 +299,10 @@ def test_where_nobody_listens_the_error_says_so() -> None:
     client.close()
 
 
+def count_roots(context: ssl.SSLContext) -> int:
+    return context.cert_store_stats()["x509_ca"]
+
+
 def test_certificate_files_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_bytes(b"")
@@ -310,7 +315,27 @@ def test_certificate_files_that_are_none_are_refused_by_name(tmp_path: Path) -> 
         with pytest.raises(UsageError, match=str(tmp_path)):
             make_tls_context(settings)
     authority = Authority(tmp_path / "authority")
-    assert make_tls_context(HttpSettings(ca_files=(str(authority.file),))).cert_store_stats()["x509_ca"] == 1
+    assert count_roots(make_tls_context(HttpSettings(ca_files=(str(authority.file),)))) == 1
+
+
+def test_root_certificates_of_the_system_are_loaded_for_the_first_tls_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "absent"))
+    context = make_tls_context(HttpSettings())
+    assert count_roots(context) == 0
+    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    assert count_roots(context) == 1
+    context = make_tls_context(HttpSettings())
+    context.wrap_socket(socket.socket(), server_hostname="localhost").close()
+    assert count_roots(context) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent"))
+    context = make_tls_context(HttpSettings())
+    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    # Those of certifi.
+    assert count_roots(context) > 50
 
 
 @pytest.mark.parametrize(
