@@ -11,21 +11,16 @@ def degree(polynomial: int) -> int:
 
 def modulo(dividend: int, divisor: int) -> int:
     """Return the remainder of a division; divisor must not be zero."""
-    divisor_degree = degree(divisor)
-    while (shift := degree(dividend) - divisor_degree) >= 0:
+    length = divisor.bit_length()
+    while (shift := dividend.bit_length() - length) >= 0:
         dividend ^= divisor << shift
     return dividend
 
 
-def multiply_modulo(one: int, other: int, divisor: int) -> int:
-    """Return one * other modulo divisor."""
-    product = 0
-    while other:
-        if other & 1:
-            product ^= one
-        one = modulo(one << 1, divisor)
-        other >>= 1
-    return product
+def square_modulo(polynomial: int, divisor: int) -> int:
+    """Return the square of a polynomial modulo divisor."""
+    # A square has the coefficients at twice the powers: binary digits, read as digits of base 4.
+    return modulo(int(f"{polynomial:b}", 4), divisor)
 
 
 def greatest_common_divisor(one: int, other: int) -> int:
@@ -36,15 +31,26 @@ def greatest_common_divisor(one: int, other: int) -> int:
 
 
 def is_irreducible(polynomial: int) -> bool:
-    """Tell whether the polynomial has no factors, by Ben-Or's test."""
-    if degree(polynomial) < 1:
+    """Tell whether the polynomial has no factors, by Rabin's test; each command that opens a repository needs it."""
+    polynomial_degree = degree(polynomial)
+    if polynomial_degree < 1:
         return False
+    # Where x^(2^n) - x has the factors whose degree divides a maximal divisor of the degree.
+    maximal = {polynomial_degree // prime for prime in _prime_factors(polynomial_degree)}
     power = 2  # x, then x^2, x^4, x^8 … modulo the polynomial
-    for _ in range(degree(polynomial) // 2):
-        power = multiply_modulo(power, power, polynomial)
-        if greatest_common_divisor(polynomial, power ^ 2) != 1:
+    for exponent in range(1, polynomial_degree + 1):
+        power = square_modulo(power, polynomial)
+        if exponent in maximal and greatest_common_divisor(polynomial, power ^ 2) != 1:
             return False
-    return True
+    return power == modulo(2, polynomial)
+
+
+def _prime_factors(number: int) -> set[int]:
+    return {
+        factor
+        for factor in range(2, number + 1)
+        if number % factor == 0 and all(factor % smaller for smaller in range(2, factor))
+    }
 
 
 def random_polynomial() -> int:
