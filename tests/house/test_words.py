@@ -4,13 +4,9 @@ A reader should meet one term for one thing. To ban another phrase, rewrite its 
 """
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BANNED = {
@@ -64,6 +60,10 @@ BANNED = {
     r"takes? off\b": "removes",
 }
 """Phrases, and what to write instead."""
+PATTERNS = {re.compile(rf"\b(?:{pattern})", re.IGNORECASE): term for pattern, term in BANNED.items()}
+ANY = re.compile(rf"\b(?:{'|'.join(BANNED)})", re.IGNORECASE)
+COMMENT = re.compile(r"#[# ]*(.*)")
+"""A comment, or a piece of a string, whose phrases count as well."""
 TEXTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -81,29 +81,31 @@ def texts_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield " ".join(node.value.split())
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    yield " ".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
+    yield " ".join(COMMENT.findall(source))
 
 
-def find_banned(path: Path, banned: dict[str, str]) -> list[str]:
+def find_banned(path: Path) -> list[str]:
+    """Return each banned phrase in a file with its surroundings and its term."""
+    # No phrase reaches from one line to the next.
+    text = "\n".join(texts_of(path))
     found = []
-    for text in texts_of(path):
-        for pattern, term in banned.items():
-            for match in re.finditer(rf"\b(?:{pattern})", text, re.IGNORECASE):
-                around = text[max(0, match.start() - 30) : match.end() + 30]
-                found.append(f"...{around}... -> {term}")
+    for match in ANY.finditer(text):
+        term = next(term for pattern, term in PATTERNS.items() if pattern.match(text, match.start()))
+        around = text[max(0, match.start() - 30) : match.end() + 30]
+        found.append(f"...{around}... -> {term}")
     return found
 
 
-@pytest.mark.parametrize("path", [*TEXTS, *SOURCES], ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_everyday_word_replaces_a_term(path: Path) -> None:
-    assert find_banned(path, BANNED) == []
+def test_no_everyday_word_replaces_a_term() -> None:
+    assert len(SOURCES) > 100
+    found = {str(path.relative_to(ROOT)): find_banned(path) for path in [*TEXTS, *SOURCES]}
+    assert {name: phrases for name, phrases in found.items() if phrases} == {}
 
 
 def test_a_phrase_is_found_across_lines_and_in_comments(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text('"""It leaves\nPython to others."""\n# nothing is\n# amiss here\ny = f"kept {1} for ever"\n')
-    assert [line.rpartition(" -> ")[2] for line in find_banned(module, BANNED)] == [
+    assert [line.rpartition(" -> ")[2] for line in find_banned(module)] == [
         "release the GIL",
         "forever",
         "wrong, a problem",
