@@ -1,5 +1,6 @@
 """Settings and fixtures that hold for every test."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -14,7 +15,12 @@ from pyrestic.repository import locks
 from pyrestic.repository.held_lock import LockTiming
 from tests.support import usage
 from tests.support.b2 import b2
-from tests.support.parts import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_runtest_teardown
+from tests.support.parts import (
+    pytest_collection_modifyitems,
+    pytest_ignore_collect,
+    pytest_runtest_protocol,
+    pytest_runtest_teardown,
+)
 from tests.support.places import can_hold_tests
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 from tests.support.zone import zone_again
@@ -22,6 +28,7 @@ from tests.support.zone import zone_again
 __all__ = [
     "b2",
     "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "pytest_runtest_protocol",
     "pytest_runtest_teardown",
     "zone_again",
@@ -60,6 +67,17 @@ def short_second_look() -> Iterator[None]:
     """Let locks taken in the tests' own process look again sooner: every command waits for that."""
     with mock.patch.object(locks, "LockTiming", partial(LockTiming, second_look=0.02)):
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the collected tests out of every search for garbage: they stay, and they are most of what there is."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -193,8 +193,7 @@ def run_nightly(bin_folder: Path, arguments: list[str]) -> dict[str, bool]:
                 results[name] = False
                 continue
             run(f"{name} packages", [folder / "python", "-m", "pip", "list"])
-            # An old anyio brings a plugin that a new pytest warns of.
-            results[name] = run_pytest(name, folder, ["-p", "no:anyio", "-m", QUICK])
+            results[name] = run_pytest(name, folder, ["-m", QUICK])
     return results
 
 

@@ -12,7 +12,12 @@ from tests.support.restic import ROOT
 pytestmark = pytest.mark.process
 
 CONFTEST = """
-from tests.support.parts import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_runtest_teardown
+from tests.support.parts import (
+    pytest_collection_modifyitems,
+    pytest_ignore_collect,
+    pytest_runtest_protocol,
+    pytest_runtest_teardown,
+)
 """
 STARTS = {
     "popen": "subprocess.run(['true'])",
@@ -108,3 +113,11 @@ def test_each_test_is_in_one_part(tmp_path: Path, part: str, names: list[str]) -
     lines = run_pytest(tmp_path, "pass", "-W", "ignore", "-m", part)
     passed = [line.split("::test_")[1] for line in lines if line.startswith("PASSED")]
     assert sorted(passed) == sorted(names)
+
+
+def test_a_module_that_is_marked_as_a_whole_is_imported_for_its_part_alone(tmp_path: Path) -> None:
+    (tmp_path / "test_whole.py").write_text(
+        "import pytest\n\npytestmark = [pytest.mark.filterwarnings('error'), pytest.mark.process]\nraise OSError\n"
+    )
+    assert not any("OSError" in line for line in run_pytest(tmp_path, "pass", "-m", "unit", "--tb=short"))
+    assert any("OSError" in line for line in run_pytest(tmp_path, "pass", "-m", "compat", "--tb=short"))

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from pyrestic.backend.local import LocalBackend
 from pyrestic.cli.main import main
 from pyrestic.format.keyfile import ScryptParams
 from pyrestic.localfs import metadata
 from pyrestic.repository import keys
 from pyrestic.repository.repository import Repository
 from tests.support import usage
-from tests.support.repositories import QUICK
+from tests.support.repositories import QUICK, SparseLocalBackend
 
 PASSWORD = "a test password"
 FAST = ScryptParams(16, 1, 1)
@@ -58,7 +57,7 @@ class Caller:
         """Make a repository whose key is derived in no time."""
         folder = self.folder / name
         repository = Repository.create(
-            LocalBackend(str(folder)),
+            SparseLocalBackend(str(folder)),
             password,
             version=version,
             hostname="host",

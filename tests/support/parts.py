@@ -4,8 +4,10 @@
 program, servers) or takes long, and `unit` the rest. tools/run_tests.py runs one part after another.
 """
 
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from pyrestic.native.background_compiler import _PROGRAM
 
 PROGRAMS = frozenset({"pyrestic", "newest", "restic", "server"})
 """The fixtures that are programs to start, or one that runs."""
+_WHOLE_MODULE = re.compile(r"^pytestmark = .*\b(browser|nightly|process|restic|slow)\b", re.MULTILINE)
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})
 
 
@@ -26,6 +29,13 @@ def find_part(item: pytest.Item) -> str:
         return "browser"
     marked = any(item.get_closest_marker(name) for name in ("restic", "process", "slow"))
     return "compat" if marked or fixtures & PROGRAMS or "tests/compat/" in item.nodeid else "unit"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave a module out of the unit part that is marked as a whole: some take a second to import."""
+    if config.getoption("markexpr") != "unit" or collection_path.suffix != ".py":
+        return None
+    return True if _WHOLE_MODULE.search(collection_path.read_text()) else None
 
 
 @pytest.hookimpl(tryfirst=True)

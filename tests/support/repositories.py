@@ -1,6 +1,8 @@
 """Repositories in memory, with keys that are derived in no time."""
 
 from pyrestic.backend.base import Backend
+from pyrestic.backend.layout import FOLDERS
+from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.mem import MemoryBackend
 from pyrestic.engines import Engines
 from pyrestic.format.keyfile import ScryptParams
@@ -8,6 +10,16 @@ from pyrestic.repository.repository import Repository, RepositoryOptions
 
 PASSWORD = "a test password"
 QUICK = ScryptParams(2, 8, 1)
+
+
+class SparseLocalBackend(LocalBackend):
+    """Leaves out the 256 folders of packs, as other tools do: to make, list and remove them takes most of a test."""
+
+    def create(self) -> None:
+        """Create the other folders."""
+        self._make_base()
+        for folder in FOLDERS.values():
+            self._make_folder(folder)
 
 
 def make_repository(

@@ -17,6 +17,8 @@ from tests.support.sourcetree import describe, difference
 from tests.support.webserver import WebServer, serving
 from tests.web.conftest import HOSTILE
 
+pytestmark = pytest.mark.browser
+
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 PLAN = "Projects/garden/plan.md"
