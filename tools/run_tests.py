@@ -145,7 +145,9 @@ def main() -> int:
     elif arguments and not flags:
         results["pytest"] = run_pytest("pytest", bin_folder, arguments)
     else:
-        results |= run_parts(bin_folder, arguments, flags)
+        # Who needs the compiled code before it is there waits for it.
+        with subprocess.Popen([bin_folder / "python", "-m", "tests.support.engines"], cwd=ROOT):
+            results |= run_parts(bin_folder, arguments, flags)
     failed = [name for name, good in results.items() if not good]
     print(f"== failed: {', '.join(failed)}" if failed else "== everything passed", flush=True)
     return 1 if failed else 0

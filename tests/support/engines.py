@@ -33,12 +33,15 @@ def machine_code(kind: str = "blobs") -> bytes:
     """The code of a kind for this processor; a test without a compiler is skipped."""
     pytest.importorskip("numba")
     path = _KEPT / file_name(kind)
-    _KEPT.mkdir(parents=True, exist_ok=True)
-    with (_KEPT / "lock").open("wb") as lock:
-        # Of several processes that run tests one compiles, the others wait.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            path.write_bytes(compile_kind(kind))
+    if not path.exists():
+        _KEPT.mkdir(parents=True, exist_ok=True)
+        with (_KEPT / "lock").open("wb") as lock:
+            # Of several processes that run tests one compiles, the others wait.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                half = path.with_suffix(".half")
+                half.write_bytes(compile_kind(kind))
+                half.rename(path)
     code = path.read_bytes()
     assert code or kind == "sha256"
     return code
@@ -154,3 +157,14 @@ class GivenEngines(Engines):
     @property
     def writer(self) -> BatchWriter | None:
         return self._writer() if self._writer is not None else None
+
+
+def compile_all() -> None:
+    """Compile what is not there yet, if this installation can."""
+    if can_compile():
+        for kind in KINDS:
+            machine_code(kind)
+
+
+if __name__ == "__main__":
+    compile_all()
