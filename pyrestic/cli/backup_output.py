@@ -154,8 +154,8 @@ def _quoted(location: bytes) -> str:
     return f'"{quote_name(location)}"' if "\ufffd" in name or not all(is_printable(ord(one)) for one in name) else name
 
 
-def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None:
-    """Print the summary."""
+def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool, more: Fields | None = None) -> None:
+    """Print the summary, in JSON with some more fields."""
     summary = result.summary
     seconds = (parse_time(summary.backup_end) - parse_time(summary.backup_start)) / 1e9
     if terminal.json:
@@ -184,7 +184,7 @@ def finish(terminal: Terminal, result: "BackupResult", *, dry_run: bool) -> None
         if result.early is not None:
             fields["partial"] = result.id is not None
             fields["ended_early"] = result.early.value
-        terminal.print_json(fields)
+        terminal.print_json(fields | (more or {}))
         return
     terminal.note("")
     terminal.note(

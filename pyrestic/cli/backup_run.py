@@ -17,6 +17,7 @@ from pyrestic.cli.interrupts import INTERRUPTED, ending_early, limit_early_end
 from pyrestic.cli.local_folders import cache_base
 from pyrestic.cli.session import opened
 from pyrestic.cli.source_stream import opened_stream
+from pyrestic.cli.terminal import Fields
 from pyrestic.golang import parse_size
 from pyrestic.localfs.select import Patterns
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions, BackupRequest
@@ -26,6 +27,7 @@ from pyrestic.repository.locking import LockMode
 from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.parent import Parent
 from pyrestic.repository.repository import Repository
+from pyrestic.repository.snapshots import SnapshotList
 
 INCOMPLETE = 3
 
@@ -63,7 +65,10 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
     output.attach(terminal, progress)
     terminal.note("open repository", 2)
 
+    listed: list[SnapshotList] = []
+
     def find_parent(repository: Repository) -> Parent:
+        repository.snapshot_watches.append(listed.append)
         return request.find_parent(repository, terminal)
 
     look = Overlap(None if flags.stdin else find_parent, imports=_import_machinery)
@@ -98,11 +103,21 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
             stream = Stream(lambda: opened_stream(command), has_parent=not flags.stdin)
         with ending_early(lambda number: early_end.request(_reason(number))) if flags.partial else nullcontext():
             result = backup.run(parent=None if flags.stdin else look.found, stream=stream)
-    output.finish(terminal, result, dry_run=flags.dry_run)
+        facts = _describe(session.repository, listed) if app.profile else {}
+    output.finish(terminal, result, dry_run=flags.dry_run, more=facts)
     if result.early is not None:
         return Ended(INTERRUPTED if result.early is EarlyReason.INTERRUPTED else INCOMPLETE, result.early)
     result.parent.ensure_complete()
     return Ended(0 if complete and not terminal.error_count else INCOMPLETE)
+
+
+def _describe(repository: Repository, listed: list[SnapshotList]) -> Fields:
+    """Return what `status` shows of the repository."""
+    fields: Fields = {}
+    if listed:
+        known = {one.id for one in listed[-1].found} | {one.id for one in listed[-1].unreadable}
+        fields["repository_snapshots"] = len((known | repository.saved_snapshots) - repository.removed_snapshots)
+    return fields | {"repository_bytes": repository.index.stored_length()}
 
 
 def _reason(number: int) -> EarlyReason:

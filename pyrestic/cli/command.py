@@ -33,6 +33,8 @@ class App:
 
     settings: Settings
     terminal: Terminal
+    profile: str = ""
+    """The name of the profile whose repository and flags are used, "" for none."""
 
     def say(self, sentence: str) -> None:
         """Print a sentence unless quiet, also with --json: for commands whose output is text."""
@@ -107,7 +109,7 @@ class Command(click.Command):
             watch_signals()
         chosen: ProfileChoice | None = ctx.meta.get(_CHOSEN)
         settings = make_settings(ctx.params, chosen.make_environment(os.environ) if chosen else None)
-        app = App(settings, Terminal(settings))
+        app = App(settings, Terminal(settings), chosen.profile.name if chosen else "")
         if chosen:
             chosen.tell(settings, app.terminal)
         if not settings.max_cpu or self.forks:

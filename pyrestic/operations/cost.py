@@ -80,6 +80,29 @@ def storage_price(stored_bytes: int, prices: Prices) -> float:
     return max(0.0, stored_bytes / GB - prices.storage_free_gb) * prices.storage_per_gb_month
 
 
+def month_price(places: Mapping[str, Mapping[str, Sums]], place: str, today: str, prices: Prices) -> float | None:
+    """Return a location's part of what this month costs so far, with a month of its storage; None if it was not used.
+
+    `places` has the usage of the account, by day and location. Free allowances are shared by use.
+    """
+    stored = {name: 0 for sums_of in places.values() for name in sums_of}
+    calls = 0.0
+    for day, sums_of in places.items():
+        for name, sums in sums_of.items():
+            stored[name] += sums.stored_bytes
+        if day[:7] == today[:7] and place in sums_of:
+            total = Sums()
+            for sums in sums_of.values():
+                total.add(sums)
+            whole = full_price(total, prices)
+            calls += day_price(total, prices) * full_price(sums_of[place], prices) / whole if whole else 0.0
+    if place not in stored:
+        return None
+    everything = sum(max(0, length) for length in stored.values())
+    share = max(0, stored[place]) / everything if everything else 0.0
+    return calls + storage_price(everything, prices) * share
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """The forecast of a month if usage continues."""

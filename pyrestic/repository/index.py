@@ -114,6 +114,11 @@ class Index:
                 return int(segment.plain_lengths[row]) or int(segment.lengths[row]) - OVERHEAD
         return None
 
+    def stored_length(self) -> int:
+        """Return the stored bytes of all blobs."""
+        recent = sum(entry.length for entries in self._recent.values() for _, entry in entries)
+        return recent + sum(int(segment.lengths.sum(dtype=np.int64)) for segment in self._segments)
+
     def packs(self) -> set[ID]:
         """Return the IDs of all packs that contain blobs."""
         return set(self._packs)

@@ -45,6 +45,8 @@ class ProfileRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When the person was last told, by kind of message."""
     kept: int | None = None
     """Number of snapshots in the repository after the last run, None if unknown."""
+    stored_bytes: int | None = None
+    """Stored bytes of all blobs of the repository after the last backup, None if unknown."""
 
     def find(self, task: str) -> TaskRecord:
         """Return the record of a task, an empty one if it never ran."""

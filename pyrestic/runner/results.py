@@ -108,6 +108,8 @@ def conclude(profile: ProfileRecord, task: TaskName, result: TaskResult, now: fl
     if result.reason:
         wait(record, result.reason, now)
     profile.kept = _count_kept(profile.kept, task, result)
+    facts = result.summary if isinstance(result.summary, dict) else {}
+    profile.stored_bytes = facts.get("repository_bytes", profile.stored_bytes)
 
 
 def _find_facts(task: TaskName, result: TaskResult) -> dict[str, int | float | None]:
@@ -121,12 +123,9 @@ def _find_facts(task: TaskName, result: TaskResult) -> dict[str, int | float | N
 
 
 def _count_kept(kept: int | None, task: TaskName, result: TaskResult) -> int | None:
-    """Return the number of snapshots after a task: counted by forget, one more after each backup."""
-    if task == "forget" and isinstance(result.summary, dict) and "kept" in result.summary:
-        return int(result.summary["kept"])
-    if task == "backup" and result.kind == "success" and result.snapshot and kept is not None:
-        return kept + 1
-    return kept
+    """Return the number of snapshots after a task: backup and forget count them."""
+    name = {"backup": "repository_snapshots", "forget": "kept"}.get(task)
+    return int(result.summary[name]) if isinstance(result.summary, dict) and name in result.summary else kept
 
 
 def find_worst(codes: list[int]) -> int:

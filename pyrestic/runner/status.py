@@ -4,18 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyrestic.operations.cost import format_dollars
 from pyrestic.profiles.profile import Profile, TaskName
 from pyrestic.runner.child import Outcome
 from pyrestic.runner.conditions import find_location
 from pyrestic.runner.due import find_due, find_overdue
 from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
-from pyrestic.runner.wording import count, describe_waiting, show_age, show_short, show_since, show_time
+from pyrestic.runner.wording import count, describe_waiting, show_age, show_brief, show_short, show_since, show_time
 
 PARTIAL = "pyrestic:partial"
 """The tag of snapshots of backups that ended early."""
 NEEDS_ATTENTION = 4
 """The exit code if something is overdue or failed last time."""
-COLUMNS = ("profile", "last good backup", "due", "kept", "place", "checked", "drill")
+COLUMNS = ("profile", "last good backup", "due", "kept", "size", "place", "checked", "drill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class ProfileStatus:
     running: bool = False
     """Whether a process works on its repository."""
     online: OnlineState | None = None
+    month_cost: float | None = None
+    """What the repository costs this month in dollars, None if it is free or unknown."""
 
     @property
     def backup(self) -> TaskRecord:
@@ -91,6 +94,7 @@ class ProfileStatus:
             f"{last}  OVERDUE" if self.overdue else last,
             self._show_due(),
             "-" if self.record.kept is None else str(self.record.kept),
+            "-" if self.record.stored_bytes is None else show_brief(self.record.stored_bytes),
             str(find_location(self.profile)),
             self._show_last("check"),
             self._show_last("drill"),
@@ -126,7 +130,7 @@ class ProfileStatus:
             found.append("a source did not exist at the last backup.")
         if self.overdue and not found:
             found.append("there was no good backup for too long.")
-        found = [*self._describe_proof(), *(found or ["all well."])]
+        found = [*self._describe_proof(), *self._describe_cost(), *(found or ["all well."])]
         if self.online is not None:
             found.append(self.online.sentence())
         return [f"{self.profile.name}: {sentence}" for sentence in found]
@@ -141,6 +145,12 @@ class ProfileStatus:
         share = int(100 * verified / (verified + never))
         age = (record.facts.get("oldest_verified_age") or 0) + self.now - record.good_ended
         return [f"{share} % of the packs are verified, the first of them {show_age(age)}."]
+
+    def _describe_cost(self) -> list[str]:
+        if self.month_cost is None:
+            return []
+        budget = f", of a budget of {self.profile.budget}" if self.profile.budget else ""
+        return [f"it costs {format_dollars(self.month_cost)} this month{budget}."]
 
     def _describe_failure(self, name: TaskName) -> str:
         record = self.record.find(name)
@@ -158,6 +168,9 @@ class ProfileStatus:
             "last_good_backup": show_time(self.backup.good_ended),
             "last_good_snapshot": self.backup.snapshot or None,
             "kept": self.record.kept,
+            "stored_bytes": self.record.stored_bytes,
+            "month_cost": None if self.month_cost is None else round(self.month_cost, 9),
+            "budget": float(self.profile.budget.split()[0]) if self.profile.budget else None,
             "tasks": [self._task_fields(name) for name in self.profile.tasks],
         }
         if self.online is not None:
@@ -191,11 +204,17 @@ def find_statuses(
     now: float,
     running: Mapping[str, bool],
     online: Mapping[str, OnlineState] | None = None,
+    costs: Mapping[str, float | None] | None = None,
 ) -> Sequence[ProfileStatus]:
-    """Return how things stand with each of the profiles; `online` has what the repositories say, by profile."""
-    answers = online or {}
+    """Return how things stand with each of the profiles.
+
+    `online` has what the repositories say, by profile, and `costs` what they cost this month.
+    """
+    answers, dollars = online or {}, costs or {}
     return [
-        ProfileStatus(profile, runs.find(name, now), now, running.get(name, False), answers.get(name))
+        ProfileStatus(
+            profile, runs.find(name, now), now, running.get(name, False), answers.get(name), dollars.get(name)
+        )
         for profile in profiles
         for name in [profile.name]
     ]

@@ -38,17 +38,17 @@ def _describe_summary(task: TaskName, summary: Any) -> list[str]:  # noqa: ANN40
         return [f"{count(summary.get('kept', 0), 'snapshot')} kept, {summary.get('removed', 0)} removed"]
     if task == "backup":
         files = summary.get("files_new", 0) + summary.get("files_changed", 0)
-        sent = _brief(summary.get("data_added_packed", 0))
+        sent = show_brief(summary.get("data_added_packed", 0))
         return [count(files, "file"), f"{sent} sent", *([] if summary.get("snapshot_id") else ["nothing changed"])]
     if task == "prune":
         sizes = summary.get("size", {})
-        return [f"{_brief(sizes.get('remove', 0) + sizes.get('repackrm', 0) + sizes.get('unref', 0))} removed"]
+        return [f"{show_brief(sizes.get('remove', 0) + sizes.get('repackrm', 0) + sizes.get('unref', 0))} removed"]
     if task == "drill":
         return [f"{count(summary.get('files', 0), 'file')} restored and verified"]
     return ["no errors"]
 
 
-def _brief(count: int) -> str:
+def show_brief(count: int) -> str:
     """Return a length with one decimal, such as 3.1 MiB."""
     number, _, unit = format_bytes(count).partition(" ")
     return f"{float(number):.1f} {unit}" if "." in number else f"{number} {unit}"

@@ -22,6 +22,7 @@ from pyrestic.web.addresses import requested_location, split_location
 from pyrestic.web.catalog import Catalog
 from pyrestic.web.histories import Histories
 from pyrestic.web.listing import Listing
+from pyrestic.web.profiles import LookAtProfiles
 from pyrestic.web.render import Renderer
 
 
@@ -73,8 +74,10 @@ class Site:
         title: str,
         index: HistoryIndex | None = None,
         clock: Callable[[], float] = time.monotonic,
+        profiles: LookAtProfiles = lambda: None,
     ) -> None:
         self.repository = repository
+        self.profiles = profiles
         self.report = report
         self.catalog = Catalog(repository, wanted, report, clock=clock)
         self.view = View(repository, self._load_places)

@@ -69,6 +69,7 @@ def show_timeline(request: Request) -> Response:
         choice=choice,
         location=clean_location(choice.at.encode("utf-8", "surrogateescape")) if choice.at else b"",
         total=len(everything),
+        profiles=site.profiles() if choice == Choice() and pages.number == 1 else None,
         days=_days(chosen[pages.first : pages.end]),
         months=sorted(months.items(), reverse=True),
         pages=pages,

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from pyrestic.backend.metering import Sums
 from pyrestic.errors import UsageError
-from pyrestic.operations.cost import GB, Prices, day_price, full_price, make_forecast, make_prices, storage_price
+from pyrestic.operations.cost import (
+    GB,
+    Prices,
+    day_price,
+    full_price,
+    make_forecast,
+    make_prices,
+    month_price,
+    storage_price,
+)
 
 PRICES = Prices()
 
@@ -31,6 +40,21 @@ def test_the_first_gigabytes_of_storage_are_free() -> None:
 def test_prices_that_make_no_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(values))):
         make_prices(values)
+
+
+def test_a_place_bears_its_part_of_the_account() -> None:
+    places = {
+        "2026-10-31": {"one": Sums(class_c=10_000, stored_bytes=60 * GB)},
+        "2026-11-01": {"one": Sums(class_c=3000), "two": Sums(class_c=1000, stored_bytes=50 * GB)},
+        "2026-11-02": {"free": Sums(class_a=5)},
+    }
+    day = day_price(Sums(class_c=4000), PRICES)
+    one = month_price(places, "one", "2026-11-02", PRICES)
+    two = month_price(places, "two", "2026-11-02", PRICES)
+    assert one == pytest.approx(day * 3 / 4 + storage_price(110 * GB, PRICES) * 6 / 11)
+    assert two == pytest.approx(day / 4 + storage_price(110 * GB, PRICES) * 5 / 11)
+    assert month_price(places, "free", "2026-11-02", PRICES) == 0
+    assert month_price(places, "other", "2026-11-02", PRICES) is None
 
 
 def test_a_forecast_goes_on_as_the_days_did() -> None:

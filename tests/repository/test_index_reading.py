@@ -39,6 +39,7 @@ def test_an_index_of_values_answers_as_one_of_columns(packs: list[IndexPack]) ->
     small = read_values(ID, data, 2)
     for pack in small.packs:
         values.add_pack(pack.id, pack.blobs)
+    assert values.stored_length() == columns.stored_length() == sum(one.length for pack in packs for one in pack.blobs)
     assert small.blob_count == len(columns) == len(values)
     assert sorted(values.blobs(), key=repr) == sorted(columns.blobs(), key=repr)
     for number in range(6):

@@ -1,10 +1,11 @@
 """How things stand, in a table and in sentences."""
 
+import msgspec
 import pytest
 
 from pyrestic.profiles.profile import Profile
 from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
-from pyrestic.runner.results import find_worst
+from pyrestic.runner.results import TaskResult, conclude, find_worst
 from pyrestic.runner.status import ProfileStatus, find_statuses
 from pyrestic.runner.wording import show_age, show_short, show_since
 from tests.support.profiles import DAY, HOUR, make_profile, make_task
@@ -34,7 +35,7 @@ def status(profile: Profile, running: bool = False, **tasks: TaskRecord) -> Prof
 def test_a_profile_is_well() -> None:
     checked = TaskRecord(started=NOW - 12 * DAY, ended=NOW - 12 * DAY, good_ended=NOW - 12 * DAY)
     found = status(HOME, backup=GOOD, check=checked)
-    assert found.row() == ["home", "34 minutes ago", "in 26 min", "61", "b2:bucket", "12 d", "never"]
+    assert found.row() == ["home", "34 minutes ago", "in 26 min", "61", "-", "b2:bucket", "12 d", "never"]
     assert found.sentences() == ["home: all well."]
     assert found.well
 
@@ -54,7 +55,7 @@ def test_an_absent_drive_becomes_overdue() -> None:
     old = TaskRecord(good_started=NOW - 6 * DAY, good_ended=NOW - 6 * DAY, waiting="/m is not there")
     old.waiting_since = since
     found = status(make_profile("disk", repo="/m"), backup=old)
-    assert found.row() == ["disk", "6 days ago  OVERDUE", "waiting", "61", "/m", "-", "-"]
+    assert found.row() == ["disk", "6 days ago  OVERDUE", "waiting", "61", "-", "/m", "-", "-"]
     assert found.sentences() == ["disk: backup waiting: /m is not there since Tuesday 09:10."]
     assert not found.well
 
@@ -98,6 +99,31 @@ def test_the_fields_name_each_task() -> None:
     # It never ran, and is due since the profile was first seen.
     assert (check["name"], check["due"], check["exit_code"]) == ("check", "2026-04-29T12:00:00+00:00", None)
     assert (drill["name"], fields["kept"]) == ("drill", 61)
+
+
+def test_size_and_cost_are_shown() -> None:
+    use_zone("UTC")
+    record = ProfileRecord(first_seen=NOW, tasks={"backup": GOOD}, kept=61, stored_bytes=13_200_000_000)
+    runs = Runs(version=1, profiles={"home": record})
+    (found,) = find_statuses([HOME], runs, NOW, {}, costs={"home": 0.02})
+    assert found.row()[3:6] == ["61", "12.3 GiB", "b2:bucket"]
+    assert found.sentences() == ["home: it costs $0.02 this month.", "home: all well."]
+    fields = found.fields()
+    assert (fields["stored_bytes"], fields["month_cost"], fields["budget"]) == (13_200_000_000, 0.02, None)
+    limited = msgspec.structs.replace(HOME, budget="2 USD")
+    (found,) = find_statuses([limited], runs, NOW, {}, costs={"home": 0.02})
+    assert found.sentences()[0] == "home: it costs $0.02 this month, of a budget of 2 USD."
+    assert found.fields()["budget"] == 2.0
+
+
+def test_backup_and_forget_count_the_snapshots() -> None:
+    profile = ProfileRecord(first_seen=NOW)
+    summary = {"message_type": "summary", "repository_snapshots": 62, "repository_bytes": 1000}
+    conclude(profile, "backup", TaskResult("success", summary=summary), NOW)
+    assert (profile.kept, profile.stored_bytes) == (62, 1000)
+    conclude(profile, "forget", TaskResult("success", summary={"kept": 40, "removed": 22}), NOW)
+    conclude(profile, "check", TaskResult("success", summary={"num_errors": 0}), NOW)
+    assert (profile.kept, profile.stored_bytes) == (40, 1000)
 
 
 def test_a_password_in_the_place_is_not_shown() -> None:

@@ -88,12 +88,12 @@ class WebServer:
 
 
 @contextlib.contextmanager
-def serving(program: Program, repository: Path, *flags: str, **environment: str) -> Iterator[WebServer]:
-    """Serve a repository for the time of a with block."""
+def serving(program: Program, repository: Path | None, *flags: str, **environment: str) -> Iterator[WebServer]:
+    """Serve a repository, None for that of a profile, for the time of a with block."""
     words = ["serve", "--listen", "127.0.0.1:0", *flags]
     usage.note(program.name, words, environment)
     process = subprocess.Popen(
-        [*program.command, "-r", str(repository), *words],
+        [*program.command, *(["-r", str(repository)] if repository else []), *words],
         env=program.environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

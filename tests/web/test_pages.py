@@ -1,6 +1,7 @@
 """Everything on the pages, clicked through in a real browser."""
 
 import io
+import json
 import re
 import tarfile
 import zipfile
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from tests.support.chromium import running_browser
 from tests.support.restic import Program
+from tests.support.runner_machine import PROFILES, RunnerMachine
 from tests.support.sourcetree import describe, difference
 from tests.support.webserver import WebServer, serving
 from tests.web.conftest import HOSTILE
@@ -400,3 +402,33 @@ def test_axe_finds_nothing_serious(new_context: NewContext, server: WebServer, s
             if each["impact"] in ("serious", "critical")
         ]
         assert serious == [], target
+
+
+def test_the_first_page_shows_the_profiles(browser: Browser, tmp_path: Path) -> None:
+    machine = RunnerMachine(tmp_path)
+    machine("run", "home", "--task", "backup")
+    machine.write(PROFILES.replace('every = "off"', "") + '[profile.away]\nrepo = "{folder}/<i>away"\n')
+    with serving(machine.program, None, "-P", "home", **machine.variables) as server:
+        # Without scripts, which they do not need.
+        context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
+        page = context.new_page()
+        page.goto(server.link)
+        profiles = page.get_by_role("region", name="State of the profiles")
+        expect(profiles.get_by_role("columnheader")).to_have_text(
+            ["profile", "last good backup", "due", "kept", "size", "place", "checked", "drill"]
+        )
+        rows = [row.get_by_role("cell").all_inner_texts() for row in profiles.get_by_role("row").all()[1:]]
+        assert rows[0][0].endswith(("just now", "ago"))
+        assert rows[0][2:3] + rows[0][4:] == ["1", str(machine.repository), "never", "never"]
+        assert rows[1] == ["never", "by hand", "-", "-", f"{machine.folder}/<i>away", "never", "never"]
+        said = page.get_by_role("region", name="Profiles", exact=True).get_by_role("listitem")
+        expect(said).to_have_text(["home: all well.", "away: all well."])
+        # It is the state now, and only on the first page.
+        record = json.loads((machine.state / "runs.json").read_text())
+        record["profiles"]["home"]["tasks"]["backup"] |= {"code": 1, "error": "no <b>disk", "failures": 1}
+        (machine.state / "runs.json").write_text(json.dumps(record))
+        page.reload()
+        assert "home: backup failed: no <b>disk (" in said.first.inner_text()
+        page.goto(f"{server.base}/?host=other")
+        expect(profiles).to_have_count(0)
+        context.close()

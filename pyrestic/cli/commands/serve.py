@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+import time
+from typing import TYPE_CHECKING
 
 from pyrestic.backend.location import LOCAL
 from pyrestic.cli.command import App, define
@@ -10,9 +12,12 @@ from pyrestic.cli.filters import SnapshotFlags
 from pyrestic.cli.flag_fields import optional_text, text, texts
 from pyrestic.cli.history_index import opened_index
 from pyrestic.cli.session import find_location, opened
-from pyrestic.errors import UnsupportedError, UsageError
+from pyrestic.errors import PyresticError, UnsupportedError, UsageError
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.repository.locking import LockMode
+
+if TYPE_CHECKING:
+    from pyrestic.web.profiles import LookAtProfiles
 
 _DEFAULT = "127.0.0.1:8421"
 
@@ -67,7 +72,8 @@ def command(app: App, flags: ServeFlags) -> None:
         ):
             _say(app, "Loading snapshots...")
             title = str(find_location(app.settings))
-            site = Site(session.repository, wanted, app.terminal, title=title, index=index)
+            profiles = _look_at_profiles(app)
+            site = Site(session.repository, wanted, app.terminal, title=title, index=index, profiles=profiles)
             access = ServerSecrets(port, flags.allow_host)
             below, own = _restore_folder(flags.restore_below, address), _own_folders(app)
             root = TargetRoot(below, own) if below else None
@@ -85,6 +91,30 @@ def command(app: App, flags: ServeFlags) -> None:
                 site.close()
                 if root is not None:
                     root.close()
+
+
+def _look_at_profiles(app: App) -> "LookAtProfiles":
+    """Return the function by which the first page shows the profiles, if one of them is used."""
+    # Only serve needs both, and nothing else of it does.
+    from pyrestic.cli.month_costs import make_cost_finder
+    from pyrestic.profiles.load import load_profiles
+    from pyrestic.runner.overview import make_overview
+    from pyrestic.runner.state import RunStore
+    from pyrestic.web.profiles import ProfileStates
+
+    settings, folder = app.settings, find_state_folder(os.environ)
+
+    def look() -> ProfileStates | None:
+        if not app.profile or not folder:
+            return None
+        try:
+            profiles = list(load_profiles(os.environ, settings.config).by_name.values())
+            overview = make_overview(profiles, RunStore(folder), time.time(), make_cost_finder(os.environ))
+        except PyresticError as error:
+            return ProfileStates((), (), [f"The profiles cannot be shown: {error}"], well=False)
+        return ProfileStates(*overview.table(), overview.sentences(), well=overview.exit_code == 0)
+
+    return look
 
 
 def _announce(app: App, address: str, port: int, token: str, password: str) -> None:
