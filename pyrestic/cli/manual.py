@@ -167,6 +167,7 @@ MANUALS: dict[str, Manual] = {
             ("Show all versions of a file:", "pyrestic history ~/notes.txt"),
             ("Show what changed last:", "pyrestic history --diff ~/notes.txt"),
             ("Follow a file across renames:", "pyrestic history --follow ~/papers/thesis.tex"),
+            ("Show what was deleted from a folder:", "pyrestic history --deleted ~/Documents"),
         ),
         variables=("XDG_CACHE_HOME",),
     ),

@@ -1,9 +1,9 @@
 """A SQLite cache of facts about trees for the next history lookup.
 
-It answers two questions without loading a tree again: the entry of a name in it, and the totals of it and the folders
-below. The answers belong to the ID of a tree and so never change. The file is a cache: it is rebuilt if it is missing,
-damaged, full or in another format version, and errors only cost time. It contains names, times, sizes and content IDs
-in the clear, therefore only its owner may read it.
+It answers three questions without loading a tree again: the entry of a name in it, the totals of it and the folders
+below, and what another tree lacks. The answers belong to the IDs of trees and so never change. The file is a cache: it
+is rebuilt if it is missing, damaged, full or in another format version, and errors only cost time. It contains names,
+times, sizes and content IDs in the clear, therefore only its owner may read it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pyrestic.errors import UntrustedError
 from pyrestic.format.node import Node
 from pyrestic.ids import ID, ID_LENGTH
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _PAGE_BYTES: Final = 4096
 _MAX_BYTES: Final = 256 << 20
 _AT_ONCE: Final = 500
@@ -34,9 +34,11 @@ _TABLES: Final = """
 CREATE TABLE found (name BLOB, tree BLOB, key BLOB, PRIMARY KEY (name, tree)) WITHOUT ROWID;
 CREATE TABLE nodes (key BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE folders (tree BLOB PRIMARY KEY, summary BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE steps (pair BLOB PRIMARY KEY, step BLOB NOT NULL) WITHOUT ROWID;
 """
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Node)
+_step_encoder: Final = msgspec.msgpack.Encoder()
 _NOT_OURS: Final = (ValueError, TypeError, msgspec.MsgspecError, struct.error)
 
 T = TypeVar("T")
@@ -58,6 +60,27 @@ class FolderSummary(NamedTuple):
     size: int
     files: int
     newest_ns: int
+
+
+class Removed(NamedTuple):
+    """An entry that a later tree of the same folder lacks; `mtime_ns` is in nanoseconds since 1970."""
+
+    name: bytes
+    type: str
+    size: int
+    mtime_ns: int
+    tree: ID | None
+
+
+class Step(NamedTuple):
+    """From one tree of a folder to a later one: what is removed; new subfolders; changed ones, before and after."""
+
+    removed: list[Removed]
+    added: list[tuple[bytes, ID]]
+    changed: list[tuple[bytes, ID, ID]]
+
+
+_step_decoder: Final = msgspec.msgpack.Decoder(Step)
 
 
 class HistoryIndex:
@@ -107,13 +130,35 @@ class HistoryIndex:
 
         return self._try(read, {})
 
+    def find_names(self, tree: ID, names: Iterable[bytes]) -> dict[bytes, Node | None]:
+        """Return the known entries of those names in a tree; None means that there is none."""
+
+        def read(database: sqlite3.Connection) -> dict[bytes, Node | None]:
+            found: dict[bytes, Node | None] = {}
+            for part in _parts(names):
+                query = (
+                    "SELECT found.name, found.key, nodes.node FROM found LEFT JOIN nodes USING (key)"  # noqa: S608
+                    f" WHERE found.tree = ? AND found.name IN ({_marks(part)})"
+                )
+                for name, key, node in database.execute(query, (tree, *part)):
+                    found[name] = None if key is None else _decode(key, node)
+            return found
+
+        return self._try(read, {})
+
     def add(self, name: bytes, found: Mapping[ID, Node | None]) -> None:
         """Store the entries of a name in some trees."""
+        self._add((name, tree, node) for tree, node in found.items())
 
+    def add_names(self, tree: ID, found: Mapping[bytes, Node | None]) -> None:
+        """Store the entries of some names in a tree."""
+        self._add((name, tree, node) for name, node in found.items())
+
+    def _add(self, entries: Iterable[tuple[bytes, ID, Node | None]]) -> None:
         def write(database: sqlite3.Connection) -> None:
             nodes: dict[bytes, bytes] = {}
             rows = []
-            for tree, node in found.items():
+            for name, tree, node in entries:
                 key = None
                 if node is not None:
                     data = _encoder.encode(node)
@@ -145,6 +190,29 @@ class HistoryIndex:
             rows = [(tree, _pack(tree, summary)) for tree, summary in summaries.items()]
             with database:
                 database.executemany("INSERT OR IGNORE INTO folders VALUES (?, ?)", rows)
+
+        self._try(write, None)
+
+    def find_steps(self, pairs: Iterable[tuple[ID, ID]]) -> dict[tuple[ID, ID], Step]:
+        """Return the known steps between pairs of trees."""
+
+        def read(database: sqlite3.Connection) -> dict[tuple[ID, ID], Step]:
+            keys = {_pair_key(pair): pair for pair in pairs}
+            found: dict[tuple[ID, ID], Step] = {}
+            for part in _parts(keys):
+                query = f"SELECT pair, step FROM steps WHERE pair IN ({_marks(part)})"  # noqa: S608 - marks alone
+                found |= {keys[key]: _unpack_step(key, step) for key, step in database.execute(query, part)}
+            return found
+
+        return self._try(read, {})
+
+    def add_steps(self, steps: Mapping[tuple[ID, ID], Step]) -> None:
+        """Store the steps between pairs of trees."""
+
+        def write(database: sqlite3.Connection) -> None:
+            rows = [(key, _pack_step(key, step)) for key, step in ((_pair_key(pair), steps[pair]) for pair in steps)]
+            with database:
+                database.executemany("INSERT OR IGNORE INTO steps VALUES (?, ?)", rows)
 
         self._try(write, None)
 
@@ -224,12 +292,12 @@ class HistoryIndex:
             pass
 
 
-def _parts(trees: Iterable[ID]) -> Iterator[list[ID]]:
-    every = list(trees)
+def _parts(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    every = list(keys)
     return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))
 
 
-def _marks(values: list[ID]) -> str:
+def _marks(values: list[bytes]) -> str:
     return ",".join("?" * len(values))
 
 
@@ -255,3 +323,20 @@ def _unpack(tree: ID, data: bytes) -> FolderSummary:
     if len(tree) != ID_LENGTH or hashlib.sha256(tree + packed).digest()[:_CHECK_LENGTH] != data[-_CHECK_LENGTH:]:
         raise ValueError("the summary of a folder is damaged")
     return FolderSummary(*_SUMMARY.unpack(packed))
+
+
+def _pair_key(pair: tuple[ID, ID]) -> bytes:
+    return hashlib.sha256(b"".join(pair)).digest()[:_KEY_LENGTH]
+
+
+def _pack_step(key: bytes, step: Step) -> bytes:
+    packed = _step_encoder.encode(step)
+    return packed + hashlib.sha256(key + packed).digest()[:_CHECK_LENGTH]
+
+
+def _unpack_step(key: bytes, data: bytes) -> Step:
+    """Return a stored step; raise ValueError if it is damaged."""
+    packed = bytes(data)[:-_CHECK_LENGTH]
+    if hashlib.sha256(key + packed).digest()[:_CHECK_LENGTH] != data[-_CHECK_LENGTH:]:
+        raise ValueError("a step between two trees is damaged")
+    return _step_decoder.decode(packed)

@@ -158,7 +158,7 @@ def find_history(
     for stored in ordered:
         state = states.get(stored.id)
         if state is not None:
-            lines.setdefault(_line(stored, location), []).append((stored, state))
+            lines.setdefault(line_of(stored, location), []).append((stored, state))
     there = {line: found for line, found in lines.items() if any(state.node is not None for _, state in found)}
     spans = [span for line, found in there.items() for span in _spans(line, found)]
     spans.sort(key=lambda span: age(span.last), reverse=True)
@@ -178,7 +178,7 @@ def find_history(
 def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: bytes) -> dict[ID, PathState]:
     """Return the state of a location in each snapshot, by snapshot ID; unreadable ones are omitted."""
     roots = dict.fromkeys(stored.snapshot.tree_id for stored in snapshots)
-    nodes = _find_nodes(trees, roots, [name for name in location.split(b"/") if name])
+    nodes = find_nodes(trees, roots, [name for name in location.split(b"/") if name])
     folders = {tree for node in nodes.values() if node is not None and (tree := tree_of(node)) is not None}
     summaries = trees.summarize(folders)
     states: dict[ID, PathState] = {}
@@ -199,7 +199,7 @@ def find_states(trees: Trees, snapshots: Sequence[StoredSnapshot], location: byt
     return states
 
 
-def _find_nodes(trees: Trees, roots: Iterable[ID], names: list[bytes]) -> dict[ID, Node | None]:
+def find_nodes(trees: Trees, roots: Iterable[ID], names: list[bytes]) -> dict[ID, Node | None]:
     """Return the entry at the end of a path below each root, one step at a time for all roots together."""
     nodes: dict[ID, Node | None] = {root: Node(name="", type=DIRECTORY, subtree=root.hex()) for root in roots}
     for name in names:
@@ -223,7 +223,7 @@ def age(stored: StoredSnapshot) -> tuple[int, ID]:
     return stored.snapshot.time_ns, stored.id
 
 
-def _line(stored: StoredSnapshot, location: bytes) -> Line:
+def line_of(stored: StoredSnapshot, location: bytes) -> Line:
     """Return the line of a snapshot: its sources matter only if they do not contain the location."""
     snapshot = stored.snapshot
     sources = (path.encode("utf-8", "surrogateescape").rstrip(b"/") for path in snapshot.paths)

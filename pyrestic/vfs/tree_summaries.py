@@ -15,7 +15,7 @@ from pyrestic.format.node import DIRECTORY, FILE, Node
 from pyrestic.format.tree import ImpossibleNamesError, parse_tree
 from pyrestic.handle import BlobHandle, BlobType
 from pyrestic.ids import ID, parse_id
-from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex
+from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex, Step
 from pyrestic.report import Reporter
 from pyrestic.repository.loader import plain_of
 from pyrestic.repository.repository import Repository
@@ -52,6 +52,19 @@ class Trees:
             self._index.add(name, found)
         return known | found
 
+    def look_up_names(self, tree: ID, names: Collection[bytes]) -> dict[bytes, Node | None]:
+        """Return the entry of each name in a tree, None if there is none; nothing if the tree is unreadable."""
+        known = self._index.find_names(tree, names) if self._index is not None else {}
+        missing = [name for name in names if name not in known]
+        nodes = self.load([tree]).get(tree) if missing else None
+        if nodes is None:
+            return known
+        there = {node.raw_name: node for node in nodes}
+        found = {name: there.get(name) for name in missing}
+        if self._index is not None:
+            self._index.add_names(tree, found)
+        return known | found
+
     def summarize(self, trees: Collection[ID]) -> dict[ID, FolderSummary]:
         """Return the totals of folders; those with an unreadable tree below them are omitted."""
         known: dict[ID, FolderSummary] = {}
@@ -80,6 +93,15 @@ class Trees:
         found: dict[ID, list[Node]] = {}
         self._load(list(trees), found.__setitem__)
         return found
+
+    def find_steps(self, pairs: Collection[tuple[ID, ID]]) -> dict[tuple[ID, ID], Step]:
+        """Return the steps between pairs of trees that the index knows."""
+        return {} if self._index is None else self._index.find_steps(pairs)
+
+    def add_steps(self, steps: dict[tuple[ID, ID], Step]) -> None:
+        """Let the index keep steps between pairs of trees."""
+        if self._index is not None and steps:
+            self._index.add_steps(steps)
 
     def _load(self, trees: list[ID], take: Callable[[ID, list[Node]], None]) -> None:
         trees = [tree for tree in trees if tree not in self._damaged]

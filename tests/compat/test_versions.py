@@ -231,6 +231,35 @@ def test_follow_finds_the_content_under_another_name(beside: Beside) -> None:
     assert "other_names" not in beside.pyrestic("history", "--follow", "--json", names["notes"]).json[0]
 
 
+def test_deleted_entries_are_what_no_newer_snapshot_lists(
+    beside: Beside, listed: list[tuple[str, dict[str, Any]]]
+) -> None:
+    home = beside.names["home"]
+    last = {path: (snapshot, node) for snapshot, nodes in listed for path, node in nodes.items()}
+    gone = {path: found for path, found in last.items() if path.startswith(home) and path not in listed[-1][1]}
+    (found,) = beside.pyrestic("history", "--deleted", "--json", home).json
+    assert found["path"] == home
+    assert {one["path"]: one["last"]["id"] for one in found["deleted"]} == {path: gone[path][0] for path in gone}
+    assert {one["path"]: one["size"] for one in found["deleted"]} == {
+        path: node["size"] for path, (_, node) in gone.items()
+    }
+    assert list(gone) == [f"{home}/docs/image"]
+    lines = beside.pyrestic("history", "--deleted", f"{home}/docs", f"{home}/papers").out.splitlines()
+    (row,) = [line for line in lines if line.endswith(f"  {home}/docs/image")]
+    assert row.split()[2] == beside.names["s5"][:8]
+    assert "0 deleted entries" in lines
+
+
+def test_deleted_tells_what_is_no_folder(beside: Beside) -> None:
+    notes = beside.names["notes"]
+    outcome = beside.pyrestic("history", "--deleted", notes)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert f"no snapshot contains a folder {notes}" in outcome.err
+    outcome = beside.pyrestic("history", "--deleted", "--diff", notes)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "--deleted and --diff are mutually exclusive" in outcome.err
+
+
 def test_each_version_of_a_file_is_restored_once_with_its_date(beside: Beside, tmp_path: Path) -> None:
     notes = beside.names["notes"]
     target = tmp_path / "target"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pyrestic.format.node import FILE, Node
 from pyrestic.ids import ID, hash_id
-from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex
+from pyrestic.localfs.tree_facts import FolderSummary, HistoryIndex, Removed, Step
 
 TREES = [hash_id(bytes([number])) for number in range(20)]
 NODE = Node(name="a", type=FILE, size=3, content=["ab" * 32])
@@ -176,3 +176,26 @@ def test_a_file_that_somebody_keeps_locked_is_left_alone(tmp_path: Path, monkeyp
     database.execute("COMMIT")
     database.close()
     assert read(path) == FULL
+
+
+def test_steps_and_names_are_kept_and_a_damaged_one_is_forgotten(tmp_path: Path) -> None:
+    path = str(tmp_path / "index")
+    pair = (TREES[0], TREES[1])
+    step = Step(
+        [Removed(b"\xff", "file", 3, -1, None), Removed(b"d", "dir", 0, 5, TREES[2])],
+        [(b"new", TREES[3])],
+        [(b"changed", TREES[4], TREES[5])],
+    )
+    index = HistoryIndex(path)
+    index.add_steps({pair: step})
+    index.add_names(TREES[0], {b"a": NODE, b"\xfe": None})
+    assert index.find_steps([pair, (TREES[1], TREES[0])]) == {pair: step}
+    assert index.find_names(TREES[0], [b"a", b"\xfe", b"other"]) == {b"a": NODE, b"\xfe": None}
+    assert index.find(b"a", TREES) == {TREES[0]: NODE}
+    index.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE steps SET step = x'93909090'")
+    index = HistoryIndex(path)
+    assert index.find_steps([pair]) == {}
+    assert index.find(b"a", TREES) == {}
+    index.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import zone_name
+from pyrestic.cli.deleted_output import deleted_json, print_deleted
 from pyrestic.cli.filters import SnapshotFlags
 from pyrestic.cli.flag_fields import arguments, parsed, switch
 from pyrestic.cli.flags import Parsed
@@ -23,9 +24,10 @@ from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
 from pyrestic.repository.locking import LockMode
 from pyrestic.repository.repository import Repository
-from pyrestic.repository.snapshots import StoredSnapshot, select_snapshots
+from pyrestic.repository.snapshots import Selection, StoredSnapshot, select_snapshots
 from pyrestic.repository.timespec import show_moment
 from pyrestic.units import format_bytes
+from pyrestic.vfs.deleted import DeletedEntries, find_deleted
 from pyrestic.vfs.history import History, Span, Version, age, find_history
 from pyrestic.vfs.renames import follow
 
@@ -43,6 +45,7 @@ def _parse_pair(text: str) -> tuple[int, int]:
 class HistoryFlags(SnapshotFlags):
     """The flags of history."""
 
+    deleted: bool = switch("--deleted", help="show what was deleted from folders and those below, and when last seen")
     diff: bool = switch("--diff", help="show the changes made by the newest version")
     follow: bool = switch("--follow", help="also find the same content under other names")
     versions: tuple[int, int] | None = parsed(
@@ -58,6 +61,8 @@ def command(app: App, flags: HistoryFlags) -> int | None:
     terminal, wanted, paths = app.terminal, flags.wanted(app.settings.environment), flags.paths
     with opened(app.settings, terminal, LockMode.READ) as session, opened_index(app.settings, session) as index:
         selection = select_snapshots(session.repository, [], wanted, terminal)
+        if flags.deleted:
+            return _show_deleted(app, flags, session, selection, index)
         found: list[list[History]] = []
         for path in paths:
             history = find_path(session.repository, selection.snapshots, path, index, terminal)
@@ -87,6 +92,8 @@ def _check(app: App, flags: HistoryFlags) -> None:
         raise UsageError("no path specified")
     if flags.versions is not None and not flags.diff:
         raise UsageError("--versions needs --diff")
+    if flags.deleted and (flags.diff or flags.follow):
+        raise UsageError(f"--deleted and --{'diff' if flags.diff else 'follow'} are mutually exclusive")
     if flags.diff and len(flags.paths) > 1:
         raise UsageError("--diff takes one path")
     if flags.diff and app.settings.json:
@@ -101,12 +108,47 @@ def find_path(
     terminal: Terminal,
 ) -> History:
     """Return the history of a local path, or otherwise of a stored path of exactly this name."""
-    places = dict.fromkeys(
-        posixpath.normpath(os.fsencode(place)) for place in (os.path.abspath(path), f"/{path.lstrip('/')}")
-    )
-    histories = (find_history(repository, snapshots, place, index, terminal) for place in places)
+    histories = (find_history(repository, snapshots, place, index, terminal) for place in _places(path))
     first = next(histories)
     return first if first.versions else next((other for other in histories if other.versions), first)
+
+
+def _places(path: str) -> list[bytes]:
+    """Return what a path may mean in a snapshot: first the local path, then exactly this name."""
+    names = (os.path.abspath(path), f"/{path.lstrip('/')}")
+    return list(dict.fromkeys(posixpath.normpath(os.fsencode(name)) for name in names))
+
+
+def _show_deleted(
+    app: App, flags: HistoryFlags, session: Session, selection: Selection, index: HistoryIndex | None
+) -> int | None:
+    """Print what each folder no longer holds."""
+    found: list[tuple[bytes, DeletedEntries]] = []
+    missing: list[str] = []
+    for path in flags.paths:
+        candidates = (
+            (place, find_deleted(session.repository, selection.snapshots, place, index, app.terminal))
+            for place in _places(path)
+        )
+        known = next((candidate for candidate in candidates if candidate[1].known), None)
+        if known is None:
+            missing.append(path)
+        else:
+            found.append(known)
+    if app.settings.json:
+        app.terminal.print_json([deleted_json(*each) for each in found])
+    else:
+        for number, each in enumerate(found):
+            if number:
+                app.terminal.print()
+            print_deleted(app.settings, app.terminal, *each)
+    if missing:
+        hint = suggest_path(session.repository, selection.snapshots, missing)
+        raise UsageError(f"no snapshot contains a folder {', '.join(missing)}", hint=hint)
+    unread = max(entries.unreadable for _, entries in found)
+    if unread:
+        raise DamageError(f"{unread} folders or snapshots could not be read, so entries may be missing")
+    return end_incomplete(app, selection.failures)
 
 
 def suggest_path(repository: Repository, snapshots: list[StoredSnapshot], missing: list[str]) -> str:
