@@ -7,11 +7,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from pyrestic.backend.location import Location, parse_location
-from pyrestic.errors import UsageError
 from pyrestic.profiles.profile import DayTime, Profile, Task
 from pyrestic.runner.due import DueTask, find_next
 from pyrestic.runner.hooks import WAITS
+from pyrestic.runner.places import find_location
 from pyrestic.runner.quiet import BATTERY, MISSING, OFFLINE, UNTIL
 from pyrestic.runner.records import Hold, ProfileRecord
 from pyrestic.runner.this_machine import ThisMachine, find_host, find_missing_folder
@@ -181,14 +180,6 @@ class Conditions:
         if process.returncode in (0, WAITS):
             return Obstacle(f"{os.path.basename(words[0])} says so") if process.returncode else None
         return Obstacle(f"{words[0]} of when.command failed with exit code {process.returncode}", is_failure=True)
-
-
-def find_location(profile: Profile) -> Location:
-    """Return where the repository of a profile is; an invalid location is left to the command, which fails."""
-    try:
-        return parse_location(profile.repo)
-    except UsageError:
-        return Location("", profile.repo)
 
 
 def _options(profile: Profile) -> list[str]:

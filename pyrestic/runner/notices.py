@@ -63,14 +63,14 @@ class Notices:
                 record.told = news.told
 
             try:
-                self._store.change_profile(profile.name, remember)
+                self._store.change_profile(profile, remember)
             except LocalFileError as error:
                 problems.append(f"what was told cannot be remembered: {error}")
         return problems
 
     def tell_overdue(self, profile: Profile) -> list[str]:
         """Tell if the backups of a profile are overdue; return what went wrong."""
-        record = self._store.read().find(profile.name, self._now())
+        record = self._store.read().find(profile, self._now())
         return self.tell_change(profile, record, record)
 
     def write_metrics(self, profiles: Mapping[str, Profile], runs: Runs) -> list[str]:
@@ -81,7 +81,7 @@ class Notices:
         from pyrestic.runner.metrics import encode_metrics, write_metrics
 
         now = self._now()
-        records = {name: runs.find(name, now) for name in profiles}
+        records = {name: runs.find(profile, now) for name, profile in profiles.items()}
         limits = {name: find_overdue(profiles[name], record) for name, record in records.items()}
         overdue = {name for name, limit in limits.items() if limit is not None and limit <= now}
         try:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from pyrestic.profiles.profile import Profile
-from pyrestic.runner.conditions import find_location
 from pyrestic.runner.place_lock import PlaceLock
+from pyrestic.runner.places import find_location
 from pyrestic.runner.records import ProfileRecord
 from pyrestic.runner.runner import describe_pause
 from pyrestic.runner.state import RunStore
@@ -52,7 +52,7 @@ def make_overview(
 ) -> Overview:
     """Return how things stand with these profiles; `online` has what their repositories say."""
     runs = store.read()
-    running = {one.name: _is_running(store.folder, one, runs.find(one.name, now)) for one in profiles}
+    running = {one.name: _is_running(store.folder, one, runs.find(one, now)) for one in profiles}
     costs = {one.name: find_cost(str(find_location(one))) for one in profiles}
     paused = describe_pause(runs, now)
     until = show_time(runs.paused_until) if paused else None

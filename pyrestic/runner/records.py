@@ -4,6 +4,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from pyrestic.profiles.profile import Profile
+from pyrestic.runner.places import find_location
+
 Hold: TypeAlias = tuple[str, str]
 """A fact for which a task waits, and its argument; see pyrestic.runner.quiet."""
 
@@ -40,6 +43,8 @@ class ProfileRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is remembered about a profile."""
 
     first_seen: float
+    place: str = ""
+    """The location of its repository, to which the rest applies; "" in a state of an older version."""
     tasks: dict[str, TaskRecord] = {}
     told: dict[str, float] = {}
     """When the person was last told, by kind of message."""
@@ -76,9 +81,14 @@ class Runs(msgspec.Struct, kw_only=True, omit_defaults=True):
     watched: list[WatchedFile] = []
     profiles: dict[str, ProfileRecord] = {}
 
-    def find(self, profile: str, now: float) -> ProfileRecord:
-        """Return the record of a profile, a new one if it was never seen."""
-        return self.profiles.get(profile) or ProfileRecord(first_seen=now)
+    def find(self, profile: Profile, now: float) -> ProfileRecord:
+        """Return the record of a profile, a new one if it was never seen or had another repository."""
+        place = str(find_location(profile))
+        record = self.profiles.get(profile.name)
+        if record is None or record.place not in ("", place):
+            record = ProfileRecord(first_seen=now)
+        record.place = place
+        return record
 
 
 VERSION = 1

@@ -8,12 +8,14 @@ from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.identity import read_boot_id
 from pyrestic.localfs.online import read_sleep_seconds
 from pyrestic.profiles.profile import TASK_NAMES, Profile, TaskName
-from pyrestic.runner.conditions import Obstacle, find_location
+from pyrestic.runner.conditions import Obstacle
 from pyrestic.runner.due import DueTask, Round, find_due, find_overdue
 from pyrestic.runner.messages import AGAIN_SECONDS, OVERDUE
 from pyrestic.runner.place_lock import PlaceLock
+from pyrestic.runner.places import find_location
 from pyrestic.runner.records import Hold, ProfileRecord, Runs, TaskRecord, WatchedFile
 from pyrestic.runner.results import INCOMPLETE, INTERRUPTED, TaskResult, find_worst, wait
+from pyrestic.runner.set_back import forget_future, is_ahead
 from pyrestic.runner.task_run import STATE_FAILED, Surroundings, TaskRun
 from pyrestic.runner.wording import show_short, show_since, show_time
 
@@ -57,6 +59,7 @@ class Runner:
         """Run the tasks and return the worst exit code."""
         around, request = self._around, self._request
         self._wait_after_sleep()
+        self._forget_future()
         codes = self._run_round()
         soon = self._find_soon() if request.due else None
         if soon is not None:
@@ -67,6 +70,19 @@ class Runner:
         elif self._tell_overdue():
             codes.append(INCOMPLETE)
         return find_worst(codes)
+
+    def _forget_future(self) -> None:
+        """Forget times in the future, and say so."""
+        around = self._around
+        runs, now = around.store.read(), around.now()
+        for profile in self._request.profiles:
+            if is_ahead(runs.find(profile, now), now):
+                line = "the last good backup is dated in the future, so the clock was set back and it counts as unknown"
+                around.output.tell(f"{profile.name}: {line}")
+                try:
+                    around.store.change_profile(profile, lambda record: forget_future(record, now))
+                except LocalFileError as error:
+                    self._complain(profile, [f"the state cannot be written: {error}"])
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, at most until the runner has to end."""
@@ -120,7 +136,7 @@ class Runner:
 
     def _find_dues(self, profile: Profile, runs: Runs) -> Iterable[float]:
         """Yield the times at which the tasks of a profile are due that do not wait."""
-        record = runs.find(profile.name, self._around.now())
+        record = runs.find(profile, self._around.now())
         for name, task in profile.tasks.items():
             if (profile.name, name) not in self._waits:
                 due = find_due(task, record.find(name), self._around.now())
@@ -130,7 +146,7 @@ class Runner:
     def _find_times(self, profile: Profile, runs: Runs) -> Iterable[float]:
         """Yield the times at which something has to be done for a profile."""
         now = self._around.now()
-        record = runs.find(profile.name, now)
+        record = runs.find(profile, now)
         for due in self._find_dues(profile, runs):
             yield due - SOON_SECONDS
         for name, task in profile.tasks.items():
@@ -149,7 +165,7 @@ class Runner:
         now = self._around.now()
         needed = []
         for profile in self._request.profiles:
-            record = runs.find(profile.name, now)
+            record = runs.find(profile, now)
             if any(self._is_due(DueTask(profile, task), record) for task in profile.tasks.values()):
                 needed.append(profile)
         self._around.conditions.wait_for_line(needed)
@@ -167,7 +183,7 @@ class Runner:
         profile, task = choice
         if profile.name in self._busy:
             return False
-        record = self._around.store.read().find(profile.name, self._around.now())
+        record = self._around.store.read().find(profile, self._around.now())
         asked = self._is_asked(choice)
         if not asked and (not self._is_due(choice, record) or (self._request.tasks and not self._request.due)):
             return False
@@ -203,7 +219,7 @@ class Runner:
             fields |= {"result": "waiting", "reason": str(obstacle)}
             self._around.output.report(line, fields)
         try:
-            after = self._around.store.change_task(profile.name, task.name, lambda one: wait(one, obstacle.reason, now))
+            after = self._around.store.change_task(profile, task.name, lambda one: wait(one, obstacle.reason, now))
         except LocalFileError as error:
             self._around.output.complain(f"{profile.name}: the state cannot be written: {error}")
             return
@@ -242,7 +258,7 @@ class Runner:
             asked = self._is_asked(choice)
             self._asked.add((profile.name, task.name))
             self._waits.pop((profile.name, task.name), None)
-            record = around.store.read().find(profile.name, around.now())
+            record = around.store.read().find(profile, around.now())
             if not asked and not self._is_due(choice, record):
                 # The other runner has done it.
                 return None
@@ -256,7 +272,7 @@ def describe_plan(request: Request, around: Surroundings) -> Iterable[str]:
     """Yield what a run would do and why, a line for each task; without asking the person's own commands."""
     runs, now = around.store.read(), around.now()
     for profile in request.profiles:
-        record = runs.find(profile.name, now)
+        record = runs.find(profile, now)
         for name in request.tasks or TASK_NAMES:
             task = profile.tasks.get(name)
             if task is None:

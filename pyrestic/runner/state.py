@@ -18,6 +18,7 @@ from pyrestic.errors import LocalFileError
 from pyrestic.localfs.identity import read_boot_id
 from pyrestic.localfs.json_state import StateFile
 from pyrestic.localfs.online import read_sleep_seconds
+from pyrestic.profiles.profile import Profile
 from pyrestic.runner.records import VERSION, ProfileRecord, Runs, TaskRecord, make_runs
 
 STATE_NAME = "runs.json"
@@ -58,15 +59,16 @@ class RunStore:
         self._file.change(apply)
         return changed[0]
 
-    def change_profile(self, profile: str, change: Callable[[ProfileRecord], None]) -> ProfileRecord:
+    def change_profile(self, profile: Profile, change: Callable[[ProfileRecord], None]) -> ProfileRecord:
         """Change the record of a profile and return it."""
 
         def apply(runs: Runs) -> None:
-            change(runs.profiles.setdefault(profile, runs.find(profile, self._now())))
+            record = runs.profiles[profile.name] = runs.find(profile, self._now())
+            change(record)
 
-        return self.change(apply).profiles[profile]
+        return self.change(apply).profiles[profile.name]
 
-    def change_task(self, profile: str, task: str, change: Callable[[TaskRecord], None]) -> ProfileRecord:
+    def change_task(self, profile: Profile, task: str, change: Callable[[TaskRecord], None]) -> ProfileRecord:
         """Change the record of a task and return that of its profile."""
         return self.change_profile(profile, lambda record: change(record.tasks.setdefault(task, TaskRecord())))
 

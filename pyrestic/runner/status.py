@@ -7,9 +7,10 @@ from typing import Any
 from pyrestic.operations.cost import format_dollars
 from pyrestic.profiles.profile import Profile, TaskName
 from pyrestic.runner.child import Outcome
-from pyrestic.runner.conditions import find_location
 from pyrestic.runner.due import find_due, find_overdue
+from pyrestic.runner.places import find_location
 from pyrestic.runner.records import ProfileRecord, Runs, TaskRecord
+from pyrestic.runner.set_back import is_ahead
 from pyrestic.runner.wording import count, describe_waiting, show_age, show_brief, show_short, show_since, show_time
 
 PARTIAL = "pyrestic:partial"
@@ -128,6 +129,8 @@ class ProfileStatus:
             found.append(f"{count(int(unread), 'file')} could not be read by the last backup.")
         if self.backup.facts.get("missing_source"):
             found.append("a source did not exist at the last backup.")
+        if is_ahead(self.record, self.now):
+            found.append("the last good backup is dated in the future: the clock was set back.")
         if self.overdue and not found:
             found.append("there was no good backup for too long.")
         found = [*self._describe_proof(), *self._describe_cost(), *(found or ["all well."])]
@@ -213,10 +216,14 @@ def find_statuses(
     answers, dollars = online or {}, costs or {}
     return [
         ProfileStatus(
-            profile, runs.find(name, now), now, running.get(name, False), answers.get(name), dollars.get(name)
+            profile,
+            runs.find(profile, now),
+            now,
+            running.get(profile.name, False),
+            answers.get(profile.name),
+            dollars.get(profile.name),
         )
         for profile in profiles
-        for name in [profile.name]
     ]
 
 

@@ -195,9 +195,8 @@ class TaskRun:
 
     def _change(self, change: Callable[[ProfileRecord], None]) -> ProfileRecord:
         """Change the record of the profile. A state that cannot be written prevents no backup, but is an error."""
-        store, name = self._around.store, self._profile.name
         try:
-            return store.change_profile(name, change)
+            return self._around.store.change_profile(self._profile, change)
         except LocalFileError as error:
             self._tell_state_failed(f"the state cannot be written: {error}")
             record = self._read()
@@ -207,7 +206,7 @@ class TaskRun:
     def _read(self) -> ProfileRecord:
         now = self._around.now()
         try:
-            return self._around.store.read().find(self._profile.name, now)
+            return self._around.store.read().find(self._profile, now)
         except LocalFileError:
             return ProfileRecord(first_seen=now)
 

@@ -42,6 +42,15 @@ def test_a_timer_and_a_person_use_the_same_profile(machine: RunnerMachine) -> No
 
 
 @pytest.mark.process
+def test_a_profile_without_a_backup_is_told(machine: RunnerMachine) -> None:
+    machine.write(PROFILES.replace("[profile.home.backup]", "[profile.home.prune]").partition("source =")[0])
+    assert machine("run", "home", "--dry-run").splitlines()[0] == (
+        "home: there is nothing to back up, as the profile has no table backup"
+    )
+    assert "has no table backup" in machine("run", "home", "--task", "backup", code=1)
+
+
+@pytest.mark.process
 def test_a_tick_that_has_nothing_to_do_imports_and_uses_little(machine: RunnerMachine) -> None:
     machine("run", "--due")
     script = """

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrestic.runner.conditions import find_location
 from pyrestic.runner.place_lock import PlaceLock
+from pyrestic.runner.places import find_location
 from tests.support import supervisor
 from tests.support.profiles import make_profile
 from tests.support.restic import find_restic

@@ -14,11 +14,12 @@ import pytest
 
 from pyrestic.localfs.online import read_sleep_seconds
 from pyrestic.runner import runner as runners
-from pyrestic.runner.conditions import find_location
 from pyrestic.runner.due import DueTask
 from pyrestic.runner.place_lock import PlaceLock
+from pyrestic.runner.places import find_location
 from pyrestic.runner.records import Runs
 from pyrestic.runner.runner import Request, describe_plan
+from pyrestic.runner.status import find_statuses
 from pyrestic.runner.task_run import build_arguments
 from tests.support.profiles import DAY, HOUR, make_profile, make_task
 from tests.support.runner_world import NOON, World, fail, hang, succeed
@@ -464,8 +465,45 @@ def test_a_tick_after_an_overdue_profile_was_told_is_quiet_for_a_day(world: Worl
     runner.run()
     world.now += 2 * DAY
     assert runner.find_quiet_until(world.store.read()) < world.now
-    world.store.change_profile("home", lambda record: record.told.update(overdue=world.now))
+    world.store.change_profile(home, lambda record: record.told.update(overdue=world.now))
     assert runner.find_quiet_until(world.store.read()) == world.now + DAY
+
+
+def test_another_repository_has_a_record_of_its_own(world: World) -> None:
+    home = make_profile("home", make_task("backup"), make_task("check", DAY), repo="/old")
+    assert world.run(home) == 0
+    assert world.started() == ["home backup", "home check"]
+    world.now += 10 * MINUTE
+    assert world.run(home) == 0
+    assert world.started() == []
+    moved = make_profile("home", make_task("backup"), make_task("check", DAY), repo="/new")
+    (found,) = find_statuses([moved], world.store.read(), world.now, {})
+    assert (found.backup.good_ended, found.fields()["kept"]) == (None, None)
+    assert world.run(moved) == 0
+    assert world.started() == ["home backup", "home check"]
+    assert world.store.read().profiles["home"].first_seen == world.now
+
+
+def test_a_clock_that_was_set_back_lets_no_overdue_backup_stay_silent(world: World) -> None:
+    home = make_profile("home", make_task("backup", when={"power": "mains"}))
+    world.now += 300 * DAY
+    assert world.run(home) == 0
+    world.now -= 300 * DAY
+    world.set_battery("Discharging")
+    (found,) = find_statuses([home], world.store.read(), world.now, {})
+    assert found.sentences() == ["home: the last good backup is dated in the future: the clock was set back."]
+    world.said()
+    assert world.run(home) == 0
+    said = world.said()
+    assert said[0].startswith("home: the last good backup is dated in the future, so the clock was set back")
+    assert said[1].startswith("home: waiting: on battery")
+    world.now += DAY - MINUTE
+    world.run(home)
+    (found,) = find_statuses([home], world.store.read(), world.now, {})
+    assert (found.overdue, world.said()) == (False, [])
+    world.now += 2 * MINUTE
+    (found,) = find_statuses([home], world.store.read(), world.now, {})
+    assert found.overdue
 
 
 def test_a_paused_runner_is_described(world: World) -> None:

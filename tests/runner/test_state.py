@@ -13,9 +13,11 @@ from pyrestic.runner import state
 from pyrestic.runner.quiet import holds, is_quiet, watch_files
 from pyrestic.runner.records import Hold, Runs, TaskRecord
 from pyrestic.runner.state import RunStore, append_to_log
+from tests.support.profiles import make_profile
 from tests.support.users import ORDINARY
 
 NOW = 1_780_056_000.0
+HOME, DISK = make_profile("home"), make_profile("disk")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def begin(record: TaskRecord) -> None:
 
 
 def test_a_change_is_there_for_the_next_reader(store: RunStore) -> None:
-    store.change_task("home", "backup", begin)
+    store.change_task(HOME, "backup", begin)
     record = RunStore(store.folder).read().profiles["home"]
     assert (record.first_seen, record.tasks) == (NOW, {"backup": TaskRecord(started=NOW)})
     assert os.stat(os.path.join(store.folder, "runs.json")).st_mode & 0o777 == 0o600
@@ -48,16 +50,16 @@ def test_a_change_is_there_for_the_next_reader(store: RunStore) -> None:
     ],
 )
 def test_a_broken_state_begins_anew_and_the_old_one_is_kept(text: str, store: RunStore) -> None:
-    store.change_task("home", "backup", begin)
+    store.change_task(HOME, "backup", begin)
     path = Path(store.folder, "runs.json")
     path.write_text(text)
-    store.change_task("disk", "backup", begin)
+    store.change_task(DISK, "backup", begin)
     assert list(store.read().profiles) == ["disk"]
     assert path.with_name("runs.json.damaged").read_text() == text
 
 
 def test_a_field_of_a_newer_version_is_ignored(store: RunStore) -> None:
-    store.change_task("home", "backup", begin)
+    store.change_task(HOME, "backup", begin)
     path = Path(store.folder, "runs.json")
     document = json.loads(path.read_text())
     document["profiles"]["home"]["tasks"]["backup"]["weather"] = "rain"
@@ -66,14 +68,14 @@ def test_a_field_of_a_newer_version_is_ignored(store: RunStore) -> None:
 
 
 def test_a_full_disk_is_an_error_and_keeps_the_state(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.change_task("home", "backup", begin)
+    store.change_task(HOME, "backup", begin)
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pyrestic.backend.private_folder.write_all", refuse)
     with pytest.raises(LocalFileError, match="No space left on device"):
-        store.change_task("home", "backup", lambda record: setattr(record, "ended", NOW))
+        store.change_task(HOME, "backup", lambda record: setattr(record, "ended", NOW))
     assert store.read().profiles["home"].tasks["backup"].ended is None
     assert sorted(os.listdir(store.folder)) == ["runs.json", "runs.json.lock"]
 
@@ -161,7 +163,7 @@ def test_profiles_elsewhere_are_looked_at(quiet: Quiet, tmp_path: Path) -> None:
 
 
 def test_every_other_change_of_the_state_ends_the_quiet(quiet: Quiet) -> None:
-    quiet.store.change_task("home", "backup", begin)
+    quiet.store.change_task(HOME, "backup", begin)
     assert not quiet.at(NOW + 1)
 
 

@@ -176,4 +176,5 @@ class World:
 
     def record(self, profile: str = "home", task: str = "backup") -> TaskRecord:
         """Return what is remembered about a task."""
-        return self.store.read().find(profile, self.now).find(task)
+        found = self.store.read().profiles.get(profile)
+        return TaskRecord() if found is None else found.find(task)

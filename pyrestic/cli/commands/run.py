@@ -79,6 +79,10 @@ def command(app: App, flags: RunFlags) -> int:
             # Who asks for a run sees what it says.
             notices=notices if flags.due else None,
         )
+        if flags.names and not (flags.due or tasks):
+            for profile in chosen:
+                if "backup" not in profile.tasks:
+                    output.tell(f"{profile.name}: there is nothing to back up, as the profile has no table backup")
         if flags.dry_run:
             for line in describe_plan(request, around):
                 output.tell(line)
