@@ -1,11 +1,12 @@
 """Installs the real programs the tests compare with, from Debian's packages, into `.tools/` of this checkout.
 
     python3 tools/install_restic.py            # restic of bookworm, trixie and sid
-    python3 tools/install_restic.py rclone     # other tools by name: rclone, rest-server
+    python3 tools/install_restic.py rclone     # other tools by name: openssh, rclone, rest-server
 
 The packages hold static binaries, so nothing is installed on the machine: they are downloaded by apt, with its own
-checks of signatures, from the mirror that the machine's own apt sources name, and unpacked. Without apt or a network
-one sentence says so, and the exit code is 1.
+checks of signatures, from the mirror that the machine's own apt sources name, and unpacked. OpenSSH's server is not
+static, so it is that of the machine's own release, and keeps its libraries beside it. Without apt or a network one
+sentence says so, and the exit code is 1.
 """
 
 import os
@@ -23,13 +24,21 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True)
 class Tool:
-    """A program in a Debian suite: package, path in the package, and the name it gets here."""
+    """A program in a Debian suite: package, path in the package, and the name it gets here.
+
+    The suite "" is that of this machine. With `more` packages, all of them are kept in a folder of that name.
+    """
 
     package: str
     suite: str
     path: str
     name: str
     version_argument: str = "version"
+    more: tuple[str, ...] = ()
+
+    def program(self, folder: Path) -> Path:
+        """Return the path of the program below the folder of all tools."""
+        return folder / self.name / self.path if self.more else folder / self.name
 
 
 RESTIC = (
@@ -42,6 +51,16 @@ OTHERS = {
     "rest-server": (
         Tool("restic-rest-server", "sid", "usr/bin/restic-rest-server", "rest-server", version_argument="--version"),
     ),
+    "openssh": (
+        Tool(
+            "openssh-sftp-server",
+            "",
+            "usr/lib/openssh/sftp-server",
+            "openssh",
+            version_argument="-Qrequests",
+            more=("openssh-server", "libwrap0"),
+        ),
+    ),
 }
 
 
@@ -51,7 +70,7 @@ class InstallError(Exception):
 
 def install(tools: tuple[Tool, ...] = RESTIC, folder: Path = TOOLS) -> list[Path]:
     """Return the paths of the tools, downloading those that are not there yet; raise InstallError."""
-    missing = [tool for tool in tools if not works(folder / tool.name, tool)]
+    missing = [tool for tool in tools if not works(tool.program(folder), tool)]
     if missing:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="install-", dir=folder) as work:
@@ -71,19 +90,22 @@ def _download(tools: list[Tool], folder: Path, work: Path) -> None:
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
             raise InstallError(f"{program} is missing: the real restic is installed from Debian's packages")
-    options = _apt_options(work, sorted({tool.suite for tool in tools}))
+    suites = {tool: tool.suite or _codename() for tool in tools}
+    options = _apt_options(work, sorted(set(suites.values())))
     _run(["apt-get", *options, "-q", "update"], work)
     for tool in tools:
-        _run(["apt-get", *options, "-q", "download", f"{tool.package}/{tool.suite}"], work)
-        packages = list(work.glob(f"{tool.package}_*.deb"))
-        if len(packages) != 1:
-            raise InstallError(f"apt-get did not download {tool.package} of {tool.suite}")
         unpacked = work / tool.name
-        _run(["dpkg", "-x", str(packages[0]), str(unpacked)], work)
-        packages[0].unlink()
+        for package in (tool.package, *tool.more):
+            _run(["apt-get", *options, "-q", "download", f"{package}/{suites[tool]}"], work)
+            packages = list(work.glob(f"{package}_*.deb"))
+            if len(packages) != 1:
+                raise InstallError(f"apt-get did not download {package} of {suites[tool]}")
+            _run(["dpkg", "-x", str(packages[0]), str(unpacked)], work)
+            packages[0].unlink()
         # In one step, so that a run that is cut off leaves nothing half.
-        (unpacked / tool.path).rename(folder / tool.name)
-        if not works(folder / tool.name, tool):
+        shutil.rmtree(folder / tool.name, ignore_errors=True)
+        (unpacked if tool.more else unpacked / tool.path).rename(folder / tool.name)
+        if not works(tool.program(folder), tool):
             raise InstallError(f"{tool.name} was unpacked but does not start on this machine")
 
 

@@ -1,0 +1,64 @@
+"""Serves one kind of place on loopback by a real server, until Ctrl-C, and prints how to use it.
+
+    python3 tools/places.py sftp             # below a folder that is removed at the end
+    python3 tools/places.py sftp FOLDER      # below this one, which stays
+
+The programs are those that tools/install_restic.py unpacks into `.tools/`; what is missing is fetched first.
+"""
+
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import install_restic  # noqa: E402 - the checkout need not be installed
+from tools.place_servers.place import Place  # noqa: E402 - as above
+from tools.place_servers.sftp import serve_sftp  # noqa: E402 - as above
+
+Serve = Callable[[Path, Path], AbstractContextManager[Place]]
+"""Serves a folder for a with block; the second path has the tools."""
+
+PLACES: dict[str, tuple[tuple[str, ...], Serve]] = {
+    "sftp": (("openssh",), serve_sftp),
+}
+"""The tools that each kind of place needs, and what serves it."""
+
+
+def main() -> int:
+    """Serve what the arguments name."""
+    name, *more = sys.argv[1:] or [""]
+    if name not in PLACES or len(more) > 1:
+        print(f"usage: places.py {'|'.join(PLACES)} [FOLDER]", file=sys.stderr)
+        return 2
+    tools, serve = PLACES[name]
+    try:
+        install_restic.install(tuple(tool for each in tools for tool in install_restic.OTHERS[each]))
+    except install_restic.InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    with _folder(more) as folder, serve(folder, install_restic.TOOLS) as place:
+        print(place.show(), flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+@contextmanager
+def _folder(named: list[str]) -> Iterator[Path]:
+    if named:
+        Path(named[0]).mkdir(parents=True, exist_ok=True)
+        yield Path(named[0]).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="place-") as made:
+        yield Path(made)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
