@@ -1,6 +1,6 @@
 """The options of one scheme, `-o scheme.name=value`, and what else a backend is opened with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pyrestic.backend.base import Backend
@@ -10,14 +10,22 @@ from pyrestic.errors import UsageError
 from pyrestic.golang import parse_integer
 
 
+def _drop(line: str) -> None:
+    """Drop a note."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Further settings of a backend: credentials by variable name, HTTP settings, rate limits."""
+    """Further settings of a backend: credentials by variable name, HTTP settings, rate limits.
+
+    `note` receives lines for a person, such as those that a program of the backend prints; any thread may call it.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     http: HttpSettings = field(default_factory=HttpSettings)
     upload: TokenBucket | None = None
     download: TokenBucket | None = None
+    note: Callable[[str], None] = _drop
 
 
 class SchemeOptions:

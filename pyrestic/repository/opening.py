@@ -3,7 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pyrestic.backend.base import Backend
@@ -51,10 +51,10 @@ class CacheUse:
 def reach(location: Location, options: Mapping[str, str], access: Access, on_retry: Callable[[str], None]) -> Backends:
     """Return the backend of the location, with limits and retries; nothing is connected yet.
 
-    `on_retry` receives the reason of each retry. Raises UsageError for an invalid option, UnsupportedError for a scheme
-    that is not implemented.
+    `on_retry` receives the reason of each retry, and what programs of the backend print. Raises UsageError for an
+    invalid option, UnsupportedError for a scheme that is not implemented.
     """
-    backend = open_backend(location, options, access)
+    backend = open_backend(location, options, replace(access, note=on_retry))
     return Backends(
         backend, RetryBackend(backend, on_retry=on_retry, total_seconds=deadline_seconds(location, options))
     )

@@ -22,6 +22,7 @@ from pyrestic.testing.backend_contract import BackendContract
 from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.servers import shared_location
+from tests.support.ssh import open_over_ssh
 
 
 def fail_test(message: str) -> None:
@@ -89,6 +90,7 @@ SERVERS: dict[str, Callable[[Path], Backend]] = {
     "rest-server": lambda folder: rest("rest"),
     "rest-server, version 1": lambda folder: rest_version_1(),
     "rclone serve restic": lambda folder: rest("rclone"),
+    "sftp": open_over_ssh,
 }
 SILENT_REMOVERS = {"rest-server", "rest-server, version 1", "retry, failing"}
 """rest-server calls it a success to remove what is not there, and so it is after an attempt that failed."""
