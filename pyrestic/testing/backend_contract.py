@@ -71,14 +71,12 @@ class BackendContract:
         assert type(backend.load(handle, 5, 5)) is bytes
 
     @pytest.mark.parametrize("file_type", NAMED_TYPES)
-    @pytest.mark.parametrize(("offset", "length"), [(0, 41), (40, 1), (39, 2), (41, None), (41, 0), (1 << 40, 1)])
-    def test_a_range_beyond_the_end_is_refused(
-        self, backend: Backend, file_type: FileType, offset: int, length: int | None
-    ) -> None:
+    def test_a_range_beyond_the_end_is_refused(self, backend: Backend, file_type: FileType) -> None:
         handle = handle_of(b"40 bytes" * 5, file_type)
         backend.save(handle, b"40 bytes" * 5)
-        with pytest.raises(FormatError, match="too short"):
-            backend.load(handle, offset, length)
+        for offset, length in [(0, 41), (40, 1), (39, 2), (41, None), (41, 0), (1 << 40, 1)]:
+            with pytest.raises(FormatError, match="too short"):
+                backend.load(handle, offset, length)
 
     @pytest.mark.parametrize("file_type", list(FileType))
     def test_an_absent_file_is_not_found(self, backend: Backend, file_type: FileType) -> None:

@@ -65,7 +65,8 @@ CHANCE = re.compile(r"\[\d+:\d\d\]|\d\.\d+s|cache-\w+|in \d+:\d\d")
 
 def run(call: Caller, line: str, *names: str) -> tuple[int, str]:
     """Run a line in which {} stands for a name; how long something took does not count."""
-    words = [word.format(*names, first=ids(call)[0]).replace("_", " ") for word in line.split(" ")]
+    first = ids(call)[0] if "{first}" in line else ""
+    words = [word.format(*names, first=first).replace("_", " ") for word in line.split(" ")]
     outcome = call("--no-lock", *words)
     return outcome.code, CHANCE.sub("", outcome.out)
 

@@ -1,5 +1,6 @@
 """Cut points: both engines against a plain restatement, and against the real restic."""
 
+import functools
 import random
 from pathlib import Path
 
@@ -37,11 +38,17 @@ def engine(request: pytest.FixtureRequest) -> FirstCut:
     return CHUNKERS[request.param]()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: FirstCut, seed: int) -> None:
+@functools.cache
+def expected_cuts(seed: int) -> tuple[int, bytes, list[int]]:
+    """Return a polynomial, data, and the cuts of its plain restatement, which takes long."""
     polynomial = KNOWN_POLYNOMIAL if seed == 0 else random_polynomial()
     data = data_with_cuts(300_000, seed)
-    expected = Reference(polynomial, SMALL_MIN, SMALL_MAX).cuts(data)
+    return polynomial, data, Reference(polynomial, SMALL_MIN, SMALL_MAX).cuts(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cuts_equal_the_plain_restatement_for_random_polynomials(engine: FirstCut, seed: int) -> None:
+    polynomial, data, expected = expected_cuts(seed)
     chunker = Chunker(polynomial, min_length=SMALL_MIN, max_length=SMALL_MAX)
     assert chunker.cuts(data, len(data), final=True, engine=engine) == expected
     assert len(expected) > 5

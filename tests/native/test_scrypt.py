@@ -14,11 +14,11 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from pyrestic.native.scrypt import agrees, load_code
 from pyrestic.repository.keys import find_key
-from tests.support.engines import GivenEngines, compile_for
+from tests.support.engines import GivenEngines, compile_for, machine_code
 
 pytest.importorskip("numba")
 from pyrestic.native.intrinsics import compile_function
-from pyrestic.native.sources.scrypt import PARAMETERS, compile_code, romix_of_eight, romix_of_four
+from pyrestic.native.sources.scrypt import PARAMETERS, romix_of_eight, romix_of_four
 
 X86 = platform.machine() == "x86_64"
 KEY = MasterKey(bytes(range(32)), bytes(range(100, 116)), bytes(range(200, 216)))
@@ -33,7 +33,7 @@ def load(code: bytes | None) -> Scrypt:
 
 @pytest.fixture(scope="module")
 def engine() -> Scrypt:
-    return load(compile_code())
+    return load(machine_code("scrypt"))
 
 
 @pytest.fixture(scope="module")
