@@ -21,7 +21,7 @@ from tests.support.parts import (
     pytest_runtest_protocol,
     pytest_runtest_teardown,
 )
-from tests.support.places import can_hold_tests
+from tests.support.places import can_hold_tests, make_own_folder
 from tests.support.restic import NEWEST, RELEASES, ROOT, Program, find_pyrestic, find_restic
 from tests.support.zone import zone_again
 
@@ -46,12 +46,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # A new repository has 256 folders, which take a disk up to a second; in memory they take no time. Backups record the
 # folders above their sources too, and count those that changed. Every program on the machine touches /tmp all the time,
-# so that two runs could differ; these folders are left alone.
+# and every run of tests the folder of the runs, so that two backups could differ; these folders are left alone.
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
     if can_hold_tests("/dev/shm"):
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/dev/shm"
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = make_own_folder("/dev/shm", ROOT)
     elif os.access("/var/tmp", os.W_OK):
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/var/tmp"
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = make_own_folder("/var/tmp", ROOT)
 
 # Under nohup, or in the background of a script, signals are ignored, and so they would be by all that tests start.
 for _ignored in (signal.SIGINT, signal.SIGHUP):
