@@ -8,7 +8,7 @@
     python3 tools/run_tests.py --write-compat  # all of it, and docs/compat.md written anew
 
 Makes `.venv` with exactly the packages that tools/locks/test.txt names and the checkout, fetches the real restic of
-three Debian suites, rclone and rest-server into `.tools/`, then runs one part after another:
+three Debian suites, rclone, rest-server and SeaweedFS into `.tools/`, then runs one part after another:
 
 - checks: ruff, mypy, import-linter, and the program from an installation without extras;
 - unit: the tests that start no process; if named, with their branch coverage, which has a floor in pyproject.toml;
@@ -33,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import environments, fresh, install_restic  # noqa: E402 - the checkout is not installed yet
+from tools import environments, fresh, install_restic, install_servers  # noqa: E402 - the checkout is not installed yet
 from tools.lock_dependencies import PYTHONS, find_pythons  # noqa: E402 - as above
 
 VENV = ROOT / ".venv"
@@ -86,7 +86,8 @@ def install_tools() -> bool:
     print("== fetch the real restic and its servers", flush=True)
     others = [tool for tools in install_restic.OTHERS.values() for tool in tools]
     try:
-        for path in install_restic.install((*install_restic.RESTIC, *others)):
+        servers = [install_servers.install_server(name) for name in install_servers.SERVERS]
+        for path in (*install_restic.install((*install_restic.RESTIC, *others)), *servers):
             print(path.relative_to(ROOT))
     except install_restic.InstallError as error:
         print(f"{error}; tests that need it {'fail' if IN_CI else 'are skipped'}", flush=True)

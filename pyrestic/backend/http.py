@@ -141,7 +141,8 @@ class HttpClient:
                 url,
                 headers=full,
                 # requests sends pieces of any buffer; its types only know bytes.
-                data=None if data is None else cast("Iterable[bytes]", _Body(data, guard, self._upload)),
+                # An empty body as well gets Content-Length this way: requests would send it in chunks.
+                data=None if not data else cast("Iterable[bytes]", _Body(data, guard, self._upload)),
                 stream=True,
                 allow_redirects=False,
                 timeout=self._timeout,

@@ -32,7 +32,7 @@ __all__ = [
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 """Every scheme of restic."""
-_IMPLEMENTED = (LOCAL, "b2", "rest", "sftp")
+_IMPLEMENTED = (LOCAL, "b2", "rest", "s3", "sftp")
 """The schemes with a module in `backend/schemes/`."""
 
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match

@@ -11,6 +11,7 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.local import LocalBackend
 from pyrestic.backend.location import open_backend, parse_location
 from pyrestic.backend.mem import MemoryBackend
+from pyrestic.backend.objects import ObjectBackend
 from pyrestic.backend.rest import RestBackend
 from pyrestic.backend.wrap.cache import CacheBackend
 from pyrestic.backend.wrap.cache_folder import open_cache
@@ -21,8 +22,10 @@ from pyrestic.errors import TransientError
 from pyrestic.testing.backend_contract import BackendContract
 from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
+from tests.support.seaweed import open_shared_s3
 from tests.support.servers import shared_location
 from tests.support.ssh import open_over_ssh
+from tests.support.stores import MemoryStore
 
 
 def fail_test(message: str) -> None:
@@ -85,15 +88,17 @@ def rest_version_1() -> Backend:
     return backend
 
 
+STACKS["objects"] = lambda folder: ObjectBackend(MemoryStore(), "some/prefix")
 STACKS["b2"] = lambda folder: open_shared_b2()
 SERVERS: dict[str, Callable[[Path], Backend]] = {
     "rest-server": lambda folder: rest("rest"),
     "rest-server, version 1": lambda folder: rest_version_1(),
     "rclone serve restic": lambda folder: rest("rclone"),
     "sftp": open_over_ssh,
+    "s3": lambda folder: open_shared_s3(),
 }
-SILENT_REMOVERS = {"rest-server", "rest-server, version 1", "retry, failing"}
-"""rest-server calls it a success to remove what is not there, and so it is after an attempt that failed."""
+SILENT_REMOVERS = {"rest-server", "rest-server, version 1", "retry, failing", "s3"}
+"""rest-server and S3 call it a success to remove what is not there, and so it is after an attempt that failed."""
 
 SHOWS_HALF_FILES = {"rclone serve restic"}
 """rclone shows files while they are being replaced; nothing in a repository ever is."""

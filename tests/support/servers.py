@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.install_servers import SERVERS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _ADDRESS = re.compile(rb"(?:start server on|restic REST API on|Serving restic).*?((?:127\.0\.0\.1|\[::1\]):\d+)")
 
@@ -23,7 +25,8 @@ def find_tool(name: str) -> Path:
     """Return a program of .tools; without it the test is skipped, in CI it fails."""
     path = Path(os.environ.get("PYRESTIC_TEST_TOOLS", ROOT / ".tools")) / name
     if not path.exists():
-        message = f"{name} is not installed: run python3 tools/install_restic.py {name}"
+        installer = "install_servers.py" if name in SERVERS else "install_restic.py"
+        message = f"{name} is not installed: run python3 tools/{installer} {name}"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)

@@ -12,13 +12,14 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.client import FileVersion, stored_id
-from pyrestic.backend.b2.errors import ExpiredTokenError, WrongUploadError
+from pyrestic.backend.b2.errors import WrongUploadError
 from pyrestic.backend.b2.large import upload_large
 from pyrestic.backend.b2.pages import list_names
 from pyrestic.backend.b2.session import B2Session
 from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.layout import DEFAULT_LAYOUT, FOLDERS
+from pyrestic.backend.leases import ExpiredTokenError
 from pyrestic.backend.metering import Ledger
 from pyrestic.errors import AccessError, FormatError, NoAnswerError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle

@@ -8,18 +8,8 @@ import re
 import msgspec
 
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
+from pyrestic.backend.leases import ExpiredTokenError
 from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, PyresticError, TransientError
-
-
-class ExpiredTokenError(TransientError):
-    """A token of the service has expired; a new one helps. Without a code (HEAD) this is a guess.
-
-    `refusal` is the error if a new token is refused as well.
-    """
-
-    def __init__(self, message: str, refusal: AccessError) -> None:
-        super().__init__(message, retry_after_seconds=0.0, attempts=2)
-        self.refusal = refusal
 
 
 class WrongUploadError(TransientError):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.client import Authorization, FileVersion, UploadUrl, stored_id
-from pyrestic.backend.b2.errors import ExpiredTokenError
 from pyrestic.backend.b2.session import B2Session
+from pyrestic.backend.leases import ExpiredTokenError
 from pyrestic.errors import BackendError, NotFoundError, TransientError
 
 MAX_PARTS = 10_000

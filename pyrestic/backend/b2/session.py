@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pyrestic.backend.b2 import api
 from pyrestic.backend.b2.client import Authorization, Caller, UploadUrl
-from pyrestic.backend.b2.errors import ExpiredTokenError
+from pyrestic.backend.leases import ExpiredTokenError
 from pyrestic.errors import AccessError, NotFoundError
 
 T = TypeVar("T")

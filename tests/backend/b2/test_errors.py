@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.backend.b2.errors import ExpiredTokenError, error_of
+from pyrestic.backend.b2.errors import error_of
 from pyrestic.backend.http import Answer
+from pyrestic.backend.leases import ExpiredTokenError
 from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, PyresticError, TransientError
 
 

@@ -1,0 +1,36 @@
+"""`s3:HOST/BUCKET[/PREFIX]` and its settings as a backend."""
+
+from pyrestic.backend.base import Backend
+from pyrestic.backend.http import HttpClient
+from pyrestic.backend.leases import Lease, Leased
+from pyrestic.backend.objects import DEFAULT_CONNECTIONS, ObjectBackend
+from pyrestic.backend.s3.caller import S3Caller
+from pyrestic.backend.s3.endpoint import LOOKUPS, S3Address, parse_s3
+from pyrestic.backend.s3.signer import S3Key
+from pyrestic.backend.s3.store import S3Options, S3Store
+from pyrestic.backend.scheme_options import Access, SchemeOptions
+from pyrestic.errors import UsageError
+
+
+def open_s3(address: str, options: SchemeOptions, access: Access) -> Backend:
+    """Return the backend, not yet connected; raise UsageError if a setting is missing or invalid."""
+    location = parse_s3(address)
+    lookup = options.take_text("bucket-lookup").lower() or "auto"
+    if lookup not in LOOKUPS:
+        raise UsageError(f"option s3.bucket-lookup must be one of {', '.join(LOOKUPS)}, not {lookup!r}")
+    region = options.take_text("region") or access.environment.get("AWS_DEFAULT_REGION", "")
+    storing = S3Options(options.take_text("storage-class"), list_v1=options.take_switch("list-objects-v1"))
+    anonymous = options.take_switch("unsafe-anonymous-auth")
+    connections = options.take_count("connections", DEFAULT_CONNECTIONS)
+    for unused in ("layout", "retries"):
+        options.take_text(unused)
+    client = HttpClient(access.http, connections, upload=access.upload, download=access.download)
+    environment = access.environment
+    key = S3Key(
+        environment.get("AWS_ACCESS_KEY_ID", ""),
+        environment.get("AWS_SECRET_ACCESS_KEY", ""),
+        environment.get("AWS_SESSION_TOKEN", ""),
+    )
+    keys = Leased(lambda: Lease(S3Key("", "") if anonymous else key))
+    caller = S3Caller(client, keys, S3Address(location, region=region, lookup=lookup))
+    return ObjectBackend(S3Store(caller, storing), location.prefix, connections)

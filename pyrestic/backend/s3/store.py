@@ -1,0 +1,175 @@
+"""The requests of a bucket, for `ObjectBackend`."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
+from pyrestic.backend.objects import ListedObject, ObjectPage, find_length
+from pyrestic.backend.plain_xml import Element, parse_xml
+from pyrestic.backend.s3.caller import S3Caller
+from pyrestic.backend.s3.endpoint import DEFAULT_REGION
+from pyrestic.backend.s3.errors import read_report, s3_error
+from pyrestic.backend.statuses import check_origin
+from pyrestic.errors import FormatError, NotFoundError, TransientError
+
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+"""Storage classes whose files take hours to be read; only packs of file content go there."""
+
+_PAGE = "1000"
+_SERVICE = "an S3 service"
+_full_length = re.compile(r"bytes 0-0/([0-9]{1,16})").fullmatch
+
+
+class S3Options(NamedTuple):
+    """How files are stored and listed."""
+
+    storage_class: str = ""
+    list_v1: bool = False
+
+
+DEFAULT_OPTIONS = S3Options()
+
+
+class S3Store:
+    """The requests of a bucket; see ObjectStore."""
+
+    def __init__(self, caller: S3Caller, options: S3Options = DEFAULT_OPTIONS) -> None:
+        self.caller = caller
+        self._options = options
+
+    def prepare(self) -> None:
+        """Make the bucket unless it exists. A key that may not look at the bucket may still use it."""
+        doing = f"looking for the bucket {self.caller.address.bucket}"
+        status = self.caller.send("HEAD", "", doing).status
+        if status not in (200, 404):
+            # A response to HEAD has no body that could give the reason.
+            answer = self.caller.send("GET", "", doing, query=[("list-type", "2"), ("max-keys", "1")])
+            if answer.status != 200 and read_report(answer).code != "AccessDenied":
+                raise s3_error(answer, doing)
+        if status == 404:
+            self._make_bucket()
+
+    def put(self, key: str, data: memoryview, *, archivable: bool) -> None:
+        """Store an object; the service verifies its MD5."""
+        doing = f"saving {key}"
+        headers = {
+            "Content-MD5": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
+            "Content-Type": "application/octet-stream",
+            **self._storage(archivable=archivable),
+        }
+        answer = self.caller.send("PUT", key, doing, headers=headers, body=data)
+        if answer.status != 200:
+            raise s3_error(answer, doing)
+        check_origin(answer, doing, service=_SERVICE)
+
+    def get(self, key: str, range_text: str, max_length: int) -> Answer:
+        """Return the response of status 200, 206 or 416 with an object or a range of it."""
+        doing = f"loading {key}"
+        headers = {"Range": range_text} if range_text else {}
+        answer = self.caller.send("GET", key, doing, headers=headers, max_length=max_length)
+        if answer.status == 416:
+            return answer
+        if answer.status not in (200, 206):
+            raise s3_error(answer, doing)
+        return check_origin(answer, doing, service=_SERVICE)
+
+    def find_length(self, key: str) -> int:
+        """Return the length of an object."""
+        doing = f"looking for {key}"
+        answer = self.caller.send("HEAD", key, doing)
+        if answer.status == 200:
+            return find_length(check_origin(answer, doing, service=_SERVICE), doing)
+        if answer.status == 404 or answer.status >= 500:
+            raise s3_error(answer, doing)
+        # A response to HEAD has no body that could give the reason.
+        answer = self.caller.send("GET", key, doing, headers={"Range": "bytes=0-0"}, max_length=1)
+        if answer.status == 206 and (match := _full_length(answer.headers.get("content-range", ""))):
+            return int(match[1])
+        raise s3_error(answer, doing)
+
+    def list_page(self, prefix: str, marker: str) -> ObjectPage:
+        """Return a page of the objects whose keys start with prefix."""
+        doing = f"listing {prefix}"
+        query = [("prefix", prefix), ("max-keys", _PAGE), ("encoding-type", "url")]
+        if not self._options.list_v1:
+            query.append(("list-type", "2"))
+        if marker:
+            query.append(("marker" if self._options.list_v1 else "continuation-token", marker))
+        answer = self.caller.send("GET", "", doing, query=query)
+        if answer.status != 200:
+            raise s3_error(answer, doing)
+        return read_page(answer.body, doing)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; no error if it is missing, as most services do not tell."""
+        doing = f"removing {key}"
+        answer = self.caller.send("DELETE", key, doing)
+        if answer.status not in (200, 204):
+            error = s3_error(answer, doing)
+            if not isinstance(error, NotFoundError):
+                raise error
+
+    def interrupt(self) -> None:
+        """Abort all running requests."""
+        self.caller.client.interrupt()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.caller.client.close()
+
+    def _make_bucket(self) -> None:
+        doing = f"creating the bucket {self.caller.address.bucket}"
+        region = self.caller.address.region
+        body = b""
+        if region != DEFAULT_REGION:
+            body = (
+                '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+                f"<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            ).encode()
+        answer = self.caller.send("PUT", "", doing, body=body)
+        if answer.status != 200:
+            raise s3_error(answer, doing)
+
+    def _storage(self, *, archivable: bool) -> Mapping[str, str]:
+        name = self._options.storage_class
+        return {"X-Amz-Storage-Class": name} if name and (archivable or name not in ARCHIVE_CLASSES) else {}
+
+
+def read_page(body: bytes, doing: str) -> ObjectPage:
+    """Return the page in the response to a listing, of either version; raise TransientError if it is none."""
+    try:
+        root = parse_xml(body)
+        if root.name != "ListBucketResult":
+            raise ValueError(root.name)
+        encoded = root.read("EncodingType") == "url"
+        objects = [_read_object(element, encoded=encoded) for element in root.find_all("Contents")]
+    except (FormatError, ValueError):
+        raise TransientError(
+            f"{doing} failed: the response did not come from {_SERVICE}", attempts=SENSELESS_ATTEMPTS
+        ) from None
+    if root.read("IsTruncated") != "true":
+        return ObjectPage(objects, "")
+    marker = root.read("NextContinuationToken")
+    if not marker:
+        # Version 1 names the next page only if there is a delimiter: it begins after the last key.
+        marker = _decode(root.read("NextMarker"), encoded=encoded) or (objects[-1].key if objects else "")
+    if not marker:
+        raise TransientError(
+            f"{doing} failed: the service does not say how its pages go on", attempts=SENSELESS_ATTEMPTS
+        )
+    return ObjectPage(objects, marker)
+
+
+def _read_object(element: Element, *, encoded: bool) -> ListedObject:
+    text = element.read("Size").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise ValueError("a length is no number")
+    return ListedObject(_decode(element.read("Key"), encoded=encoded), int(text))
+
+
+def _decode(text: str, *, encoded: bool) -> str:
+    return unquote_plus(text) if encoded else text
