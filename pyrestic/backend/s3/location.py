@@ -6,7 +6,9 @@ from pyrestic.backend.leases import Lease, Leased
 from pyrestic.backend.objects import DEFAULT_CONNECTIONS, ObjectBackend
 from pyrestic.backend.s3.caller import S3Caller
 from pyrestic.backend.s3.endpoint import LOOKUPS, S3Address, parse_s3
-from pyrestic.backend.s3.signer import S3Key
+from pyrestic.backend.s3.key_services import KeyServices
+from pyrestic.backend.s3.keys import KeyFinder
+from pyrestic.backend.s3.signer import ANONYMOUS
 from pyrestic.backend.s3.store import S3Options, S3Store
 from pyrestic.backend.scheme_options import Access, SchemeOptions
 from pyrestic.errors import UsageError
@@ -25,12 +27,9 @@ def open_s3(address: str, options: SchemeOptions, access: Access) -> Backend:
     for unused in ("layout", "retries"):
         options.take_text(unused)
     client = HttpClient(access.http, connections, upload=access.upload, download=access.download)
-    environment = access.environment
-    key = S3Key(
-        environment.get("AWS_ACCESS_KEY_ID", ""),
-        environment.get("AWS_SECRET_ACCESS_KEY", ""),
-        environment.get("AWS_SESSION_TOKEN", ""),
-    )
-    keys = Leased(lambda: Lease(S3Key("", "") if anonymous else key))
+    if anonymous:
+        keys = Leased(lambda: Lease(ANONYMOUS))
+    else:
+        keys = Leased(KeyFinder(KeyServices(access.environment, access.http, region)).find)
     caller = S3Caller(client, keys, S3Address(location, region=region, lookup=lookup))
     return ObjectBackend(S3Store(caller, storing), location.prefix, connections)

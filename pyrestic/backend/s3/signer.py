@@ -25,6 +25,9 @@ class S3Key:
     token: str = field(default="", repr=False)
 
 
+ANONYMOUS = S3Key("", "")
+
+
 def quote_key(key: str) -> str:
     """Return a key as part of a URL's path."""
     return quote(key, safe="/~")
