@@ -62,6 +62,22 @@ def range_length(handle: Handle, file_length: int, offset: int, length: int | No
 
 
 @runtime_checkable
+class TreePackStore(Protocol):
+    """Optional operation of a backend that treats packs of trees differently; see save_tree_pack."""
+
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Save a pack of trees like Backend.save."""
+
+
+def save_tree_pack(backend: Backend, handle: Handle, data: Buffer) -> None:
+    """Save a pack of trees like Backend.save: it is read often, so it is cached, and never goes to cold storage."""
+    if isinstance(backend, TreePackStore):
+        backend.save_metadata(handle, data)
+    else:
+        backend.save(handle, data)
+
+
+@runtime_checkable
 class MetadataCache(Protocol):
     """Optional operations of a backend with a cache; check with isinstance or getattr.
 

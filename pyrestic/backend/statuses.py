@@ -1,7 +1,7 @@
 """Maps the failures of HTTP services to errors, by table.
 
 A service has a table of its codes; the statuses that mean the same everywhere are here. A failure that waiting cannot
-mend ends the operation at once; the others are a TransientError, with the wait that the service asks for.
+fix ends the operation at once; the others are a TransientError, with the wait that the service asks for.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend
+from pyrestic.backend.base import Backend, save_tree_pack
 from pyrestic.errors import DamageError, PyresticError
 from pyrestic.format.chunker import MIN_LENGTH
 from pyrestic.format.crypto import OVERHEAD
@@ -359,9 +359,10 @@ class Saver:
             raise
 
     def _save_pack(self, blob_type: BlobType, handle: Handle, data: memoryview) -> None:
-        # The cache, if any, keeps packs of trees: the next backup reads them.
-        save = getattr(self._backend, "save_metadata", None) if blob_type is BlobType.TREE else None
-        (save or self._backend.save)(handle, data)
+        if blob_type is BlobType.TREE:
+            save_tree_pack(self._backend, handle, data)
+        else:
+            self._backend.save(handle, data)
 
     def _write_header(self, pack: OpenPack, blobs: Columns) -> int:
         """Seal the header after the blobs and return the length of the pack (design document, "Pack Format")."""

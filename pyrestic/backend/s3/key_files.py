@@ -91,22 +91,36 @@ def find_minio_alias(environment: Mapping[str, str]) -> Lease[S3Key] | None:
 def run_program(command: str, environment: Mapping[str, str]) -> Lease[S3Key]:
     """Return the key that a program of the user prints; raise AccessError. Its output is never shown."""
     try:
-        words = shlex.split(command)
-        done = subprocess.run(  # noqa: S603 - the user's own file names it
-            words, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, timeout=PROGRAM_SECONDS
-        )
+        code, output = _run(shlex.split(command), environment)
     except subprocess.TimeoutExpired:
         raise AccessError(f"the program in {_PROCESS} did not end within {PROGRAM_SECONDS} seconds") from None
     except (OSError, ValueError) as error:
         raise AccessError(f"the program in {_PROCESS} could not be started ({type(error).__name__})") from None
-    if done.returncode != 0:
-        raise AccessError(f"the program in {_PROCESS} failed with exit code {done.returncode}")
+    if code != 0:
+        raise AccessError(f"the program in {_PROCESS} failed with exit code {code}")
     try:
-        printed = msgspec.json.decode(done.stdout, type=_Printed)
+        printed = msgspec.json.decode(output, type=_Printed)
         ends = parse_end(printed.expiration)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise AccessError(f"the program in {_PROCESS} printed no credentials") from None
     return Lease(S3Key(printed.access_key_id, printed.secret_access_key, printed.session_token), ends)
+
+
+def _run(words: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
+    """Return the exit code and the output of a program; raise OSError, ValueError or TimeoutExpired."""
+    with subprocess.Popen(  # noqa: S603 - the user's own file names it
+        words,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=PROGRAM_SECONDS)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, output
 
 
 def parse_end(text: str) -> float | None:

@@ -21,9 +21,11 @@ def open_s3(address: str, options: SchemeOptions, access: Access) -> Backend:
     if lookup not in LOOKUPS:
         raise UsageError(f"option s3.bucket-lookup must be one of {', '.join(LOOKUPS)}, not {lookup!r}")
     region = options.take_text("region") or access.environment.get("AWS_DEFAULT_REGION", "")
-    storing = S3Options(options.take_text("storage-class"), list_v1=options.take_switch("list-objects-v1"))
     anonymous = options.take_switch("unsafe-anonymous-auth")
     connections = options.take_count("connections", DEFAULT_CONNECTIONS)
+    storing = S3Options(
+        options.take_text("storage-class"), list_v1=options.take_switch("list-objects-v1"), connections=connections
+    )
     for unused in ("layout", "retries"):
         options.take_text(unused)
     client = HttpClient(access.http, connections, upload=access.upload, download=access.download)

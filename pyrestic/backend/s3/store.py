@@ -1,18 +1,17 @@
 """The requests of a bucket, for `ObjectBackend`."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
-from pyrestic.backend.objects import ListedObject, ObjectPage, find_length
+from pyrestic.backend.objects import DEFAULT_CONNECTIONS, ListedObject, ObjectPage, find_length
 from pyrestic.backend.plain_xml import Element, parse_xml
 from pyrestic.backend.s3.caller import S3Caller
 from pyrestic.backend.s3.endpoint import DEFAULT_REGION
 from pyrestic.backend.s3.errors import read_report, s3_error
+from pyrestic.backend.s3.multipart import PART_BYTES, SINGLE_BYTES, content_md5, upload_parts
 from pyrestic.backend.statuses import check_origin
 from pyrestic.errors import FormatError, NotFoundError, TransientError
 
@@ -29,6 +28,10 @@ class S3Options(NamedTuple):
 
     storage_class: str = ""
     list_v1: bool = False
+    connections: int = DEFAULT_CONNECTIONS
+    """How many parts of a long file are uploaded at once."""
+    single_bytes: int = SINGLE_BYTES
+    part_bytes: int = PART_BYTES
 
 
 DEFAULT_OPTIONS = S3Options()
@@ -56,11 +59,12 @@ class S3Store:
     def put(self, key: str, data: memoryview, *, archivable: bool) -> None:
         """Store an object; the service verifies its MD5."""
         doing = f"saving {key}"
-        headers = {
-            "Content-MD5": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
-            "Content-Type": "application/octet-stream",
-            **self._storage(archivable=archivable),
-        }
+        headers = {"Content-Type": "application/octet-stream", **self._storage(archivable=archivable)}
+        if len(data) > self._options.single_bytes:
+            connections = self._options.connections
+            upload_parts(self.caller, key, data, headers, connections=connections, part_bytes=self._options.part_bytes)
+            return
+        headers["Content-MD5"] = content_md5(data)
         answer = self.caller.send("PUT", key, doing, headers=headers, body=data)
         if answer.status != 200:
             raise s3_error(answer, doing)

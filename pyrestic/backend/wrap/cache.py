@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Stoppable, as_near, find_near, range_length
+from pyrestic.backend.base import Backend, FileInfo, Stoppable, as_near, find_near, range_length, save_tree_pack
 from pyrestic.backend.layout import check_name
 from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
 from pyrestic.errors import BackendError, DamageError, NotFoundError
@@ -59,7 +59,7 @@ class CacheBackend:
 
     def save_metadata(self, handle: Handle, data: Buffer) -> None:
         """Store a pack of trees, and in the cache; see MetadataCache."""
-        self._inner.save(handle, data)
+        save_tree_pack(self._inner, handle, data)
         self._keep(handle, data)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Iterator
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache, MetadataCache, Stoppable, as_near, find_near
+from pyrestic.backend.base import (
+    Backend,
+    FileInfo,
+    IndexCopyCache,
+    MetadataCache,
+    Stoppable,
+    as_near,
+    find_near,
+    save_tree_pack,
+)
 from pyrestic.errors import CancelledError
 from pyrestic.handle import FileType, Handle
 
@@ -66,6 +75,11 @@ class CancelBackend:
         self._check(handle, writes=True)
         self._inner.save(handle, data)
 
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Save a pack of trees; see save_tree_pack."""
+        self._check(handle, writes=True)
+        save_tree_pack(self._inner, handle, data)
+
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
         self._check(handle)
@@ -120,11 +134,6 @@ class CancelCache(CancelBackend):
         """Load from a pack of trees; see MetadataCache."""
         self._check(handle)
         return self._cache.load_metadata(handle, offset, length)
-
-    def save_metadata(self, handle: Handle, data: Buffer) -> None:
-        """Save a pack of trees; see MetadataCache."""
-        self._check(handle, writes=True)
-        self._cache.save_metadata(handle, data)
 
     def forget(self, handle: Handle) -> None:
         """Drop the cached copy of a damaged file; see MetadataCache."""

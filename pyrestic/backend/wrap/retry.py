@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near
+from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near, save_tree_pack
 from pyrestic.backend.fence import Fence
 from pyrestic.backend.metering import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError, UnreachedError
@@ -104,13 +104,20 @@ class RetryBackend:
 
     def save(self, handle: Handle, data: Buffer) -> None:
         """Store data under handle; see Backend."""
+        self._save(handle, lambda: self._inner.save(handle, data))
+
+    def save_metadata(self, handle: Handle, data: Buffer) -> None:
+        """Store a pack of trees; see save_tree_pack."""
+        self._save(handle, lambda: save_tree_pack(self._inner, handle, data))
+
+    def _save(self, handle: Handle, save: Callable[[], None]) -> None:
         self._refuse_interrupted(handle)
 
-        def save() -> None:
+        def attempt() -> None:
             self.fence.check(handle, removes=False)
-            self._inner.save(handle, data)
+            save()
 
-        self.run(f"saving {handle}", save)
+        self.run(f"saving {handle}", attempt)
 
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
