@@ -34,6 +34,7 @@ def make_options(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     overwrite: str | None = None,
+    missing: bool = False,
     delete: bool = False,
     sparse: bool = False,
     verify: bool = False,
@@ -52,6 +53,7 @@ def make_options(
     return RestoreOptions(
         overwrite=Overwrite.ALWAYS if overwrite is None else Overwrite(overwrite),
         resume=overwrite is None,
+        missing=missing,
         delete=delete,
         sparse=sparse,
         verify=verify,

@@ -174,6 +174,7 @@ class OpenSnapshot:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         overwrite: Overwrite | None = None,
+        missing: bool = False,
         delete: bool = False,
         sparse: bool = False,
         verify: bool = False,
@@ -201,6 +202,7 @@ class OpenSnapshot:
             include=include,
             exclude=exclude,
             overwrite=overwrite,
+            missing=missing,
             delete=delete,
             sparse=sparse,
             verify=verify,
@@ -225,6 +227,7 @@ class OpenSnapshot:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         overwrite: Overwrite | None = None,
+        missing: bool = False,
         strip_components: int = 0,
         report: Reporter | None = None,
         cancel: threading.Event | None = None,
@@ -236,7 +239,13 @@ class OpenSnapshot:
         from pyrestic.api.restore import make_options, make_restore
         from pyrestic.api.restore_plan import describe_plan
 
-        options = make_options(include=include, exclude=exclude, overwrite=overwrite, strip_components=strip_components)
+        options = make_options(
+            include=include,
+            exclude=exclude,
+            overwrite=overwrite,
+            missing=missing,
+            strip_components=strip_components,
+        )
         source, covered = self._source(location)
         with self._content.unless_closed(), cancellable(covered.repository.backend, cancel) as gate:
             gate.ensure_wanted()

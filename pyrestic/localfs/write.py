@@ -17,6 +17,7 @@ from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.format import node as nodes
 from pyrestic.format.node import Node
 from pyrestic.localfs.descriptors import DescriptorCache, OpenDescriptor
+from pyrestic.localfs.move_new import move_new
 from pyrestic.localfs.new_files import FileToWrite, Outcome, make_new
 from pyrestic.localfs.remove import remove_tree
 from pyrestic.localfs.restore_metadata import MetadataRestorer
@@ -335,6 +336,14 @@ class TargetWriter:
                 remove_tree(folder, name, tell, dry_run=dry_run)
         except (OSError, ValueError) as error:
             raise self._failure(location, "removed", error) from error
+
+    def adopt(self, location: bytes, other: "TargetWriter") -> bool:
+        """Move an entry from the same location of another target; return False if something is there already."""
+        try:
+            with self._parent(location) as (folder, name), other._parent(location) as (its_folder, its_name):
+                return move_new(its_folder, its_name, folder, name)
+        except (OSError, ValueError) as error:
+            raise self._failure(location, "moved to its place", error) from error
 
     def restore_metadata(self, location: bytes, node: Node) -> None:
         """Apply the node's metadata to an existing entry; an open file is closed."""

@@ -130,6 +130,11 @@ class RestorePlan:
             )
 
     @property
+    def has_work(self) -> bool:
+        """Whether anything is selected that the target lacks, or that cannot be read."""
+        return bool(self.files or self.others or self.files_there or self.lost_count)
+
+    @property
     def usage(self) -> Sums:
         """Billed usage of the restore, if packs are billed."""
         return Sums(class_b=self.requests, downloaded_bytes=self.bytes_to_fetch)

@@ -7,7 +7,7 @@ the files themselves (see restore_tree), and their verification.
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pyrestic.backend.private_folder import distrust
@@ -16,6 +16,8 @@ from pyrestic.localfs.restore_journal import RestoreNote
 from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices
+from pyrestic.operations.existing import Overwrite
+from pyrestic.operations.missing import MissingOnly, staging_folder, tell_left
 from pyrestic.operations.preflight import Lost, RestorePlan, make_restore_plan
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
@@ -66,6 +68,8 @@ class Restore:
         select = options.selector()
         if options.delete and os.path.normpath(target) == "/" and select is None:
             raise UsageError("refusing to delete everything else under /; pass include or exclude")
+        if options.missing and (options.delete or options.overwrite is not Overwrite.ALWAYS):
+            raise UsageError("missing cannot be combined with delete and overwrite")
         self._repository = repository
         self._target = target
         self._options = options
@@ -75,6 +79,14 @@ class Restore:
         self._state_folder = state_folder
         self._ensure_wanted = ensure_wanted
         self.root, self._folder = make_root(repository, source, target, options, select)
+        self._missing: MissingOnly | None = None
+        if options.missing:
+            if open_root is not None:
+                raise UsageError("missing cannot be combined with an opened target")
+            self._missing = MissingOnly(self._folder, self.root.select)
+            what = (repository.config.id, self.root.tree.hex())
+            self._folder = staging_folder(self._folder, what)
+            self.root = self.root._replace(select=self._missing.select)
         self._writer = TargetWriter(
             os.fsencode(self._folder),
             MetadataRestorer(options.metadata_rules(), warn or report.note),
@@ -86,15 +98,16 @@ class Restore:
     def plan(self, prices: Prices | None = None) -> RestorePlan:
         """Return the plan; nothing is written. Raises as make_restore_plan does."""
         root = self.root
-        return make_restore_plan(
-            self._repository,
-            root.tree,
-            self._writer,
-            self._options.overwrite,
-            select=root.select,
-            prices=prices,
-            load=root.load,
-        )
+        with self._looking_at_target():
+            return make_restore_plan(
+                self._repository,
+                root.tree,
+                self._writer,
+                self._options.overwrite,
+                select=root.select,
+                prices=prices,
+                load=root.load,
+            )
 
     def run(self, plan: RestorePlan | None = None) -> RestoreResult:
         """Restore; `plan` is an earlier plan. The result lists entries that could not be restored.
@@ -111,6 +124,8 @@ class Restore:
         self._ensure_wanted()
         if not options.dry_run:
             self._check_space(plan)
+        if self._missing is not None and not plan.has_work:
+            return RestoreResult(plan, progress, (), None)
         with self._journal() as journal:
             restorer = TreeRestorer(
                 self._repository,
@@ -123,8 +138,9 @@ class Restore:
                 load=self.root.load,
                 note=journal,
                 ensure_wanted=self._ensure_wanted,
+                keep=() if self._missing is None else self._missing.folders,
             )
-            with self._report.show(progress):
+            with self._report.show(progress), self._looking_at_target():
                 restorer.restore(self.root.tree)
         verified = None
         if options.dry_run and not progress.error_count:
@@ -132,7 +148,33 @@ class Restore:
             self._check_space(plan)
         elif options.verify and not progress.error_count:
             verified = self._verify(restorer)
+        if self._missing is not None and not options.dry_run:
+            self._move_missing(self._missing, restorer.errors)
         return RestoreResult(plan, progress, tuple(restorer.errors), verified)
+
+    @contextlib.contextmanager
+    def _looking_at_target(self) -> Iterator[None]:
+        """Keep the target open meanwhile, if only what it lacks is restored."""
+        if self._missing is None:
+            yield
+            return
+        self._missing.open()
+        try:
+            yield
+        finally:
+            self._missing.close()
+
+    def _move_missing(self, missing: MissingOnly, errors: Sequence[Lost]) -> None:
+        """Move restored entries from the staging folder to their places; raise LocalFileError."""
+        if self._progress.error_count > len(errors):
+            # It is not known which entries are incomplete.
+            self._report.note(f"because of the errors, what was restored stays in {self._folder}")
+            return
+        taken = missing.move_from(self._writer, [lost.location for lost in errors])
+        if taken:
+            raise tell_left(self._folder, len(taken))
+        if errors:
+            self._report.note(f"what could not be restored completely stays in {self._folder}")
 
     def _check_space(self, plan: RestorePlan) -> None:
         # The number of holes is unknown.

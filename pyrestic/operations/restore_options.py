@@ -14,6 +14,8 @@ class RestoreOptions:
     overwrite: Overwrite = Overwrite.ALWAYS
     resume: bool = True
     """Skip files that an interrupted identical restore has finished and that were not modified since."""
+    missing: bool = False
+    """Restore only what the target lacks; what is there stays as it is, folders and their metadata included."""
     delete: bool = False
     dry_run: bool = False
     sparse: bool = False

@@ -5,7 +5,7 @@ everything that requires all files comes last: hard links, links, devices, and t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from pyrestic.engine_types import Stamp
@@ -38,7 +38,8 @@ class TreeRestorer:
     """One restore of a tree to a target; used once.
 
     `load` loads trees, see walk. Files that an earlier run has finished, according to `note`, are skipped; files that
-    this run finishes are added to it, and the caller closes it. `ensure_wanted` is as in Restore.
+    this run finishes are added to it, and the caller closes it. `ensure_wanted` is as in Restore. Folders in `keep` do
+    not get the metadata of the snapshot.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class TreeRestorer:
         load: Callable[[ID], list[Node]] | None = None,
         note: RestoreNote | None = None,
         ensure_wanted: Callable[[], None] = lambda: None,
+        keep: Container[bytes] = (),
     ) -> None:
         self.errors: list[Lost] = []
         """Entries that could not be restored, MAX_NAMED at most."""
@@ -69,6 +71,7 @@ class TreeRestorer:
         self._ensure_wanted = ensure_wanted
         self._files = FileCollector(repository, writer, sparse=options.sparse)
         self._existing = Existing(writer, options.overwrite)
+        self._keep = keep
         self._touched: set[bytes] = set()
         self._folders: list[_Later] = []
         self._others: list[_Later] = []
@@ -138,7 +141,7 @@ class TreeRestorer:
         for location, node, leaving in visits:
             self._ensure_wanted()
             if leaving:
-                if location in self._touched:
+                if location in self._touched and location not in self._keep:
                     self._folders.append(_Later(location, node))
                     self._existing.forget(location)
                 continue

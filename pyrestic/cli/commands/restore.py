@@ -42,6 +42,7 @@ class _TargetFlags(Flags):
     TITLE = "Target"
     delete: bool = switch("--delete", help="delete files in the target that are not in the snapshot")
     ignore_free_space: bool = switch("--ignore-free-space", help="start even if the target seems to lack free space")
+    missing: bool = switch("--missing", help="restore only what the target lacks, and leave everything else as it is")
     overwrite: Overwrite | None = parsed(
         "--overwrite", type=Parsed("mode", _parse_overwrite), help="always (default), if-changed, if-newer or never"
     )
@@ -150,6 +151,7 @@ def _options(flags: RestoreFlags, include: Patterns, exclude: Patterns) -> Resto
         overwrite=flags.overwrite or Overwrite.ALWAYS,
         # An explicit overwrite mode compares everything, as in restic.
         resume=flags.overwrite is None,
+        missing=flags.missing,
         delete=flags.delete,
         dry_run=flags.dry_run,
         sparse=flags.sparse,
@@ -176,6 +178,8 @@ def _check(flags: RestoreFlags, *, filtered: bool) -> None:
         raise UsageError("please specify a directory to restore to (--target)")
     if flags.dry_run and flags.verify:
         raise UsageError("--dry-run and --verify are mutually exclusive")
+    if flags.missing and (flags.delete or flags.overwrite is not None):
+        raise UsageError(f"--missing and --{'delete' if flags.delete else 'overwrite'} are mutually exclusive")
     if flags.delete and os.path.normpath(flags.target) == "/" and not filtered:
         raise UsageError("'--target / --delete' must be combined with an include or exclude filter")
 
