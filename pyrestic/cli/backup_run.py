@@ -4,9 +4,10 @@ import importlib
 import signal
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrestic import __version__
+from pyrestic.backend.metering import Sums
 from pyrestic.cli import backup_output as output
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.backup_lock import locked_here
@@ -17,7 +18,7 @@ from pyrestic.cli.interrupts import INTERRUPTED, ending_early, limit_early_end
 from pyrestic.cli.local_folders import cache_base
 from pyrestic.cli.session import opened
 from pyrestic.cli.source_stream import opened_stream
-from pyrestic.cli.terminal import Fields
+from pyrestic.cli.terminal import Fields, Terminal
 from pyrestic.golang import parse_size
 from pyrestic.localfs.select import Patterns
 from pyrestic.operations.backup_options import ArchiveOptions, BackupOptions, BackupRequest
@@ -28,6 +29,10 @@ from pyrestic.repository.overlap import Overlap
 from pyrestic.repository.parent import Parent
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import SnapshotList
+from pyrestic.units import format_bytes
+
+if TYPE_CHECKING:
+    from pyrestic.cli.billing import Bill
 
 INCOMPLETE = 3
 
@@ -97,6 +102,8 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
             on_item=output.item_printer(terminal),
             partial=PartialOptions(early_end, flags.checkpoint, flags.time_limit) if flags.may_end_early else None,
         )
+        if session.bill is not None and session.bill.has_budget and not (request.streamed or flags.dry_run):
+            _foresee(terminal, session.bill, request, look.found, partial=flags.partial)
         stream = None
         if request.streamed:
             command = flags.sources if flags.stdin_from_command else ()
@@ -109,6 +116,19 @@ def run_backup(app: App, flags: BackupFlags, source: BackupSource, *, complete: 
         return Ended(INTERRUPTED if result.early is EarlyReason.INTERRUPTED else INCOMPLETE, result.early)
     result.parent.ensure_complete()
     return Ended(0 if complete and not terminal.error_count else INCOMPLETE)
+
+
+def _foresee(terminal: Terminal, bill: "Bill", request: BackupRequest, parent: Parent, *, partial: bool) -> None:
+    """Say if the month's budget does not allow the backup; raise BudgetError if it cannot end with a part of it."""
+    # Only where something is billed.
+    from pyrestic.operations.backup_forecast import forecast_bytes
+
+    length = forecast_bytes(request, parent)
+    usage, what = Sums(stored_bytes=length), f"this backup of up to {format_bytes(length)}"
+    if not partial:
+        bill.ensure_allowed(usage, what)
+    elif not bill.allows(usage):
+        terminal.note(f"{what} may cost more than what is left of the month's budget: storing what it allows", 0)
 
 
 def _describe(repository: Repository, listed: list[SnapshotList]) -> Fields:

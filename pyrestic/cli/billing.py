@@ -125,6 +125,15 @@ class Bill:
         if self._budget is not None:
             self._budget.ensure_allowed(usage, _usage_so_far(), what)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a budget for a month."""
+        return self._budget is not None
+
+    def allows(self, usage: Sums) -> bool:
+        """Tell whether the month's budget allows what a command is about to ask for."""
+        return self._budget is None or self._budget.allows(usage, _usage_so_far())
+
     def find_downloads(self) -> int | None:
         """Return how many bytes the month's budget allows to download, None if there is none."""
         return None if self._budget is None else self._budget.find_downloads(_usage_so_far())

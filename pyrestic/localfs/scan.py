@@ -189,10 +189,12 @@ def measure(
     found: Callable[[Totals], None],
     stopped: Callable[[], bool],
     failed: Callable[[bytes, str, OSError], None] = lambda *_: None,
+    counts: Callable[[os.stat_result], bool] = lambda _: True,
 ) -> None:
     """Count the files of a backup of the tree, passing the totals so far to `found` at every folder and at the end.
 
-    Unreadable paths are skipped; `failed` receives the path and the failed operation.
+    `counts` tells whether a regular file is counted. Unreadable paths are skipped; `failed` receives the path and the
+    failed operation.
     """
     files = directories = length = 0
     stack = [tree]
@@ -213,6 +215,8 @@ def measure(
             if not explicit and not by_status(path, status):
                 continue
             if stat.S_ISREG(status.st_mode):
+                if not counts(status):
+                    continue
                 files += 1
                 length += status.st_size
             elif stat.S_ISDIR(status.st_mode):

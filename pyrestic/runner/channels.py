@@ -106,7 +106,8 @@ def _find_work(
     serious = message.kind in _SERIOUS
     # Elsewhere, a person may have several machines.
     title = f"{channels.host}: {message.title}" if channels.host else message.title
-    if channels.ping and (message.task == "backup" or serious):
+    # The address is for a success: who waits has not succeeded.
+    if channels.ping and message.kind != "waiting" and (message.task == "backup" or serious):
         suffix = "/start" if message.kind == "started" else "/fail" if serious else ""
         body = f"{title}\n{message.text}".encode() if serious else None
         yield _name("ping", channels.ping), lambda: _request(http, channels.ping, {}, body, suffix)

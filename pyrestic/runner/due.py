@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from pyrestic.profiles.profile import TASK_NAMES, DayTime, Profile, Task, TaskName
-from pyrestic.runner.records import ProfileRecord, TaskRecord
+from pyrestic.runner.records import BUDGET, ProfileRecord, TaskRecord
 
 _RETRY_SECONDS: Final = (300.0, 900.0, 3600.0)
 """Time until the next attempt after one, two, and more failures in a row."""
 _DAYS_PER_WEEK: Final = 7
+_DAY_SECONDS: Final = 86_400.0
 
 
 def find_due(task: Task, record: TaskRecord, now: float) -> float | None:
@@ -32,6 +33,9 @@ def find_due(task: Task, record: TaskRecord, now: float) -> float | None:
 def _find_retry(task: Task, record: TaskRecord, now: float) -> float:
     """Return the time before which a task that failed or ended early does not start again, 0 for none."""
     last = record.started if record.unended else record.ended
+    if last is not None and last <= now and record.waiting == BUDGET:
+        # What is free each day begins with the day of the service, in UTC. Sooner attempts may cost a little each.
+        return (last // _DAY_SECONDS + 1) * _DAY_SECONDS
     failures = record.failures + record.unended
     if last is None or last > now or not (failures or record.early):
         return 0.0

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+from pyrestic.runner.records import BUDGET
+
 MessageKind: TypeAlias = Literal["started", "success", "failed", "overdue", "recovered", "waiting"]
 AGAIN_SECONDS = 24 * 3600.0
 """How long after a message the same one may follow."""
@@ -105,11 +107,23 @@ class _Teller:
                 self._fail(name, task, ran=earlier is None or task.failures > earlier.failures, overdue=overdue)
             elif task.good_ended is not None and (earlier is None or earlier.good_ended != task.good_ended):
                 self._succeed(name, overdue=overdue)
-            if task.waiting and (earlier is None or earlier.waiting != task.waiting) and "waiting" in self._on:
+            if task.waiting == BUDGET:
+                self._tell_budget(name)
+            elif task.waiting and (earlier is None or earlier.waiting != task.waiting) and "waiting" in self._on:
                 self._add("waiting", name, f"{name} waits", f"{task.waiting}.")
         if overdue:
             self._miss(after)
         return News(tuple(self._messages), self._told)
+
+    def _tell_budget(self, name: str) -> None:
+        """Tell once that somebody has to decide about the money."""
+        key = f"budget {name}"
+        if key not in self._told:
+            self._told[key] = self._now
+            text = f"{_sentence(BUDGET)} What is free is still done. It is tried again each day."
+            self._messages.append(
+                Message("waiting", self._profile, name, f"{self._profile}: {name} waits for its budget", text)
+            )
 
     def _fail(self, name: str, task: TaskState, *, ran: bool, overdue: bool) -> None:
         if task.failures < FAILURES:
@@ -123,6 +137,7 @@ class _Teller:
 
     def _succeed(self, name: str, *, overdue: bool) -> None:
         was_told = self._told.pop(_failed(name), None) is not None
+        self._told.pop(f"budget {name}", None)
         if name == "backup" and not overdue:
             was_told = self._told.pop(OVERDUE, None) is not None or was_told
         recovered = was_told and "recovered" in self._on

@@ -11,6 +11,10 @@ Hold: TypeAlias = tuple[str, str]
 """A fact for which a task waits, and its argument; see pyrestic.runner.quiet."""
 
 
+BUDGET = "the month's budget is used up"
+"""The reason for which a task waits that may cost more than the budget of its profile."""
+
+
 class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The last run of a task, and the last good one. Times are seconds since 1970, None for never."""
 

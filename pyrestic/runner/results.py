@@ -6,13 +6,15 @@ from typing import Any, Literal, TypeAlias
 from pyrestic.profiles.profile import TaskName
 from pyrestic.runner.child import Outcome
 from pyrestic.runner.hooks import WAITS
-from pyrestic.runner.records import ProfileRecord, TaskRecord
+from pyrestic.runner.records import BUDGET, ProfileRecord, TaskRecord
 
 INCOMPLETE = 3
 INTERRUPTED = 130
 Kind: TypeAlias = Literal["success", "partial", "failed", "waiting", "interrupted"]
 _ORDER = (INTERRUPTED, 12, 10, 11, 1, INCOMPLETE, 0)
 """Exit codes, the worst first."""
+_BUDGET_MARK = "of this month's budget"
+"""It is in the error of every command that ended because of its budget."""
 _FACTS: dict[str, tuple[str, ...]] = {
     "backup": ("files_new", "files_changed", "data_added_packed", "total_files_processed", "total_bytes_processed"),
     "check": ("num_errors", "verified_packs", "never_verified_packs", "never_verified_bytes", "oldest_verified_age"),
@@ -50,12 +52,16 @@ def judge(task: TaskName, outcome: Outcome, *, lost: str, interrupted: bool, may
     if code == 0:
         return TaskResult("success", summary=summary)
     if code == WAITS and may_wait:
+        if _BUDGET_MARK in outcome.error:
+            # The amounts change with each attempt; the reason is the same.
+            return TaskResult("waiting", error=outcome.error, reason=BUDGET)
         return TaskResult("waiting", reason=outcome.error)
     if interrupted:
         return TaskResult("interrupted", INTERRUPTED, "interrupted", summary=summary)
     if task == "backup" and code == INCOMPLETE:
         kind: Kind = "partial" if is_partial else "success"
-        return TaskResult(kind, code, reason=lost, summary=summary, item_errors=outcome.item_errors)
+        reason = BUDGET if facts.get("ended_early") == BUDGET else lost
+        return TaskResult(kind, code, reason=reason, summary=summary, item_errors=outcome.item_errors)
     if lost and code == INTERRUPTED:
         return TaskResult("partial", 0, reason=lost, summary=summary)
     if code == INTERRUPTED:

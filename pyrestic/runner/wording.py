@@ -20,7 +20,7 @@ def describe_result(task: TaskName, result: TaskResult, seconds: float) -> str:
     if result.kind == "interrupted":
         return "interrupted"
     if result.kind == "waiting":
-        return f"waiting: {result.reason}"
+        return f"waiting: {result.reason}{f' ({result.error})' if result.error else ''}"
     parts = [*_describe_summary(task, result.summary), show_short(seconds)]
     if result.snapshot:
         parts.append(f"snapshot {result.snapshot[:_SHORT]}")

@@ -193,6 +193,30 @@ def test_reading_is_cut_to_what_the_budget_allows_or_refused(
         assert b"beyond today's free allowance: $0.00 of this month's budget of $0.00 were spent" in refused.stderr
     assert not (tmp_path / "target").exists()
     ours.run("check", "--read-data", "--budget-month", "1")
+    for number in range(4):
+        (source / f"file {number}").unlink()
+    ours.run("backup", source)
+    ours.run("forget", "--keep-last", "1")
+    spend(pyrestic, downloaded_bytes=10**9 - 20_000)
+    refused = ours.run("prune", "--max-unused", "0", "--budget-month", "0", code=75)
+    assert b"repacking (see --max-repack-size) would cost $0.00" in refused.stderr
+    ours.run("prune", "--max-unused", "0", "--budget-month", "1")
+    ours.run("check", "--read-data")
+
+
+def test_a_backup_that_the_budget_does_not_allow_is_refused_before_it_reads(
+    pyrestic: Program, b2: B2Server, source: Path
+) -> None:
+    ours = OnB2(pyrestic, b2)
+    ours.run("init")
+    spend(pyrestic, stored_bytes=10 * 10**9 - 9_000_000)
+    ours.run("backup", "--budget-month", "0", source)
+    (source / "large").write_bytes(os.urandom(20 << 20))
+    packs = ours.run("list", "packs").text
+    refused = ours.run("backup", "--budget-month", "0", source, code=75)
+    assert b"this backup of up to 20.000 MiB would cost $0.00" in refused.stderr
+    assert ours.run("list", "packs").text == packs
+    ours.run("backup", "--budget-month", "1", source)
 
 
 @pytest.mark.parametrize("partial", [True, False])
@@ -208,7 +232,12 @@ def test_a_budget_that_runs_out_meanwhile_ends_a_backup_early_if_it_can(
     # The free storage is full but for some packs.
     spend(pyrestic, stored_bytes=10 * 10**9 - 9_000_000)
     flags = ["--pack-size", "4", "--budget-month", "0", "--read-concurrency", "1"]
-    ended = ours.run("backup", *flags, *["--partial"] * partial, source, code=3 if partial else 75)
+    if partial:
+        ended = ours.run("backup", *flags, "--partial", source, code=3)
+        assert b"may cost more than what is left of the month's budget: storing what it allows" in ended.stderr
+    else:
+        # The length of a stream is not known before.
+        ended = ours.run("backup", *flags, "--stdin", code=75, stdin=os.urandom(40 << 20))
     stored = ours.run("snapshots", "--json").json
     if partial:
         assert b"the month's budget is used up: storing what is complete" in ended.stderr

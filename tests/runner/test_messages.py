@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrestic.runner.messages import AGAIN_SECONDS, Message, begin, decide
+from pyrestic.runner.records import BUDGET
 
 HOUR = 3600.0
 DEFAULT = ("failed", "overdue", "recovered")
@@ -137,6 +138,18 @@ def test_a_failing_backup_that_is_overdue_is_one_reminder_a_day() -> None:
     assert [kind for kinds in heard for kind in kinds] == ["failed"] * 3 + ["overdue"] * 3
     (message,) = home.look(24)
     assert "cannot be reached" in message.text
+
+
+def test_a_used_up_budget_is_told_once_until_a_backup_is_good_again() -> None:
+    home = Home()
+    home.look(backup=home.good())
+    waiting = replace(home.state.tasks["backup"], waiting=BUDGET)
+    (message,) = home.look(1, backup=waiting)
+    assert (message.kind, message.for_person, message.title) == ("waiting", True, "home: backup waits for its budget")
+    assert home.hear(24, backup=replace(waiting, waiting="on battery")) == []
+    assert home.hear(24, backup=waiting) == []
+    assert home.hear(24, backup=home.good()) == []
+    assert home.hear(24, backup=replace(home.good(), waiting=BUDGET)) == ["waiting"]
 
 
 def test_waiting_and_success_are_told_to_those_who_ask() -> None:

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from pyrestic.localfs.online import read_sleep_seconds
+from pyrestic.operations.early_end import EarlyReason
 from pyrestic.runner import runner as runners
 from pyrestic.runner.due import DueTask
 from pyrestic.runner.place_lock import PlaceLock
 from pyrestic.runner.places import find_location
-from pyrestic.runner.records import Runs
+from pyrestic.runner.records import BUDGET, Runs
 from pyrestic.runner.runner import Request, describe_plan
 from pyrestic.runner.status import find_statuses
 from pyrestic.runner.task_run import build_arguments
@@ -199,6 +200,33 @@ def test_a_key_ring_that_is_locked_is_waited_for(world: World) -> None:
     assert world.said()[-1] == "home: backup: waiting: the key ring is locked"
     assert (world.record().failures, world.record().waiting) == (0, "the key ring is locked")
     assert world.run(home, due=False) == 1
+
+
+def end_early_for_budget(_: Sequence[str]) -> int:
+    print(json.dumps({"message_type": "summary", "partial": True, "ended_early": EarlyReason.BUDGET.value}))
+    return 3
+
+
+def test_a_backup_without_a_budget_waits_for_the_next_day_of_the_service(world: World) -> None:
+    home = make_profile("home")
+    error = "this backup would cost $0.02 beyond: $1.99 of this month's budget of $2.00 were spent before"
+    world.behaviors["backup"] = fail(75, error)
+    assert world.run(home) == 0
+    assert world.said()[-1] == f"home: backup: waiting: {BUDGET} ({error})"
+    (found,) = find_statuses([home], world.store.read(), world.now, {})
+    assert found.sentences() == [f"home: backup waiting: {BUDGET} since 12:00."]
+    world.started()
+    world.now += 12 * HOUR - MINUTE - 1
+    world.run(home)
+    assert world.started() == []
+    # What is free each day is done, and ends early.
+    world.behaviors["backup"] = end_early_for_budget
+    world.now += MINUTE + 1
+    assert world.run(home) == 3
+    assert world.started() == ["home backup"]
+    world.now += 23 * HOUR
+    world.run(home)
+    assert world.started() == []
 
 
 def test_a_charger_that_is_pulled_for_long_ends_a_backup_early(world: World) -> None:
