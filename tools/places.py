@@ -2,8 +2,10 @@
 
     python3 tools/places.py sftp             # below a folder that is removed at the end
     python3 tools/places.py sftp FOLDER      # below this one, which stays
+    python3 tools/places.py s3
 
-The programs are those that tools/install_restic.py unpacks into `.tools/`; what is missing is fetched first.
+The programs are those of tools/install_restic.py and tools/install_servers.py in `.tools/`; what is missing is
+fetched first.
 """
 
 import sys
@@ -16,14 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import install_restic  # noqa: E402 - the checkout need not be installed
+from tools import install_restic, install_servers  # noqa: E402 - the checkout need not be installed
 from tools.place_servers.place import Place  # noqa: E402 - as above
+from tools.place_servers.s3 import serve_s3  # noqa: E402 - as above
 from tools.place_servers.sftp import serve_sftp  # noqa: E402 - as above
 
 Serve = Callable[[Path, Path], AbstractContextManager[Place]]
 """Serves a folder for a with block; the second path has the tools."""
 
 PLACES: dict[str, tuple[tuple[str, ...], Serve]] = {
+    "s3": (("weed",), serve_s3),
     "sftp": (("openssh",), serve_sftp),
 }
 """The tools that each kind of place needs, and what serves it."""
@@ -37,7 +41,9 @@ def main() -> int:
         return 2
     tools, serve = PLACES[name]
     try:
-        install_restic.install(tuple(tool for each in tools for tool in install_restic.OTHERS[each]))
+        install_restic.install(tuple(tool for each in tools for tool in install_restic.OTHERS.get(each, ())))
+        for each in install_servers.SERVERS.keys() & tools:
+            install_servers.install_server(each)
     except install_restic.InstallError as error:
         print(error, file=sys.stderr)
         return 1

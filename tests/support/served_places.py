@@ -12,6 +12,7 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.location import Access, open_backend, parse_location
 from tests.support.repositories import make_repository
 from tests.support.restic import Program, Result
+from tests.support.seaweed import new_s3_location, shared_seaweed
 from tests.support.servers import find_tool
 from tools.place_servers.place import Place
 from tools.place_servers.sftp import SshServer, make_key
@@ -82,6 +83,20 @@ def _sftp(folder: Path) -> Iterator[Served]:
         server.kill()
 
 
+@contextmanager
+def _s3(folder: Path) -> Iterator[Served]:
+    """Use the shared server: it takes some seconds to start."""
+    server = shared_seaweed()
+    place = Place(f"{new_s3_location()}/", environment=server.environment)
+    wrong = replace(place, environment={**server.environment, "AWS_SECRET_ACCESS_KEY": "another-secret"})
+    try:
+        yield Served(place, server.kill, server.start, wrong)
+    finally:
+        if not server.runs:
+            server.start()
+
+
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Served]]] = {
+    "s3": _s3,
     "sftp": _sftp,
 }

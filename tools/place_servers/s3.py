@@ -9,7 +9,11 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tools.place_servers.place import Place
 
 READY_SECONDS = 60.0
 KEY_ID = "a-key"
@@ -31,6 +35,11 @@ class SeaweedServer:
     def address(self) -> str:
         """Host and port of the S3 gateway."""
         return f"127.0.0.1:{self._ports[3]}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -96,6 +105,17 @@ class SeaweedServer:
         except OSError:
             return False
         return True
+
+
+@contextmanager
+def serve_s3(folder: Path, tools: Path) -> Iterator[Place]:
+    """Serve a folder for a with block."""
+    server = SeaweedServer(folder, tools / "weed")
+    server.start()
+    try:
+        yield Place(server.location("bucket/"), environment=server.environment)
+    finally:
+        server.kill()
 
 
 def _find_ports(count: int) -> list[int]:
