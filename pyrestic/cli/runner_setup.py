@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -18,9 +19,9 @@ from pyrestic.errors import LocalFileError, UsageError
 from pyrestic.localfs.user_folders import find_state_folder
 from pyrestic.profiles.load import load_profiles
 from pyrestic.profiles.profile import Profile, Profiles
+from pyrestic.runner.ending import EndRequest
 from pyrestic.runner.state import OUTPUT_NAME, RunStore, append_to_log
-from pyrestic.runner.supervision import EndRequest
-from pyrestic.runner.this_machine import ThisMachine
+from pyrestic.runner.this_machine import ThisMachine, resolves_apart
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,9 +58,10 @@ def open_store(app: App, now: Callable[[], float]) -> RunStore:
     return RunStore(folder, now)
 
 
-def find_machine(app: App) -> ThisMachine:
-    """Return this machine."""
-    return ThisMachine(find_system_bus(app.settings.environment))
+def find_machine(app: App, ending: EndRequest) -> ThisMachine:
+    """Return this machine, whose answers are not waited for once the runner has to end."""
+    resolve = partial(resolves_apart, ending=ending)
+    return ThisMachine(find_system_bus(app.settings.environment), resolve=resolve)
 
 
 class RunnerOutput:

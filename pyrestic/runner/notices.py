@@ -3,19 +3,17 @@
 Sending starts threads, reads secrets and imports much; the runner, which forks, must do none of that.
 """
 
-import json
 import os
-import select
-import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
 from pyrestic.errors import LocalFileError, PyresticError
 from pyrestic.profiles.profile import Notify, Profile, Secret
 from pyrestic.profiles.secrets import read_secret
+from pyrestic.runner.apart import run_apart
 from pyrestic.runner.due import find_overdue
+from pyrestic.runner.ending import EndRequest
 from pyrestic.runner.messages import Message, begin, decide
 from pyrestic.runner.records import ProfileRecord, Runs
 from pyrestic.runner.state import RunStore
@@ -23,11 +21,10 @@ from pyrestic.runner.state import RunStore
 _SECRETS_OF = "notify"
 """The name under which a key ring has the secrets of messages."""
 _LONGEST_SECONDS: Final = 180.0
-_READ_BYTES: Final = 1 << 16
 
 
 class Notices:
-    """Sends messages as a table `notify` says."""
+    """Sends messages as a table `notify` says, until the runner has to end."""
 
     def __init__(
         self,
@@ -36,7 +33,9 @@ class Notices:
         environment: Mapping[str, str],
         session_bus: str = "",
         now: Callable[[], float] = time.time,
+        ending: EndRequest | None = None,
     ) -> None:
+        self._ending = ending or EndRequest()
         self._notify = notify
         self._store = store
         self._environment = environment
@@ -92,10 +91,11 @@ class Notices:
 
     def _send(self, messages: list[Message], summary: object) -> tuple[list[str], bool]:
         """Send messages; return what went wrong, and whether somebody got each that is for a person."""
-        answer = _run_apart(lambda: self._deliver(messages, summary))
+        answer = run_apart(lambda: self._deliver(messages, summary), _LONGEST_SECONDS, self._ending)
         if answer is None:
             return ["the messages were not sent"], False
-        return answer
+        problems, arrived = answer
+        return list(problems), bool(arrived)
 
     def _deliver(self, messages: list[Message], summary: object) -> tuple[list[str], bool]:
         from pyrestic.backend.http_settings import HttpSettings, read_proxies
@@ -128,39 +128,3 @@ class Notices:
             problems += [f"message by {one.channel}: {one.error}" for one in deliveries if one.error]
             all_arrived = all_arrived and (arrived(deliveries) or not message.for_person)
         return problems, all_arrived
-
-
-def _run_apart(work: Callable[[], tuple[list[str], bool]]) -> tuple[list[str], bool] | None:
-    """Return the result of a function that runs in a process of its own, None if it fails or takes too long."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reader)
-        _answer(writer, work)
-    os.close(writer)
-    answer = bytearray()
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    with open(reader, "rb", buffering=0) as file:
-        while select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            data = file.read(_READ_BYTES)
-            if not data:
-                break
-            answer += data
-        else:
-            os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    with suppress(ValueError):
-        problems, arrived = json.loads(bytes(answer))
-        return list(problems), bool(arrived)
-    return None
-
-
-def _answer(writer: int, work: Callable[[], tuple[list[str], bool]]) -> NoReturn:
-    try:
-        # Its end is bounded, and a signal to the runner must not lose a message.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        with open(writer, "wb") as file:
-            file.write(json.dumps(work()).encode())
-    finally:
-        os._exit(0)

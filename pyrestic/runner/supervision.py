@@ -1,6 +1,5 @@
 """Watches a command while it runs: conditions, sleep, and signals to the runner."""
 
-import select
 import signal
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyrestic.runner.child import Child, Outcome
 from pyrestic.runner.conditions import Obstacle
+from pyrestic.runner.ending import EndRequest
 
 if TYPE_CHECKING:
     from pyrestic.desktop.sleep import SleepSignals
@@ -19,25 +19,6 @@ _QUICK_SECONDS: Final = 5.0
 """A command that ends sooner is worth no connection to the message bus."""
 _LONGEST_STOP_SECONDS: Final = 120.0
 """How long a command is stopped at most while the machine stays awake, although it announced to sleep."""
-
-
-class EndRequest:
-    """The signals that ask the runner to end: how many came, and a descriptor that is readable after each."""
-
-    def __init__(self, descriptor: int = -1) -> None:
-        self.count = 0
-        self.descriptor = descriptor
-
-    def is_asked(self) -> bool:
-        """Whether the runner has to end."""
-        return self.count > 0
-
-    def drain(self) -> None:
-        """Empty the descriptor."""
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the time has passed or a signal comes."""
-        select.select([self.descriptor] if self.descriptor >= 0 else [], [], [], seconds)
 
 
 @dataclass(frozen=True, slots=True)

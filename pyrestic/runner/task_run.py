@@ -11,12 +11,13 @@ from pyrestic.errors import LocalFileError
 from pyrestic.runner import child
 from pyrestic.runner.conditions import Conditions
 from pyrestic.runner.due import DueTask
+from pyrestic.runner.ending import EndRequest
 from pyrestic.runner.hooks import HookFacts, HookFailure, HookRunner
 from pyrestic.runner.notices import Notices
 from pyrestic.runner.records import ProfileRecord, TaskRecord
 from pyrestic.runner.results import INCOMPLETE, TaskResult, begin, conclude, judge
 from pyrestic.runner.state import RunStore
-from pyrestic.runner.supervision import LOOK_SECONDS, EndRequest, Supervisor, Watch
+from pyrestic.runner.supervision import LOOK_SECONDS, Supervisor, Watch
 from pyrestic.runner.this_machine import ThisMachine
 from pyrestic.runner.wording import describe_result, show_time
 

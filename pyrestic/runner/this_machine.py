@@ -12,8 +12,11 @@ from pyrestic.backend.location import LOCAL, Location
 from pyrestic.desktop.network import NetworkFacts, ask_network
 from pyrestic.localfs.online import ROUTES, ROUTES_6, has_default_route
 from pyrestic.localfs.power import POWER_FOLDER, Power, read_power
+from pyrestic.runner.apart import run_apart
+from pyrestic.runner.ending import EndRequest
 
 _NEAR: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOKUP_SECONDS: Final = 60.0
 _B2_HOST: Final = "api.backblazeb2.com"
 """That of the backend, whose import is slow."""
 
@@ -30,6 +33,11 @@ def resolves(host: str) -> bool:
     except UnicodeError:
         # An invalid name is an error of the profile, not of the network.
         return True
+
+
+def resolves_apart(host: str, ending: EndRequest) -> bool:
+    """Tell the same, and do not wait for the answer once the runner has to end: no signal ends a lookup."""
+    return run_apart(lambda: resolves(host), _LOOKUP_SECONDS, ending) is not False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,16 @@
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.private_bus import PrivateBus, running_bus
+from tests.support.private_bus import PrivateBus, running_bus, wait_until
 from tests.support.restic import PASSWORD
-from tests.support.runner_machine import PROFILES, RunnerMachine
+from tests.support.runner_machine import PROFILES, RunnerMachine, find_session
 from tests.support.scripted import ScriptedServer, answer, scripted
 
 pytestmark = pytest.mark.process
@@ -119,6 +121,21 @@ def test_a_person_is_told_of_the_second_failure_and_of_its_end(
     sent = b"".join(server.bodies).decode()
     for secret in (PING, TOPIC, HOOK, KEY, "planted password", PASSWORD):
         assert secret not in said + left + shown + sent
+
+
+def test_a_signal_ends_a_run_whose_message_hangs(machine: RunnerMachine) -> None:
+    hangs = f"touch {machine.folder}/hangs; exec sleep 3600"
+    notify = f'[notify]\non = ["success"]\nntfy = {{{{ command = ["sh", "-c", "{hangs}"] }}}}\n'
+    machine.write(PROFILES + notify)
+    process = subprocess.Popen(
+        [*machine.program.command, "run", "--due"], env=machine.environment(), start_new_session=True
+    )
+    wait_until((machine.folder / "hangs").exists, "the message")
+    process.send_signal(signal.SIGTERM)
+    # Two seconds on a machine that does nothing else.
+    assert process.wait(20) == 130
+    assert find_session(process.pid) == []
+    assert "good_ended" in machine.record()
 
 
 def test_messages_that_nobody_takes_are_named_and_end_a_run_with_3(

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 from pyrestic.profiles.profile import Profile, TaskName
 from pyrestic.runner.conditions import Conditions
+from pyrestic.runner.ending import EndRequest
 from pyrestic.runner.hooks import HookRunner
 from pyrestic.runner.records import TaskRecord
 from pyrestic.runner.runner import Request, Runner
 from pyrestic.runner.state import RunStore
-from pyrestic.runner.supervision import EndRequest
 from pyrestic.runner.task_run import Surroundings
 from pyrestic.runner.this_machine import ThisMachine
 

@@ -54,7 +54,7 @@ def command(app: App, flags: RunFlags) -> int:
     tasks = _parse_tasks(flags.task)
     profiles, chosen = find_profiles(app, flags.names)
     _ensure_there(tasks, chosen, named=bool(flags.names))
-    store, machine = open_store(app, time.time), find_machine(app)
+    store = open_store(app, time.time)
     logs = flags.due and not flags.dry_run and "JOURNAL_STREAM" not in environment
     output = RunnerOutput(app.terminal, store.folder if logs else "")
     runs, folder = store.read(), find_profile_folder(environment)
@@ -64,9 +64,11 @@ def command(app: App, flags: RunFlags) -> int:
         return 0
     if runs.watched != watch_files(profiles.files, folder):
         check_profiles(app)
-    notices = Notices(profiles.notify, store, environment, find_session_bus(environment, os.getuid()))
     request = Request(chosen, tasks, flags.due)
     with hearing_signals() as ending:
+        machine = find_machine(app, ending)
+        bus = find_session_bus(environment, os.getuid())
+        notices = Notices(profiles.notify, store, environment, bus, ending=ending)
         around = Surroundings(
             store=store,
             machine=machine,
