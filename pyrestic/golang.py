@@ -1,4 +1,4 @@
-"""Numbers, sizes and local times as Go's library parses them, which restic uses for its flags."""
+"""Numbers, sizes, durations and local times as Go's library parses them, which restic uses for its flags."""
 
 import re
 import time
@@ -9,6 +9,11 @@ _FIRST_RULES, _LAST_RULES = -(1 << 31), 1 << 31
 """Seconds since 1970 between which zones have changed their rules: 1901 and 2038."""
 _SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _FORTNIGHT = 14 * 86_400
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_SECONDS = (1 << 63) / 1e9
+"""Go counts nanoseconds in 64 bits."""
 
 
 def parse_integer(text: str, *, signed: bool, bits: int = 64) -> int:
@@ -38,6 +43,27 @@ def parse_size(text: str) -> int:
     if not 0 <= size < 1 << 63:
         raise UsageError(f'ParseSize: "{digits}": value out of range')
     return size
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds in a Go duration, such as 1h30m or -1.5s; raise UsageError."""
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    sign = -1 if text.startswith("-") else 1
+    if unsigned == "0":
+        return 0.0
+    parts = _DURATION.findall(unsigned)
+    if not parts or "".join(number + unit for number, unit in parts) != unsigned:
+        raise UsageError(f'time: invalid duration "{text}"')
+    seconds = 0.0
+    for number, unit in parts:
+        if not unit:
+            raise UsageError(f'time: missing unit in duration "{text}"')
+        if unit not in _UNIT_SECONDS:
+            raise UsageError(f'time: unknown unit "{unit}" in duration "{text}"')
+        seconds += float(number) * _UNIT_SECONDS[unit]
+    if seconds >= _MOST_SECONDS:
+        raise UsageError(f'time: invalid duration "{text}"')
+    return sign * seconds
 
 
 def local_offset(wall_seconds: int) -> int:

@@ -78,6 +78,30 @@ def save_tree_pack(backend: Backend, handle: Handle, data: Buffer) -> None:
 
 
 @runtime_checkable
+class ColdStorage(Protocol):
+    """Optional operations of a backend whose packs may need hours before they can be read; check with find_cold."""
+
+    @property
+    def cold_seconds(self) -> float:
+        """How long to wait for packs in cold storage; 0 if they are not to be requested, because that is billed."""
+
+    def warm_up(self, handle: Handle) -> bool:
+        """Request that a file becomes readable, if necessary; return whether it is. Raises BackendError."""
+
+
+def find_cold(backend: Backend) -> ColdStorage | None:
+    """Return the backend if packs in cold storage are to be requested before they are read."""
+    return backend if isinstance(backend, ColdStorage) and backend.cold_seconds > 0 else None
+
+
+def as_cold(backend: Backend) -> ColdStorage:
+    """Return a backend for which find_cold is known to succeed."""
+    cold = find_cold(backend)
+    assert cold is not None  # noqa: S101 - those who ask have looked
+    return cold
+
+
+@runtime_checkable
 class MetadataCache(Protocol):
     """Optional operations of a backend with a cache; check with isinstance or getattr.
 

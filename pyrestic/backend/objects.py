@@ -4,7 +4,7 @@ Files are stored under their names in restic's default layout, below a prefix.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
@@ -75,6 +75,17 @@ class ObjectStore(Protocol):
         """Close all connections."""
 
 
+@runtime_checkable
+class ColdStore(Protocol):
+    """Optional operations of a store with storage classes that take hours to be read; check with isinstance."""
+
+    cold_seconds: float
+    """How long to wait for objects in cold storage; 0 if they are not to be requested."""
+
+    def warm_up(self, key: str) -> bool:
+        """Request that an object becomes readable, if necessary; return whether it is. Raises BackendError."""
+
+
 class ObjectBackend:
     """The Backend protocol on a store; it connects on the first call."""
 
@@ -139,6 +150,15 @@ class ObjectBackend:
     def remove(self, handle: Handle) -> None:
         """Remove the file; raise BackendError, or NotFoundError if it is missing and the store reports that."""
         self._store.delete(self.key(handle))
+
+    @property
+    def cold_seconds(self) -> float:
+        """How long to wait for packs in cold storage; see ColdStorage."""
+        return self._store.cold_seconds if isinstance(self._store, ColdStore) else 0.0
+
+    def warm_up(self, handle: Handle) -> bool:
+        """Request that a file becomes readable; see ColdStorage."""
+        return not isinstance(self._store, ColdStore) or self._store.warm_up(self.key(handle))
 
     def interrupt(self) -> None:
         """Abort all running transfers; see Interruptible."""

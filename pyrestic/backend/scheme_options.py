@@ -7,7 +7,7 @@ from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.wrap.limit import LimitBackend, TokenBucket
 from pyrestic.errors import UsageError
-from pyrestic.golang import parse_integer
+from pyrestic.golang import parse_duration, parse_integer
 
 
 def _drop(line: str) -> None:
@@ -59,6 +59,19 @@ class SchemeOptions:
         if text not in _TRUE | _FALSE:
             raise UsageError(f"option {self._scheme}.{name} must be true or false, not {text!r}")
         return text in _TRUE
+
+    def take_seconds(self, name: str, default: float) -> float:
+        """Return the seconds of a duration such as 24h; raise UsageError for anything else."""
+        text = self._values.pop(name, None)
+        if text is None:
+            return default
+        try:
+            seconds = parse_duration(text)
+        except UsageError as error:
+            raise UsageError(f"option {self._scheme}.{name}: {error}") from None
+        if seconds <= 0:
+            raise UsageError(f"option {self._scheme}.{name} must be longer than nothing, not {text!r}")
+        return seconds
 
     def left(self) -> str | None:
         """Return the full name of an option that was not taken, None if all were."""

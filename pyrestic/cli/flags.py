@@ -9,9 +9,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import click
 
-from pyrestic.cli.arguments import parse_bool, parse_duration
+from pyrestic.cli.arguments import parse_bool
 from pyrestic.errors import UsageError
-from pyrestic.golang import parse_integer
+from pyrestic.golang import parse_duration, parse_integer
 from pyrestic.nearest import ask_meant, find_nearest
 
 T = TypeVar("T")

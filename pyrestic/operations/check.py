@@ -20,6 +20,7 @@ from pyrestic.operations.check_pack import check_pack, expected_total, fetch_pac
 from pyrestic.operations.check_trees import check_trees
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.adaptive_map import map_files
+from pyrestic.repository.cold_packs import warm_up_packs
 from pyrestic.repository.keys import find_damaged_keys
 from pyrestic.repository.loader import SMALL_BLOB
 from pyrestic.repository.lock_files import list_lock_ids
@@ -224,6 +225,7 @@ class Check:
 
     def read(self, packs: dict[ID, int]) -> None:
         """Read packs completely and verify every byte."""
+        warm_up_packs(self._repository, packs, self._report)
         # These import numpy, which is imported while a lock waits.
         from pyrestic.operations.check_columns import is_whole
         from pyrestic.repository.index_columns import entries_of

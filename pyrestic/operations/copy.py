@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrestic.backend.base import find_cold
 from pyrestic.errors import MissingBlobError
 from pyrestic.ids import ID, short
 from pyrestic.operations.describe import describe_snapshot
@@ -22,6 +23,7 @@ from pyrestic.operations.resave import Resaver
 from pyrestic.operations.used_blobs import find_first_use
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.blob_table import BlobTable
+from pyrestic.repository.cold_packs import warm_up_packs
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.new_snapshot import save_snapshot
 from pyrestic.repository.repository import Repository
@@ -104,6 +106,8 @@ class Copy:
         return chosen
 
     def _copy(self, chosen: list[StoredSnapshot], work: "_Work") -> None:
+        if find_cold(self._source.backend) is not None:
+            warm_up_packs(self._source, work.packs(), self._report)
         batch: list[StoredSnapshot] = []
         size, started = 0, time.monotonic()
         limit = self._target.options.pack_length * _BATCH_PACKS
@@ -163,6 +167,10 @@ class _Work:
 
     def rows_of(self, number: int) -> NDArray[np.int64]:
         return self.rows[self.starts[number] : self.starts[number + 1]]
+
+    def packs(self) -> list[ID]:
+        """Return the packs that are read for all snapshots."""
+        return [self.table.packs[number] for number in np.unique(self.table.pack[self.rows]).tolist()]
 
     def pack_count(self, rows: NDArray[np.int64]) -> int:
         return len(np.unique(self.table.pack[rows]))

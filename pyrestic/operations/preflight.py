@@ -70,6 +70,7 @@ class RestorePlan:
     bytes_to_fetch: int = 0
     asked: Sums = field(default_factory=Sums)
     """Requests of the preflight itself to learn the lengths of packs."""
+    pack_ids: frozenset[ID] = field(default=frozenset(), repr=False)
     wrong_packs: list[WrongPack] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     """Files and folders that cannot be fully restored, MAX_NAMED at most."""
@@ -224,6 +225,7 @@ class _Preflight:
                 self._plan_batch()
         self._plan_batch()
         self.plan.packs = len(self._packs)
+        self.plan.pack_ids = frozenset(self._packs)
         self.plan.spaces = self._spaces.used()
 
     def check_packs(self, tree: ID) -> None:

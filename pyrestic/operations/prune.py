@@ -21,6 +21,7 @@ from pyrestic.operations.used_blobs import find_used_blobs
 from pyrestic.report import Progress, Reporter
 from pyrestic.repository.adaptive_map import map_files
 from pyrestic.repository.blob_table import BlobTable
+from pyrestic.repository.cold_packs import warm_up_packs
 from pyrestic.repository.index_copy import ReadIndex
 from pyrestic.repository.loader import ENGINE_BLOBS, PackRange, split_ranges
 from pyrestic.repository.repository import Repository
@@ -87,6 +88,7 @@ class Prune:
         return kept
 
     def _repack(self, report: Reporter) -> None:
+        warm_up_packs(self._repository, self.plan.repack, report)
         report.note("repacking packs")
         progress = Progress("packs repacked", "packs", len(self.plan.repack))
         count = len(self.plan.keep_rows)

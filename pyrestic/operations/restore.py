@@ -24,6 +24,7 @@ from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
 from pyrestic.operations.restore_root import Source, make_root
 from pyrestic.operations.restore_tree import TreeRestorer
 from pyrestic.report import Reporter
+from pyrestic.repository.cold_packs import warm_up_packs
 from pyrestic.repository.repository import Repository
 
 
@@ -126,6 +127,8 @@ class Restore:
             self._check_space(plan)
         if self._missing is not None and not plan.has_work:
             return RestoreResult(plan, progress, (), None)
+        if not options.dry_run:
+            warm_up_packs(self._repository, plan.pack_ids, self._report)
         with self._journal() as journal:
             restorer = TreeRestorer(
                 self._repository,

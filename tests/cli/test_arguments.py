@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 
 from pyrestic.cli.arguments import (
     parse_bool,
-    parse_duration,
     parse_tags,
     split_list,
 )
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS, parse_features
 from pyrestic.errors import UsageError
-from pyrestic.golang import parse_integer, parse_size
+from pyrestic.golang import parse_duration, parse_integer, parse_size
 from pyrestic.localfs.password import split_command
 
 

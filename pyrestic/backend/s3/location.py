@@ -5,6 +5,7 @@ from pyrestic.backend.http import HttpClient
 from pyrestic.backend.leases import Lease, Leased
 from pyrestic.backend.objects import DEFAULT_CONNECTIONS, ObjectBackend
 from pyrestic.backend.s3.caller import S3Caller
+from pyrestic.backend.s3.cold import TIERS, ColdOptions
 from pyrestic.backend.s3.endpoint import LOOKUPS, S3Address, parse_s3
 from pyrestic.backend.s3.key_services import KeyServices
 from pyrestic.backend.s3.keys import KeyFinder
@@ -23,8 +24,16 @@ def open_s3(address: str, options: SchemeOptions, access: Access) -> Backend:
     region = options.take_text("region") or access.environment.get("AWS_DEFAULT_REGION", "")
     anonymous = options.take_switch("unsafe-anonymous-auth")
     connections = options.take_count("connections", DEFAULT_CONNECTIONS)
+    seconds = options.take_seconds("restore-timeout", 24 * 3600.0)
+    cold = ColdOptions(options.take_count("restore-days", 7), options.take_text("restore-tier") or TIERS[0])
+    if cold.tier not in TIERS:
+        raise UsageError(f"option s3.restore-tier must be one of {', '.join(TIERS)}, not {cold.tier!r}")
     storing = S3Options(
-        options.take_text("storage-class"), list_v1=options.take_switch("list-objects-v1"), connections=connections
+        options.take_text("storage-class"),
+        list_v1=options.take_switch("list-objects-v1"),
+        connections=connections,
+        cold_seconds=seconds if options.take_switch("enable-restore") else 0.0,
+        cold=cold,
     )
     for unused in ("layout", "retries"):
         options.take_text(unused)

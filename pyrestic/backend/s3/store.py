@@ -9,14 +9,12 @@ from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.objects import DEFAULT_CONNECTIONS, ListedObject, ObjectPage, find_length
 from pyrestic.backend.plain_xml import Element, parse_xml
 from pyrestic.backend.s3.caller import S3Caller
+from pyrestic.backend.s3.cold import ARCHIVE_CLASSES, ColdOptions, warm_up
 from pyrestic.backend.s3.endpoint import DEFAULT_REGION
 from pyrestic.backend.s3.errors import read_report, s3_error
 from pyrestic.backend.s3.multipart import PART_BYTES, SINGLE_BYTES, content_md5, upload_parts
 from pyrestic.backend.statuses import check_origin
 from pyrestic.errors import FormatError, NotFoundError, TransientError
-
-ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
-"""Storage classes whose files take hours to be read; only packs of file content go there."""
 
 _PAGE = "1000"
 _SERVICE = "an S3 service"
@@ -30,6 +28,9 @@ class S3Options(NamedTuple):
     list_v1: bool = False
     connections: int = DEFAULT_CONNECTIONS
     """How many parts of a long file are uploaded at once."""
+    cold_seconds: float = 0.0
+    """How long to wait for packs in archives; 0 if they are not to be requested."""
+    cold: ColdOptions = ColdOptions()
     single_bytes: int = SINGLE_BYTES
     part_bytes: int = PART_BYTES
 
@@ -42,6 +43,7 @@ class S3Store:
 
     def __init__(self, caller: S3Caller, options: S3Options = DEFAULT_OPTIONS) -> None:
         self.caller = caller
+        self.cold_seconds = options.cold_seconds
         self._options = options
 
     def prepare(self) -> None:
@@ -116,6 +118,10 @@ class S3Store:
             error = s3_error(answer, doing)
             if not isinstance(error, NotFoundError):
                 raise error
+
+    def warm_up(self, key: str) -> bool:
+        """Request an object from its archive, if necessary; return whether it can be read now."""
+        return warm_up(self.caller, key, self._options.cold)
 
     def interrupt(self) -> None:
         """Abort all running requests."""

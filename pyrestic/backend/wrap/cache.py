@@ -16,7 +16,17 @@ from contextlib import contextmanager
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Stoppable, as_near, find_near, range_length, save_tree_pack
+from pyrestic.backend.base import (
+    Backend,
+    FileInfo,
+    Stoppable,
+    as_cold,
+    as_near,
+    find_cold,
+    find_near,
+    range_length,
+    save_tree_pack,
+)
 from pyrestic.backend.layout import check_name
 from pyrestic.backend.wrap.cache_folder import CACHED_TYPES, CacheFolder
 from pyrestic.errors import BackendError, DamageError, NotFoundError
@@ -86,6 +96,16 @@ class CacheBackend:
             self._folder.save_index_copy(parts)
         except BackendError as error:
             self._give_up(error)
+
+    @property
+    def cold_seconds(self) -> float:
+        """How long to wait for packs in cold storage; see ColdStorage."""
+        cold = find_cold(self._inner)
+        return 0.0 if cold is None else cold.cold_seconds
+
+    def warm_up(self, handle: Handle) -> bool:
+        """Request that a file becomes readable; see ColdStorage."""
+        return as_cold(self._inner).warm_up(handle)
 
     @property
     def near(self) -> bool:

@@ -16,7 +16,9 @@ from pyrestic.backend.base import (
     IndexCopyCache,
     MetadataCache,
     Stoppable,
+    as_cold,
     as_near,
+    find_cold,
     find_near,
     save_tree_pack,
 )
@@ -84,6 +86,17 @@ class CancelBackend:
         """Return bytes of the file; see Backend."""
         self._check(handle)
         return self._inner.load(handle, offset, length)
+
+    @property
+    def cold_seconds(self) -> float:
+        """How long to wait for packs in cold storage; see ColdStorage."""
+        cold = find_cold(self._inner)
+        return 0.0 if cold is None else cold.cold_seconds
+
+    def warm_up(self, handle: Handle) -> bool:
+        """Request that a file becomes readable; see ColdStorage."""
+        self._check(handle)
+        return as_cold(self._inner).warm_up(handle)
 
     @property
     def near(self) -> bool:

@@ -18,7 +18,16 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
-from pyrestic.backend.base import Backend, FileInfo, Interruptible, as_near, find_near, save_tree_pack
+from pyrestic.backend.base import (
+    Backend,
+    FileInfo,
+    Interruptible,
+    as_cold,
+    as_near,
+    find_cold,
+    find_near,
+    save_tree_pack,
+)
 from pyrestic.backend.fence import Fence
 from pyrestic.backend.metering import Ledger, Metered
 from pyrestic.errors import BackendError, NotFoundError, SilentError, TransientError, UnreachedError
@@ -122,6 +131,17 @@ class RetryBackend:
     def load(self, handle: Handle, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of the file; see Backend."""
         return self._load(handle, lambda: self._inner.load(handle, offset, length))
+
+    @property
+    def cold_seconds(self) -> float:
+        """How long to wait for packs in cold storage; see ColdStorage."""
+        cold = find_cold(self._inner)
+        return 0.0 if cold is None else cold.cold_seconds
+
+    def warm_up(self, handle: Handle) -> bool:
+        """Request that a file becomes readable; see ColdStorage."""
+        cold = as_cold(self._inner)
+        return self.run(f"requesting {handle} from cold storage", lambda: cold.warm_up(handle))
 
     @property
     def near(self) -> bool:

@@ -4,7 +4,7 @@ import os
 import time
 
 from pyrestic.cli import password as passwords
-from pyrestic.cli.arguments import parse_duration, parse_uint32
+from pyrestic.cli.arguments import parse_uint32
 from pyrestic.cli.command import App, define
 from pyrestic.cli.commands.snapshots import GROUP_BY, HOST_AND_PATHS
 from pyrestic.cli.filters import skip_damaged_flag
@@ -13,6 +13,7 @@ from pyrestic.cli.flags import NATURAL, Parsed
 from pyrestic.cli.pattern_flags import ExcludeFlags
 from pyrestic.cli.terminal import exit_error
 from pyrestic.errors import UsageError
+from pyrestic.golang import parse_duration
 from pyrestic.localfs import text_file
 from pyrestic.nearest import ask_meant, find_nearest
 from pyrestic.operations.retention import GroupBy
