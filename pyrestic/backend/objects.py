@@ -100,6 +100,11 @@ class ObjectBackend:
         return self._store
 
     @property
+    def read_only(self) -> bool:
+        """Whether the store shows a past state."""
+        return bool(getattr(self._store, "read_only", False))
+
+    @property
     def base(self) -> str:
         """Common prefix of all keys of the repository."""
         return self._base

@@ -4,10 +4,8 @@ For each name, the newest version at that time is visible, unless that version h
 prune or an attacker has hidden or overwritten since are visible again. Files whose versions were all deleted are lost.
 """
 
-import calendar
 import threading
 from collections.abc import Iterator
-from datetime import datetime
 
 from typing_extensions import Buffer
 
@@ -19,42 +17,8 @@ from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS
 from pyrestic.backend.layout import DEFAULT_LAYOUT
 from pyrestic.backend.metering import Ledger
-from pyrestic.errors import AccessError, NotFoundError, TransientError, UsageError
-from pyrestic.golang import local_offset
+from pyrestic.errors import AccessError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
-
-_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
-
-
-def parse_time(text: str) -> int:
-    """Return milliseconds since 1970 of a date, or of a date and time in the local zone or with an offset (ISO 8601).
-
-    A date alone means the end of the day. Raises UsageError.
-    """
-    try:
-        return _parse(text)
-    except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            f"option b2.as-of must be a time, not {text!r}", hint='Write it as "2026-03-01 14:30:00".'
-        ) from None
-
-
-def _parse(text: str) -> int:
-    for form in _FORMATS:
-        try:
-            moment = datetime.strptime(text, form)  # noqa: DTZ007 - the zone of this machine is meant
-        except ValueError:
-            continue
-        if form == "%Y-%m-%d":
-            moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_000)
-        return _local_milliseconds(moment)
-    moment = datetime.fromisoformat(text)
-    return _local_milliseconds(moment) if moment.tzinfo is None else int(moment.timestamp() * 1000)
-
-
-def _local_milliseconds(moment: datetime) -> int:
-    seconds = calendar.timegm(moment.timetuple())
-    return (seconds - local_offset(seconds)) * 1000 + moment.microsecond // 1000
 
 
 class AsOfBackend:

@@ -63,9 +63,10 @@ def open_b2(
     backend = B2Backend(session, path.prefix, connections)
     if not as_of:
         return backend
-    from pyrestic.backend.b2.as_of import AsOfBackend, parse_time
+    from pyrestic.backend.as_of_time import parse_as_of
+    from pyrestic.backend.b2.as_of import AsOfBackend
 
-    return AsOfBackend(backend, parse_time(as_of))
+    return AsOfBackend(backend, parse_as_of(as_of, "b2.as-of"))
 
 
 def _take(environment: Mapping[str, str], variable: str) -> str:

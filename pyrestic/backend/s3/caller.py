@@ -38,6 +38,10 @@ class S3Caller:
         self._clock = clock
         self._asked = address.certain
 
+    def now(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self._clock()
+
     def send(
         self,
         method: str,

@@ -13,6 +13,7 @@ from pyrestic.backend.s3.cold import ARCHIVE_CLASSES, ColdOptions, warm_up
 from pyrestic.backend.s3.endpoint import DEFAULT_REGION
 from pyrestic.backend.s3.errors import read_report, s3_error
 from pyrestic.backend.s3.multipart import PART_BYTES, SINGLE_BYTES, content_md5, upload_parts
+from pyrestic.backend.s3.retention import Retainer, Retention
 from pyrestic.backend.statuses import check_origin
 from pyrestic.errors import FormatError, NotFoundError, TransientError
 
@@ -28,6 +29,8 @@ class S3Options(NamedTuple):
     list_v1: bool = False
     connections: int = DEFAULT_CONNECTIONS
     """How many parts of a long file are uploaded at once."""
+    retention: Retention | None = None
+    """How long new files are locked, None for not at all."""
     cold_seconds: float = 0.0
     """How long to wait for packs in archives; 0 if they are not to be requested."""
     cold: ColdOptions = ColdOptions()
@@ -45,6 +48,7 @@ class S3Store:
         self.caller = caller
         self.cold_seconds = options.cold_seconds
         self._options = options
+        self._retainer = None if options.retention is None else Retainer(caller, options.retention)
 
     def prepare(self) -> None:
         """Make the bucket unless it exists. A key that may not look at the bucket may still use it."""
@@ -62,6 +66,8 @@ class S3Store:
         """Store an object; the service verifies its MD5."""
         doing = f"saving {key}"
         headers = {"Content-Type": "application/octet-stream", **self._storage(archivable=archivable)}
+        if self._retainer is not None:
+            headers |= self._retainer.headers(key)
         if len(data) > self._options.single_bytes:
             connections = self._options.connections
             upload_parts(self.caller, key, data, headers, connections=connections, part_bytes=self._options.part_bytes)
@@ -72,11 +78,12 @@ class S3Store:
             raise s3_error(answer, doing)
         check_origin(answer, doing, service=_SERVICE)
 
-    def get(self, key: str, range_text: str, max_length: int) -> Answer:
-        """Return the response of status 200, 206 or 416 with an object or a range of it."""
+    def get(self, key: str, range_text: str, max_length: int, *, version: str = "") -> Answer:
+        """Return the response of status 200, 206 or 416 with an object or a range of it, or with a version."""
         doing = f"loading {key}"
         headers = {"Range": range_text} if range_text else {}
-        answer = self.caller.send("GET", key, doing, headers=headers, max_length=max_length)
+        query = [("versionId", version)] if version else []
+        answer = self.caller.send("GET", key, doing, query=query, headers=headers, max_length=max_length)
         if answer.status == 416:
             return answer
         if answer.status not in (200, 206):
@@ -140,7 +147,8 @@ class S3Store:
                 '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
                 f"<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
             ).encode()
-        answer = self.caller.send("PUT", "", doing, body=body)
+        headers = {} if self._options.retention is None else {"X-Amz-Bucket-Object-Lock-Enabled": "true"}
+        answer = self.caller.send("PUT", "", doing, headers=headers, body=body)
         if answer.status != 200:
             raise s3_error(answer, doing)
 
@@ -166,7 +174,7 @@ def read_page(body: bytes, doing: str) -> ObjectPage:
     marker = root.read("NextContinuationToken")
     if not marker:
         # Version 1 names the next page only if there is a delimiter: it begins after the last key.
-        marker = _decode(root.read("NextMarker"), encoded=encoded) or (objects[-1].key if objects else "")
+        marker = decode_key(root.read("NextMarker"), encoded=encoded) or (objects[-1].key if objects else "")
     if not marker:
         raise TransientError(
             f"{doing} failed: the service does not say how its pages go on", attempts=SENSELESS_ATTEMPTS
@@ -175,11 +183,17 @@ def read_page(body: bytes, doing: str) -> ObjectPage:
 
 
 def _read_object(element: Element, *, encoded: bool) -> ListedObject:
+    return ListedObject(decode_key(element.read("Key"), encoded=encoded), read_length(element))
+
+
+def read_length(element: Element) -> int:
+    """Return the length of an object in a listing; raise ValueError if it is none."""
     text = element.read("Size").strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         raise ValueError("a length is no number")
-    return ListedObject(_decode(element.read("Key"), encoded=encoded), int(text))
+    return int(text)
 
 
-def _decode(text: str, *, encoded: bool) -> str:
+def decode_key(text: str, *, encoded: bool) -> str:
+    """Return a key of a listing; `encoded` tells whether the service quotes it."""
     return unquote_plus(text) if encoded else text

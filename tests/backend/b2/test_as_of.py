@@ -1,5 +1,6 @@
 """A repository in B2 as it stood at a time."""
 
+import functools
 import time
 from datetime import datetime
 
@@ -7,13 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyrestic.backend.b2.as_of import AsOfBackend, parse_time
+from pyrestic.backend.as_of_time import parse_as_of
+from pyrestic.backend.b2.as_of import AsOfBackend
 from pyrestic.backend.base import FileInfo
 from pyrestic.errors import AccessError, FormatError, NotFoundError, UsageError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from tests.support.b2 import BUCKET, open_b2
 from tools.b2_server import B2Server
+
+parse_time = functools.partial(parse_as_of, option="b2.as-of")
 
 CONFIG = Handle(FileType.CONFIG, "")
 A, B = (Handle(FileType.PACK, hash_id(text).hex()) for text in (b"a", b"b"))
