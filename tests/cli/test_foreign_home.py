@@ -123,3 +123,25 @@ def test_links_in_a_home_of_ones_own_are_not_written_through(made: Caller) -> No
     kept.symlink_to(victim)
     assert made("snapshots").code == 0
     assert victim.read_bytes() == VICTIM
+
+
+@pytest.mark.process
+def test_the_runner_refuses_a_state_and_profiles_there(
+    foreign: Caller, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own = tmp_path_factory.mktemp("own") / "profiles.toml"
+    text = f"version = 1\n[profile.home]\nrepo = '{foreign.repository}'\nbackup.source = ['{foreign.repository}']\n"
+    own.write_text(text)
+    theirs = Path(foreign.environment["HOME"], ".config", "pyrestic", "profiles.toml")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(text)
+    os.chown(theirs, ORDINARY, ORDINARY)
+    before = everything(foreign.folder)
+    for words in (["run", "home"], ["run", "--due"], ["status"], ["pause", "1h"]):
+        refused = foreign(*words, "--config", own)
+        assert refused.code == 1, words
+        assert "Fatal: " in refused.err, words
+    refused = foreign("profile", "check", "--config", theirs)
+    assert refused.code == 1
+    assert "others" in refused.err or "another user" in refused.err
+    assert everything(foreign.folder) == before

@@ -1,26 +1,30 @@
 """The timer on a machine with the real systemd and the real cron."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support import usage
 from tests.support.own_machine import OwnMachine, running_machine
 from tests.support.private_bus import wait_until
-from tests.support.restic import ROOT
+from tests.support.quick_repository import make_quick_repository
+from tests.support.restic import PASSWORD, ROOT
 
 pytestmark = pytest.mark.process
 PERSONS = "# my jobs\nMAILTO=me\n0 3 * * * /bin/true\n"
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
-    with running_machine(tmp_path_factory.mktemp("machine")) as machine:
+@contextmanager
+def prepared_machine(folder: Path) -> Iterator[OwnMachine]:
+    """Run a machine with the program, and a profile that waits."""
+    with running_machine(folder) as machine:
         machine.start_user_manager()
-        machine.start_cron()
         program = machine.home / "bin" / "pyrestic"
         program.parent.mkdir()
         program.write_text(
@@ -31,6 +35,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
         profiles = machine.home / ".config" / "pyrestic" / "profiles.toml"
         profiles.parent.mkdir(parents=True, mode=0o700)
         profiles.write_text("version = 1\n[profile.home]\nrepo = '/nowhere'\nif-missing = 'skip'\n")
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMachine]:
+    with prepared_machine(tmp_path_factory.mktemp("machine")) as machine:
+        machine.start_cron()
         yield machine
 
 
@@ -142,6 +153,26 @@ def test_credentials_are_for_systemd_alone(machine: OwnMachine) -> None:
     assert "only systemd has credentials" in pyrestic(machine, "schedule", "--print", "--with", "cron", code=1)
     assert "there is no credential 'x'" in pyrestic(machine, "-P", "home", "snapshots", code=1)
     file.unlink()
+
+
+def test_a_service_gets_the_password_as_a_credential(tmp_path: Path) -> None:
+    make_quick_repository(tmp_path / "vault")
+    # systemd covers /dev/shm while it reads credentials.
+    with TemporaryDirectory(dir="/var/tmp", prefix="pyrestic-test-") as home, prepared_machine(Path(home)) as machine:
+        file = machine.home / ".config" / "pyrestic" / "profiles.toml"
+        credential = file.parent / "credentials" / "vault-password"
+        credential.parent.mkdir(mode=0o700)
+        credential.write_text(f"{PASSWORD}\n")
+        credential.chmod(0o600)
+        file.write_text(
+            f"version = 1\n[profile.vault]\nrepo = '{tmp_path}/vault'\nbackup.source = ['{file}']\n"
+            "password = { credential = 'vault-password' }\ncheck.every = 'off'\ndrill.every = 'off'\n"
+        )
+        pyrestic(machine, "schedule", "--with", "systemd")
+        started = machine.run("systemctl", "--user", "start", "pyrestic.service")
+        assert started.returncode == 0, started
+        state = json.loads((machine.home / ".local/state/pyrestic/runs.json").read_text())
+        assert len(state["profiles"]["vault"]["tasks"]["backup"]["snapshot"]) == 64
 
 
 @pytest.mark.nightly
