@@ -4,9 +4,9 @@
     python3 tools/lock_dependencies.py --keep                    # those that the locks name, where they still fit
     python3 tools/lock_dependencies.py --python PATH --python PATH  # for the Pythons at these paths
 
-There are three files in `tools/locks/`: `base.txt` for the program without extras, `run.txt` for what README.md
-installs, and `test.txt` for what the tests need. Each holds hatchling as well, which builds the package, so that an
-installation needs no package beyond its lock:
+There are four files in `tools/locks/`: `base.txt` for the program without extras, `run.txt` for what README.md
+installs, `test.txt` for what the tests need, and `swift.txt` for a server that tests start. Each of the first three
+holds hatchling as well, which builds the package, so that an installation needs no package beyond its lock:
 
     pip install --require-hashes -r tools/locks/run.txt
     pip install --no-deps --no-build-isolation .
@@ -38,6 +38,8 @@ EXTRAS = {
     "test": ("desktop", "fast", "fsspec", "mount", "notify", "web", "test"),
 }
 """Which extras each lock is for."""
+SERVERS = {"swift": ("PyECLib", "swift")}
+"""Which packages each lock of a server is for. `tools/locks/azurite/` is npm's: npm writes it."""
 BUILDS = ("editables",)
 """What hatchling needs for an editable installation, and asks for only while it builds."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -60,11 +62,13 @@ class LockError(Exception):
     """Why there is no lock, in one sentence."""
 
 
-def requirements(extras: Iterable[str]) -> list[str]:
-    """Return what pyproject.toml asks for, with these extras and what builds the package."""
+def requirements(name: str) -> list[str]:
+    """Return what a lock is for: what pyproject.toml asks for, with its extras and what builds the package."""
+    if name in SERVERS:
+        return list(SERVERS[name])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["build-system"]["requires"], *BUILDS, *project["project"]["dependencies"]]
-    for extra in extras:
+    for extra in EXTRAS[name]:
         wanted += project["project"]["optional-dependencies"][extra]
     return wanted
 
@@ -98,9 +102,9 @@ def resolve(pythons: dict[str, str], name: str, wider: Resolution, kept: Resolut
     for version, python in pythons.items():
         print(f"{name} for Python {version}", flush=True)
         limits = wider.get(version) or kept.get(version) or next(iter(resolution.values()), frozenset())
-        pins = _ask_pip(python, requirements(EXTRAS[name]), limits)
+        pins = _ask_pip(python, requirements(name), limits)
         if not pins and not wider:
-            pins = _ask_pip(python, requirements(EXTRAS[name]), frozenset())
+            pins = _ask_pip(python, requirements(name), frozenset())
         if not pins:
             raise LockError(f"pip finds no versions of {name} for Python {version}")
         resolution[version] = pins
@@ -177,9 +181,9 @@ def marker(pin: Pin, resolution: Resolution) -> str:
 
 def write(name: str, resolution: Resolution, hashes: dict[Pin, list[str]]) -> None:
     """Write a lock."""
-    extras = ", ".join(EXTRAS[name]) or "none"
+    extras = f"extras: {', '.join(EXTRAS[name]) or 'none'}" if name in EXTRAS else f"for the server {name}"
     lines = [
-        f"# Written by tools/lock_dependencies.py for Python {', '.join(resolution)}; extras: {extras}.",
+        f"# Written by tools/lock_dependencies.py for Python {', '.join(resolution)}; {extras}.",
         "# Install with: pip install --require-hashes -r this file",
     ]
     for pin in sorted(frozenset().union(*resolution.values())):
@@ -194,6 +198,7 @@ def main() -> int:
     """Write all locks; return 0 if that went well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="keep the versions of the locks where they still fit")
+    parser.add_argument("--only", action="append", default=[], choices=SERVERS, help="only the lock of this server")
     parser.add_argument("--python", action="append", default=[], help="a Python to resolve for, any number of times")
     options = parser.parse_args()
     given: list[str] = options.python
@@ -203,7 +208,7 @@ def main() -> int:
         sys.exit(f"Python {PYTHONS[0]} is missing, the oldest that pyrestic runs on")
     try:
         kept = read_pins((LOCKS / "test.txt").read_text(), pythons) if options.keep else {}
-        resolutions = resolve_all(pythons, kept)
+        resolutions = resolve_all(pythons, kept, options.only)
         pins = sorted({pin for resolution in resolutions.values() for found in resolution.values() for pin in found})
         index = find_index()
         with ThreadPoolExecutor(4) as pool:
@@ -232,15 +237,18 @@ def _holds(condition: str, version: str) -> bool:
     return (not at_least or int(at_least[1]) <= minor) and (not at_most or minor <= int(at_most[1]))
 
 
-def resolve_all(pythons: dict[str, str], kept: Resolution) -> dict[str, Resolution]:
-    """Return the contents of the locks: a version is the same in each."""
+def resolve_all(pythons: dict[str, str], kept: Resolution, only: list[str]) -> dict[str, Resolution]:
+    """Return the contents of the locks: a version is the same in each but those of the servers."""
     with tempfile.TemporaryDirectory() as folder:
         # In environments of their own: what a Python has installed must not decide.
         for version, python in pythons.items():
             subprocess.run([python, "-m", "venv", Path(folder, version)], check=True)
         own = {version: str(Path(folder, version, "bin", "python")) for version in pythons}
+        servers = {name: resolve(own, name, {}, {}) for name in only or SERVERS}
+        if only:
+            return servers
         widest = resolve(own, "test", {}, kept)
-        return {"test": widest, **{name: resolve(own, name, widest, {}) for name in ("run", "base")}}
+        return {"test": widest, **{name: resolve(own, name, widest, {}) for name in ("run", "base")}, **servers}
 
 
 def find_index() -> str:

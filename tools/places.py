@@ -19,16 +19,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tools import install_restic, install_servers  # noqa: E402 - the checkout need not be installed
+from tools.place_servers.azure import serve_azure  # noqa: E402 - as above
+from tools.place_servers.gs import serve_gs  # noqa: E402 - as above
 from tools.place_servers.place import Place  # noqa: E402 - as above
 from tools.place_servers.s3 import serve_s3  # noqa: E402 - as above
 from tools.place_servers.sftp import serve_sftp  # noqa: E402 - as above
+from tools.place_servers.swift import serve_swift  # noqa: E402 - as above
 
 Serve = Callable[[Path, Path], AbstractContextManager[Place]]
 """Serves a folder for a with block; the second path has the tools."""
 
 PLACES: dict[str, tuple[tuple[str, ...], Serve]] = {
+    "azure": (("azurite",), serve_azure),
+    "gs": (("fake-gcs-server",), serve_gs),
     "s3": (("weed",), serve_s3),
     "sftp": (("openssh",), serve_sftp),
+    "swift": (("swift",), serve_swift),
 }
 """The tools that each kind of place needs, and what serves it."""
 

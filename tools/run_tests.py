@@ -8,7 +8,7 @@
     python3 tools/run_tests.py --write-compat  # all of it, and docs/compat.md written anew
 
 Makes `.venv` with exactly the packages that tools/locks/test.txt names and the checkout, fetches the real restic of
-three Debian suites, rclone, rest-server and SeaweedFS into `.tools/`, then runs one part after another:
+three Debian suites, rclone, rest-server and servers of object stores into `.tools/`, then runs one part after another:
 
 - checks: ruff, mypy, import-linter, and the program from an installation without extras;
 - unit: the tests that start no process; if named, with their branch coverage, which has a floor in pyproject.toml;
@@ -86,7 +86,7 @@ def install_tools() -> bool:
     print("== fetch the real restic and its servers", flush=True)
     others = [tool for tools in install_restic.OTHERS.values() for tool in tools]
     try:
-        servers = [install_servers.install_server(name) for name in install_servers.SERVERS]
+        servers = install_servers.install_servers()
         for path in (*install_restic.install((*install_restic.RESTIC, *others)), *servers):
             print(path.relative_to(ROOT))
     except install_restic.InstallError as error:

@@ -35,7 +35,7 @@ def read_lock(name: str) -> dict[str, tuple[str, int]]:
 def test_a_lock_holds_what_pyproject_asks_for_with_a_hash_for_each_package(name: str) -> None:
     lock = read_lock(name)
     assert all(hashes for _, hashes in lock.values())
-    for text in lock_dependencies.requirements(EXTRAS[name]):
+    for text in lock_dependencies.requirements(name):
         wanted = Requirement(text)
         assert wanted.specifier.contains(lock[canonical(wanted.name)][0]), text
 

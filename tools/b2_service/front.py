@@ -77,17 +77,17 @@ class _Proxy(socketserver.BaseRequestHandler):
                 Handler(secured, self.client_address, self.server.service_server)
 
 
-def make_certificates(folder: Path) -> tuple[Path, Path]:
-    """Return a file with the certificate of a new authority, and one with a server's certificate and key."""
+def make_certificates(folder: Path, host: str = PUBLIC_HOST) -> tuple[Path, Path]:
+    """Return a file with the certificate of a new authority, and one with a certificate and key for a host."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _name("throw-away authority of a B2 service")
+    authority = _name("throw-away authority")
     certificate = _build(authority, authority, authority_key, authority_key, x509.BasicConstraints(True, 0), True)
     ca_file = folder / "authority.pem"
     ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName([x509.DNSName(PUBLIC_HOST)])
-    own = _build(_name(PUBLIC_HOST), authority, key, authority_key, names, False)
+    names = x509.SubjectAlternativeName([x509.DNSName(host)])
+    own = _build(_name(host), authority, key, authority_key, names, False)
     pair = folder / "server.pem"
     pair.touch(mode=0o600)
     pair.write_bytes(

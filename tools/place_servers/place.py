@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 class Place:
     """A place for repositories: `location` is the beginning of theirs, to which a name is appended.
 
-    `options` are extended options, and `environment` has the variables with credentials.
+    `options` are extended options, `environment` has the variables with credentials, and `ca_file` holds the
+    certificate of an authority to trust.
     """
 
     location: str
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    ca_file: str = ""
 
     def flags(self, name: str) -> list[str]:
         """Return the global flags for a repository of this name, for both programs."""
-        return ["--repo", self.location + name, *(word for option in self.options for word in ("-o", option))]
+        trusted = ["--cacert", self.ca_file] if self.ca_file else []
+        options = [word for option in self.options for word in ("-o", option)]
+        return ["--repo", self.location + name, *trusted, *options]
 
     def show(self) -> str:
         """Return what a person types to use it."""

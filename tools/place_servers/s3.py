@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.place_servers.place import Place
+from tools.place_servers.ports import find_ports
 
 READY_SECONDS = 60.0
 KEY_ID = "a-key"
@@ -28,7 +27,7 @@ class SeaweedServer:
     def __init__(self, folder: Path, weed: Path) -> None:
         self._folder = folder
         self._weed = weed
-        self._ports = _find_ports(4)
+        self._ports = find_ports(4, also=_GRPC)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -116,22 +115,3 @@ def serve_s3(folder: Path, tools: Path) -> Iterator[Place]:
         yield Place(server.location("bucket/"), environment=server.environment)
     finally:
         server.kill()
-
-
-def _find_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, nor on those that are derived from them."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 50_000)
-        if port not in found and _is_free(port) and _is_free(port + _GRPC):
-            found.append(port)
-    return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
