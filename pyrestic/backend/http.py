@@ -36,7 +36,7 @@ SILENT_ATTEMPTS = 2
 SILENCED_STALL_SECONDS = 20.0
 """The stall limit after that number of unanswered requests in a row."""
 
-_WITH_CONTENT = (200, 206)
+_WITH_CONTENT = (200, 201, 203, 206)
 _PIECE_BYTES = 256 * 1024
 _AT_ONCE = 0.0
 _DROPPED = (urllib3.exceptions.HTTPError, requests.RequestException, OSError)

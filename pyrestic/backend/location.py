@@ -32,7 +32,7 @@ __all__ = [
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
 """Every scheme of restic."""
-_IMPLEMENTED = (LOCAL, "b2", "rest", "s3", "sftp")
+_IMPLEMENTED = (LOCAL, "azure", "b2", "gs", "rest", "s3", "sftp", "swift")
 """The schemes with a module in `backend/schemes/`."""
 
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match

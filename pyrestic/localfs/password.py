@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
 
 from pyrestic.errors import UsageError
 
@@ -12,21 +11,17 @@ _SPACE = re.compile(r"\s")
 
 def run_command(command: str) -> str:
     """Return the output of a command without surrounding whitespace; raise UsageError. There is no shell."""
-    return _trim(read_output(split_command(command), lambda status: f"exit status {status}"))
-
-
-def read_output(words: Sequence[str], describe_failure: Callable[[int], str]) -> bytes:
-    """Return the output of a command; raise UsageError, with a description of its exit status if it fails."""
-    # Rarely needed.
     import subprocess
 
+    words = split_command(command)
     try:
-        return subprocess.check_output(words)  # noqa: S603 - the user's own command
+        output = subprocess.check_output(words)  # noqa: S603 - the user's own command
     except subprocess.CalledProcessError as error:
-        raise UsageError(describe_failure(error.returncode)) from None
+        raise UsageError(f"exit status {error.returncode}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"the command {words[0]!r} could not be started: {reason}") from error
+    return _trim(output)
 
 
 def read_file(path: str) -> str:

@@ -5,7 +5,6 @@ import stat
 from collections.abc import Mapping
 
 from pyrestic.errors import UsageError
-from pyrestic.localfs.password import read_output
 from pyrestic.profiles.profile import Profile, Secret
 
 PASSWORD = "password"  # noqa: S105 - the kind of a secret, not one
@@ -77,11 +76,17 @@ def _read_file(path: str, name: str) -> str:
 
 def _run(words: tuple[str, ...], profile: str, kind: str) -> str:
     """Return the output of a command; there is no shell."""
+    # Rarely needed.
+    import subprocess
+
     name = _name(profile, kind)
     try:
-        output = read_output(words, lambda status: f"the command {words[0]!r} failed with exit code {status}")
-    except UsageError as error:
-        raise UsageError(f"{name}: {error}") from error
+        output = subprocess.check_output(words)  # noqa: S603 - the user's own command
+    except subprocess.CalledProcessError as error:
+        raise UsageError(f"{name}: the command {words[0]!r} failed with exit code {error.returncode}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{name}: the command {words[0]!r} could not be started: {reason}") from error
     return _decode(output, name)
 
 

@@ -22,6 +22,7 @@ from pyrestic.errors import TransientError
 from pyrestic.testing.backend_contract import BackendContract
 from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
+from tests.support.clouds import open_shared_cloud
 from tests.support.seaweed import open_shared_s3
 from tests.support.servers import shared_location
 from tests.support.ssh import open_over_ssh
@@ -96,6 +97,9 @@ SERVERS: dict[str, Callable[[Path], Backend]] = {
     "rclone serve restic": lambda folder: rest("rclone"),
     "sftp": open_over_ssh,
     "s3": lambda folder: open_shared_s3(),
+    "swift": lambda folder: open_shared_cloud("swift"),
+    "gs": lambda folder: open_shared_cloud("gs"),
+    "azure": lambda folder: open_shared_cloud("azure"),
 }
 SILENT_REMOVERS = {"rest-server", "rest-server, version 1", "retry, failing", "s3"}
 """rest-server and S3 call it a success to remove what is not there, and so it is after an attempt that failed."""

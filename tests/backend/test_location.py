@@ -106,6 +106,6 @@ def test_how_long_to_try_is_up_to_the_user_or_to_what_fails() -> None:
 
 
 def test_other_schemes_are_known_but_refused_in_a_clear_sentence() -> None:
-    with pytest.raises(UnsupportedError, match="azure: are not supported yet") as caught:
-        open_backend(parse_location("azure:container:/prefix"), {})
+    with pytest.raises(UnsupportedError, match="rclone: are not supported yet") as caught:
+        open_backend(parse_location("rclone:remote:path"), {})
     assert "local" in caught.value.hint

@@ -19,10 +19,10 @@ SYSTEM = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC
 
 
 @pytest.fixture
-def call(call: Caller) -> Caller:
-    """The program, with a repository."""
-    call.create()
-    return call
+def call(tmp_path: Path) -> Caller:
+    made = Caller(tmp_path)
+    made.create()
+    return made
 
 
 @pytest.fixture

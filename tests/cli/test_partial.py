@@ -22,8 +22,8 @@ FILES = [f"folder {number}/file {each}" for number in range(4) for each in range
 
 
 @pytest.fixture
-def call(call: Caller) -> Caller:
-    """The program, with a repository."""
+def call(tmp_path: Path) -> Caller:
+    call = Caller(tmp_path)
     call.create()
     return call
 

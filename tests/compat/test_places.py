@@ -15,7 +15,7 @@ import pytest
 from pyrestic.backend.sftp.place import parse_sftp
 from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
-from tests.support.restic import Program
+from tests.support.restic import Program, find_restic
 from tests.support.served_places import PLACES, Client, Served
 
 pytestmark = pytest.mark.restic
@@ -28,6 +28,12 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     folder.mkdir()
     with PLACES[request.param](folder) as served:
         yield served
+
+
+@pytest.fixture
+def theirs(served: Served, tmp_path: Path) -> Program:
+    """The real restic for the place."""
+    return find_restic(served.release, tmp_path)
 
 
 @pytest.fixture
@@ -47,11 +53,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.interop
 @pytest.mark.parametrize("first", ["pyrestic", "restic"])
 def test_both_tools_take_turns_on_one_repository(
-    pyrestic: Program, newest: Program, served: Served, source: Path, tmp_path: Path, first: str
+    pyrestic: Program, theirs: Program, served: Served, source: Path, tmp_path: Path, first: str
 ) -> None:
     served.make_quick("shared", version=2 if first == "pyrestic" else 1)
-    ours, theirs = served.at(pyrestic, "shared"), served.at(newest, "shared")
-    one, other = (ours, theirs) if first == "pyrestic" else (theirs, ours)
+    ours, restic = served.at(pyrestic, "shared"), served.at(theirs, "shared")
+    one, other = (ours, restic) if first == "pyrestic" else (restic, ours)
     # Not by its path: the folders above it change with each run.
     one.run("backup", ".", cwd=source)
     assert other.run("backup", "--json", ".", cwd=source).messages[-1]["data_blobs"] == 0
@@ -70,7 +76,7 @@ def test_both_tools_take_turns_on_one_repository(
 
 
 def test_a_backup_goes_on_when_the_server_is_killed_and_comes_back(
-    pyrestic: Program, newest: Program, served: Served, tmp_path: Path
+    pyrestic: Program, theirs: Program, served: Served, tmp_path: Path
 ) -> None:
     served.make_quick("killed")
     content = random.Random(15).randbytes(24 << 20)
@@ -94,10 +100,10 @@ def test_a_backup_goes_on_when_the_server_is_killed_and_comes_back(
         process.stdin = None
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()
-    theirs = served.at(newest, "killed")
-    theirs.run("check", "--read-data")
-    assert theirs.run("dump", "latest", "/stdin").stdout == content + content[::-1]
-    assert theirs.run("list", "locks").text == ""
+    restic = served.at(theirs, "killed")
+    restic.run("check", "--read-data")
+    assert restic.run("dump", "latest", "/stdin").stdout == content + content[::-1]
+    assert restic.run("list", "locks").text == ""
 
 
 def test_wrong_credentials_end_with_one_sentence_and_no_secret(pyrestic: Program, served: Served) -> None:
@@ -109,7 +115,7 @@ def test_wrong_credentials_end_with_one_sentence_and_no_secret(pyrestic: Program
         assert value not in done.stderr.decode() or not variable.endswith(("KEY", "SECRET", "TOKEN", "PASSWORD"))
 
 
-def test_an_interrupt_ends_a_backup_and_leaves_no_lock(pyrestic: Program, newest: Program, served: Served) -> None:
+def test_an_interrupt_ends_a_backup_and_leaves_no_lock(pyrestic: Program, theirs: Program, served: Served) -> None:
     served.make_quick("interrupted")
     client = served.at(pyrestic, "interrupted")
     with client.popen("--pack-size", "4", "backup", "--stdin") as process:
@@ -118,7 +124,7 @@ def test_an_interrupt_ends_a_backup_and_leaves_no_lock(pyrestic: Program, newest
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-    assert served.at(newest, "interrupted").run("list", "locks").text == ""
+    assert served.at(theirs, "interrupted").run("list", "locks").text == ""
 
 
 LOCATIONS = [

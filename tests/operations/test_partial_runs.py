@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrestic.errors import PyresticError
+from pyrestic.format.node import DIRECTORY
 from pyrestic.handle import FileType
 from pyrestic.localfs.source_folders import SourcePath
 from pyrestic.operations.archive_snapshot import BackupResult
@@ -29,7 +30,6 @@ from pyrestic.repository.locks import Lock
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot, read_snapshots
 from tests.support.repositories import make_repository, open_again
-from tests.support.stored_files import walk_stored_files
 
 NAMES = [f"{folder}/{name}" for folder in "abc" for name in "xyz"]
 
@@ -77,7 +77,18 @@ class CountingEnd(EarlyEnd):
 
 
 def files_of(repository: Repository, stored: StoredSnapshot, top: Path) -> set[str]:
-    return {os.path.relpath(path, top) for path, _ in walk_stored_files(repository, stored.snapshot.tree_id)}
+    found = set()
+    todo = [("", stored.snapshot.tree_id)]
+    while todo:
+        prefix, tree = todo.pop()
+        for node in repository.load_tree(tree):
+            path = f"{prefix}/{os.fsdecode(node.raw_name)}"
+            if node.type == DIRECTORY:
+                assert node.subtree is not None
+                todo.append((path, bytes.fromhex(node.subtree)))
+            else:
+                found.add(os.path.relpath(path, top))
+    return found
 
 
 def in_snapshots(repository: Repository, top: Path) -> set[str]:

@@ -28,7 +28,6 @@ from pyrestic.operations.source_file import INLINE_BYTES
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
 from tests.support.repositories import make_repository, open_again
-from tests.support.stored_files import walk_stored_files
 
 Folder = dict[str, Any]
 """Names and contents: bytes of a file, or another folder."""
@@ -71,11 +70,19 @@ def files_of(folder: Folder, prefix: str = "") -> dict[str, bytes]:
 def stored(repository: Repository, tree: ID, above: str) -> dict[str, bytes]:
     """Return the contents of all files below a folder of a tree."""
     found: dict[str, bytes] = {}
-    for path, node in walk_stored_files(repository, tree):
-        ids = [bytes.fromhex(one) for one in node.content or ()]
-        data = b"".join(repository.load_blob(BlobHandle(BlobType.DATA, one)) for one in ids)
-        assert len(data) == node.size
-        found[path] = data
+    todo = [("", tree)]
+    while todo:
+        prefix, identifier = todo.pop()
+        for node in repository.load_tree(identifier):
+            path = f"{prefix}/{os.fsdecode(node.raw_name)}"
+            if node.type == DIRECTORY:
+                assert node.subtree is not None
+                todo.append((path, bytes.fromhex(node.subtree)))
+            else:
+                ids = [bytes.fromhex(one) for one in node.content or ()]
+                data = b"".join(repository.load_blob(BlobHandle(BlobType.DATA, one)) for one in ids)
+                assert len(data) == node.size
+                found[path] = data
     assert all(path.startswith(above + "/") for path in found)
     return {path.removeprefix(above + "/"): data for path, data in found.items()}
 

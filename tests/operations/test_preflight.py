@@ -37,7 +37,6 @@ from pyrestic.repository.tree_walk import KeptTrees, find_tree
 from tests.support.backends import Call, RecordingBackend
 from tests.support.cli import PASSWORD, Caller
 from tests.support.restic import ROOT
-from tests.support.small_disk import mounted_disk
 
 pytestmark = pytest.mark.process
 
@@ -357,8 +356,18 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_planned(made: Cal
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB of its own, at `target/home`."""
-    with mounted_disk(tmp_path / "target" / "home", "4m") as folder:
-        yield folder
+    folder = tmp_path / "target" / "home"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def source_with_home(call: Caller, source: Path, mebibytes: int) -> None:
@@ -402,12 +411,16 @@ def test_a_large_file_system_below_a_full_target_may_be_filled(tmp_path: Path, s
     source = tmp_path / "source"
     source_with_home(call, source, 1)
     below = small_disk / "target" / "home"
-    with mounted_disk(below, "40m"):
+    below.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(below)], check=True)
+    try:
         (source / "home" / "me" / "more").write_bytes(random.Random(3).randbytes(10 * MIB))
         (source / "large").unlink()
         assert call("backup", source).code == 0
         outcome = call("restore", f"latest:{source}", "--target", below.parent)
         assert outcome.code == 0, outcome.err
+    finally:
+        subprocess.run(["umount", str(below)], check=True)
 
 
 def test_what_gives_rights_is_counted_and_left_out_on_request(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from tests.support.private_bus import wait_until
 from tests.support.restic import find_restic
 from tests.support.runner_machine import PROFILES, RunnerMachine
-from tests.support.small_disk import mounted_disk
 
 pytestmark = pytest.mark.restic
 
@@ -72,10 +72,23 @@ def test_two_clones_use_one_repository_at_once(tmp_path: Path) -> None:
     assert list((machine.repository / "locks").iterdir()) == []
 
 
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a file system of 2 MiB for the time of a with block."""
+    folder.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(line, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 def test_a_disk_that_is_really_full_is_an_error_and_made_up_for(tmp_path: Path) -> None:
     machine = RunnerMachine(tmp_path)
     disk = tmp_path / "disk"
-    with mounted_disk(disk, "2m"):
+    with small_disk(disk):
         # Empty folders need no space there.
         shutil.copytree(machine.repository, disk / "repository")
         machine.repository = disk / "repository"

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pyrestic.backend.base import Backend
+from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, open_backend, parse_location
+from tests.support.clouds import new_path, shared_cloud
 from tests.support.repositories import make_repository
-from tests.support.restic import Program, Result
+from tests.support.restic import NEWEST, Program, Result
 from tests.support.seaweed import new_s3_location, shared_seaweed
 from tests.support.servers import find_tool
+from tools.place_servers.azure import AzureServer
 from tools.place_servers.place import Place
 from tools.place_servers.sftp import SshServer, make_key
 
@@ -27,11 +30,15 @@ class Served:
     start: Callable[[], object]
     wrong: Place
     """The same place with credentials that the server refuses."""
+    release: str = NEWEST
+    """The real restic that knows the place."""
 
     def open(self, name: str) -> Backend:
         """Return our backend of a repository."""
         options = dict(option.split("=", 1) for option in self.place.options)
-        access = Access({**os.environ, **self.place.environment})
+        environment = {**os.environ, **self.place.environment}
+        ca_files = (self.place.ca_file,) if self.place.ca_file else ()
+        access = Access(environment, HttpSettings(ca_files=ca_files, proxies=read_proxies(environment)))
         return open_backend(parse_location(self.place.location + name), options, access)
 
     def make_quick(self, name: str, *, version: int = 2) -> None:
@@ -96,7 +103,25 @@ def _s3(folder: Path) -> Iterator[Served]:
             server.start()
 
 
+@contextmanager
+def _cloud(kind: str, variable: str, wrong: str, release: str = NEWEST) -> Iterator[Served]:
+    """Use the shared server of a kind; `wrong` is a secret that it refuses in place of the variable's."""
+    server = shared_cloud(kind)
+    ca_file = str(server.ca_file) if isinstance(server, AzureServer) else ""
+    place = Place(server.location(f"{new_path()}/"), environment=server.environment, ca_file=ca_file)
+    refused = replace(place, environment={**server.environment, variable: wrong})
+    try:
+        yield Served(place, server.kill, server.start, refused, release)
+    finally:
+        if not server.runs:
+            server.start()
+
+
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Served]]] = {
+    # The releases of restic in newer Debian suites are built without azure.
+    "azure": lambda folder: _cloud("azure", "AZURE_ACCOUNT_KEY", "YW5vdGhlciBrZXk=", "0.14"),
+    "gs": lambda folder: _cloud("gs", "GOOGLE_ACCESS_TOKEN", "another-token"),
     "s3": _s3,
     "sftp": _sftp,
+    "swift": lambda folder: _cloud("swift", "ST_KEY", "another-key"),
 }

@@ -1,0 +1,1 @@
+"""Repositories in Azure Blob Storage."""

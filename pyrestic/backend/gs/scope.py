@@ -1,0 +1,3 @@
+"""What a token must allow, in the form of OAuth 2."""
+
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"

@@ -1,0 +1,1 @@
+"""Access tokens for object stores: where they come from, and how they are renewed."""
