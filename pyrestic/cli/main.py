@@ -38,6 +38,7 @@ COMMAND_GROUPS = {
         "diff": "show the changes between two snapshots",
     },
     "Restore": {
+        "back": "restore a file as it was, or what a folder has lost",
         "restore": "restore files from a snapshot",
         "dump": "write a file or an archive of a folder to standard output",
         "mount": "show the repository as folders and files",

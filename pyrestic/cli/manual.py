@@ -115,6 +115,18 @@ MANUALS: dict[str, Manual] = {
             ),
         ),
     ),
+    "back": Manual(
+        (
+            ("Choose a version of a file, and get it beside the present one:", "pyrestic back ~/notes.txt"),
+            ("Restore what a folder has lost since the last backup:", "pyrestic back ~/Documents"),
+            ("Also what was deleted long ago:", "pyrestic back --deleted ~/Documents"),
+            (
+                "Put yesterday's version in its place, without a question:",
+                'pyrestic back --at "yesterday 14:00" --in-place --yes ~/notes.txt',
+            ),
+        ),
+        variables=("XDG_CACHE_HOME",),
+    ),
     "drill": Manual(
         (("Test a sample of 200 MiB, as from a timer:", "pyrestic drill --budget 200M"),),
         details=("Files are restored in memory. Nothing is written except the record of the result.",),

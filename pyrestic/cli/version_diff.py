@@ -16,6 +16,7 @@ from pyrestic.vfs.history import Version
 
 _MOST_BYTES = 4 << 20
 _LOOKED_AT = 8000
+_SHOWN_LINES = 60
 
 Place = tuple[bytes, Version]
 """A version, and its location."""
@@ -38,6 +39,26 @@ def show_difference(repository: Repository, terminal: Terminal, before: Place, a
         return
     for line in _compare(contents[0], contents[1], _label(before), _label(after)):
         terminal.print(line)
+
+
+def show_change_to_file(repository: Repository, terminal: Terminal, path: str, version: Place) -> None:
+    """Print how a version differs from a file on disk, if both are texts of moderate length, and not all of it."""
+    node = _node(version)
+    try:
+        with open(path, "rb") as file:
+            present = file.read(_MOST_BYTES + 1)
+    except OSError:
+        return
+    if len(present) > _MOST_BYTES or node.size > _MOST_BYTES:
+        return
+    wanted = _content(repository, node)
+    if any(b"\0" in content[:_LOOKED_AT] for content in (present, wanted)):
+        terminal.print(f"{path} and the version of {show_moment(version[1].state.mtime_ns)} are no texts, and differ")
+        return
+    lines = _compare(present, wanted, f"{path} (on disk)", _label(version))
+    terminal.print(*lines[:_SHOWN_LINES])
+    if len(lines) > _SHOWN_LINES:
+        terminal.print(f"… {len(lines) - _SHOWN_LINES} more lines")
 
 
 def _node(place: Place) -> Node:
