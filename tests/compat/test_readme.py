@@ -234,7 +234,7 @@ def test_the_commands_to_install_a_package_differ_in_the_installer_alone() -> No
 
 def test_the_extras_are_those_of_the_package() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    named = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
     assert set(named) == extras.keys() - {"bench", "test"}
 
 

@@ -78,9 +78,8 @@ class KeyServices:
             ("RoleSessionName", self._get("RESTIC_AWS_ASSUME_ROLE_SESSION_NAME") or _SESSION),
             ("DurationSeconds", "3600"),
         ]
-        for name, variable in (("ExternalId", "EXTERNAL_ID"), ("Policy", "POLICY")):
-            if value := self._get(f"RESTIC_AWS_ASSUME_ROLE_{variable}"):
-                form.append((name, value))
+        optional = {"ExternalId": "RESTIC_AWS_ASSUME_ROLE_EXTERNAL_ID", "Policy": "RESTIC_AWS_ASSUME_ROLE_POLICY"}
+        form += [(name, value) for name, variable in optional.items() if (value := self._get(variable))]
         endpoint = self._get("RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT") or _sts_endpoint(region)
         return self._ask_sts(endpoint, form, key, region)
 
