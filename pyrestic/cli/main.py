@@ -53,6 +53,7 @@ COMMAND_GROUPS = {
         "tag": "change the tags of snapshots",
         "stats": "show statistics of snapshots",
         "cost": "show B2 API calls and costs",
+        "doctor": "try what a repository needs of its place",
         "cache": "list or clean cache folders",
     },
     "Repair": {

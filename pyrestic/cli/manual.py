@@ -127,6 +127,15 @@ MANUALS: dict[str, Manual] = {
         ),
         variables=("XDG_CACHE_HOME",),
     ),
+    "doctor": Manual(
+        (
+            ("Try all operations at a place, and measure its speed:", "pyrestic --repo s3:HOST/BUCKET/backup doctor"),
+            ("Measure nothing:", "pyrestic doctor --size 0"),
+        ),
+        details=("The place needs no repository. The files that are stored for this are removed again.",),
+        exits={1: "An operation failed."},
+        opens_repository=False,
+    ),
     "drill": Manual(
         (("Test a sample of 200 MiB, as from a timer:", "pyrestic drill --budget 200M"),),
         details=("Files are restored in memory. Nothing is written except the record of the result.",),

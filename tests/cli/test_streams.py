@@ -30,6 +30,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "cache": (PRINTS, []),
     "cat": (PRINTS, ["config"]),
     "cost": (PRINTS, []),
+    "doctor": (PRINTS, ["--size", "0"]),
     "diff": (PRINTS, ["{first}", "latest"]),
     "dump": (PRINTS, ["latest", "{source}/a"]),
     "features": (PRINTS, []),

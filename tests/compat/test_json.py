@@ -296,6 +296,7 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     Repository.create(place, PASSWORD, version=1, hostname="h", username="u", created=CREATED, params=WEAK).close()
     listener.ours("migrate", repository=old)
     listener.ours("migrate upgrade_repo_v2", repository=old)
+    listener.changing("doctor --size=1M", ours_only=True)
     listener.changing("drill --seed=1", ours_only=True)
     lost = beside.names["pack"]
     listener.changing("drill {s1} --seed=1", ours_only=True, damage=lambda repository: lose(repository, lost))
