@@ -145,6 +145,17 @@ def test_a_bucket_that_is_missing_is_named_and_made() -> None:
     backend.close()
 
 
+def test_a_key_that_may_not_look_at_the_bucket_may_use_it(proxy: FaultyProxy) -> None:
+    backend = through(proxy)
+    denied = b"<Error><Code>AccessDenied</Code></Error>"
+    proxy.add("status", "HEAD /a-bucket", status=403)
+    proxy.add("status", "GET /a-bucket[?]*", status=403, body=denied)
+    backend.create()
+    backend.save(PACK, b"x")
+    assert backend.load(PACK) == b"x"
+    backend.close()
+
+
 def test_a_wrong_clock_is_named() -> None:
     backend = open_shared_s3()
     store = backend.store
