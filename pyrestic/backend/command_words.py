@@ -1,4 +1,4 @@
-"""Splits the text of an option into the words of a command, as restic does.
+"""Splits the text of a command into words, as restic does; there is no shell.
 
 Quotes ' and " end the current word where they begin and where they end, so `a'b c'd` has three words. Outside quotes, a
 backslash separates words, too; a quote right after one is an ordinary character.
@@ -18,8 +18,8 @@ _SPACES = frozenset(
 """What Go's unicode.IsSpace calls a space; str.isspace has four control characters more."""
 
 
-def split_command(text: str, option: str) -> list[str]:
-    """Return the words of an option's value, one or more; raise UsageError."""
+def split_command(text: str) -> list[str]:
+    """Return the words of a command, one or more; raise UsageError."""
     words: list[str] = []
     quote = previous = ""
     start = -1
@@ -39,10 +39,18 @@ def split_command(text: str, option: str) -> list[str]:
     if start >= 0:
         words.append(text[start:])
     if quote:
-        raise UsageError(f"option {option}: {_QUOTES[quote]}-quoted string not terminated")
+        raise UsageError(f"{_QUOTES[quote]}-quoted string not terminated")
     if not words:
-        raise UsageError(f"option {option}: command string is empty")
+        raise UsageError("command string is empty")
     return words
+
+
+def split_option(text: str, option: str) -> list[str]:
+    """Return the words of an option's value; raise UsageError that names the option."""
+    try:
+        return split_command(text)
+    except UsageError as error:
+        raise UsageError(f"option {option}: {error}") from None
 
 
 def find_program(words: Sequence[str], environment: Mapping[str, str], option: str) -> list[str]:

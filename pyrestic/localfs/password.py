@@ -1,12 +1,10 @@
 """A password or another short secret, from a file or the output of a command."""
 
 import os
-import re
 import stat
 
+from pyrestic.backend.command_words import split_command
 from pyrestic.errors import UsageError
-
-_SPACE = re.compile(r"\s")
 
 
 def run_command(command: str) -> str:
@@ -67,30 +65,3 @@ def _trim(data: bytes) -> str:
     from pyrestic.localfs.text_file import trim
 
     return trim(data).decode("utf-8", "surrogateescape")
-
-
-def split_command(text: str) -> list[str]:
-    """Return the words of a command as restic splits it: at whitespace and backslashes, but not within quotes.
-
-    There is no shell: quotes also end a word, and a backslash only escapes a quote. Raises UsageError.
-    """
-    words: list[str] = []
-    word = quote = last = ""
-    for character in text:
-        if last != "\\" and character == (quote or character) and character in "\"'":
-            quote = "" if quote else character
-            ends = True
-        else:
-            last = character
-            ends = not quote and (character == "\\" or _SPACE.match(character) is not None)
-        if not ends:
-            word += character
-        elif word:
-            words.append(word)
-            word = ""
-    if quote:
-        raise UsageError(f"{'single' if quote == chr(39) else 'double'}-quoted string not terminated")
-    words += [word] if word else []
-    if not words:
-        raise UsageError("command string is empty")
-    return words

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.backend.command_words import find_program, split_command
+from pyrestic.backend.command_words import find_program, split_command, split_option
 from pyrestic.errors import AccessError, UsageError
 
 
@@ -21,11 +21,13 @@ from pyrestic.errors import AccessError, UsageError
         (r"\"a b", ['"a', "b"]),
         (r"a\ b", ["a", "b"]),
         (r"'a\b'", [r"a\b"]),
+        ('echo "say \\"hi\\""', ["echo", 'say \\"hi\\"']),
+        ("echo '' x", ["echo", "x"]),
         ("a\u00a0b\u2003c\x1cd", ["a", "b", "c\x1cd"]),
     ],
 )
 def test_words_end_at_spaces_quotes_and_backslashes(text: str, words: list[str]) -> None:
-    assert split_command(text, "sftp.args") == words
+    assert split_command(text) == words
 
 
 @pytest.mark.parametrize(
@@ -40,18 +42,18 @@ def test_words_end_at_spaces_quotes_and_backslashes(text: str, words: list[str])
 )
 def test_what_is_no_command_is_refused_and_the_option_named(text: str, problem: str) -> None:
     with pytest.raises(UsageError, match=rf"sftp\.args.*{problem}"):
-        split_command(text, "sftp.args")
+        split_option(text, "sftp.args")
 
 
 @given(st.lists(st.text(alphabet="abc-=/ ", min_size=1), min_size=1))
 def test_words_in_quotes_come_back_as_they_are(words: list[str]) -> None:
-    assert split_command(" ".join(f"'{word}'" for word in words), "sftp.args") == words
+    assert split_command(" ".join(f"'{word}'" for word in words)) == words
 
 
 @given(st.text(alphabet="ab '\"\\\t\n"))
 def test_any_text_gives_words_or_a_usage_error(text: str) -> None:
     try:
-        words = split_command(text, "sftp.args")
+        words = split_command(text)
     except UsageError:
         return
     assert words

@@ -4,15 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrestic.cli.arguments import (
-    parse_bool,
-    parse_tags,
-    split_list,
-)
+from pyrestic.cli.arguments import parse_bool, parse_tags, split_list
 from pyrestic.cli.features import DEVICE_ID_FOR_HARDLINKS, parse_features
 from pyrestic.errors import UsageError
 from pyrestic.golang import parse_duration, parse_integer, parse_size
-from pyrestic.localfs.password import split_command
 
 
 @pytest.mark.parametrize(
@@ -81,36 +76,6 @@ def test_a_text_is_true_or_false_or_refused(text: str) -> None:
     except UsageError:
         return
     assert text.lower() in (("1", "t", "true") if value else ("0", "f", "false"))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("cat file", ["cat", "file"]),
-        ("cat 'a b' \"c d\"", ["cat", "a b", "c d"]),
-        ("  spaced\tout\n", ["spaced", "out"]),
-        ("echo a'b'c", ["echo", "a", "b", "c"]),
-        ('echo "it\'s"', ["echo", "it's"]),
-        ("echo '' x", ["echo", "x"]),
-        ('echo "say \\"hi\\""', ["echo", 'say \\"hi\\"']),
-        (r"echo a\ b", ["echo", "a", "b"]),
-    ],
-)
-def test_commands_are_split_as_restic_splits_them(text: str, words: list[str]) -> None:
-    assert split_command(text) == words
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), [("'abc", "single-quoted"), ('x "abc', "double-quoted"), ("", "empty"), ("  ''", "empty")]
-)
-def test_a_command_that_cannot_be_split_is_refused(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        split_command(text)
-
-
-@given(st.lists(st.text("abcXYZ0189-_./", min_size=1), min_size=1))
-def test_plain_words_stay_as_they_are(words: list[str]) -> None:
-    assert split_command(" ".join(words)) == words
 
 
 def test_lists_are_split_at_commas_outside_quotes() -> None:

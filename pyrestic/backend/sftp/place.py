@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pyrestic.backend.command_words import split_command
+from pyrestic.backend.command_words import split_option
 from pyrestic.errors import UsageError
 
 _bad_escape = re.compile(r"%(?![0-9a-fA-F]{2})").search
@@ -24,7 +24,7 @@ class SftpPlace:
     def command(self, command: str, arguments: str) -> list[str]:
         """Return the words that start the session, from the values of two options; raise UsageError."""
         if command:
-            words = split_command(command, "sftp.command")
+            words = split_option(command, "sftp.command")
             if arguments:
                 raise UsageError("cannot specify both sftp.command and sftp.args options")
             return words
@@ -34,7 +34,7 @@ class SftpPlace:
         if self.user:
             words += ["-l", self.user]
         if arguments:
-            words += split_command(arguments, "sftp.args")
+            words += split_option(arguments, "sftp.args")
         return [*words, "-s", "sftp"]
 
 
