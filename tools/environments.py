@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tools" / "locks"
-EXTRAS = ("desktop", "fast", "fsspec", "mount", "notify", "web", "test")
+EXTRAS = ("desktop", "fast", "fsspec", "mount", "notify", "rclone", "web", "test")
 
 
 class EnvironmentMissingError(Exception):

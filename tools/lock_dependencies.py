@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tools" / "locks"
 EXTRAS = {
     "base": (),
-    "run": ("desktop", "fast", "fsspec", "mount", "notify", "web"),
-    "test": ("desktop", "fast", "fsspec", "mount", "notify", "web", "test"),
+    "run": ("desktop", "fast", "fsspec", "mount", "notify", "rclone", "web"),
+    "test": ("desktop", "fast", "fsspec", "mount", "notify", "rclone", "web", "test"),
 }
 """Which extras each lock is for."""
 SERVERS = {"swift": ("PyECLib", "swift")}

@@ -2,6 +2,7 @@
 
     python3 tools/places.py sftp             # below a folder that is removed at the end
     python3 tools/places.py sftp FOLDER      # below this one, which stays
+    python3 tools/places.py rclone
     python3 tools/places.py s3
 
 The programs are those of tools/install_restic.py and tools/install_servers.py in `.tools/`; what is missing is
@@ -22,6 +23,7 @@ from tools import install_restic, install_servers  # noqa: E402 - the checkout n
 from tools.place_servers.azure import serve_azure  # noqa: E402 - as above
 from tools.place_servers.gs import serve_gs  # noqa: E402 - as above
 from tools.place_servers.place import Place  # noqa: E402 - as above
+from tools.place_servers.rclone import serve_rclone  # noqa: E402 - as above
 from tools.place_servers.s3 import serve_s3  # noqa: E402 - as above
 from tools.place_servers.sftp import serve_sftp  # noqa: E402 - as above
 from tools.place_servers.swift import serve_swift  # noqa: E402 - as above
@@ -32,6 +34,7 @@ Serve = Callable[[Path, Path], AbstractContextManager[Place]]
 PLACES: dict[str, tuple[tuple[str, ...], Serve]] = {
     "azure": (("azurite",), serve_azure),
     "gs": (("fake-gcs-server",), serve_gs),
+    "rclone": (("rclone",), serve_rclone),
     "s3": (("weed",), serve_s3),
     "sftp": (("openssh",), serve_sftp),
     "swift": (("swift",), serve_swift),

@@ -78,6 +78,10 @@ class BackendProcess:
     def last_lines(self) -> list[str]:
         """Return the last lines of the standard error of a child that has ended."""
         self._reader.join(_LAST_LINES_SECONDS)
+        return self.lines()
+
+    def lines(self) -> list[str]:
+        """Return the last lines of the standard error so far."""
         return [line for line in list(self._lines) if line.strip()]
 
     def end(self, patience_seconds: float) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from pyrestic.backend.base import Backend
 from pyrestic.backend.plugins import has_plugin, load_plugin
 from pyrestic.backend.scheme_options import Access, SchemeOptions, limited
-from pyrestic.errors import UnsupportedError, UsageError
+from pyrestic.errors import UsageError
 from pyrestic.nearest import suggest
 
 __all__ = [
@@ -31,9 +31,7 @@ __all__ = [
 
 LOCAL = "local"
 SCHEMES = (LOCAL, "sftp", "rest", "s3", "b2", "azure", "gs", "swift", "rclone")
-"""Every scheme of restic."""
-_IMPLEMENTED = (LOCAL, "azure", "b2", "gs", "rest", "s3", "sftp", "swift")
-"""The schemes with a module in `backend/schemes/`."""
+"""Every scheme of restic; each has a module in `backend/schemes/`."""
 
 _is_path = re.compile(r"\.\./|\.\.\\|/|\\|[a-zA-Z]:[/\\]").match
 
@@ -63,14 +61,14 @@ class _Scheme(Protocol):
 
 
 def _find_scheme(name: str) -> _Scheme | None:
-    if name not in _IMPLEMENTED:
+    if name not in SCHEMES:
         return None
     return cast("_Scheme", importlib.import_module(f"pyrestic.backend.schemes.{name}"))
 
 
 def extended_options() -> dict[str, str]:
     """Return the names of all options for `-o name=value`, with help texts."""
-    schemes = {name: scheme for name in _IMPLEMENTED if (scheme := _find_scheme(name))}
+    schemes = {name: scheme for name in sorted(SCHEMES) if (scheme := _find_scheme(name))}
     return {f"{name}.{option}": text for name, scheme in schemes.items() for option, text in scheme.OPTIONS.items()}
 
 
@@ -115,18 +113,12 @@ def _suggest_option(name: str) -> str:
 def describe_unknown_options(options: Mapping[str, str]) -> list[str]:
     """Return a message for each extended option that no backend has.
 
-    As in restic, that is an error only for options of the backend in use. There is no message for backends that restic
-    has and this program lacks.
+    As in restic, that is an error only for options of the backend in use.
     """
     if not options:
         return []
     known = extended_options()
-    elsewhere = set(SCHEMES) - set(_IMPLEMENTED)
-    unknown = [
-        name
-        for name in options
-        if name not in known and name.partition(".")[0] not in elsewhere and not has_plugin(name.partition(".")[0])
-    ]
+    unknown = [name for name in options if name not in known and not has_plugin(name.partition(".")[0])]
     return [f"option {name} is not known. {_suggest_option(name)}".rstrip() for name in unknown]
 
 
@@ -139,17 +131,12 @@ def open_backend(location: Location, options: Mapping[str, str], access: Access 
     """Return the rate-limited backend for a location; nothing is connected or created yet.
 
     `options` are the extended options, such as {"local.connections": "4"}. Raises UsageError for an invalid option,
-    UnsupportedError for a scheme that is not implemented.
+    UnsupportedError for a scheme that nothing implements.
     """
     access = access or Access()
     scheme = _find_scheme(location.scheme)
-    if scheme is None and has_plugin(location.scheme):
-        return _open_plugin(location, options, access)
     if scheme is None:
-        raise UnsupportedError(
-            f"repositories at {location.scheme}: are not supported yet",
-            hint=f"Supported are: {', '.join(sorted(_IMPLEMENTED))}.",
-        )
+        return _open_plugin(location, options, access)
     its = SchemeOptions(location.scheme, options)
     its.take_text("deadline")
     backend = scheme.open_place(location.address, its, access)

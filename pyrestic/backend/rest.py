@@ -6,15 +6,15 @@ to overwrite files, and append-only ones to remove any file except locks.
 """
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import FileInfo, range_length
-from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer, HttpClient
+from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
 from pyrestic.backend.layout import FOLDERS, REST_LAYOUT, is_file_name
 from pyrestic.backend.redirects import Redirects
 from pyrestic.backend.rest_url import RestUrl
@@ -46,10 +46,25 @@ class _Entry(msgspec.Struct):
     size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
+class RestClient(Protocol):
+    """What sends requests; see HttpClient."""
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Buffer | None = None, max_length: int
+    ) -> Answer:
+        """Send a request and return its response; raise BackendError."""
+
+    def interrupt(self) -> None:
+        """Abort all running requests; later ones are possible."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
 class RestBackend:
     """The Backend protocol on a REST server; it connects on the first call."""
 
-    def __init__(self, client: HttpClient, url: RestUrl, connections: int = DEFAULT_CONNECTIONS) -> None:
+    def __init__(self, client: RestClient, url: RestUrl, connections: int = DEFAULT_CONNECTIONS) -> None:
         self.connections = connections
         self._client = client
         self._redirects = Redirects(url.address)

@@ -23,6 +23,7 @@ from pyrestic.testing.backend_contract import BackendContract
 from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
 from tests.support.clouds import open_shared_cloud
+from tests.support.rclone import open_rclone, open_rclone_pipes
 from tests.support.seaweed import open_shared_s3
 from tests.support.servers import shared_location
 from tests.support.ssh import open_over_ssh
@@ -95,16 +96,18 @@ SERVERS: dict[str, Callable[[Path], Backend]] = {
     "rest-server": lambda folder: rest("rest"),
     "rest-server, version 1": lambda folder: rest_version_1(),
     "rclone serve restic": lambda folder: rest("rclone"),
-    "sftp": open_over_ssh,
+    "sftp": lambda folder: open_over_ssh(),
     "s3": lambda folder: open_shared_s3(),
     "swift": lambda folder: open_shared_cloud("swift"),
     "gs": lambda folder: open_shared_cloud("gs"),
     "azure": lambda folder: open_shared_cloud("azure"),
+    "rclone": lambda folder: open_rclone(),
+    "rclone, pipes": lambda folder: open_rclone_pipes(),
 }
 SILENT_REMOVERS = {"rest-server", "rest-server, version 1", "retry, failing", "s3"}
 """rest-server and S3 call it a success to remove what is not there, and so it is after an attempt that failed."""
 
-SHOWS_HALF_FILES = {"rclone serve restic"}
+SHOWS_HALF_FILES = {"rclone serve restic", "rclone", "rclone, pipes"}
 """rclone shows files while they are being replaced; nothing in a repository ever is."""
 
 

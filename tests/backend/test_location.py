@@ -11,6 +11,7 @@ from pyrestic.backend.location import (
     SCHEMES,
     Location,
     deadline_seconds,
+    extended_options,
     open_backend,
     parse_location,
     strip_password,
@@ -105,7 +106,11 @@ def test_how_long_to_try_is_up_to_the_user_or_to_what_fails() -> None:
         deadline_seconds(place, {"rest.deadline": "0"})
 
 
-def test_other_schemes_are_known_but_refused_in_a_clear_sentence() -> None:
-    with pytest.raises(UnsupportedError, match="rclone: are not supported yet") as caught:
-        open_backend(parse_location("rclone:remote:path"), {})
-    assert "local" in caught.value.hint
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_of_restic_has_options_of_its_own(scheme: str) -> None:
+    assert f"{scheme}.connections" in extended_options()
+
+
+def test_a_scheme_that_nothing_implements_is_refused_in_a_clear_sentence() -> None:
+    with pytest.raises(UnsupportedError, match="no package has a backend for ftp:"):
+        open_backend(Location("ftp", "x"), {})

@@ -156,7 +156,7 @@ def test_an_option_of_the_backend_in_use(filled: Caller) -> None:
 
 
 def test_options_of_other_backends_that_exist_are_passed_over_in_silence(filled: Caller) -> None:
-    for name in ("b2.connections", "rest.deadline", "rclone.comand", "s3.storage-class"):
+    for name in ("b2.connections", "rest.deadline", "sftp.command", "s3.storage-class"):
         outcome = filled("snapshots", "-o", f"{name}=5")
         assert (outcome.code, outcome.err) == (0, "")
 

@@ -16,12 +16,12 @@ from pyrestic.backend.sftp.place import parse_sftp
 from pyrestic.errors import UsageError
 from pyrestic.handle import FileType
 from tests.support.restic import Program, find_restic
-from tests.support.served_places import PLACES, Client, Served
+from tests.support.served_places import NIGHTLY, PLACES, Client, Served
 
 pytestmark = pytest.mark.restic
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else []) for name in PLACES])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     """Each place in turn."""
     folder = tmp_path / "place"

@@ -5,12 +5,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo
 from pyrestic.handle import FileType, Handle
+
+B = TypeVar("B", bound=Backend)
 
 
 class Call(NamedTuple):
@@ -210,3 +212,11 @@ class FaultyBackend:
                     fault.times -= 1
                     return fault
         return None
+
+
+def emptied(backend: B) -> B:
+    """Return a backend that tests share after all files were removed: its place takes long to make."""
+    for file_type in FileType:
+        for info in backend.list(file_type):
+            backend.remove(Handle(file_type, info.name))
+    return backend

@@ -1,5 +1,6 @@
 """Each kind of place with its real server, for the tests that hold for all of them; a new one is a row of PLACES."""
 
+import getpass
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,13 +12,16 @@ from typing import Any
 from pyrestic.backend.base import Backend
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, open_backend, parse_location
+from pyrestic.backend.rclone.launchers import ARGUMENTS
 from tests.support.clouds import new_path, shared_cloud
 from tests.support.repositories import make_repository
 from tests.support.restic import NEWEST, Program, Result
 from tests.support.seaweed import new_s3_location, shared_seaweed
 from tests.support.servers import find_tool
+from tests.support.ssh import shared_ssh_server
 from tools.place_servers.azure import AzureServer
 from tools.place_servers.place import Place
+from tools.place_servers.rclone import kill_rclone, rclone_place
 from tools.place_servers.sftp import SshServer, make_key
 
 
@@ -117,10 +121,31 @@ def _cloud(kind: str, variable: str, wrong: str, release: str = NEWEST) -> Itera
             server.start()
 
 
+@contextmanager
+def _rclone(folder: Path, *options: str) -> Iterator[Served]:
+    """Each client starts rclone itself. The wrong place is an SSH server that refuses the key."""
+    tools = find_tool("rclone").parent
+    make_key(folder / "other key")
+    server = shared_ssh_server()
+    remote = f':sftp,host=127.0.0.1,port={server.port},user={getpass.getuser()},key_file="{folder}/other key":{folder}'
+    place = rclone_place(str(folder / "served"), tools, *options)
+    yield Served(place, lambda: kill_rclone(str(folder)), lambda: None, rclone_place(remote, tools, *options))
+
+
+@contextmanager
+def _rclone_pipes(folder: Path) -> Iterator[Served]:
+    with _rclone(folder, f"rclone.args={ARGUMENTS} --cache-objects") as served:
+        yield served
+
+
+NIGHTLY = ("rclone over pipes",)
+"""The places whose tests cost more than they tell each time: another way to a place that is tested already."""
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Served]]] = {
     # The releases of restic in newer Debian suites are built without azure.
     "azure": lambda folder: _cloud("azure", "AZURE_ACCOUNT_KEY", "YW5vdGhlciBrZXk=", "0.14"),
     "gs": lambda folder: _cloud("gs", "GOOGLE_ACCESS_TOKEN", "another-token"),
+    "rclone": _rclone,
+    "rclone over pipes": _rclone_pipes,
     "s3": _s3,
     "sftp": _sftp,
     "swift": lambda folder: _cloud("swift", "ST_KEY", "another-key"),

@@ -2,7 +2,6 @@
 
 import atexit
 import functools
-import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from pyrestic.backend.location import Access
 from pyrestic.backend.sftp.backend import SftpBackend
 from pyrestic.backend.sftp.session import SftpSession
+from tests.support.backends import emptied
 from tests.support.servers import find_tool
 from tools.place_servers.sftp import SshServer
 
@@ -48,12 +48,14 @@ def _shared_session() -> SftpSession:
     return session
 
 
-_numbers = itertools.count()
+@functools.cache
+def _shared_folder() -> str:
+    return tempfile.mkdtemp(prefix="sftp-")
 
 
-def open_over_ssh(folder: Path) -> SftpBackend:
-    """Return a backend for a new folder on the shared server."""
-    return SftpBackend(_shared_session(), str(folder / f"r{next(_numbers)}"), 5, Access())
+def open_over_ssh() -> SftpBackend:
+    """Return a backend for a folder on the shared server; it is empty."""
+    return emptied(SftpBackend(_shared_session(), _shared_folder(), 5, Access()))
 
 
 def open_bare(folder: Path) -> SftpBackend:

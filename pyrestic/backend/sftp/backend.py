@@ -231,25 +231,10 @@ class SftpBackend:
             missing.append(path)
             path = path.rpartition("/")[0]
         for path in reversed(missing):
-            if files.make_folders([path], _PRIVATE.folder):
-                self._refuse_missing(files, path)
+            _make(files, [path], _PRIVATE.folder)
 
     def _make_folders(self, files: RemoteFiles, names: Sequence[str]) -> None:
-        for path in files.make_folders([self._join(name) for name in names], self._modes(files).folder):
-            self._refuse_missing(files, path)
-
-    def _refuse_missing(self, files: RemoteFiles, path: str) -> None:
-        """Raise BackendError unless a folder that could not be created exists."""
-        try:
-            is_folder = files.attributes(path).is_folder
-        except StatusError as error:
-            if error.code != StatusCode.NO_SUCH_FILE:
-                raise
-            is_folder = False
-        if not is_folder:
-            raise AccessError(
-                f"the folder {path} could not be created on the server", hint="Check who owns the folder above it."
-            )
+        _make(files, [self._join(name) for name in names], self._modes(files).folder)
 
     def _make_missing_folder(self, files: RemoteFiles, handle: Handle) -> None:
         if not _exists(files, self._path):
@@ -270,6 +255,14 @@ class SftpBackend:
         if length is None:
             raise BackendError("the server does not report the lengths of files")
         return length
+
+
+def _make(files: RemoteFiles, paths: Sequence[str], mode: int) -> None:
+    """Create folders that are missing; raise AccessError if that is not possible."""
+    for path in files.make_folders(paths, mode):
+        raise AccessError(
+            f"the folder {path} could not be created on the server", hint="Check who owns the folder above it."
+        )
 
 
 def _exists(files: RemoteFiles, path: str) -> bool:

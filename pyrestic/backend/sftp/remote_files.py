@@ -142,21 +142,22 @@ class RemoteFiles:
         _succeeded(self.connection.send(RequestType.SETSTAT, text_field(path), mode_field(mode)))
 
     def make_folders(self, paths: Sequence[str], mode: int) -> list[str]:
-        """Create folders, whose parents must exist; return those that could not be created."""
+        """Create folders that are missing, whose parents must exist; return those that are still missing."""
         sent = [(path, self.connection.send(RequestType.MKDIR, text_field(path), mode_field(mode))) for path in paths]
-        failed = []
+        looked = []
         changed = []
         for path, pending in sent:
             try:
                 _succeeded(pending)
             except StatusError:
-                failed.append(path)
+                # SFTP does not say whether the reason is that it exists.
+                looked.append((path, self.connection.send(RequestType.STAT, text_field(path))))
             else:
                 # The server's umask may have taken bits away.
                 changed.append(self.connection.send(RequestType.SETSTAT, text_field(path), mode_field(mode)))
         for pending in changed:
             _tolerated(pending)
-        return failed
+        return [path for path, pending in looked if not _is_folder(pending)]
 
     def list_folders(self, paths: Iterable[str]) -> Iterator[tuple[str, str, RemoteAttributes]]:
         """Iterate path of the folder, name and attributes of all entries; a missing folder has none."""
@@ -276,6 +277,13 @@ def _tolerated(pending: PendingRequest) -> None:
         _succeeded(pending)
     except StatusError:
         pass
+
+
+def _is_folder(pending: PendingRequest) -> bool:
+    try:
+        return _attributes_of(pending).is_folder
+    except StatusError:
+        return False
 
 
 def _handle_of(pending: PendingRequest) -> bytes:

@@ -1,17 +1,17 @@
-"""The connection of a backend: started when it is first needed, and again after it was lost."""
+"""The connection of a backend and the command behind it."""
 
 import os
 import socket
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pyrestic.backend.child import BackendProcess
 from pyrestic.backend.command_words import find_program
+from pyrestic.backend.restarting import Restarting
 from pyrestic.backend.scheme_options import Access
 from pyrestic.backend.sftp.connection import SftpConnection
 from pyrestic.backend.sftp.errors import error_of_ending
 from pyrestic.backend.watchdog import INTERRUPTED_STALL_SECONDS
-from pyrestic.errors import BackendError, TransientError
+from pyrestic.errors import TransientError
 
 END_SECONDS = 2.0
 """How long a command may take to end after its input has ended."""
@@ -19,101 +19,85 @@ _BUFFER_BYTES = 1 << 20
 
 
 class SftpSession:
-    """Starts a command for an SFTP session, again and again. `words` is the command. Thread-safe."""
+    """Starts a command for an SFTP connection, again and again. `words` is the command. Thread-safe."""
 
     def __init__(self, words: Sequence[str], access: Access) -> None:
         self._words = words
         self._access = access
         self._name = os.path.basename(words[0])
-        self._starting = threading.Lock()
-        self._attempt = 0
-        self._failure: tuple[int, Callable[[], BackendError]] | None = None
-        self._reached = False
-        self._connection: SftpConnection | None = None
-        self._child: BackendProcess | None = None
+        self._running = Restarting(self._start, _is_alive, _end)
         self._line: socket.socket | None = None
         self._interrupts = 0
 
     def connection(self) -> SftpConnection:
         """Return a live connection; raise BackendError if none can be made."""
-        connection = self._connection
-        if connection is not None and connection.is_alive:
-            return connection
-        attempt = self._attempt
-        with self._starting:
-            if self._connection is not None and self._connection.is_alive:
-                return self._connection
-            if self._failure is not None and self._failure[0] > attempt:
-                # Another thread has tried since this one began to wait.
-                make_error = self._failure[1]
-                raise make_error()
-            self._attempt += 1
-            try:
-                return self._start()
-            except BackendError as error:
-                self._failure = self._attempt, _copier(error)
-                raise
+        return self._running.get()[1]
 
     def interrupt(self) -> None:
         """Abort what is running; see Interruptible."""
         self._interrupts += 1
-        line, connection = self._line, self._connection
+        line, running = self._line, self._running.current
         if line is not None:
             _shut_down(line)
-        if connection is not None:
-            connection.interrupt()
+        if running is not None:
+            running[1].interrupt()
 
     def close(self) -> None:
         """End the connection and the command."""
-        with self._starting:
-            self._end()
+        self._running.close()
 
-    def _start(self) -> SftpConnection:
-        self._end()
+    def _start(self) -> tuple[BackendProcess, SftpConnection]:
         words = find_program(self._words, self._access.environment, "sftp.command")
         interrupts = self._interrupts
         ours, its = socket.socketpair()
+        with its:
+            for end in (ours, its):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+            try:
+                process = BackendProcess(words, self._access.environment, (its.fileno(), its.fileno()), self._say)
+            except BaseException:
+                ours.close()
+                raise
         try:
-            with its:
-                for end in (ours, its):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-                child = BackendProcess(words, self._access.environment, (its.fileno(), its.fileno()), self._say)
-            self._child, self._line = child, ours
+            self._line = ours
             stall = self._access.http.stall_seconds
-            self._connection = SftpConnection(ours, min(stall, INTERRUPTED_STALL_SECONDS) if interrupts else stall)
+            connection = SftpConnection(ours, min(stall, INTERRUPTED_STALL_SECONDS) if interrupts else stall)
         except ConnectionError:
             if interrupts != self._interrupts:
-                self._abandon(ours)
+                _abandon(process, ours)
                 raise TransientError("the program was interrupted") from None
-            code = child.wait(END_SECONDS)
-            lines = child.last_lines()
-            self._abandon(ours)
-            raise error_of_ending(self._name, code, lines, reached=self._reached) from None
+            code = process.wait(END_SECONDS)
+            lines = process.last_lines()
+            _abandon(process, ours)
+            raise error_of_ending(self._name, code, lines, reached=self._running.was_reached) from None
         except BaseException:
-            self._abandon(ours)
+            _abandon(process, ours)
             raise
-        self._line = None
-        child.to_background()
-        self._reached = True
-        return self._connection
-
-    def _abandon(self, line: socket.socket) -> None:
-        self._line = None
-        _shut_down(line)
-        line.close()
-        self._end()
-
-    def _end(self) -> None:
-        connection, self._connection = self._connection, None
-        child, self._child = self._child, None
-        patience = 0.0 if connection is None or not connection.is_alive else END_SECONDS
-        if connection is not None:
-            connection.close()
-        if child is not None:
-            child.end(patience)
+        finally:
+            self._line = None
+        process.to_background()
+        return process, connection
 
     def _say(self, line: str) -> None:
         self._access.note(f"subprocess {self._words[0]}: {line}")
+
+
+def _is_alive(running: tuple[BackendProcess, SftpConnection]) -> bool:
+    return running[1].is_alive
+
+
+def _end(running: tuple[BackendProcess, SftpConnection]) -> None:
+    process, connection = running
+    patience = END_SECONDS if connection.is_alive else 0.0
+    connection.close()
+    process.end(patience)
+
+
+def _abandon(process: BackendProcess, line: socket.socket) -> None:
+    """End a process that did not get as far as a connection."""
+    _shut_down(line)
+    line.close()
+    process.end(0)
 
 
 def _shut_down(line: socket.socket) -> None:
@@ -122,11 +106,3 @@ def _shut_down(line: socket.socket) -> None:
     except OSError:
         # It is closed, or the peer has gone.
         pass
-
-
-def _copier(error: BackendError) -> Callable[[], BackendError]:
-    """Return a function that makes the same error anew, for other threads to raise."""
-    if isinstance(error, TransientError):
-        kind, attempts = type(error), error.attempts
-        return lambda: kind(str(error), hint=error.hint, attempts=attempts)
-    return lambda: type(error)(str(error), hint=error.hint)

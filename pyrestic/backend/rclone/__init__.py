@@ -1,0 +1,1 @@
+"""Repositories wherever rclone can store files, through `rclone serve restic`."""
