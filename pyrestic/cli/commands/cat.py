@@ -1,11 +1,13 @@
 """pyrestic cat: one object of the repository, decrypted."""
 
 import sys
+from functools import partial
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import default_filter
 from pyrestic.cli.flag_fields import Flags, arguments
 from pyrestic.cli.session import Session, opened
+from pyrestic.cli.stored_path import find_meant
 from pyrestic.cli.terminal import indent_json
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.handle import BlobHandle, BlobType, FileType, Handle
@@ -86,7 +88,8 @@ def _bytes(app: App, session: Session, kind: str, name: str) -> bytes:
     if kind == "blob":
         return _blob(session, _parse(name))
     found, folder = _find_snapshot(app, session, name)
-    tree = find_tree(repository, found.snapshot.tree_id, folder)
+    find = partial(find_tree, repository, found.snapshot.tree_id)
+    tree = find_meant(repository, app.terminal, found, folder, find)
     return repository.load_blob(BlobHandle(BlobType.TREE, tree))
 
 

@@ -1,12 +1,14 @@
 """pyrestic diff: the changes from one snapshot to another."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import default_filter
 from pyrestic.cli.flag_fields import Flags, arguments, switch
 from pyrestic.cli.session import opened
+from pyrestic.cli.stored_path import find_meant
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import UsageError
 from pyrestic.ids import short
@@ -40,16 +42,16 @@ def command(app: App, flags: DiffFlags) -> None:
         # This imports numpy, which is imported while a lock waits.
         from pyrestic.operations.diff import Diff
 
-        (before, folder_before), (after, folder_after) = look.found
+        (before, _), (after, _) = look.found
         terminal.note(f"comparing snapshot {short(before.id)} to {short(after.id)}:")
         terminal.note("")
         repository = session.repository
-        trees = (
-            find_tree(repository, before.snapshot.tree_id, folder_before),
-            find_tree(repository, after.snapshot.tree_id, folder_after),
+        tree_before, tree_after = (
+            find_meant(repository, terminal, one, folder, partial(find_tree, repository, one.snapshot.tree_id))
+            for one, folder in look.found
         )
         terminal.during = "diff"
-        comparison = Diff(repository, *trees, terminal, metadata=flags.metadata)
+        comparison = Diff(repository, tree_before, tree_after, terminal, metadata=flags.metadata)
         for change in comparison.changes():
             if not app.settings.quiet:
                 print_change(terminal, change)

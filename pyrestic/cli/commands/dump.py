@@ -4,12 +4,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 from pyrestic.cli.command import App, define
 from pyrestic.cli.filters import SnapshotFlags
 from pyrestic.cli.flag_fields import arguments, text
 from pyrestic.cli.session import Session, opened
+from pyrestic.cli.stored_path import find_meant
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
 from pyrestic.format.node import DIRECTORY, FILE
 from pyrestic.ids import parse_id
@@ -34,21 +36,27 @@ def command(app: App, flags: DumpFlags) -> None:
         raise UsageError("no file and no snapshot ID specified")
     if flags.archive not in ("tar", "zip"):
         raise UsageError(f"unknown archive format {flags.archive!r}")
-    name, location = flags.arguments[0], os.fsencode(flags.arguments[1])
+    name, location = flags.arguments
     wanted = flags.wanted(app.settings.environment)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         found, folder = find_snapshot(session.repository, name, wanted, app.terminal)
-        tree = find_tree(session.repository, found.snapshot.tree_id, folder)
+        root = partial(find_tree, session.repository, found.snapshot.tree_id)
+        tree = find_meant(session.repository, app.terminal, found, folder, root)
         with _output(flags.target) as output:
             try:
                 to_terminal = not flags.target and sys.stdout.isatty()
-                _dump(session, tree, location, output, flags.archive, to_terminal=to_terminal)
+                dump = partial(_dump, session, tree, output=output, archive=flags.archive, to_terminal=to_terminal)
+                if folder:
+                    dump(location)
+                else:
+                    find_meant(session.repository, app.terminal, found, location, dump)
                 output.flush()
             except OSError as error:
                 raise LocalFileError(f"cannot dump file: {error.strerror}") from error
 
 
-def _dump(session: Session, tree: bytes, location: bytes, output: BinaryIO, archive: str, *, to_terminal: bool) -> None:
+def _dump(session: Session, tree: bytes, path: str, *, output: BinaryIO, archive: str, to_terminal: bool) -> None:
+    location = os.fsencode(path)
     node = find_node(session.repository, tree, location)
     if node is not None and node.type == FILE:
         dump_file(session.repository, node, output)

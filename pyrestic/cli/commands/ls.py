@@ -4,6 +4,7 @@ import os
 import posixpath
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ from pyrestic.cli.filters import SnapshotFlags
 from pyrestic.cli.flag_fields import arguments, parsed, switch
 from pyrestic.cli.flags import Parsed
 from pyrestic.cli.session import opened
+from pyrestic.cli.stored_path import find_meant, local_path
 from pyrestic.cli.terminal import Terminal, encode_json
 from pyrestic.errors import UsageError
 from pyrestic.format import snapshot as snapshot_format
@@ -89,12 +91,13 @@ def command(app: App, flags: LsFlags) -> None:
     """Print the files of a snapshot, or of some of its folders."""
     _check(app, flags)
     name, *named = flags.arguments
-    folders = [posixpath.normpath(os.fsencode(folder)) for folder in named]
     wanted = flags.wanted(app.settings.environment)
     look = Overlap(lambda repository: find_snapshot(repository, name, wanted, app.terminal))
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True, overlap=look) as session:
         stored, folder = look.found
-        tree = find_tree(session.repository, stored.snapshot.tree_id, folder)
+        find = partial(find_tree, session.repository, stored.snapshot.tree_id)
+        tree = find_meant(session.repository, app.terminal, stored, folder, find)
+        folders = [_stored_folder(session.repository, tree, one) for one in named]
         printer = _make_printer(app, flags)
         shown = msgspec.structs.replace(stored.snapshot, tree=tree.hex())
         printer.snapshot(StoredSnapshot(stored.id, shown))
@@ -118,6 +121,19 @@ def command(app: App, flags: LsFlags) -> None:
             _tell_missing(app, session.repository, tree, location)
 
 
+def _stored_folder(repository: Repository, tree: ID, named: str) -> bytes:
+    """Return the location that a path means; raise UsageError for a relative one whose local path is not stored."""
+    if not named.startswith("/"):
+        local = local_path(named)
+        try:
+            find_entry(repository, tree, local)
+        except UsageError as error:
+            message = "All path filters must be absolute, starting with a forward slash '/'"
+            raise UsageError(message, hint=f"{local} is not in the snapshot either.") from error
+        named = local
+    return posixpath.normpath(os.fsencode(named))
+
+
 def _tell_missing(app: App, repository: Repository, tree: ID, location: bytes) -> None:
     """Report that the snapshot does not contain a requested path, with the closest name."""
     hint = ""
@@ -135,8 +151,6 @@ def _check(app: App, flags: LsFlags) -> None:
         raise UsageError("only either '--json' or '--ncdu' can be specified")
     if flags.ncdu and (flags.sort != "name" or flags.reverse):
         raise UsageError(f"--{'sort' if flags.sort != 'name' else 'reverse'} and --ncdu are mutually exclusive")
-    if not all(folder.startswith("/") for folder in flags.arguments[1:]):
-        raise UsageError("All path filters must be absolute, starting with a forward slash '/'")
 
 
 Test = Callable[[bytes], bool]

@@ -1,6 +1,7 @@
 """pyrestic restore: restore files from a snapshot to a folder."""
 
 import os
+from functools import partial
 
 from pyrestic.cli import restore_output as output
 from pyrestic.cli.billing import prices_or_default
@@ -11,6 +12,7 @@ from pyrestic.cli.flags import NATURAL, Parsed
 from pyrestic.cli.pattern_flags import ExcludeFlags, IncludeFlags
 from pyrestic.cli.preflight_output import show_plan
 from pyrestic.cli.session import Session, opened
+from pyrestic.cli.stored_path import find_meant
 from pyrestic.cli.terminal import Terminal
 from pyrestic.errors import PyresticError, UsageError
 from pyrestic.localfs.select import Patterns, restore_selector
@@ -101,7 +103,9 @@ def command(app: App, flags: RestoreFlags) -> None:
             source = _find_versions(app, session, name, wanted)
         else:
             found, location = look.found
-            source = find_source(repository, found.snapshot.tree_id, location)
+            source = find_meant(
+                repository, terminal, found, location, partial(find_source, repository, found.snapshot.tree_id)
+            )
         restore = Restore(
             repository,
             source,
