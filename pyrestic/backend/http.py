@@ -36,7 +36,9 @@ SILENT_ATTEMPTS = 2
 SILENCED_STALL_SECONDS = 20.0
 """The stall limit after that number of unanswered requests in a row."""
 
-_WITH_CONTENT = (200, 201, 203, 206)
+_WITH_CONTENT = (200, 206)
+_MAY_HAVE_CONTENT = (201, 203)
+"""Identity services send tokens with these; for a file, they are failures, whatever their body."""
 _PIECE_BYTES = 256 * 1024
 _AT_ONCE = 0.0
 _DROPPED = (urllib3.exceptions.HTTPError, requests.RequestException, OSError)
@@ -159,11 +161,12 @@ class HttpClient:
     def _read(
         self, host: str, response: requests.Response, guard: WatchedRequest, headers: Mapping[str, str], max_length: int
     ) -> bytes:
-        if response.status_code not in _WITH_CONTENT:
+        length = _read_number(headers.get("content-length", ""), digits=18)
+        fits = response.status_code in _MAY_HAVE_CONTENT and length is not None and length <= max_length
+        if response.status_code not in _WITH_CONTENT and not fits:
             return _read_at_most(response, MAX_ERROR_BYTES)
         if headers.get("transfer-encoding", "").lower() == "chunked":
             return _read_chunked(host, response, guard, max_length)
-        length = _read_number(headers.get("content-length", ""), digits=18)
         if length is None:
             # Its end cannot be distinguished from a broken connection.
             raise NoAnswerError(
