@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_the_status_has_a_code_of_its_own_for_what_needs_a_person(configured: Ca
     outcome = configured("status")
     assert outcome.code == 4
     assert "never  OVERDUE" in outcome.out
-    good = TaskRecord(good_started=4e9, good_ended=4e9, failures=1, error="no answer")
+    good = TaskRecord(good_started=time.time(), good_ended=time.time(), failures=1, error="no answer")
     store.change(lambda runs: runs.profiles["home"].tasks.update(backup=good))
     outcome = configured("status", "home")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (4, "home: backup failed: no answer.")
