@@ -4,9 +4,9 @@ import contextlib
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
+import msgspec
 from typing_extensions import Buffer
 
 from pyrestic import __version__
@@ -84,7 +84,7 @@ class BackupRun:
         work, report = self._work, self._report
         request = BackupRequest(
             targets,
-            replace(self._options, program_version=f"pyrestic {__version__}"),
+            msgspec.structs.replace(self._options, program_version=f"pyrestic {__version__}"),
             environment=self._environment,
             cache_folder=self._cache_folder,
             warn=report.note,

@@ -3,8 +3,9 @@
 import importlib
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from pyrestic import __version__
 from pyrestic.backend.metering import Sums
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 INCOMPLETE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class BackupSource:
+class BackupSource(msgspec.Struct, frozen=True):
     """What is read, and how: found out before the repository is opened."""
 
     targets: list[bytes]

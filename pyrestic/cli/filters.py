@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+
+import msgspec
 
 from pyrestic.cli.arguments import parse_tags
 from pyrestic.cli.flag_fields import Flags, parsed, switch, texts
@@ -40,8 +41,10 @@ class _Flags(Flags):
     def _select(self, environment: Mapping[str, str], hosts: tuple[str, ...]) -> SnapshotFilter:
         wanted = default_filter(environment)
         if hosts:
-            wanted = replace(wanted, hosts=tuple(filter(None, hosts)))
-        return replace(wanted, tags=parse_tags(self.tag), paths=self.path, before_ns=self.before, after_ns=self.after)
+            wanted = msgspec.structs.replace(wanted, hosts=tuple(filter(None, hosts)))
+        return msgspec.structs.replace(
+            wanted, tags=parse_tags(self.tag), paths=self.path, before_ns=self.before, after_ns=self.after
+        )
 
 
 class StrictSnapshotFlags(_Flags):
@@ -63,7 +66,7 @@ class SnapshotFlags(StrictSnapshotFlags):
 
     def wanted(self, environment: Mapping[str, str]) -> SnapshotFilter:
         """Return the filter, as above."""
-        return replace(super().wanted(environment), skip_damaged=self.skip_damaged)
+        return msgspec.structs.replace(super().wanted(environment), skip_damaged=self.skip_damaged)
 
 
 class LongSnapshotFlags(_Flags):

@@ -1,7 +1,8 @@
 """Shared by commands that replace snapshots."""
 
-import dataclasses
 from typing import Any
+
+import msgspec
 
 from pyrestic.operations.replace_snapshot import ReplaceResult
 from pyrestic.report import Reporter
@@ -12,7 +13,7 @@ from pyrestic.repository.snapshots import Selection, SnapshotFilter, find_snapsh
 def snapshots_in_order(repository: Repository, names: list[str], wanted: SnapshotFilter, report: Reporter) -> Selection:
     """Return the named snapshots in that order, or all that match, oldest first."""
     selection = find_snapshots(repository, names, wanted, report)
-    return selection if names else dataclasses.replace(selection, snapshots=oldest_first(selection.snapshots))
+    return selection if names else msgspec.structs.replace(selection, snapshots=oldest_first(selection.snapshots))
 
 
 def replace_summary(result: ReplaceResult, *, dry_run: bool) -> dict[str, Any]:

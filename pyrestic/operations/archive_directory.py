@@ -4,8 +4,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from pyrestic.format.node import DIRECTORY, Node
 from pyrestic.format.tree import TreePart, encode_part
@@ -34,8 +35,7 @@ class PendingFile(NamedTuple):
         return result is None or result.content.done()
 
 
-@dataclass(slots=True, eq=False)
-class Directory:
+class Directory(msgspec.Struct, eq=False):
     """A folder being archived. `location` is its path in the snapshot."""
 
     location: bytes
@@ -45,19 +45,19 @@ class Directory:
     """Unvisited nodes of the parent snapshot by name: for a folder with many files they take much memory."""
     old_is_known: bool = False
     """Whether the repository has all blobs of the files among them."""
-    older: dict[str, Node] = field(default_factory=dict)
+    older: dict[str, Node] = msgspec.field(default_factory=dict)
     """Those of the last complete snapshot that `old` has not, if the parent is partial."""
-    children: "Iterator[Directory]" = field(default_factory=lambda: iter(()))
-    nodes: list[Node | TreePart | None] = field(default_factory=list)
+    children: "Iterator[Directory]" = msgspec.field(default_factory=lambda: iter(()))
+    nodes: list[Node | TreePart | None] = msgspec.field(default_factory=list)
     """By position; a part is followed by None for each of its nodes but one."""
-    files: deque[PendingFile] = field(default_factory=deque)
+    files: deque[PendingFile] = msgspec.field(default_factory=deque)
     waiting: int = 0
     """Number of small files being read."""
     source: SourceTree | None = None
     """Where it belongs if it is above the sources: only some of its entries are archived."""
     in_checkpoint: bool = False
     """Whether a checkpoint has its finished entries; then each later one has."""
-    started: float = field(default_factory=time.monotonic)
+    started: float = msgspec.field(default_factory=time.monotonic)
 
     def is_complete(self) -> bool:
         """Tell whether nothing is pending."""

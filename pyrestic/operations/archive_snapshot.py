@@ -3,7 +3,8 @@
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pyrestic.errors import EndedEarlyError
 from pyrestic.format.gojson import quote_name
@@ -26,8 +27,7 @@ from pyrestic.repository.repository import Repository
 from pyrestic.repository.snapshots import StoredSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotDetails:
+class SnapshotDetails(msgspec.Struct, frozen=True):
     """Snapshot metadata and read options. `time_ns` is the snapshot's time in ns since 1970, UTC."""
 
     time_ns: int
@@ -36,15 +36,14 @@ class SnapshotDetails:
     username: str = ""
     uid: int = 0
     gid: int = 0
-    tags: list[str] = field(default_factory=list)
-    excludes: list[str] = field(default_factory=list)
+    tags: list[str] = msgspec.field(default_factory=list)
+    excludes: list[str] = msgspec.field(default_factory=list)
     program_version: str = ""
     skip_if_unchanged: bool = False
-    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    archive: ArchiveOptions = msgspec.field(default_factory=ArchiveOptions)
 
 
-@dataclass(frozen=True, slots=True)
-class BackupResult:
+class BackupResult(msgspec.Struct, frozen=True):
     """The new snapshot (`id` is None if nothing is new), the statistics, and the parent."""
 
     id: ID | None

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from pyrestic.ids import short
 from pyrestic.localfs import scan
@@ -95,7 +96,7 @@ class Backup:
             result = self._save_files(parent) if stream is None else self._save_stream(parent, stream)
         if result.id is not None and self._progress.error_count == 0 and not result.lost_some:
             self._remove_continued(parent)
-        return replace(result, parent=parent)
+        return msgspec.structs.replace(result, parent=parent)
 
     def _remove_continued(self, parent: Parent) -> None:
         """Remove the partial snapshot that this run continued, if it is one: the new one holds all that it holds."""

@@ -6,8 +6,9 @@ They are complete before the repository is opened, so bad patterns and rules are
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from pyrestic.errors import UsageError
 from pyrestic.localfs import scan, select
@@ -25,8 +26,7 @@ NO_PARENT: Final = Parent(None, [])
 HOST_AND_PATHS: Final = GroupBy(host=True, paths=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveOptions:
+class ArchiveOptions(msgspec.Struct, frozen=True):
     """Read options: change detection, access times, number of concurrent files."""
 
     with_atime: bool = False
@@ -37,11 +37,10 @@ class ArchiveOptions:
     read_concurrency: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BackupOptions:
+class BackupOptions(msgspec.Struct, frozen=True):
     """Backup options; most fields are the flags of that name."""
 
-    exclude: Patterns = field(default_factory=Patterns)
+    exclude: Patterns = msgspec.field(default_factory=Patterns)
     named_excludes: tuple[str, ...] = ()
     """The patterns that the snapshot records, without those from pattern files."""
     exclude_caches: bool = False
@@ -51,7 +50,7 @@ class BackupOptions:
     hostname: str = ""
     """The local host name if it is ""."""
     tags: tuple[str, ...] = ()
-    time_ns: int = field(default_factory=time.time_ns)
+    time_ns: int = msgspec.field(default_factory=time.time_ns)
     """The snapshot's time in ns since 1970, UTC."""
     force: bool = False
     parent: str = ""
@@ -59,7 +58,7 @@ class BackupOptions:
     skip_damaged: bool = False
     skip_if_unchanged: bool = False
     program_version: str = ""
-    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    archive: ArchiveOptions = msgspec.field(default_factory=ArchiveOptions)
 
 
 class BackupRequest:

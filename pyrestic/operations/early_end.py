@@ -3,8 +3,9 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from pyrestic.errors import EndedEarlyError
 
@@ -59,10 +60,9 @@ class EarlyEnd:
             timer.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class PartialOptions:
+class PartialOptions(msgspec.Struct, frozen=True):
     """When a backup stores partial snapshots: when it is asked to end early, and at an interval."""
 
-    early_end: EarlyEnd = field(default_factory=EarlyEnd)
+    early_end: EarlyEnd = msgspec.field(default_factory=EarlyEnd)
     checkpoint_seconds: float | None = None
     time_limit_seconds: float | None = None

@@ -6,8 +6,10 @@ date before: a hard link to the same file is not read again.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from pyrestic.localfs.dated_trees import DatedFolder, DatedTree
 from pyrestic.localfs.identity import current_identity
@@ -100,7 +102,9 @@ def run_import(
         start(planned)
         request = BackupRequest(
             planned.date.paths,
-            replace(options, hostname=planned.host, time_ns=planned.date.time_ns, parent=parent, force=not parent),
+            msgspec.structs.replace(
+                options, hostname=planned.host, time_ns=planned.date.time_ns, parent=parent, force=not parent
+            ),
             environment=settings.environment,
             cache_folder=settings.cache_folder,
             warn=lambda text: report.note(text, 0),

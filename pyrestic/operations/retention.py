@@ -7,7 +7,6 @@ count back from the newest snapshot that is not in the future, by the calendar o
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -43,8 +42,7 @@ class Period(NamedTuple):
 NO_PERIOD: Final = Period()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """A policy: counts per unit, all within a period, one per unit within a period, and lists of tags."""
 
     last: int = 0
@@ -172,8 +170,7 @@ def group_snapshots(found: Iterable[StoredSnapshot], grouping: GroupBy) -> list[
     return [(key, groups[key]) for key in sorted(groups, key=json.dumps)]
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     """Keeps one snapshot per hour, day and so on: for the last `count` such units, or for those within a period."""
 
     unit: Callable[[int, int], int]

@@ -12,7 +12,8 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from pyrestic.errors import BackendError, LockedError, NotFoundError, PyresticError, TransientError
 from pyrestic.format import lock as lock_format
@@ -26,8 +27,7 @@ from pyrestic.repository.lock_files import UnpackedStore, is_stored
 _LOST_HINT = "Nothing was written after that. Run the command again."
 
 
-@dataclass(frozen=True, slots=True)
-class LockTiming:
+class LockTiming(msgspec.Struct, frozen=True):
     """All durations in seconds; these are restic's numbers, tests use shorter ones."""
 
     second_look: float = 0.2

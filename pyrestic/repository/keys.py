@@ -11,8 +11,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import msgspec
 
 from pyrestic.backend.base import Backend
 from pyrestic.engines import Engines
@@ -43,8 +44,7 @@ PATIENCE_SECONDS = 5.0
 """Delay before a message explains the wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedKey:
+class OpenedKey(msgspec.Struct, frozen=True):
     """A key that a password opened: its ID, the master key, and the stored file.
 
     `listed` are the IDs of all key files at the time of the search.
@@ -56,8 +56,7 @@ class OpenedKey:
     listed: tuple[ID, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
+class KeyInfo(msgspec.Struct, frozen=True):
     """A key in a listing; `current` is the one that opened this repository."""
 
     id: ID
@@ -95,7 +94,7 @@ def find_key(
         stopped or threading.Event(),
     )
     with search.told_if_long():
-        return replace(search.run(hint, max_keys), listed=search.listed)
+        return msgspec.structs.replace(search.run(hint, max_keys), listed=search.listed)
 
 
 def add_key(

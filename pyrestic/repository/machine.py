@@ -18,8 +18,9 @@ import math
 import os
 import pwd
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from pyrestic.format.lock import LockFile
 
@@ -66,8 +67,7 @@ class _Mark(NamedTuple):
         return "/".join(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
+class _Process(msgspec.Struct, frozen=True):
     state: str
     started_ticks: int
 

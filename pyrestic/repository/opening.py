@@ -1,10 +1,12 @@
 """Opening a repository, for the command line and programs alike: backend with retries, key, cache, compiled code."""
 
+import dataclasses
 import importlib.util
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from pyrestic.backend.base import Backend
 from pyrestic.backend.location import Access, Location, deadline_seconds, open_backend
@@ -27,8 +29,7 @@ class Backends(NamedTuple):
     retry: RetryBackend
 
 
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
+class CacheOptions(msgspec.Struct, frozen=True):
     """The folder of caches, "" for none.
 
     `look_for_old` counts caches that were not used for a month, and `remove_old` removes them.
@@ -39,8 +40,7 @@ class CacheOptions:
     remove_old: bool = False
 
 
-@dataclass(slots=True)
-class CacheUse:
+class CacheUse(msgspec.Struct):
     """The outcome for the cache: whether it is new, how many old ones there are, and why it could not be opened."""
 
     created: bool = False
@@ -54,7 +54,7 @@ def reach(location: Location, options: Mapping[str, str], access: Access, on_ret
     `on_retry` receives the reason of each retry, and what programs of the backend print. Raises UsageError for an
     invalid option, UnsupportedError for a scheme that is not implemented.
     """
-    backend = open_backend(location, options, replace(access, note=on_retry))
+    backend = open_backend(location, options, dataclasses.replace(access, note=on_retry))
     return Backends(
         backend, RetryBackend(backend, on_retry=on_retry, total_seconds=deadline_seconds(location, options))
     )

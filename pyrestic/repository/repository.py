@@ -9,10 +9,10 @@ imports of this module are inside functions.
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
 from typing_extensions import Buffer
 
 from pyrestic.backend.base import Backend, FileInfo, IndexCopyCache
@@ -63,8 +63,7 @@ _HEAD_START_SECONDS = 0.05
 """How long imports wait at most for the key derivation to begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryOptions:
+class RepositoryOptions(msgspec.Struct, frozen=True):
     """Write settings: compression of blobs, target length of packs in bytes, whether to skip reading back."""
 
     compression: Compression = Compression.AUTO

@@ -6,8 +6,9 @@ reads; a day means its end. `~3` goes three snapshots back.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyrestic.errors import UsageError
 from pyrestic.repository.timespec import parse_point
@@ -16,8 +17,7 @@ _LATEST: Final = re.compile(r"latest(?:~(?P<back>\d{1,9}))?", re.ASCII)
 _POINT: Final = re.compile(r"@(?P<moment>[^~]*)(?:~(?P<back>\d{1,9}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotName:
+class SnapshotName(msgspec.Struct, frozen=True):
     """A name and its folder. Without `id` it means the newest but `back` of the snapshots in the time limit.
 
     `not_after_ns` is in nanoseconds since 1970, None for no limit; `text` is the name without the folder.

@@ -5,12 +5,12 @@ what to remove, fail with an error that names the file; operations that list man
 (`SnapshotFilter.skip_damaged`) is such a snapshot skipped.
 """
 
-import dataclasses
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from pyrestic.errors import BackendError, DamageError, FormatError, NotFoundError, PyresticError, UsageError
 from pyrestic.format import snapshot as snapshot_format
@@ -41,8 +41,7 @@ class StoredSnapshot(NamedTuple):
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotFilter:
+class SnapshotFilter(msgspec.Struct, frozen=True):
     """Selects snapshots. Each list in `tags` requires all of its tags, and one list must match.
 
     An empty tag matches a snapshot without tags. All `paths` must be in the snapshot. Times are in nanoseconds since
@@ -76,7 +75,7 @@ class SnapshotFilter:
     def absolute(self) -> "SnapshotFilter":
         """Return the filter with its paths made absolute, as `latest` needs them."""
         paths = tuple(os.path.abspath(path) for path in self.paths)
-        return dataclasses.replace(self, paths=paths)
+        return msgspec.structs.replace(self, paths=paths)
 
 
 def has_tags(tags: list[str], wanted: tuple[str, ...]) -> bool:
@@ -105,8 +104,7 @@ class Unreadable(NamedTuple):
     error: PyresticError
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotList:
+class SnapshotList(msgspec.Struct, frozen=True):
     """All snapshots in any order, and the unreadable ones."""
 
     found: list[StoredSnapshot]
@@ -247,7 +245,7 @@ def _find_relative(
 ) -> StoredSnapshot:
     if name.not_after_ns is not None:
         limits = [limit for limit in (name.not_after_ns, wanted.not_after_ns) if limit is not None]
-        wanted = dataclasses.replace(wanted, not_after_ns=min(limits))
+        wanted = msgspec.structs.replace(wanted, not_after_ns=min(limits))
     found = _newest_first(repository, wanted, report, f'which snapshot "{name.text}" is')
     if name.back < len(found):
         return found[name.back]
@@ -262,14 +260,13 @@ def _find_relative(
 
 def _name_oldest(repository: Repository, wanted: SnapshotFilter) -> str:
     """Return a hint with the oldest snapshot that the filter leaves without its time limit, "" for none."""
-    there = newest_first(read_snapshots(repository).found, dataclasses.replace(wanted, not_after_ns=None))
+    there = newest_first(read_snapshots(repository).found, msgspec.structs.replace(wanted, not_after_ns=None))
     if not there:
         return ""
     return f"The oldest snapshot is {short(there[-1].id)} of {show_moment(there[-1].snapshot.time_ns)}."
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The selected snapshots, the number of unusable names or snapshot files, and what was unused.
 
     `filter_unused` means that both snapshot names and a filter were given.

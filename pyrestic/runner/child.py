@@ -12,8 +12,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from pyrestic.priority import lower_priority
 
@@ -25,8 +26,7 @@ _MOST_LINE_BYTES: Final = 64 << 20
 _DIED: Final = 1
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How a command ended: its exit code, the last sentence of an error, its summary."""
 
     code: int = 0
@@ -37,13 +37,12 @@ class Outcome:
     """Number of errors of single files."""
 
 
-@dataclass(slots=True)
-class _Lines:
+class _Lines(msgspec.Struct):
     """Cuts what arrives from a pipe into lines; a line that is too long is dropped."""
 
     descriptor: int
     take: Callable[[bytes], None]
-    rest: bytearray = field(default_factory=bytearray)
+    rest: bytearray = msgspec.field(default_factory=bytearray)
 
     def read(self) -> bool:
         """Read once; return False at the end."""

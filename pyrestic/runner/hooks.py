@@ -5,8 +5,9 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from pyrestic.profiles.profile import Command
 
@@ -22,16 +23,14 @@ _HIDDEN: Final = ("RESTIC_", "B2_")
 """Prefixes of variables that may contain secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookFailure:
+class HookFailure(msgspec.Struct, frozen=True):
     """Why the commands after this one did not run; `waits` means that the command asked to wait."""
 
     message: str
     waits: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HookFacts:
+class HookFacts(msgspec.Struct, frozen=True):
     """What commands are told in variables and on standard input."""
 
     profile: str

@@ -1,7 +1,8 @@
 """How a task ended, and what its record says afterward."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from pyrestic.profiles.profile import TaskName
 from pyrestic.runner.child import Outcome
@@ -22,8 +23,7 @@ _FACTS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TaskResult:
+class TaskResult(msgspec.Struct, frozen=True):
     """How a task ended. `reason` says why it waits or ended early, `error` why it failed."""
 
     kind: Kind

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+
+import msgspec
 
 from pyrestic.errors import LocalFileError, UntrustedError
 from pyrestic.localfs.identity import read_boot_id
@@ -25,8 +26,7 @@ SOON_SECONDS = 60.0
 """A tick waits so long for a task that is nearly due."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What to run. With `due`, only what is due, and conditions are obeyed: nobody asked for it."""
 
     profiles: Sequence[Profile]

@@ -4,8 +4,9 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from pyrestic.runner.child import Child, Outcome
 from pyrestic.runner.conditions import Obstacle
@@ -21,8 +22,7 @@ _LONGEST_STOP_SECONDS: Final = 120.0
 """How long a command is stopped at most while the machine stays awake, although it announced to sleep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """What is watched while a command runs. `find_lost` returns the condition that no longer holds."""
 
     find_lost: Callable[[], Obstacle | None]

@@ -4,8 +4,9 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from pyrestic.errors import LocalFileError
 from pyrestic.runner import child
@@ -50,8 +51,7 @@ class RunOutput(Protocol):
         """Return a descriptor for the output of hooks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What tasks need beside their profile."""
 
     store: RunStore

@@ -5,8 +5,9 @@ An answer that cannot be had counts as one that lets a task go.
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from pyrestic.backend.location import LOCAL, Location
 from pyrestic.desktop.network import NetworkFacts, ask_network
@@ -40,15 +41,14 @@ def resolves_apart(host: str, ending: EndRequest) -> bool:
     return run_apart(lambda: resolves(host), _LOOKUP_SECONDS, ending) is not False
 
 
-@dataclass(frozen=True, slots=True)
-class ThisMachine:
+class ThisMachine(msgspec.Struct, frozen=True):
     """This machine's power, network and folders."""
 
     system_bus: str = ""
     power_folder: str = POWER_FOLDER
     routes: str = ROUTES
     routes_6: str = ROUTES_6
-    resolve: Callable[[str], bool] = field(default=resolves)
+    resolve: Callable[[str], bool] = resolves
 
     def read_power(self) -> Power:
         """Return the power."""

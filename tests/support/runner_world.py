@@ -136,7 +136,7 @@ class World:
         }
         world = self
 
-        class Simulated(Surroundings):
+        class Simulated(Surroundings, frozen=True):
             """Has the clock of the world."""
 
             def sleep(self, seconds: float) -> None:
