@@ -148,7 +148,8 @@ class PlaceDoctor:
 
     def _measure(self, usual: int, sample_bytes: int) -> None:
         numbers = sorted({*CONNECTIONS, usual})
-        progress = Progress("measuring", "B", 2 * sample_bytes * len(numbers))
+        files = sum(_count_files(connections, sample_bytes) for connections in numbers)
+        progress = Progress("measuring", "B", 2 * files * FILE_BYTES)
         with self._report.show(progress):
             for connections in numbers:
                 with (
@@ -166,7 +167,7 @@ class PlaceDoctor:
         """Store files for a with block; yield them, and the seconds that storing them took."""
         block = os.urandom(FILE_BYTES)
         files = {}
-        for _ in range(max(connections, sample_bytes // FILE_BYTES)):
+        for _ in range(_count_files(connections, sample_bytes)):
             data = os.urandom(32) + block[32:]
             files[Handle(FileType.PACK, hash_id(data).hex())] = data
 
@@ -210,6 +211,11 @@ class PlaceDoctor:
 _INVENTED = "it lists a file that does not exist"
 _OTHER = "it is not what was stored"
 _APPEND_ONLY = "The key, or the server, may only add files: then forget and prune cannot free space."
+
+
+def _count_files(connections: int, sample_bytes: int) -> int:
+    """Return how many files are moved: at least one for each connection."""
+    return max(connections, sample_bytes // FILE_BYTES)
 
 
 def _loader(backend: Backend) -> Callable[[Handle], int]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from pyrestic.backend.mem import MemoryBackend
 from pyrestic.errors import AccessError, TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.operations.doctor import Examination, PlaceDoctor, Throughput
-from pyrestic.report import NullReporter
+from pyrestic.report import NullReporter, Progress
 from tests.support.backends import FaultyBackend
 from tests.support.cli import Caller
 
@@ -20,6 +20,25 @@ from tests.support.cli import Caller
 @pytest.fixture
 def call(tmp_path: Path) -> Caller:
     return Caller(tmp_path)
+
+
+class Watching(NullReporter):
+    """Keeps the counters that it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[Progress] = []
+
+    def show(self, progress: Progress) -> AbstractContextManager[None]:
+        self.shown.append(progress)
+        return nullcontext()
+
+
+def test_the_counter_ends_where_it_says() -> None:
+    reporter = Watching()
+    backend = MemoryBackend()
+    PlaceDoctor(lambda connections: nullcontext(backend), "x.connections", reporter).examine(7 << 20)
+    assert [progress.done for progress in reporter.shown] == [progress.total for progress in reporter.shown]
 
 
 def examine(backend: Backend, sample_bytes: int = 0) -> Examination:
