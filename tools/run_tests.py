@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,9 +87,12 @@ def install_tools() -> bool:
     print("== fetch the real restic and its servers", flush=True)
     others = [tool for tools in install_restic.OTHERS.values() for tool in tools]
     try:
-        servers = install_servers.install_servers()
-        for path in (*install_restic.install((*install_restic.RESTIC, *others)), *servers):
-            print(path.relative_to(ROOT))
+        with ThreadPoolExecutor(1) as pool:
+            # Most of the time is for downloads.
+            servers = pool.submit(install_servers.install_servers)
+            programs = install_restic.install((*install_restic.RESTIC, *others))
+            for path in (*programs, *servers.result()):
+                print(path.relative_to(ROOT))
     except install_restic.InstallError as error:
         print(f"{error}; tests that need it {'fail' if IN_CI else 'are skipped'}", flush=True)
         return not IN_CI

@@ -1,5 +1,6 @@
 """What every backend and every wrapper keeps, whatever lies behind it."""
 
+import functools
 import re
 import threading
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from pyrestic.errors import TransientError
 from pyrestic.testing.backend_contract import BackendContract
 from tests.support.b2 import open_shared_b2
 from tests.support.backends import FaultyBackend, RecordingBackend
-from tests.support.clouds import open_shared_cloud
+from tests.support.clouds import CLOUDS, open_shared_cloud
 from tests.support.rclone import open_rclone, open_rclone_pipes
 from tests.support.seaweed import open_shared_s3
 from tests.support.servers import shared_location
@@ -111,6 +112,25 @@ SHOWS_HALF_FILES = {"rclone serve restic", "rclone", "rclone, pipes"}
 """rclone shows files while they are being replaced; nothing in a repository ever is."""
 
 
+AT_NIGHT = (
+    "test_any_range_is_that_of_the_bytes_or_refused",
+    "test_each_type_lists_its_own_files_with_their_lengths",
+)
+"""Tests with hundreds of requests, which most object stores pass only at night."""
+
+
+def at_night(name: str) -> Callable[..., None]:
+    """Return a test of the contract that runs only at night."""
+    test = getattr(BackendContract, name)
+
+    @functools.wraps(test)
+    def run(*args: object, **fixtures: object) -> None:
+        test(*args, **fixtures)
+
+    marked: Callable[..., None] = pytest.mark.nightly(run)
+    return marked
+
+
 def contract(name: str, make: Callable[[Path], Backend]) -> type[BackendContract]:
     """Return the tests for one stack of backends."""
     members = {
@@ -120,6 +140,8 @@ def contract(name: str, make: Callable[[Path], Backend]) -> type[BackendContract
         "pytestmark": [pytest.mark.process] if name in SERVERS else [],
         "__module__": __name__,
     }
+    if name in CLOUDS:
+        members |= {test: at_night(test) for test in AT_NIGHT}
     return type("Test" + "".join(re.findall(r"\w+", name.title())), (BackendContract,), members)
 
 

@@ -1,19 +1,25 @@
 """Real servers for swift:, gs: and azure:, which live as long as the tests run."""
 
 import atexit
+import contextlib
 import functools
 import itertools
 import shutil
+import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pyrestic.backend.http_settings import HttpSettings, read_proxies
 from pyrestic.backend.location import Access, open_backend, parse_location
 from pyrestic.backend.objects import ObjectBackend
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.servers import find_tool
 from tools.place_servers.azure import AzureServer
+from tools.place_servers.gates import ConnectGate
 from tools.place_servers.gs import GoogleServer
+from tools.place_servers.place import Place
 from tools.place_servers.swift import SwiftServer
 
 CONTAINER = "a-container"
@@ -30,6 +36,55 @@ def make_cloud(kind: str, folder: Path) -> Cloud:
     if kind == "gs":
         return GoogleServer(folder, find_tool("fake-gcs-server"))
     return AzureServer(folder, find_tool("azurite"))
+
+
+@contextlib.contextmanager
+def faulty_cloud(kind: str, folder: Path) -> Iterator[tuple[FaultyProxy, Place, Callable[[], Place]]]:
+    """Run a proxy in front of a server; yield it, a place behind it, and a function to the same place without it.
+
+    After that function was called the proxy may lead nowhere.
+    """
+    with contextlib.ExitStack() as stack:
+        if kind == "gs":
+            # It knows the address that clients use.
+            proxies: list[FaultyProxy] = []
+
+            def find_front(address: str) -> str:
+                proxies.append(stack.enter_context(faulty_proxy(address)))
+                return proxies[0].address
+
+            server: Cloud = GoogleServer(folder, find_tool("fake-gcs-server"), find_front)
+            server.start()
+            stack.callback(server.close)
+            place = Place(server.location(f"{new_path()}/"), environment=server.environment)
+
+            def restart() -> Place:
+                server.close()
+                again = GoogleServer(folder, find_tool("fake-gcs-server"))
+                again.start()
+                stack.callback(again.close)
+                return replace(place, environment=again.environment)
+
+            yield proxies[0], place, restart
+            return
+        server = shared_cloud(kind)
+        location = server.location(f"{new_path()}/")
+        if isinstance(server, AzureServer):
+            own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            own.load_cert_chain(server.pair)
+            far = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            far.check_hostname, far.verify_mode = False, ssl.CERT_NONE
+            proxy = stack.enter_context(faulty_proxy(f"127.0.0.1:{server.port}", server_tls=own, target_tls=far))
+            gate = ConnectGate(int(proxy.address.rpartition(":")[2]), server.gate.host)
+            stack.callback(gate.close)
+            environment = {**server.environment, "HTTPS_PROXY": gate.url}
+            place = Place(location, environment=environment, ca_file=str(server.ca_file))
+        else:
+            assert isinstance(server, SwiftServer)
+            proxy = stack.enter_context(faulty_proxy(server.address))
+            environment = {**server.environment, "ST_AUTH": f"http://{proxy.address}/auth/v1.0"}
+            place = Place(location, environment=environment)
+        yield proxy, place, lambda: replace(place, environment=server.environment)
 
 
 @functools.cache

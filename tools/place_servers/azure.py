@@ -28,13 +28,21 @@ class AzureServer:
     """A server on a port of its own; `folder` has its data, `azurite` the folder with node and its modules."""
 
     def __init__(self, folder: Path, azurite: Path) -> None:
-        (self._port,) = find_ports(1)
-        self.gate = ConnectGate(self._port, HOST)
-        self.ca_file, pair = make_certificates(folder / "certificates", HOST)
+        (self.port,) = find_ports(1)
+        self.gate = ConnectGate(self.port, HOST)
+        self.ca_file, self.pair = make_certificates(folder / "certificates", HOST)
         (folder / "data").mkdir(parents=True)
         program = azurite / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-        words = ["--blobHost", "127.0.0.1", "--blobPort", str(self._port), "--location", str(folder / "data")]
-        words += ["--cert", str(pair), "--key", str(pair), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        words = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(folder / "data")]
+        words += [
+            "--cert",
+            str(self.pair),
+            "--key",
+            str(self.pair),
+            "--silent",
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+        ]
         words += ["--oauth", "basic"]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
         self._process = ServerProcess([str(azurite / "node"), str(program), *words], folder, self._answers, environment)
@@ -74,7 +82,7 @@ class AzureServer:
 
     def _answers(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self._port), 1).close()
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
             return False
         return True

@@ -26,9 +26,10 @@ class _Gate:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """End it."""
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join()
+        """End it; no error if it has ended."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join()
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -63,13 +64,13 @@ class ConnectGate(_Gate):
 
     def __init__(self, target: int, host: str) -> None:
         self.refused: list[str] = []
-        self._host = host
+        self.host = host
         super().__init__(target)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect a client with the target."""
         line = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0].decode("latin-1")
-        if line.split(" ")[:2] != ["CONNECT", f"{self._host}:443"]:
+        if line.split(" ")[:2] != ["CONNECT", f"{self.host}:443"]:
             self.refused.append(line)
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return

@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,18 @@ PROJECT = "a-project"
 
 
 class GoogleServer:
-    """A server on ports of its own; `folder` has its data, `program` is fake-gcs-server."""
+    """A server on ports of its own; `folder` has its data, `program` is fake-gcs-server.
 
-    def __init__(self, folder: Path, program: Path) -> None:
+    `find_front` returns the address that clients use for that of the gate, if there is something in front of it.
+    """
+
+    def __init__(self, folder: Path, program: Path, find_front: Callable[[str], str] = str) -> None:
         (port,) = find_ports(1)
         self.gate = TokenGate(port, {TOKEN})
+        self.address = find_front(f"127.0.0.1:{self.gate.port}")
         self._port = port
         data = folder / "data"
-        data.mkdir(parents=True)
+        data.mkdir(parents=True, exist_ok=True)
         words = {
             "host": "127.0.0.1",
             "port": port,
@@ -32,8 +36,8 @@ class GoogleServer:
             "backend": "filesystem",
             "filesystem-root": data,
             "data": "",
-            "public-host": f"127.0.0.1:{self.gate.port}",
-            "external-url": self.gate.url,
+            "public-host": self.address,
+            "external-url": f"http://{self.address}",
             "log-level": "warn",
         }
         command = [str(program), *(word for name, value in words.items() for word in (f"-{name}", str(value)))]
@@ -48,7 +52,7 @@ class GoogleServer:
     @property
     def environment(self) -> dict[str, str]:
         """The variables of a client with a token."""
-        return {"GOOGLE_ACCESS_TOKEN": TOKEN, "GOOGLE_PROJECT_ID": PROJECT, "STORAGE_EMULATOR_HOST": self.gate.url}
+        return {"GOOGLE_ACCESS_TOKEN": TOKEN, "GOOGLE_PROJECT_ID": PROJECT, "STORAGE_EMULATOR_HOST": self.address}
 
     def location(self, path: str) -> str:
         """Return the location of a repository at BUCKET/PREFIX."""
