@@ -48,6 +48,8 @@ RARE = {
     ("restore", "summary", "seconds_elapsed"): "a second is long",
     ("backup", "summary", "partial"): "see tests/cli/test_partial.py, which ends backups early",
     ("backup", "summary", "ended_early"): "likewise",
+    ("backup", "summary", "repository_snapshots"): "see tests/cli/test_run.py, which uses a profile",
+    ("backup", "summary", "repository_bytes"): "likewise",
     ("find", "match", "error"): "restic 0.19 does not store nodes with errors",
     ("restore", "preflight", "dollars"): "see what is printed on B2",
     ("restore", "preflight", "dollars_beyond_allowance"): "see what is printed on B2",
