@@ -263,6 +263,20 @@ def store_move(beside: Beside, repository: Path, name: str = "moved") -> Path:
     return repository
 
 
+def store_loss(beside: Beside, repository: Path) -> Path:
+    """Store two snapshots of a folder that loses a file and a folder between them, and in which a file changes."""
+    folder = beside.folder / "losing"
+    (folder / "gone").mkdir(parents=True)
+    for name in ("gone/file", "file", "changed"):
+        (folder / name).write_bytes(b"content")
+    assert beside.pyrestic("backup", "-q", folder, RESTIC_REPOSITORY=str(repository)).code == 0
+    shutil.rmtree(folder / "gone")
+    (folder / "file").unlink()
+    (folder / "changed").write_bytes(b"other content")
+    assert beside.pyrestic("backup", "-q", folder, RESTIC_REPOSITORY=str(repository)).code == 0
+    return repository
+
+
 @pytest.fixture(scope="module")
 def restics(beside: Beside) -> list[Heard]:
     """What both programs say to the commands that have JSON in restic."""
@@ -305,6 +319,9 @@ def own(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> list[Heard]
     listener.changing("check --budget=1K", "check --budget=1G", ours_only=True)
     listener.changing("cache", "cost --offline", "features", "options", ours_only=True)
     listener.ours("history --follow {folder}/moved/to", repository=store_move(beside, listener.fresh()))
+    losing = store_loss(beside, listener.fresh())
+    for line in ("history --deleted", "back --in-place", "back"):
+        listener.ours(f"{line} {{folder}}/losing{'/changed' if 'in-place' in line else ''}", repository=losing)
     beside.names |= {"dated": str(tmp_path_factory.mktemp("dated"))}
     for date in ("2026-03-01", "2026-03-02"):
         Path(beside.names["dated"], date).mkdir()
