@@ -44,6 +44,7 @@ class SwiftStore:
         self._access = access
         self._container = container
         self._policy = policy
+        self._found = False
 
     def prepare(self) -> None:
         """Make the container unless it exists."""
@@ -79,8 +80,11 @@ class SwiftStore:
         answer = self._send("GET", key, doing, headers=headers, max_length=max_length)
         if answer.status == 416:
             return answer
+        if answer.status == 404:
+            raise self._absent(answer, doing)
         if answer.status not in (200, 206):
             raise self._error(answer, doing)
+        self._found = True
         return check_origin(answer, doing, service="Swift")
 
     def find_length(self, key: str) -> int:
@@ -155,6 +159,15 @@ class SwiftStore:
 
         run: Callable[[Callable[[SwiftAccess], Answer]], Answer] = self._access.run
         return run(send)
+
+    def _absent(self, answer: Answer, doing: str) -> Exception:
+        """Return the error for a missing object, or for the container, which Swift does not tell apart.
+
+        The container is looked for once, unless something was found in it.
+        """
+        if not self._found:
+            self._found = self._send("HEAD", "", doing).status != 404
+        return self._error(answer, doing) if self._found else self._missing_container(doing)
 
     def _missing_container(self, doing: str) -> NotFoundError:
         return NotFoundError(

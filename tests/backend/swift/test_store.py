@@ -45,7 +45,7 @@ def test_a_container_is_made_with_its_policy_by_init_alone() -> None:
     server = shared_cloud("swift")
     environment = {**server.environment, "SWIFT_DEFAULT_CONTAINER_POLICY": "silver"}
     backend = open_cloud(server, "made/p", environment=environment)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="no container made"):
         backend.load(PACK)
     with pytest.raises(NotFoundError, match="no container made"):
         backend.save(PACK, DATA)
@@ -54,6 +54,8 @@ def test_a_container_is_made_with_its_policy_by_init_alone() -> None:
     backend.create()
     store = backend.store
     assert isinstance(store, SwiftStore)
+    with pytest.raises(NotFoundError, match="it does not exist"):
+        backend.load(PACK)
     assert store._send("HEAD", "", "looking").headers["x-storage-policy"] == "silver"
     backend.close()
 
