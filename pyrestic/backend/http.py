@@ -94,21 +94,23 @@ class HttpClient:
         url: str,
         *,
         headers: Mapping[str, str],
-        body: Buffer | None = None,
+        body: Buffer | tuple[Buffer, ...] | None = None,
         max_length: int,
     ) -> Answer:
         """Send a request and return its response, whatever its status; with max_length 0 without its body.
+
+        A body may consist of several buffers, which are sent one after the other without a copy.
 
         Raises TransientError if the connection fails or stalls, or if the body of a successful response is truncated or
         longer than max_length bytes; AccessError if the server's certificate is not trusted.
         """
         host = show_host(url)
-        data = None if body is None else memoryview(body).cast("B")
-        sent_length = 0 if data is None else len(data)
+        buffers = () if body is None else body if isinstance(body, tuple) else (body,)
+        parts = [memoryview(buffer).cast("B") for buffer in buffers]
         shortest = SILENCED_STALL_SECONDS if self._silences >= SILENT_ATTEMPTS else None
-        with self._watchdog.watch(sent_length, shortest) as guard:
+        with self._watchdog.watch(sum(map(len, parts)), shortest) as guard:
             try:
-                answer = self._send(guard, method, url, headers, data, max_length)
+                answer = self._send(guard, method, url, headers, parts, max_length)
             except _DROPPED as error:
                 translated = _translated(host, guard, error, reached=self._reached)
                 if isinstance(translated, SilentError):
@@ -133,10 +135,11 @@ class HttpClient:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        data: memoryview | None,
+        parts: list[memoryview],
         max_length: int,
     ) -> Answer:
         full = {"Accept-Encoding": "identity", "User-Agent": self._settings.user_agent or "pyrestic", **headers}
+        body = _Body(parts, guard, self._upload)
         with guarded(guard):
             response = self._session.request(
                 method,
@@ -144,7 +147,7 @@ class HttpClient:
                 headers=full,
                 # requests sends pieces of any buffer; its types only know bytes.
                 # An empty body as well gets Content-Length this way: requests would send it in chunks.
-                data=None if not data else cast("Iterable[bytes]", _Body(data, guard, self._upload)),
+                data=cast("Iterable[bytes]", body) if len(body) else None,
                 stream=True,
                 allow_redirects=False,
                 timeout=self._timeout,
@@ -205,21 +208,22 @@ class HttpClient:
 class _Body:
     """The body of a request, read in pieces at the rate that the limit allows."""
 
-    def __init__(self, data: memoryview, guard: WatchedRequest, limit: TokenBucket | None) -> None:
-        self._data = data
+    def __init__(self, parts: list[memoryview], guard: WatchedRequest, limit: TokenBucket | None) -> None:
+        self._parts = parts
         self._guard = guard
         self._limit = limit
 
     def __len__(self) -> int:
-        return len(self._data)
+        return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[memoryview]:
         step = _PIECE_BYTES if self._limit is None else self._limit.piece_bytes
-        for start in range(0, len(self._data), step):
-            piece = self._data[start : start + step]
-            if self._limit is not None:
-                self._guard.allow(self._limit.take(len(piece)))
-            yield piece
+        for part in self._parts:
+            for start in range(0, len(part), step):
+                piece = part[start : start + step]
+                if self._limit is not None:
+                    self._guard.allow(self._limit.take(len(piece)))
+                yield piece
 
 
 def _read_chunked(host: str, response: requests.Response, guard: WatchedRequest, max_length: int) -> bytes:

@@ -1,6 +1,7 @@
 """Whatever a server does, a request ends: with an answer or with an error that says what was wrong."""
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -15,6 +16,7 @@ from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.transport import find_proxies, make_tls_context
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import AccessError, NoAnswerError, TransientError, UsageError
+from tests.support.scripted import answer, scripted
 from tests.support.tls import Authority
 
 STALL = 0.4
@@ -357,3 +359,15 @@ def test_proxies_are_for_other_hosts_but_those_named(url: str, *, through: bool)
     settings = HttpSettings(proxies={"https": "proxy:3128", "no": ".example.org, port.example.net:8443"})
     assert find_proxies(settings, url) == ({"https": "http://proxy:3128"} if through else {})
     assert find_proxies(HttpSettings(proxies={"https": "http://p:1", "no": "*"}), url) == {}
+
+
+def test_a_body_may_consist_of_several_buffers() -> None:
+    large = bytes(range(256)) * 4000
+    with scripted(lambda method, path: answer(200, b"")) as server:
+        client = HttpClient(HttpSettings(), 1)
+        for body in ((b"start", memoryview(large), b"end"), (b"", b"x"), ()):
+            client.send("POST", f"http://{server.address}/", headers={}, body=body, max_length=10)
+        client.close()
+        assert server.bodies == [b"start" + large + b"end", b"x", b""]
+        lengths = [re.findall(r"Content-Length: (\d+)", headers) for _, _, headers in server.requests]
+    assert lengths == [[str(len(large) + 8)], ["1"], ["0"]]

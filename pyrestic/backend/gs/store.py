@@ -91,7 +91,7 @@ class GoogleStore:
             f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{described}\r\n"
             f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
         )
-        body = b"".join((start.encode(), data, f"\r\n--{boundary}--\r\n".encode()))
+        body = (start.encode(), data, f"\r\n--{boundary}--\r\n".encode())
         path = f"/upload{self._objects}?{urlencode({'uploadType': 'multipart', 'name': key, 'fields': 'size,md5Hash'})}"
         headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
         answer = self._send("POST", path, doing, headers=headers, body=body, max_length=_MAX_JSON_BYTES)
@@ -167,7 +167,7 @@ class GoogleStore:
         doing: str,
         *,
         headers: dict[str, str] | None = None,
-        body: Buffer | None = None,
+        body: Buffer | tuple[Buffer, ...] | None = None,
         max_length: int,
     ) -> Answer:
         def send(token: str) -> Answer:
