@@ -15,6 +15,7 @@ from pyrestic.operations.doctor import Examination, PlaceDoctor, Throughput
 from pyrestic.report import NullReporter, Progress
 from tests.support.backends import FaultyBackend
 from tests.support.cli import Caller
+from tests.support.seaweed import BUCKET, open_s3, shared_seaweed
 
 
 @pytest.fixture
@@ -134,6 +135,16 @@ def test_a_place_that_is_not_there_ends_with_code_1(call: Caller, tmp_path: Path
     assert outcome.code == 1
     assert "failed  " in outcome.out
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.process
+def test_its_files_are_not_locked(call: Caller) -> None:
+    location = shared_seaweed().location(f"{BUCKET}/doctor")
+    keys = shared_seaweed().environment
+    # The bucket has no object lock, so that a file with a retention would be refused.
+    open_s3(location, keys).create()
+    outcome = call("--repo", location, "-o", "s3.retention=30d", "doctor", "--size", "0", **keys)
+    assert outcome.code == 0, outcome.out
 
 
 def test_a_size_that_is_none_is_refused(call: Caller, tmp_path: Path) -> None:

@@ -39,11 +39,14 @@ def command(app: App, flags: DoctorFlags) -> None:
     sample_bytes = 0 if flags.size == "0" else parse_size(flags.size)
     if sample_bytes < 0:
         raise UsageError(f"doctor flag --size must be a size such as 16M, not {flags.size!r}")
-    option = f"{find_location(settings).scheme}.connections"
+    scheme = find_location(settings).scheme
+    option = f"{scheme}.connections"
+    # Its files must not be locked: they are removed at once.
+    usual = {name: value for name, value in settings.options.items() if name != f"{scheme}.retention"}
 
     @contextmanager
     def opened(connections: int | None) -> Iterator[Backend]:
-        options = settings.options if connections is None else {**settings.options, option: str(connections)}
+        options = usual if connections is None else {**usual, option: str(connections)}
         with opened_place(replace(settings, options=options), terminal) as place:
             if place.retry.read_only:
                 raise UsageError("a past state of a repository cannot be examined")
