@@ -90,7 +90,7 @@ def _download(tools: list[Tool], folder: Path, work: Path) -> None:
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
             raise InstallError(f"{program} is missing: the real restic is installed from Debian's packages")
-    suites = {tool: tool.suite or _codename() for tool in tools}
+    suites = {tool: tool.suite or _find_source()[1] for tool in tools}
     options = _apt_options(work, sorted(set(suites.values())))
     _run(["apt-get", *options, "-q", "update"], work)
     for tool in tools:
@@ -143,29 +143,36 @@ def _apt_options(work: Path, suites: list[str]) -> list[str]:
 
 def find_mirror() -> str:
     """Return the address of the Debian mirror in the machine's own apt sources."""
-    release = _codename()
+    return _find_source()[0]
+
+
+def _find_source() -> tuple[str, str]:
+    """Return the mirror and the release as the machine's own apt sources name them."""
+    try:
+        names = release_names(Path("/etc/os-release").read_text())
+    except OSError as error:
+        raise InstallError("this machine does not say which Debian release it is") from error
     for attempt in range(2):
         listed = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)"], capture_output=True, text=True
         )
         for line in listed.stdout.splitlines():
             site, _, name = line.partition(" ")
-            if name == release:
-                return site
+            if name in names:
+                return site, name
         if attempt == 0 and os.geteuid() == 0:
             subprocess.run(["apt-get", "-q", "update"], capture_output=True)
-    raise InstallError(f"the apt sources of this machine name no mirror for the Debian release {release!r}")
+    raise InstallError(f"the apt sources of this machine name no mirror for the Debian release {names[0]!r}")
 
 
-def _codename() -> str:
-    try:
-        lines = Path("/etc/os-release").read_text().splitlines()
-    except OSError as error:
-        raise InstallError("this machine does not say which Debian release it is") from error
-    found = [line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")]
-    if not found:
+def release_names(os_release: str) -> list[str]:
+    """Return what apt sources may call the release of a system with this /etc/os-release; raise InstallError."""
+    fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    name = fields.get("VERSION_CODENAME", "").strip('"')
+    if not name:
         raise InstallError("this machine does not say which Debian release it is")
-    return found[0]
+    # Debian's testing and unstable have the same file, with the name of testing.
+    return [name, "testing", "sid", "unstable"] if "/sid" in fields.get("PRETTY_NAME", "") else [name]
 
 
 def _run(command: list[str], work: Path) -> None:
