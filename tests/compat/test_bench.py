@@ -41,6 +41,7 @@ def test_parts_are_measured_and_told_on_a_page(tmp_path: Path) -> None:
         assert figure.pyrestic > 0
         assert figure.restic > 0
     pytest.importorskip("matplotlib")
+    pytest.importorskip("numba", reason="the page shows the figures with the extra `fast`")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{START}\nold\n{END}\nafter\n")
     bench("--page", page, "--from", figures)
