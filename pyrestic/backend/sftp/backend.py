@@ -18,7 +18,7 @@ from pyrestic.backend.layout import CONFIG_NAME, DEFAULT_LAYOUT, FOLDERS, is_fil
 from pyrestic.backend.scheme_options import Access
 from pyrestic.backend.sftp.errors import StatusError, error_of
 from pyrestic.backend.sftp.packets import OpenFlag, RemoteAttributes, StatusCode
-from pyrestic.backend.sftp.remote_files import RemoteFiles
+from pyrestic.backend.sftp.remote_files import OpenFile, RemoteFiles
 from pyrestic.backend.sftp.session import SftpSession
 from pyrestic.errors import AccessError, BackendError, NotFoundError
 from pyrestic.handle import FileType, Handle
@@ -190,7 +190,7 @@ class SftpBackend:
             self._known_modes = _SHARED if mode & stat.S_IRGRP else _PRIVATE
         return self._known_modes
 
-    def _fill(self, files: RemoteFiles, opened: bytes, handle: Handle, data: Buffer, mode: int) -> None:
+    def _fill(self, files: RemoteFiles, opened: OpenFile, handle: Handle, data: Buffer, mode: int) -> None:
         # Behind packs, a lock refresh could wait longer than the lock stays valid.
         limit = None if handle.type is FileType.LOCK else self._upload
         try:
@@ -285,9 +285,9 @@ def _has_content(files: RemoteFiles, path: str, data: memoryview) -> bool:
         files.close_soon(opened)
 
 
-def _remove_quietly(files: RemoteFiles, opened: bytes, temporary: str) -> None:
+def _remove_quietly(files: RemoteFiles, opened: OpenFile, temporary: str) -> None:
     with contextlib.suppress(BackendError):
-        # The first error is the one that matters. The handle may be closed already, which costs one refused request.
+        # The first error is the one that matters.
         files.close_soon(opened)
         files.remove_soon(temporary)
 

@@ -40,6 +40,19 @@ _FOLDERS_AT_ONCE = 32
 _FSYNC, _RENAME, _STATVFS, _LIMITS = (f"{name}@openssh.com" for name in ("fsync", "posix-rename", "statvfs", "limits"))
 
 
+class OpenFile:
+    """A handle of the server. `is_closed` is set before the request to close it goes out.
+
+    Servers give its number to the next file, so a second request would close a file of another thread.
+    """
+
+    __slots__ = ("handle", "is_closed")
+
+    def __init__(self, handle: bytes) -> None:
+        self.handle = handle
+        self.is_closed = False
+
+
 class RemoteFiles:
     """The files behind one connection. Raises StatusError for what the server refuses, BackendError for a lost line."""
 
@@ -51,22 +64,23 @@ class RemoteFiles:
         self._read_bytes = min(limits.read_bytes or _COMMON_BYTES, _MAX_BYTES)
         self._write_bytes = min(limits.write_bytes or _COMMON_BYTES, _MAX_BYTES)
 
-    def open(self, path: str, flags: OpenFlag, mode: int | None = None) -> bytes:
-        """Open a file; return its handle."""
+    def open(self, path: str, flags: OpenFlag, mode: int | None = None) -> OpenFile:
+        """Open a file."""
         return _handle_of(self._send_open(path, flags, mode))
 
-    def close_soon(self, handle: bytes) -> None:
-        """Close a handle without waiting for the reply."""
-        self.connection.send(RequestType.CLOSE, bytes_field(handle))
+    def close_soon(self, opened: OpenFile) -> None:
+        """Close a file without waiting for the reply; nothing happens if that was requested before."""
+        if not opened.is_closed:
+            self._send_close(opened)
 
-    def length(self, handle: bytes) -> int:
+    def length(self, opened: OpenFile) -> int:
         """Return the length of an open file."""
-        length = _attributes_of(self.connection.send(RequestType.FSTAT, bytes_field(handle))).length
+        length = _attributes_of(self.connection.send(RequestType.FSTAT, bytes_field(opened.handle))).length
         if length is None:
             raise StatusError(StatusCode.OP_UNSUPPORTED, "the server does not report lengths")
         return length
 
-    def read(self, handle: bytes, offset: int, room: memoryview, limit: TokenBucket | None) -> int:
+    def read(self, opened: OpenFile, offset: int, room: memoryview, limit: TokenBucket | None) -> int:
         """Fill the buffer from an open file; return the number of bytes until its end."""
         step = self._read_bytes if limit is None else min(self._read_bytes, limit.piece_bytes)
         starts = range(0, len(room), step)
@@ -76,15 +90,15 @@ class RemoteFiles:
             piece = room[start : start + step]
             if limit is not None:
                 limit.take(len(piece))
-            waiting.append((start, piece, self._send_read(handle, offset + start, piece)))
-            if len(waiting) == at_once and (end := self._await_read(handle, offset, *waiting.popleft())) is not None:
+            waiting.append((start, piece, self._send_read(opened, offset + start, piece)))
+            if len(waiting) == at_once and (end := self._await_read(opened, offset, *waiting.popleft())) is not None:
                 return end
         while waiting:
-            if (end := self._await_read(handle, offset, *waiting.popleft())) is not None:
+            if (end := self._await_read(opened, offset, *waiting.popleft())) is not None:
                 return end
         return len(room)
 
-    def write(self, handle: bytes, data: Buffer, limit: TokenBucket | None) -> None:
+    def write(self, opened: OpenFile, data: Buffer, limit: TokenBucket | None) -> None:
         """Write all of an open file."""
         view = memoryview(data).cast("B")
         step = self._write_bytes if limit is None else min(self._write_bytes, limit.piece_bytes)
@@ -96,17 +110,17 @@ class RemoteFiles:
                 limit.take(len(piece))
             if len(waiting) == at_once:
                 _succeeded(waiting.popleft())
-            fields = (bytes_field(handle), write_fields(start, len(piece)), piece)
+            fields = (bytes_field(opened.handle), write_fields(start, len(piece)), piece)
             waiting.append(self.connection.send(RequestType.WRITE, *fields))
         for pending in waiting:
             _succeeded(pending)
 
-    def finish(self, handle: bytes, mode: int) -> None:
+    def finish(self, opened: OpenFile, mode: int) -> None:
         """Set the mode of a written file, make its content durable, and close it."""
-        its = bytes_field(handle)
+        its = bytes_field(opened.handle)
         changed = self.connection.send(RequestType.FSETSTAT, its, mode_field(mode))
         synced = self._send_extended(_FSYNC, its)
-        closed = self.connection.send(RequestType.CLOSE, its)
+        closed = self._send_close(opened)
         _tolerated(changed)
         if synced is not None:
             _succeeded(synced, tolerated=(StatusCode.OP_UNSUPPORTED,))
@@ -118,8 +132,8 @@ class RemoteFiles:
         folder = self._open_folder(new.rpartition("/")[0])
         renamed = self._send_extended(_RENAME, *names) or self.connection.send(RequestType.RENAME, *names)
         if folder is not None:
-            self._send_extended(_FSYNC, bytes_field(folder))
-            closed = self.connection.send(RequestType.CLOSE, bytes_field(folder))
+            self._send_extended(_FSYNC, bytes_field(folder.handle))
+            closed = self._send_close(folder)
             _succeeded(renamed)
             closed.wait()
             return
@@ -165,7 +179,7 @@ class RemoteFiles:
         while remaining:
             batch = [remaining.popleft() for _ in range(min(_FOLDERS_AT_ONCE, len(remaining)))]
             opened = [(path, self.connection.send(RequestType.OPENDIR, text_field(path))) for path in batch]
-            handles: dict[str, bytes] = {}
+            handles: dict[str, OpenFile] = {}
             for path, pending in opened:
                 try:
                     handles[path] = _handle_of(pending)
@@ -184,9 +198,12 @@ class RemoteFiles:
         except StatusError:
             return None
 
-    def _read_folders(self, handles: dict[str, bytes]) -> Iterator[tuple[str, str, RemoteAttributes]]:
+    def _read_folders(self, handles: dict[str, OpenFile]) -> Iterator[tuple[str, str, RemoteAttributes]]:
         while handles:
-            sent = {path: self.connection.send(RequestType.READDIR, bytes_field(its)) for path, its in handles.items()}
+            sent = {
+                path: self.connection.send(RequestType.READDIR, bytes_field(its.handle))
+                for path, its in handles.items()
+            }
             for path, pending in sent.items():
                 try:
                     names = parse_names(_reply(pending, ReplyType.NAME))
@@ -215,7 +232,11 @@ class RemoteFiles:
     def _send_open(self, path: str, flags: OpenFlag, mode: int | None = None) -> PendingRequest:
         return self.connection.send(RequestType.OPEN, text_field(path), number_field(flags), mode_field(mode))
 
-    def _open_folder(self, path: str) -> bytes | None:
+    def _send_close(self, opened: OpenFile) -> PendingRequest:
+        opened.is_closed = True
+        return self.connection.send(RequestType.CLOSE, bytes_field(opened.handle))
+
+    def _open_folder(self, path: str) -> OpenFile | None:
         """Open a folder as a file, which OpenSSH allows: only so can a name be made durable."""
         if _FSYNC not in self.connection.extensions:
             return None
@@ -224,11 +245,12 @@ class RemoteFiles:
         except StatusError:
             return None
 
-    def _send_read(self, handle: bytes, offset: int, room: memoryview) -> PendingRequest:
-        return self.connection.send(RequestType.READ, bytes_field(handle), read_fields(offset, len(room)), room=room)
+    def _send_read(self, opened: OpenFile, offset: int, room: memoryview) -> PendingRequest:
+        fields = (bytes_field(opened.handle), read_fields(offset, len(room)))
+        return self.connection.send(RequestType.READ, *fields, room=room)
 
     def _await_read(
-        self, handle: bytes, offset: int, start: int, room: memoryview, pending: PendingRequest
+        self, opened: OpenFile, offset: int, start: int, room: memoryview, pending: PendingRequest
     ) -> int | None:
         """Wait for a piece, and request the rest of one that is short; return where the file ends, if that is in it."""
         done = 0
@@ -244,7 +266,7 @@ class RemoteFiles:
                 return None
             if not pending.length:
                 raise broken_protocol("a reply has no content")
-            pending = self._send_read(handle, offset + start + done, room[done:])
+            pending = self._send_read(opened, offset + start + done, room[done:])
 
 
 def _reply(pending: PendingRequest, kind: ReplyType) -> bytes:
@@ -286,8 +308,8 @@ def _is_folder(pending: PendingRequest) -> bool:
         return False
 
 
-def _handle_of(pending: PendingRequest) -> bytes:
-    return ReplyFields(_reply(pending, ReplyType.HANDLE)).string()
+def _handle_of(pending: PendingRequest) -> OpenFile:
+    return OpenFile(ReplyFields(_reply(pending, ReplyType.HANDLE)).string())
 
 
 def _attributes_of(pending: PendingRequest) -> RemoteAttributes:

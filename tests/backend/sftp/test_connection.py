@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from pyrestic.backend.sftp.connection import SftpConnection
 from pyrestic.backend.sftp.errors import StatusError
 from pyrestic.backend.sftp.packets import HEADER, LENGTH, ReplyType, RequestType, bytes_field, number_field, text_field
-from pyrestic.backend.sftp.remote_files import RemoteFiles
+from pyrestic.backend.sftp.remote_files import OpenFile, RemoteFiles
 from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError
 
 STALL_SECONDS = 0.4
 VERSION = LENGTH.pack(5) + bytes([ReplyType.VERSION]) + LENGTH.pack(3)
 
-Answer = Callable[[int, int, bytes], bytes]
-"""Returns what the server sends for a request: type, ID, fields."""
+Answer = Callable[[int, int, bytes], bytes | None]
+"""Returns what the server sends for a request: type, ID, fields. None means nothing yet, b"" means to hang up."""
 
 
 def packet(kind: int, number: int, body: bytes) -> bytes:
@@ -46,7 +46,7 @@ def receive(line: socket.socket, count: int) -> bytes:
 
 
 def serve(line: socket.socket, answer: Answer, greeting: bytes) -> None:
-    """Answer requests until the client ends or the answer is empty, which means to hang up."""
+    """Answer requests until the client ends or the answer is to hang up."""
     try:
         with line:
             receive(line, 9)
@@ -54,9 +54,9 @@ def serve(line: socket.socket, answer: Answer, greeting: bytes) -> None:
             while True:
                 length, kind, number = HEADER.unpack(receive(line, HEADER.size))
                 reply = answer(kind, number, receive(line, length - 5))
-                if not reply:
+                if reply == b"":
                     return
-                line.sendall(reply)
+                line.sendall(reply or b"")
     except OSError:
         return
 
@@ -122,7 +122,7 @@ def test_a_server_that_stops_reading_ends_an_upload_at_the_stall_limit() -> None
     its.sendall(VERSION)
     connection = SftpConnection(ours, STALL_SECONDS)
     with pytest.raises(SilentError):
-        RemoteFiles(connection).write(b"handle", bytes(8 << 20), None)
+        RemoteFiles(connection).write(OpenFile(b"handle"), bytes(8 << 20), None)
     connection.close()
     its.close()
 
@@ -189,7 +189,7 @@ def test_content_that_is_longer_than_asked_for_never_leaves_the_buffer() -> None
 
     room = bytearray(100)
     with connected(answer) as connection, pytest.raises(TransientError, match="another length"):
-        RemoteFiles(connection).read(b"handle", 0, memoryview(room), None)
+        RemoteFiles(connection).read(OpenFile(b"handle"), 0, memoryview(room), None)
     assert room == bytes(100)
 
 
@@ -205,8 +205,8 @@ def test_short_replies_give_the_same_content(lengths: list[int], length: int, of
         return packet(ReplyType.DATA, number, bytes_field(piece)) if piece else status(number, 1)
 
     room = bytearray(length)
-    with connected(answer) as connection:
-        done = RemoteFiles(connection).read(b"handle", offset, memoryview(room), None)
+    with connected(answer, stall_seconds=30) as connection:
+        done = RemoteFiles(connection).read(OpenFile(b"handle"), offset, memoryview(room), None)
     assert room[:done] == content[offset : offset + length]
 
 
