@@ -12,7 +12,7 @@ from pyrestic.backend.objects import MAX_SHORT_PAGES, MIN_NAMES, ListedObject, O
 from pyrestic.backend.plain_xml import Element, parse_xml
 from pyrestic.backend.s3.errors import s3_error
 from pyrestic.backend.s3.key_files import parse_end
-from pyrestic.backend.s3.store import S3Store, decode_key, read_length
+from pyrestic.backend.s3.store import S3Store, decode_key, has_more, read_length
 from pyrestic.errors import AccessError, BackendError, FormatError, NotFoundError, TransientError
 
 _PAGE = "1000"
@@ -141,9 +141,9 @@ def _read_page(body: bytes) -> _Page:
         for element in root.children
         if element.name in ("Version", "DeleteMarker")
     ]
-    if root.read("IsTruncated") != "true":
-        return _Page(versions, "", "")
     key = decode_key(root.read("NextKeyMarker"), encoded=encoded)
+    if not has_more(root, key):
+        return _Page(versions, "", "")
     if not key:
         raise ValueError("the next page is not named")
     return _Page(versions, key, root.read("NextVersionIdMarker"))

@@ -165,13 +165,14 @@ def read_page(body: bytes, doing: str) -> ObjectPage:
             raise ValueError(root.name)
         encoded = root.read("EncodingType") == "url"
         objects = [_read_object(element, encoded=encoded) for element in root.find_all("Contents")]
+        marker = root.read("NextContinuationToken")
+        more = has_more(root, marker)
     except (FormatError, ValueError):
         raise TransientError(
             f"{doing} failed: the response did not come from {_SERVICE}", attempts=SENSELESS_ATTEMPTS
         ) from None
-    if root.read("IsTruncated") != "true":
+    if not more:
         return ObjectPage(objects, "")
-    marker = root.read("NextContinuationToken")
     if not marker:
         # Version 1 names the next page only if there is a delimiter: it begins after the last key.
         marker = decode_key(root.read("NextMarker"), encoded=encoded) or (objects[-1].key if objects else "")
@@ -180,6 +181,19 @@ def read_page(body: bytes, doing: str) -> ObjectPage:
             f"{doing} failed: the service does not say how its pages go on", attempts=SENSELESS_ATTEMPTS
         )
     return ObjectPage(objects, marker)
+
+
+def has_more(root: Element, marker: str) -> bool:
+    """Tell whether a page has a successor, which it names `marker`, "" for none; raise ValueError if that is unclear.
+
+    A listing that ends too early lets a prune delete what is in use.
+    """
+    said = root.read("IsTruncated").strip().lower()
+    if said in ("true", "t", "1"):
+        return True
+    if said not in ("false", "f", "0", ""):
+        raise ValueError("it is unclear whether there are more pages")
+    return bool(marker)
 
 
 def _read_object(element: Element, *, encoded: bool) -> ListedObject:

@@ -15,9 +15,6 @@ from pyrestic.backend.statuses import Kind, Ruling, Table, check_origin, error_o
 from pyrestic.backend.swift.auth import SwiftAccess
 from pyrestic.errors import AccessError, NotFoundError, TransientError
 
-FULL_PAGE = 1000
-"""A page with fewer names is the last one. Services list up to 10,000 at a time; none is known that lists fewer."""
-
 _MAX_LIST_BYTES = 64 << 20
 _TABLE: Table = {
     403: Ruling(Kind.REFUSED, hint="Does the user have a role that may read and write in the container?"),
@@ -30,10 +27,10 @@ _TABLE: Table = {
 
 
 class _Entry(msgspec.Struct):
-    """An object in a listing; entries for common prefixes have no name."""
+    """An object in a listing."""
 
-    name: str = ""
-    bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class SwiftStore:
@@ -96,7 +93,10 @@ class SwiftStore:
         return find_length(check_origin(answer, doing, service="Swift"), doing)
 
     def list_page(self, prefix: str, marker: str) -> ObjectPage:
-        """Return a page of the objects whose keys start with prefix."""
+        """Return a page of the objects whose keys start with prefix.
+
+        Only an empty page ends a listing: how many names a full one has is up to the server.
+        """
         doing = f"listing {prefix}"
         query = {"format": "json", "prefix": prefix, **({"marker": marker} if marker else {})}
         answer = self._send("GET", "", doing, query=query, max_length=_MAX_LIST_BYTES)
@@ -112,8 +112,8 @@ class SwiftStore:
             raise TransientError(
                 f"{doing} failed: the response did not come from Swift", attempts=SENSELESS_ATTEMPTS
             ) from None
-        objects = [ListedObject(entry.name, entry.bytes) for entry in entries if entry.name]
-        return ObjectPage(objects, entries[-1].name if len(entries) >= FULL_PAGE else "")
+        objects = [ListedObject(entry.name, entry.bytes) for entry in entries]
+        return ObjectPage(objects, objects[-1].key if objects else "")
 
     def delete(self, key: str) -> None:
         """Delete an object; raise NotFoundError if it is missing."""

@@ -142,6 +142,8 @@ def test_the_newest_version_at_the_time_counts(proxy: FaultyProxy, entries: list
         b"<html/>",
         b"{}",
         b"<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>",
+        b"<ListVersionsResult><IsTruncated>TRUE</IsTruncated></ListVersionsResult>",
+        b"<ListVersionsResult><IsTruncated>yes</IsTruncated></ListVersionsResult>",
         b"<ListVersionsResult><Version><Key>a</Key><Size>1</Size></Version></ListVersionsResult>",
         b"<ListVersionsResult><Version><LastModified>soon</LastModified></Version></ListVersionsResult>",
     ],

@@ -37,6 +37,13 @@ def test_the_objects_of_a_page_are_read(objects: list[ListedObject], url: bool) 
         ("<IsTruncated>true</IsTruncated><NextMarker>a%2Bb</NextMarker>", "a+b"),
         ("<IsTruncated>true</IsTruncated>", "last key"),
         ("<NextMarker>a</NextMarker>", ""),
+        ("<IsTruncated> True\n</IsTruncated><NextContinuationToken>a</NextContinuationToken>", "a"),
+        ("<IsTruncated>1</IsTruncated><NextContinuationToken>a</NextContinuationToken>", "a"),
+        ("<IsTruncated>T</IsTruncated>", "last key"),
+        ("<NextContinuationToken>a</NextContinuationToken>", "a"),
+        ("<IsTruncated>false</IsTruncated><NextContinuationToken>a</NextContinuationToken>", "a"),
+        ("<IsTruncated>False</IsTruncated>", ""),
+        ("<IsTruncated>0</IsTruncated>", ""),
     ],
 )
 def test_the_next_page_begins_where_the_service_says(tail: str, marker: str) -> None:
@@ -56,6 +63,7 @@ def test_any_bytes_are_a_page_or_a_failure(data: bytes) -> None:
     [
         b"<html/>",
         b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>yes</IsTruncated></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
         "<ListBucketResult><Contents><Key>a</Key><Size>１</Size></Contents></ListBucketResult>".encode(),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pyrestic.backend.http import HttpClient
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.leases import Lease, Leased
-from pyrestic.backend.objects import ListedObject, ObjectBackend
+from pyrestic.backend.objects import ListedObject, ObjectBackend, ObjectPage
 from pyrestic.backend.swift.auth import SwiftAccess
-from pyrestic.backend.swift.store import FULL_PAGE, SwiftStore
+from pyrestic.backend.swift.store import SwiftStore
 from pyrestic.errors import AccessError, BackendError, NotFoundError, TransientError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
@@ -99,8 +99,7 @@ def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_a_listing_of_many_names_goes_on_by_marker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyrestic.backend.swift.store.FULL_PAGE", 10)
+def test_a_listing_goes_on_by_marker() -> None:
     backend = open_shared_cloud("swift")
     backend.create()
     names = {hash_id(b"%d" % number).hex() for number in range(25)}
@@ -110,15 +109,36 @@ def test_a_listing_of_many_names_goes_on_by_marker(monkeypatch: pytest.MonkeyPat
     backend.close()
 
 
-def test_a_full_page_is_not_the_last(service: ScriptedServer, store: SwiftStore) -> None:
-    entries = [{"name": f"p/{number:04}", "bytes": 5} for number in range(FULL_PAGE)]
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_page_with_names_is_not_the_last(service: ScriptedServer, store: SwiftStore, count: int) -> None:
+    entries = [{"name": f"p/{number:04}", "bytes": 5} for number in range(count)]
     service.reply = lambda method, path: answer(200, json.dumps(entries).encode())
     page = store.list_page("p/", "p/a b")
-    assert page.next_marker == "p/0999"
+    assert page.next_marker == f"p/{count - 1:04}"
     assert page.objects[0] == ListedObject("p/0000", 5)
     assert service.requests[0][1] == "/v1/a/a%20container?format=json&prefix=p%2F&marker=p%2Fa%20b"
-    entries.pop()
-    assert store.list_page("p/", "").next_marker == ""
+    entries.clear()
+    assert store.list_page("p/", "") == ObjectPage([], "")
+
+
+def test_a_server_that_lists_few_names_at_a_time_hides_none(service: ScriptedServer, store: SwiftStore) -> None:
+    names = [f"keys/{hash_id(b'%d' % number).hex()}" for number in range(25)]
+    pages = [names[start : start + 10] for start in range(0, 30, 10)]
+    replies = iter([*pages, []])
+    service.reply = lambda method, path: answer(
+        200, json.dumps([{"name": name, "bytes": 5} for name in next(replies)]).encode()
+    )
+    assert len(list(ObjectBackend(store, "").list(FileType.KEY))) == 25
+    assert len(service.requests) == 4
+
+
+@pytest.mark.parametrize("last", [{"bytes": 5}, {"name": "", "bytes": 5}, {"subdir": "p/"}, {"name": "p/b"}])
+def test_an_entry_that_is_no_object_is_an_error(
+    service: ScriptedServer, store: SwiftStore, last: dict[str, object]
+) -> None:
+    service.reply = lambda method, path: answer(200, json.dumps([{"name": "p/a", "bytes": 5}, last]).encode())
+    with pytest.raises(TransientError, match="did not come from Swift"):
+        store.list_page("p/", "")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +175,7 @@ def test_another_hash_than_that_of_the_upload_is_no_success(service: ScriptedSer
 
 
 def test_pages_that_do_not_end_are_given_up(service: ScriptedServer, store: SwiftStore) -> None:
-    entries = [{"name": "data/00", "bytes": 5}] * FULL_PAGE
+    entries = [{"name": "data/00", "bytes": 5}] * 1000
     service.reply = lambda method, path: answer(200, json.dumps(entries).encode())
     with pytest.raises(BackendError, match="do not end"):
         list(ObjectBackend(store, "").list(FileType.PACK))
