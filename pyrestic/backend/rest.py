@@ -6,7 +6,7 @@ to overwrite files, and append-only ones to remove any file except locks.
 """
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Protocol
 
@@ -15,7 +15,7 @@ from typing_extensions import Buffer
 
 from pyrestic.backend.base import FileInfo, range_length
 from pyrestic.backend.http import SENSELESS_ATTEMPTS, Answer
-from pyrestic.backend.layout import FOLDERS, REST_LAYOUT, is_file_name
+from pyrestic.backend.layout import CONFIG_NAME, FOLDERS, REST_LAYOUT, is_file_name
 from pyrestic.backend.redirects import Redirects
 from pyrestic.backend.rest_url import RestUrl
 from pyrestic.errors import (
@@ -108,7 +108,7 @@ class RestBackend:
             # Servers report a range that starts at the end or beyond in different ways.
             return self._load_nothing(handle, offset, length)
         if answer.status != (200 if whole else 206):
-            raise _error_of(answer, f"loading {handle}")
+            raise self._refusal(answer, handle, f"loading {handle}")
         if length is not None and len(answer.body) < length:
             raise FormatError(f"file {handle} is too short: it has {offset + len(answer.body)} bytes")
         return answer.body
@@ -117,7 +117,7 @@ class RestBackend:
         """Return name and length; raise NotFoundError or BackendError."""
         answer = self._send("HEAD", REST_LAYOUT.path(handle), max_length=0)
         if answer.status != 200:
-            raise _error_of(answer, f"looking for {handle}")
+            raise self._refusal(answer, handle, f"looking for {handle}")
         if answer.content_length is None:
             raise BackendError(f"looking for {handle} failed: the server does not report its length")
         return FileInfo(handle.name, answer.content_length)
@@ -129,25 +129,10 @@ class RestBackend:
             if length is not None:
                 yield FileInfo("", length)
             return
-        doing = f"listing {file_type.value} files"
-        answer = self._send("GET", f"{FOLDERS[file_type]}/", max_length=_MAX_LIST_BYTES)
-        if answer.status == 404 and not answer.headers.get("server", "").startswith("rclone/"):
-            # The folder does not exist yet. rclone lists those as empty, and returns 404 for failures of its own.
-            return
-        if answer.status == 404:
-            raise TransientError(f"{doing} failed: rclone says 404")
-        if answer.status != 200:
-            raise _error_of(answer, doing)
-        try:
-            if answer.headers.get("content-type", "") == _VERSION_2:
-                for entry in msgspec.json.decode(answer.body, type=list[_Entry]):
-                    if is_file_name(entry.name):
-                        yield FileInfo(entry.name, entry.size)
-                return
-            names = msgspec.json.decode(answer.body, type=list[str])
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise BackendError(f"{doing} failed: the response is not from a REST server for restic") from None
-        yield from self._stat_all(file_type, [name for name in names if is_file_name(name)])
+        found = self._list_folder(f"{FOLDERS[file_type]}/", f"listing {file_type.value} files")
+        names = [entry for entry in found if isinstance(entry, str) and is_file_name(entry)]
+        yield from (FileInfo(its.name, its.size) for its in found if isinstance(its, _Entry) and is_file_name(its.name))
+        yield from self._stat_all(file_type, names)
 
     def remove(self, handle: Handle) -> None:
         """Remove the file; raise BackendError, or NotFoundError if the server reports it (rest-server does not)."""
@@ -155,7 +140,7 @@ class RestBackend:
         if answer.status == 403:
             raise AccessError(f"removing {handle} failed: the server refuses it", hint="The server may be append-only.")
         if answer.status not in (200, 204):
-            raise _error_of(answer, f"removing {handle}")
+            raise self._refusal(answer, handle, f"removing {handle}")
 
     def interrupt(self) -> None:
         """Abort all running transfers; see Interruptible."""
@@ -185,6 +170,40 @@ class RestBackend:
         headers = {"Content-Type": "application/octet-stream"}
         return self._send("POST", REST_LAYOUT.path(handle), headers=headers, body=data, max_length=_MAX_LIST_BYTES)
 
+    def _list_folder(self, path: str, doing: str) -> Sequence[_Entry | str]:
+        """Return the entries of a folder, only names in version 1; empty if it does not exist."""
+        answer = self._send("GET", path, max_length=_MAX_LIST_BYTES)
+        if answer.status == 404 and not _is_of_rclone(answer):
+            # The folder does not exist yet. rclone lists those as empty, and returns 404 for failures of its own.
+            return []
+        if answer.status == 404:
+            raise TransientError(f"{doing} failed: rclone says 404")
+        if answer.status != 200:
+            raise _error_of(answer, doing)
+        try:
+            if answer.headers.get("content-type", "") == _VERSION_2:
+                return msgspec.json.decode(answer.body, type=list[_Entry])
+            return msgspec.json.decode(answer.body, type=list[str])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise BackendError(f"{doing} failed: the response is not from a REST server for restic") from None
+
+    def _refusal(self, answer: Answer, handle: Handle, doing: str) -> PyresticError:
+        """Return the error for a response without success to a request for a file.
+
+        rclone says 404 also for failures of the remote: to removals, in older versions to all requests for files. Then
+        listing fails, or the file is in the list.
+        """
+        if answer.status == 404 and _is_of_rclone(answer) and self._is_listed(handle, doing):
+            return TransientError(f"{doing} failed: rclone says 404 for a file that it lists")
+        return _error_of(answer, doing)
+
+    def _is_listed(self, handle: Handle, doing: str) -> bool:
+        if handle != _CONFIG:
+            return handle.name in {_name_of(its) for its in self._list_folder(f"{FOLDERS[handle.type]}/", doing)}
+        # rclone lists all files below the first folder, which may be a whole drive if there is no repository.
+        keys = self._list_folder(f"{FOLDERS[FileType.KEY]}/", doing)
+        return bool(keys) and CONFIG_NAME in {_name_of(its) for its in self._list_folder("", doing)}
+
     def _find_length(self, handle: Handle) -> int | None:
         try:
             return self.stat(handle).length
@@ -209,6 +228,14 @@ class RestBackend:
 
         with ThreadPoolExecutor(self.connections, thread_name_prefix="rest-list") as pool:
             yield from [info for info in pool.map(find, names) if info is not None]
+
+
+def _is_of_rclone(answer: Answer) -> bool:
+    return answer.headers.get("server", "").startswith("rclone/")
+
+
+def _name_of(entry: _Entry | str) -> str:
+    return entry if isinstance(entry, str) else entry.name
 
 
 def _error_of(answer: Answer, doing: str) -> PyresticError:

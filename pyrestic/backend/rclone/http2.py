@@ -154,12 +154,13 @@ class Http2Client:
 
     def _answer(self, stream: _Stream) -> Answer:
         body = b"".join(stream.pieces)
-        wanted = stream.headers.get("content-length", "")
-        if stream.max_length and stream.status in _WITH_CONTENT and wanted.isdigit() and int(wanted) != len(body):
+        answer = Answer(stream.status, stream.headers, body)
+        wanted = answer.content_length
+        if stream.max_length and stream.status in _WITH_CONTENT and wanted not in (None, len(body)):
             raise NoAnswerError(f"the response of rclone ended after {len(body)} of {wanted} bytes")
         if self._download is not None:
             self._download.take(len(body))
-        return Answer(stream.status, stream.headers, body)
+        return answer
 
     def _send_body(self, number: int, stream: _Stream, data: memoryview) -> None:
         """Hand over the body in frames as the windows allow; stop early if the response has come."""
@@ -255,6 +256,9 @@ class Http2Client:
             except OSError:
                 self._fail(_lost)
                 return
+            except Exception as error:
+                self._fail(_broken(error))
+                return
             with self._changed:
                 self._unsent_bytes -= len(data)
                 self._moved_at = time.monotonic()
@@ -279,10 +283,11 @@ class Http2Client:
                 try:
                     for event in self._http.receive_data(data):
                         self._take(event)
-                except h2.exceptions.ProtocolError as error:
+                    self._hand_over()
+                except Exception as error:
+                    # Without this thread every request would wait forever.
                     self._die(_broken(error))
                     return
-                self._hand_over()
                 self._changed.notify_all()
 
     def _is_silent(self) -> bool:
@@ -306,7 +311,7 @@ class Http2Client:
         if isinstance(event, h2.events.ResponseReceived):
             stream.headers = {str(name): str(value) for name, value in event.headers}
             status = stream.headers.pop(":status", "")
-            stream.status = int(status) if status.isdigit() else 0
+            stream.status = int(status) if status.isascii() and status.isdigit() else 0
         elif isinstance(event, h2.events.StreamEnded):
             stream.has_ended = True
         elif isinstance(event, h2.events.StreamReset):

@@ -15,6 +15,7 @@ from typing import NoReturn
 from typing_extensions import Buffer
 
 from pyrestic.backend.sftp.packets import (
+    BROKEN_ATTEMPTS,
     HEADER,
     LENGTH,
     VERSION,
@@ -200,6 +201,10 @@ class SftpConnection:
             self.fail(lambda: kind(text, attempts=attempts))
         except OSError:
             self.fail(_lost)
+        except Exception as error:
+            # Without this thread every request would wait forever.
+            text = f"a reply of the SFTP server could not be read ({type(error).__name__})"
+            self.fail(lambda: NoAnswerError(text, attempts=BROKEN_ATTEMPTS))
 
     def _read_content(self, pending: PendingRequest, length: int) -> None:
         assert pending.room is not None  # noqa: S101 - the caller has looked

@@ -131,11 +131,17 @@ def say_less(peer: Peer, number: int, headers: Headers, body: bytes) -> bool:
     return True
 
 
+def say_other_bytes(peer: Peer, number: int, headers: Headers, body: bytes) -> bool:
+    peer.http.send_headers(number, [(b":status", b"200"), (b"x", b"\xff")], end_stream=True)
+    return True
+
+
 HOSTILE: dict[str, tuple[Callable[[Peer, int, Headers, bytes], bool], type[BackendError]]] = {
     "a reset": (reset, NoAnswerError),
     "a goodbye": (say_goodbye, NoAnswerError),
     "another protocol": (send_text, NoAnswerError),
     "less than it said": (say_less, NoAnswerError),
+    "a header that is no UTF-8": (say_other_bytes, NoAnswerError),
     "the end": (lambda *_: False, NoAnswerError),
     "silence": (lambda *_: True, SilentError),
 }
@@ -147,6 +153,20 @@ def test_what_is_no_response_is_an_error(name: str, body: bytes | None) -> None:
     answer, kind = HOSTILE[name]
     with connected(answer) as client, pytest.raises(kind):
         client.send("POST" if body else "GET", "/x", headers={}, body=body, max_length=1 << 20)
+
+
+@pytest.mark.parametrize("status", ["²", "9" * 5000])
+def test_a_status_that_is_no_number_is_no_success(status: str) -> None:
+    def answer(peer: Peer, number: int, headers: Headers, body: bytes) -> bool:
+        peer.http.send_headers(number, [(":status", status)], end_stream=True)
+        return True
+
+    with connected(answer) as client:
+        try:
+            found = client.send("GET", "/x", headers={}, max_length=10).status
+        except NoAnswerError:
+            return
+        assert found == 0
 
 
 def test_a_body_that_is_too_long_is_refused_and_the_next_request_goes_on() -> None:

@@ -220,6 +220,15 @@ def test_any_bytes_in_place_of_a_reply_give_an_error_that_ends(reply: bytes) -> 
         assert names == []
 
 
+def test_whatever_ends_the_thread_that_reads_ends_the_requests() -> None:
+    def answer(kind: int, number: int, body: bytes) -> bytes:
+        return packet(ReplyType.DATA, number, bytes_field(b"x"))
+
+    with connected(answer) as connection, pytest.raises(NoAnswerError, match="could not be read"):
+        # Nothing can be written into these bytes.
+        RemoteFiles(connection).read(OpenFile(b"handle"), 0, memoryview(b"x"), None)
+
+
 def test_many_threads_share_one_connection() -> None:
     def answer(kind: int, number: int, body: bytes) -> bytes:
         assert kind == RequestType.STAT
