@@ -51,6 +51,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "version": (PRINTS, []),
     "help": (PRINTS, ["backup"]),
     # What does something.
+    "back": (WORKS, ["--yes", "--at", "now", "{source}/a"]),
     "backup": (WORKS, ["-vv", "{source}"]),
     "check": (WORKS, ["--read-data"]),
     "copy": (WORKS, ["-vv", "--from-repo", "{other}"]),

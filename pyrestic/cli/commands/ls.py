@@ -128,8 +128,7 @@ def _stored_folder(repository: Repository, tree: ID, named: str) -> bytes:
         try:
             find_entry(repository, tree, local)
         except UsageError as error:
-            message = "All path filters must be absolute, starting with a forward slash '/'"
-            raise UsageError(message, hint=f"{local} is not in the snapshot either.") from error
+            raise UsageError("All path filters must be absolute, starting with a forward slash '/'") from error
         named = local
     return posixpath.normpath(os.fsencode(named))
 
