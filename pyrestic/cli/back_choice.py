@@ -8,7 +8,7 @@ import time
 from pyrestic.cli.questions import Questions
 from pyrestic.cli.table import format_table
 from pyrestic.cli.terminal import Terminal
-from pyrestic.errors import UsageError
+from pyrestic.errors import PyresticError, UsageError
 from pyrestic.format.gojson import SECOND
 from pyrestic.format.node import DIRECTORY, FILE, SYMLINK, Node
 from pyrestic.operations.dump import dump_file
@@ -60,7 +60,7 @@ def is_on_disk(repository: Repository, version: Version, path: str) -> bool:
         if any(span.state.mtime_ns == status.st_mtime_ns for span in version.spans):
             return True
         return node.size <= _MOST_COMPARED_BYTES and _read(path) == _content(repository, node)
-    except OSError:
+    except (OSError, PyresticError):
         return False
 
 

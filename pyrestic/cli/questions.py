@@ -3,6 +3,7 @@
 import getpass
 import sys
 
+from pyrestic.cli.quoting import quote
 from pyrestic.errors import UsageError
 
 
@@ -43,7 +44,7 @@ class Questions:
 
 
 def _read(shown: str) -> str:
-    sys.stdout.write(shown)
+    sys.stdout.write(quote(shown))
     sys.stdout.flush()
     line = sys.stdin.readline()
     if not line:

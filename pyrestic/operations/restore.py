@@ -17,7 +17,7 @@ from pyrestic.localfs.restore_metadata import MetadataRestorer
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations.cost import Prices
 from pyrestic.operations.existing import Overwrite
-from pyrestic.operations.missing import MissingOnly, staging_folder, tell_left
+from pyrestic.operations.missing import MissingOnly, tell_problems
 from pyrestic.operations.preflight import Lost, RestorePlan, make_restore_plan
 from pyrestic.operations.restore_options import RestoreOptions
 from pyrestic.operations.restore_progress import ItemRestored, RestoreProgress
@@ -82,17 +82,17 @@ class Restore:
         self.root, self._folder = make_root(repository, source, target, options, select)
         self._missing: MissingOnly | None = None
         if options.missing:
-            if open_root is not None:
-                raise UsageError("missing cannot be combined with an opened target")
-            self._missing = MissingOnly(self._folder, self.root.select)
-            what = (repository.config.id, self.root.tree.hex())
-            self._folder = staging_folder(self._folder, what)
+            self._missing = MissingOnly(self._folder, self.root.select, open_root)
             self.root = self.root._replace(select=self._missing.select)
-        self._writer = TargetWriter(
+        self._metadata = MetadataRestorer(options.metadata_rules(), warn or report.note)
+        self._writer = self._make_writer(open_root)
+
+    def _make_writer(self, open_root: Callable[[bool], int] | None) -> TargetWriter:
+        return TargetWriter(
             os.fsencode(self._folder),
-            MetadataRestorer(options.metadata_rules(), warn or report.note),
-            replace_folders=options.delete,
-            engines=repository.engines,
+            self._metadata,
+            replace_folders=self._options.delete,
+            engines=self._repository.engines,
             open_root=open_root,
         )
 
@@ -129,10 +129,25 @@ class Restore:
             return RestoreResult(plan, progress, (), None)
         if not options.dry_run:
             warm_up_packs(self._repository, plan.pack_ids, self._report)
+        if self._missing is None or options.dry_run:
+            with self._looking_at_target():
+                return self._restore(plan, self._writer)
+        staging = self._missing.make_staging()
+        try:
+            writer = self._make_writer(staging.open)
+            with self._looking_at_target():
+                result = self._restore(plan, writer)
+                self._move_missing(self._missing, writer, result.errors)
+        finally:
+            staging.close()
+        return result
+
+    def _restore(self, plan: RestorePlan, writer: TargetWriter) -> RestoreResult:
+        options, progress = self._options, self._progress
         with self._journal() as journal:
             restorer = TreeRestorer(
                 self._repository,
-                self._writer,
+                writer,
                 options,
                 self._report,
                 progress,
@@ -143,7 +158,7 @@ class Restore:
                 ensure_wanted=self._ensure_wanted,
                 keep=() if self._missing is None else self._missing.folders,
             )
-            with self._report.show(progress), self._looking_at_target():
+            with self._report.show(progress):
                 restorer.restore(self.root.tree)
         verified = None
         if options.dry_run and not progress.error_count:
@@ -151,8 +166,6 @@ class Restore:
             self._check_space(plan)
         elif options.verify and not progress.error_count:
             verified = self._verify(restorer)
-        if self._missing is not None and not options.dry_run:
-            self._move_missing(self._missing, restorer.errors)
         return RestoreResult(plan, progress, tuple(restorer.errors), verified)
 
     @contextlib.contextmanager
@@ -167,17 +180,14 @@ class Restore:
         finally:
             self._missing.close()
 
-    def _move_missing(self, missing: MissingOnly, errors: Sequence[Lost]) -> None:
+    def _move_missing(self, missing: MissingOnly, staging: TargetWriter, errors: Sequence[Lost]) -> None:
         """Move restored entries from the staging folder to their places; raise LocalFileError."""
         if self._progress.error_count > len(errors):
-            # It is not known which entries are incomplete.
-            self._report.note(f"because of the errors, what was restored stays in {self._folder}")
+            self._report.note("nothing was restored: with so many errors it is not known which files are complete", 0)
             return
-        taken = missing.move_from(self._writer, [lost.location for lost in errors])
-        if taken:
-            raise tell_left(self._folder, len(taken))
-        if errors:
-            self._report.note(f"what could not be restored completely stays in {self._folder}")
+        _, problems = missing.move_from(staging, [lost.location for lost in errors])
+        if problems:
+            raise tell_problems(problems)
 
     def _check_space(self, plan: RestorePlan) -> None:
         # The number of holes is unknown.
@@ -196,7 +206,8 @@ class Restore:
     def _journal(self) -> Iterator[RestoreNote | None]:
         """Open the journal, and remove it after a success."""
         options, state = self._options, self._state_folder
-        if not options.resume or not state or distrust(state) is not None:
+        # Only what is missing goes to a folder that no other run uses.
+        if not options.resume or not state or options.missing or distrust(state) is not None:
             yield None
             return
         what = (self._repository.config.id, self.root.tree.hex(), os.path.abspath(self._folder), str(os.geteuid()))

@@ -6,8 +6,9 @@ stays beside it.
 
 import os
 import posixpath
+import stat
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pyrestic.errors import LocalFileError, PyresticError
@@ -18,11 +19,12 @@ from pyrestic.localfs.move_new import move_new
 from pyrestic.operations.missing import MissingOnly
 from pyrestic.operations.restore import Restore
 from pyrestic.operations.restore_options import RestoreOptions
-from pyrestic.operations.restore_root import Named
+from pyrestic.operations.restore_root import Named, Source
 from pyrestic.report import Reporter
 from pyrestic.repository.repository import Repository
 from pyrestic.repository.tree_walk import walk
 
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_BYTES = 255
 """Maximum length of a name on most file systems."""
 
@@ -58,26 +60,38 @@ def find_missing(repository: Repository, tree: ID, target: str) -> list[tuple[by
 
 def restore_missing(
     repository: Repository,
-    things: Mapping[str, Sequence[tuple[bytes, Node]]],
+    source: Source,
+    folder: str,
     report: Reporter,
     *,
     warn: Callable[[str], None] | None = None,
-    state_folder: str = "",
+    open_root: Callable[[bool], int] | None = None,
 ) -> int:
-    """Restore entries with their names into folders that lack them; return the number of files, folders included.
+    """Restore what a folder lacks of a source; return the number of restored entries, and of those below them.
 
-    Raises PyresticError at the end if some could not be restored; they go to `report.error`.
+    `open_root` is as in Restore. Raises PyresticError at the end if something could not be restored.
     """
-    count = errors = 0
-    for folder, named in things.items():
-        options = RestoreOptions(missing=True)
-        restore = Restore(repository, Named(named), folder, options, report, warn=warn, state_folder=state_folder)
-        result = restore.run()
-        count += result.counts.files_restored
-        errors += result.counts.error_count
-    if errors:
-        raise PyresticError(f"There were {errors} errors")
-    return count
+    options = RestoreOptions(missing=True)
+    result = Restore(repository, source, folder, options, report, warn=warn, open_root=open_root).run()
+    if result.counts.error_count:
+        raise PyresticError(f"There were {result.counts.error_count} errors")
+    return result.counts.files_restored
+
+
+def open_below(folder: str, below: bytes) -> Callable[[bool], int]:
+    """Return a function that opens a folder below another one without following links; it raises OSError."""
+
+    def open_root(_create: bool) -> int:
+        current = os.open(folder, _FOLDER_FLAGS)
+        for name in filter(None, below.split(b"/")):
+            try:
+                deeper = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=current)
+            finally:
+                os.close(current)
+            current = deeper
+        return current
+
+    return open_root
 
 
 def restore_version(
@@ -89,7 +103,6 @@ def restore_version(
     *,
     in_place: bool = False,
     warn: Callable[[str], None] | None = None,
-    state_folder: str = "",
 ) -> RestoredVersion:
     """Restore a version of the entry at a local path: there if nothing is there, else beside it or in its place.
 
@@ -99,8 +112,9 @@ def restore_version(
     folder, name = os.path.split(raw)
     is_there = os.path.lexists(raw)
     chosen = beside_name(name, moment_ns, _names(folder)) if is_there else name
-    restore_missing(repository, {os.fsdecode(folder): [(chosen, node)]}, report, warn=warn, state_folder=state_folder)
     restored = os.path.join(folder, chosen)
+    if not restore_missing(repository, Named([(chosen, node)]), os.fsdecode(folder), report, warn=warn):
+        raise LocalFileError(f"{os.fsdecode(restored)} was not restored: something of that name is there by now")
     if not (is_there and in_place):
         return RestoredVersion(restored, None)
     return RestoredVersion(raw, _swap(folder, name, chosen))
@@ -118,10 +132,21 @@ def beside_name(name: bytes, moment_ns: int, taken: Iterable[bytes]) -> bytes:
             # The extension alone is too long to be one.
             stem, extension = name, b""
             continue
-        chosen = stem[: _MOST_BYTES - len(rest)] + rest
+        chosen = _shorten(stem, _MOST_BYTES - len(rest)) + rest
         if chosen not in there:
             return chosen
         number += 1
+
+
+def _shorten(name: bytes, length: int) -> bytes:
+    """Return at most so many bytes of a name, without a part of a character."""
+    if len(name) <= length:
+        return name
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return name[:length]
+    return name[:length].decode("utf-8", "ignore").encode()
 
 
 def _names(folder: bytes) -> list[bytes]:
@@ -140,8 +165,10 @@ def _swap(folder: bytes, name: bytes, restored: bytes) -> bytes:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             present = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            new = os.stat(restored, dir_fd=descriptor, follow_symlinks=False)
             kept = beside_name(name, present.st_mtime_ns, os.listdir(folder))
-            if not _keep_link(descriptor, name, kept):
+            has_folder = stat.S_ISDIR(present.st_mode) or stat.S_ISDIR(new.st_mode)
+            if has_folder or not _keep_link(descriptor, name, kept):
                 os.rename(name, kept, src_dir_fd=descriptor, dst_dir_fd=descriptor)
                 if not move_new(descriptor, restored, descriptor, name):
                     raise LocalFileError(f"something new is at {os.fsdecode(os.path.join(folder, name))}")

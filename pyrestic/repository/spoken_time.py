@@ -74,9 +74,16 @@ def _parse_clock_and_day(words: str, today: dt.date, now_ns: int) -> int | None:
     for gap in (place.start() for place in re.finditer(" ", words)):
         for day_text, clock_text in ((words[:gap], words[gap + 1 :]), (words[gap + 1 :], words[:gap])):
             clock = _parse_clock(clock_text)
-            days = None if clock is None else _parse_days(day_text.removesuffix(","), today)
-            if clock is not None and days is not None and days.first == days.last:
-                return moment_at(days.first, *clock)
+            day_text = day_text.removesuffix(",")
+            days = None if clock is None else _parse_days(day_text, today)
+            if clock is None or days is None or days.first != days.last:
+                continue
+            moment = moment_at(days.first, *clock)
+            if moment > now_ns and _named_day(day_text, today) is None:
+                # A weekday or a date without a year, later today: the one before is meant.
+                days = _parse_days(day_text, today - dt.timedelta(days=1)) or days
+                moment = moment_at(days.first, *clock)
+            return moment
     return None
 
 

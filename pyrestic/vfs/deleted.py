@@ -7,7 +7,7 @@ depend on nothing but two trees, so the history index keeps them: the next time 
 
 import posixpath
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -106,7 +106,7 @@ def find_deleted(
     search = _Search(trees, folder)
     for line, states in lines.items():
         search.follow(line, states)
-    gone = search.finish({line: states[-1][1] for line, states in lines.items()})
+    gone = search.finish({line: states[-1] for line, states in lines.items()})
     known = any(tree is not None for states in lines.values() for _, tree in states)
     return DeletedEntries(gone, len(ordered) - sum(map(len, lines.values())) + search.unreadable, known)
 
@@ -169,8 +169,8 @@ class _Search:
                         below.setdefault((location, (old, new)), []).append(_Gap(before, after))
         return below
 
-    def finish(self, newest: dict[Line, ID | None]) -> list[Deleted]:
-        """Return what the newest snapshots lack; `newest` has the folder's tree in the newest of each line."""
+    def finish(self, newest: dict[Line, tuple[StoredSnapshot, ID | None]]) -> list[Deleted]:
+        """Return what the newest snapshots lack; `newest` has that of each line, and the folder's tree in it."""
         gone = self._without_present(newest)
         folders = {event.removed.tree for event in gone.values() if event.removed.tree is not None}
         summaries = self._trees.summarize(folders)
@@ -206,7 +206,7 @@ class _Search:
         self._trees.add_steps(made)
         return known | made
 
-    def _without_present(self, newest: dict[Line, ID | None]) -> dict[_Key, _Event]:
+    def _without_present(self, newest: dict[Line, tuple[StoredSnapshot, ID | None]]) -> dict[_Key, _Event]:
         """Return the events whose entries the newest snapshots do not have."""
         by_folder: dict[tuple[Line, bytes], dict[bytes, list[_Key]]] = {}
         for key in self._events:
@@ -214,14 +214,43 @@ class _Search:
             by_folder.setdefault((key.line, folder), {}).setdefault(name, []).append(key)
         gone: dict[_Key, _Event] = {}
         for (line, folder), names in by_folder.items():
-            tree = self._find_present(newest[line], line, folder)
-            present = {} if tree is None else self._trees.look_up_names(tree, names)
-            for name, keys in names.items():
-                node = present.get(name)
-                for key in keys:
-                    if node is None or (node.type == DIRECTORY) != key.is_folder:
-                        gone[key] = self._events[key]
-        return gone
+            present = self._look_up(newest[line][1], line, folder, names)
+            gone |= {
+                key: self._events[key]
+                for name, keys in names.items()
+                for key in keys
+                if not _is_there(present.get(name), key)
+            }
+        # What snapshots of other sources of the host have in the meantime is not gone.
+        for line, (stored, tree) in newest.items():
+            for key, event in list(gone.items()):
+                if key.line.host == line.host and key.line != line and age(stored) > age(event.last):
+                    folder, name = posixpath.split(key.location)
+                    if _is_there(self._look_up(tree, line, folder, [name]).get(name), key):
+                        del gone[key]
+        return {key: event for key, event in gone.items() if not self._went_with_folder(key, event, gone)}
+
+    def _went_with_folder(self, key: _Key, event: _Event, gone: dict[_Key, _Event]) -> bool:
+        """Tell whether the entry came back after this event, and lies in a folder that went later."""
+        above = key.location
+        while (above := posixpath.dirname(above)) not in (b"/", b""):
+            folder = gone.get(_Key(key.line, above, is_folder=True))
+            if folder is not None and age(folder.last) > age(event.last):
+                tree = folder.removed.tree
+                *way, name = key.location[len(above) + 1 :].split(b"/")
+                for step in way:
+                    node = None if tree is None else self._trees.look_up_names(tree, [step]).get(step)
+                    tree = None if node is None else tree_of(node)
+                if tree is not None and _is_there(self._trees.look_up_names(tree, [name]).get(name), key):
+                    return True
+        return False
+
+    def _look_up(
+        self, root: ID | None, line: Line, folder: bytes, names: Collection[bytes]
+    ) -> dict[bytes, Node | None]:
+        """Return entries of a folder in the newest snapshot of a line."""
+        tree = self._find_present(root, line, folder)
+        return {} if tree is None else self._trees.look_up_names(tree, names)
 
     def _find_present(self, tree: ID | None, line: Line, location: bytes) -> ID | None:
         """Return the tree of a folder in the newest snapshot of a line, None if it has none."""
@@ -233,6 +262,10 @@ class _Search:
             node = None if above is None else self._trees.look_up_names(above, [name]).get(name)
             self._present[line, location] = None if node is None else tree_of(node)
         return self._present[line, location]
+
+
+def _is_there(node: Node | None, key: _Key) -> bool:
+    return node is not None and (node.type == DIRECTORY) == key.is_folder
 
 
 def _compare(before: list[Node], after: list[Node]) -> Step:
@@ -254,17 +287,3 @@ def _compare(before: list[Node], after: list[Node]) -> Step:
 
 def _removed(node: Node) -> Removed:
     return Removed(node.raw_name, node.type, node.size, time_of(node), tree_of(node))
-
-
-def top_level(entries: Iterable[Deleted]) -> Iterator[Deleted]:
-    """Iterate the entries that lie in no other folder that is gone as well."""
-    gone: set[bytes] = set()
-    for entry in entries:
-        parents = entry.location
-        while (parents := posixpath.dirname(parents)) not in (b"/", b"") and parents not in gone:
-            pass
-        if parents in gone:
-            continue
-        if entry.tree is not None:
-            gone.add(entry.location)
-        yield entry

@@ -101,7 +101,10 @@ def test_what_is_gone_comes_back_to_its_place(call: Caller) -> None:
     assert names(home) == ["docs", "notes.txt"]
     assert (home / "notes.txt").read_text().count("\n") == 4
     assert names(home / "docs") == ["same"]
-    assert call("back", home / "docs" / "old" / "letter", "--yes").code == 0
+    outcome = call("back", home / "docs" / "old" / "letter", "--yes")
+    assert outcome.code == 1
+    assert f"{home}/docs/old is gone, too\n`pyrestic back {home}/docs/old` restores it." in outcome.err
+    assert call("back", home / "docs" / "old", "--yes").code == 0
     assert (home / "docs" / "old" / "letter").read_text() == "dear"
 
 
@@ -217,3 +220,98 @@ def test_a_damaged_snapshot_fails_and_may_be_left_out(call: Caller, tmp_path: Pa
     assert newest[:8] in outcome.err
     outcome = call("back", "--json", "--skip-damaged", notes, "--no-cache", RESTIC_REPOSITORY=str(repository))
     assert (outcome.code, outcome.json["action"]) == (0, "restored")
+
+
+def test_permissions_are_those_of_the_newest_snapshot_that_has_the_version(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    secret = tmp_path / "d" / "in" / "secret"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("secret")
+    for mode in (0o644, 0o600):
+        secret.chmod(mode)
+        secret.parent.chmod(mode | 0o111)
+        assert call("backup", "-q", tmp_path / "d").code == 0
+    secret.unlink()
+    assert call("back", "--yes", secret).code == 0
+    assert secret.stat().st_mode & 0o777 == 0o600
+    shutil.rmtree(secret.parent)
+    assert call("back", "--yes", tmp_path / "d").code == 0
+    assert (secret.stat().st_mode & 0o777, secret.parent.stat().st_mode & 0o777) == (0o600, 0o711)
+
+
+def test_another_hosts_files_stay_away_unless_this_one_has_none(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    home = tmp_path / "h"
+    home.mkdir()
+    (home / "a").write_text("a")
+    assert call("backup", "-q", home).code == 0
+    (home / "theirs").write_text("theirs")
+    assert call("backup", "-q", "--host", "desktop", home).code == 0
+    (home / "theirs").unlink()
+    assert "lacks nothing" in call("back", "--yes", home).out
+    outcome = call("back", "--yes", home / "theirs")
+    assert outcome.code == 0
+    assert "using those of desktop" in outcome.err
+    assert (home / "theirs").read_text() == "theirs"
+
+
+def test_a_folder_that_was_never_backed_up_gets_nothing(call: Caller, tmp_path: Path) -> None:
+    call.cwd = tmp_path
+    for path in (".", str(call.folder)[1:]):
+        outcome = call("back", "--yes", path)
+        assert (outcome.code, list(tmp_path.iterdir())) == (1, [])
+    call.cwd = call.folder
+
+
+def test_what_a_folder_had_lost_before_it_went_comes_back_too(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    plans = tmp_path / "doc" / "plans"
+    plans.mkdir(parents=True)
+    for name in ("x", "y"):
+        (plans / name).write_text(name)
+    assert call("backup", "-q", tmp_path / "doc").code == 0
+    (plans / "x").unlink()
+    assert call("backup", "-q", tmp_path / "doc").code == 0
+    shutil.rmtree(plans)
+    assert call("backup", "-q", tmp_path / "doc").code == 0
+    assert call("back", "--yes", "--deleted", tmp_path / "doc").code == 0
+    assert names(plans) == ["x", "y"]
+    for name in ("x", "y"):
+        (plans / name).unlink()
+    assert call("back", "--yes", "--deleted", tmp_path / "doc").code == 0
+    assert names(plans) == ["x", "y"]
+
+
+def test_a_link_in_place_of_a_folder_is_not_followed(call: Caller, tmp_path: Path) -> None:
+    home = call.folder / "home"
+    shutil.rmtree(home / "docs")
+    (home / "docs").symlink_to(tmp_path)
+    assert call("back", "--yes", "--deleted", home).code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_a_file(call: Caller) -> None:
+    home = call.folder / "home"
+    shutil.rmtree(home / "docs")
+    write(home / "docs", "a file", 9)
+    assert call("back", "--in-place", "--yes", home / "docs").code == 0
+    assert names(home) == ["docs", "docs (2026-03-10 08.50)", "notes.txt"]
+    assert (home / "docs" / "same").read_text() == "same"
+    assert (home / "docs (2026-03-10 08.50)").read_text() == "a file"
+
+
+def test_hard_links_of_a_folder_stay_links(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    home = tmp_path / "h"
+    home.mkdir()
+    (home / "a").write_text("a")
+    os.link(home / "a", home / "b")
+    assert call("backup", "-q", home).code == 0
+    for name in ("a", "b"):
+        (home / name).unlink()
+    assert call("back", "--yes", home).code == 0
+    assert (home / "a").stat().st_ino == (home / "b").stat().st_ino

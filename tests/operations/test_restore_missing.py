@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrestic.errors import LocalFileError
 from pyrestic.localfs.write import TargetWriter
 from pyrestic.operations import missing, restore_tree
 from tests.support.cli import Caller, Outcome
@@ -130,7 +131,7 @@ def test_a_new_target_gets_everything(made: Caller, tmp_path: Path) -> None:
     assert difference(inner(made.folder / "source"), inner(tmp_path / "new" / "target")) == []
 
 
-def test_an_interrupted_restore_leaves_no_incomplete_file_and_goes_on(
+def test_an_interrupted_restore_leaves_no_incomplete_file(
     made: Caller, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(target / "docs" / "deep" / "deeper")
@@ -140,10 +141,69 @@ def test_an_interrupted_restore_leaves_no_incomplete_file_and_goes_on(
         assert restore(made, target).code == 130
     assert not (target / "docs" / "2.txt").exists()
     assert not (target / "docs" / "deep" / "deeper").exists()
-    assert len(staging(target)) == 1
+    assert staging(target) == []
     assert restore(made, target).code == 0
     assert (target / "docs" / "2.txt").read_text() == "text 2"
     assert (target / "docs" / "deep" / "deeper" / "low").stat().st_size == 3000
+    assert staging(target) == []
+
+
+def test_what_a_killed_run_or_another_user_left_is_never_used(made: Caller, target: Path, tmp_path: Path) -> None:
+    (target / "docs" / "2.txt").unlink()
+    shutil.rmtree(target / "docs" / "deep" / "deeper")
+    left = target / ".pyrestic-missing-0123456789abcdef" / "docs" / "deep" / "deeper"
+    left.mkdir(parents=True)
+    (left / "low").write_text("half")
+    (target / ".pyrestic-missing-link").symlink_to(tmp_path)
+    assert restore(made, target, "--include", "2.txt").code == 0
+    assert (target / "docs" / "2.txt").read_text() == "text 2"
+    assert not (target / "docs" / "deep" / "deeper").exists()
+    assert restore(made, target).code == 0
+    assert (target / "docs" / "deep" / "deeper" / "low").stat().st_size == 3000
+    assert (left / "low").read_text() == "half"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_one_entry_that_cannot_be_moved_does_not_stop_the_others(
+    made: Caller, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.txt", "again", "2.txt", "3.txt"):
+        (target / "docs" / name).unlink()
+    adopt = TargetWriter.adopt
+
+    def refuse(self: TargetWriter, location: bytes, other: TargetWriter) -> bool:
+        if location.endswith(b"/2.txt"):
+            raise LocalFileError("another file system")
+        return adopt(self, location, other)
+
+    monkeypatch.setattr(TargetWriter, "adopt", refuse)
+    outcome = restore(made, target)
+    assert outcome.code == 1
+    assert "not everything was restored: another file system" in outcome.err
+    assert not (target / "docs" / "2.txt").exists()
+    assert (target / "docs" / "3.txt").read_text() == "text 3"
+    assert staging(target) == []
+
+
+def test_a_damaged_file_costs_only_itself(made: Caller, target: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(made.repository, repository)
+    shutil.rmtree(target / "docs" / "deep")
+    nodes = made("cat", "tree", f"latest:{made.folder}/source/docs/deep/deeper").json["nodes"]
+    blob = nodes[0]["content"][0]
+    for index in made("list", "index").out.split():
+        for one in made("cat", "index", index).json["packs"]:
+            for stored in one["blobs"]:
+                if stored["id"] == blob:
+                    path = repository / "data" / one["id"][:2] / one["id"]
+                    data = bytearray(path.read_bytes())
+                    data[stored["offset"] + 20] ^= 1
+                    path.chmod(0o600)
+                    path.write_bytes(data)
+    outcome = restore(made, target, "--no-cache", "--repo", str(repository))
+    assert outcome.code == 1
+    assert (target / "docs" / "deep" / "locked" / "in").read_text() == "in"
+    assert not (target / "docs" / "deep" / "deeper" / "low").exists()
     assert staging(target) == []
 
 
@@ -156,18 +216,17 @@ def test_what_appears_meanwhile_is_not_replaced(made: Caller, target: Path, monk
     (target / "docs" / "3.txt").unlink()
     move = missing.MissingOnly.move_from
 
-    def appear(self: missing.MissingOnly, writer: TargetWriter, failed: list[bytes]) -> list[bytes]:
+    def appear(self: missing.MissingOnly, writer: TargetWriter, failed: list[bytes]) -> object:
         (target / "docs" / "2.txt").write_text("new")
         return move(self, writer, failed)
 
     monkeypatch.setattr(missing.MissingOnly, "move_from", appear)
     outcome = restore(made, target)
     assert outcome.code == 1
-    assert "1 restored entries stay in" in outcome.err
+    assert "2.txt exists by now" in outcome.err
     assert (target / "docs" / "2.txt").read_text() == "new"
     assert (target / "docs" / "3.txt").read_text() == "text 3"
-    (left,) = staging(target)
-    assert (target / left / "docs" / "2.txt").read_text() == "text 2"
+    assert staging(target) == []
 
 
 def test_it_excludes_what_contradicts_it(made: Caller, target: Path) -> None:

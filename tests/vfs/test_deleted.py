@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyrestic.ids import hash_id
 from pyrestic.localfs.tree_facts import HistoryIndex
 from pyrestic.report import NullReporter
-from pyrestic.vfs.deleted import Deleted, DeletedEntries, find_deleted, top_level
+from pyrestic.vfs.deleted import Deleted, DeletedEntries, find_deleted
 from tests.support.archive import DAY, SECOND, Archive, File, Thing
 
 
@@ -43,7 +43,6 @@ def test_what_is_gone_is_listed_with_the_last_snapshot_that_has_it(archive: Arch
         ("dir", 1, 1, SECOND),
         ("file", 2, 0, SECOND),
     ]
-    assert shown(list(top_level(found.entries))) == [("/home/b", 2), ("/home/d", 3)]
     assert (found.unreadable, found.known) == (0, True)
     assert shown(deleted(archive, "/home/d").entries) == [("/home/d/x", 3), ("/home/d/y", 1)]
 
@@ -54,6 +53,14 @@ def test_what_came_back_is_not_gone_even_below_a_folder_that_was(archive: Archiv
     archive.add({"b": File("B")})
     archive.add({"a": File("other"), "d": {"y": File("y"), "z": File("z")}})
     assert shown(deleted(archive).entries) == [("/b", 3), ("/d/x", 2)]
+
+
+def test_what_came_back_and_went_with_its_folder_is_part_of_that_folder(archive: Archive) -> None:
+    archive.add({"c": {"a": File("x")}})
+    archive.add({"c": {}})
+    archive.add({"c": {"a": File("x")}})
+    archive.add({"other": File("o")})
+    assert shown(deleted(archive).entries) == [("/c", 3)]
 
 
 def test_a_folder_that_became_a_file_is_gone_as_a_folder(archive: Archive) -> None:
@@ -69,6 +76,14 @@ def test_hosts_and_sources_do_not_interfere(archive: Archive) -> None:
     assert deleted(archive, "/home").entries == []
     archive.add({"home": {"b": File("b")}}, host="one", paths=["/home"])
     assert [(entry.location, entry.line.host) for entry in deleted(archive, "/home").entries] == [(b"/home/a", "one")]
+
+
+def test_what_a_newer_snapshot_of_other_sources_has_is_not_gone(archive: Archive) -> None:
+    archive.add({"home": {"doc": {"one": File("1"), "two": File("2")}}}, paths=["/home/doc"])
+    archive.add({"home": {"doc": {"one": File("1")}}}, paths=["/home/doc"])
+    assert shown(deleted(archive, "/home").entries) == [("/home/doc/two", 1)]
+    archive.add({"home": {"doc": {"one": File("1"), "two": File("2")}}}, paths=["/home"])
+    assert deleted(archive, "/home").entries == []
 
 
 def test_a_folder_that_never_was_is_told_apart_from_one_without_losses(archive: Archive) -> None:
