@@ -26,6 +26,8 @@ from pyrestic.handle import FileType, Handle
 TEMPORARY_MARK = "-restic-temp-"
 """Part of the names of files that are being written; restic uses the same."""
 
+MAX_FILE_BYTES = 2 << 30
+"""The longest file that is loaded whole: a server may report any length."""
 _WRITE_BITS = 0o222
 
 
@@ -95,6 +97,8 @@ class SftpBackend:
             try:
                 if not length or offset < 0:
                     length = range_length(handle, files.length(opened), offset, length)
+                    if length > MAX_FILE_BYTES:
+                        raise BackendError(f"loading {handle} failed: it has {length} bytes, more than any file may")
                 room = bytearray(length)
                 done = files.read(opened, offset, memoryview(room), self._download)
                 if done < length:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing_extensions import Buffer
 
 from pyrestic.backend.sftp.connection import PendingRequest, SftpConnection
-from pyrestic.backend.sftp.errors import StatusError
+from pyrestic.backend.sftp.errors import FAILURE_ATTEMPTS, StatusError
 from pyrestic.backend.sftp.packets import (
     OpenFlag,
     RemoteAttributes,
@@ -29,6 +29,7 @@ from pyrestic.backend.sftp.packets import (
     write_fields,
 )
 from pyrestic.backend.wrap.limit import TokenBucket
+from pyrestic.errors import TransientError
 
 _COMMON_BYTES = 32 * 1024
 """The longest content of a request that every server takes."""
@@ -37,6 +38,8 @@ _IN_FLIGHT_BYTES = 4 << 20
 """Content that is on the way for one file: enough for 100 MB/s over a line of 40 ms."""
 _FOLDERS_AT_ONCE = 32
 """Number of folders that are listed at once; servers limit the number of open handles."""
+_MAX_NAMES = 10_000_000
+"""The number of names in the folders that are listed together, as many as the longest list of a REST server has."""
 _FSYNC, _RENAME, _STATVFS, _LIMITS = (f"{name}@openssh.com" for name in ("fsync", "posix-rename", "statvfs", "limits"))
 
 
@@ -60,6 +63,7 @@ class RemoteFiles:
         self.connection = connection
         self.replaces = _RENAME in connection.extensions
         """Whether a file can be renamed over another one in one step."""
+        self._syncs_folders: bool | None = None
         limits = self._query_limits()
         self._read_bytes = min(limits.read_bytes or _COMMON_BYTES, _MAX_BYTES)
         self._write_bytes = min(limits.write_bytes or _COMMON_BYTES, _MAX_BYTES)
@@ -132,9 +136,11 @@ class RemoteFiles:
         folder = self._open_folder(new.rpartition("/")[0])
         renamed = self._send_extended(_RENAME, *names) or self.connection.send(RequestType.RENAME, *names)
         if folder is not None:
-            self._send_extended(_FSYNC, bytes_field(folder.handle))
+            synced = self._send_extended(_FSYNC, bytes_field(folder.handle))
             closed = self._send_close(folder)
             _succeeded(renamed)
+            if synced is not None:
+                self._check_folder_sync(synced)
             closed.wait()
             return
         _succeeded(renamed)
@@ -176,6 +182,7 @@ class RemoteFiles:
     def list_folders(self, paths: Iterable[str]) -> Iterator[tuple[str, str, RemoteAttributes]]:
         """Iterate path of the folder, name and attributes of all entries; a missing folder has none."""
         remaining = deque(paths)
+        most = _MAX_NAMES
         while remaining:
             batch = [remaining.popleft() for _ in range(min(_FOLDERS_AT_ONCE, len(remaining)))]
             opened = [(path, self.connection.send(RequestType.OPENDIR, text_field(path))) for path in batch]
@@ -186,7 +193,11 @@ class RemoteFiles:
                 except StatusError as error:
                     if error.code != StatusCode.NO_SUCH_FILE:
                         raise
-            yield from self._read_folders(handles)
+            for entry in self._read_folders(handles):
+                most -= 1
+                if most < 0:
+                    raise broken_protocol("the names in a folder do not end")
+                yield entry
 
     def space(self, path: str) -> RemoteSpace | None:
         """Return the free space around a path, None if the server does not report it."""
@@ -199,6 +210,7 @@ class RemoteFiles:
             return None
 
     def _read_folders(self, handles: dict[str, OpenFile]) -> Iterator[tuple[str, str, RemoteAttributes]]:
+        known: dict[str, set[str]] = {path: set() for path in handles}
         while handles:
             sent = {
                 path: self.connection.send(RequestType.READDIR, bytes_field(its.handle))
@@ -212,7 +224,11 @@ class RemoteFiles:
                         raise
                     self.close_soon(handles.pop(path))
                     continue
-                yield from ((path, name, attributes) for name, attributes in names)
+                new = {name: attributes for name, attributes in names if name not in known[path]}
+                if not new:
+                    raise broken_protocol("a part of a folder has no new name")
+                known[path].update(new)
+                yield from ((path, name, attributes) for name, attributes in new.items())
 
     def _query_limits(self) -> RequestLimits:
         pending = self._send_extended(_LIMITS)
@@ -235,6 +251,24 @@ class RemoteFiles:
     def _send_close(self, opened: OpenFile) -> PendingRequest:
         opened.is_closed = True
         return self.connection.send(RequestType.CLOSE, bytes_field(opened.handle))
+
+    def _check_folder_sync(self, synced: PendingRequest) -> None:
+        """Wait until a folder is on the disk; raise TransientError if that fails where it is possible.
+
+        OpenSSH reports that the disk failed as FAILURE, as it does for some file systems that sync no folders. Those
+        answer so from the first time on.
+        """
+        try:
+            _succeeded(synced)
+        except StatusError as error:
+            failed = error.code == StatusCode.FAILURE
+            if failed and self._syncs_folders:
+                # A StatusError would count as a refusal to rename.
+                raise TransientError("the server could not sync a folder", attempts=FAILURE_ATTEMPTS) from error
+            if self._syncs_folders is None:
+                self._syncs_folders = not failed
+        else:
+            self._syncs_folders = True
 
     def _open_folder(self, path: str) -> OpenFile | None:
         """Open a folder as a file, which OpenSSH allows: only so can a name be made durable."""

@@ -14,9 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyrestic.backend.sftp import remote_files
 from pyrestic.backend.sftp.connection import SftpConnection
 from pyrestic.backend.sftp.errors import StatusError
-from pyrestic.backend.sftp.packets import HEADER, LENGTH, ReplyType, RequestType, bytes_field, number_field, text_field
+from pyrestic.backend.sftp.packets import (
+    HEADER,
+    LENGTH,
+    ReplyType,
+    RequestType,
+    StatusCode,
+    bytes_field,
+    number_field,
+    text_field,
+)
 from pyrestic.backend.sftp.remote_files import OpenFile, RemoteFiles
 from pyrestic.errors import AccessError, BackendError, NoAnswerError, SilentError, TransientError
 
@@ -218,6 +228,71 @@ def test_any_bytes_in_place_of_a_reply_give_an_error_that_ends(reply: bytes) -> 
         except (BackendError, StatusError):
             return
         assert names == []
+
+
+def name_packet(number: int, *names: str) -> bytes:
+    entries = [text_field(name) + text_field("long form") + number_field(0) for name in names]
+    return packet(ReplyType.NAME, number, number_field(len(names)) + b"".join(entries))
+
+
+def list_parts(parts: Callable[[int], bytes], most: int = 100) -> list[str]:
+    """List a folder whose parts come from a function of the request's ID."""
+
+    def answer(kind: int, number: int, body: bytes) -> bytes:
+        if number > most:
+            return b""
+        return packet(ReplyType.HANDLE, number, bytes_field(b"h")) if kind == RequestType.OPENDIR else parts(number)
+
+    with connected(answer, stall_seconds=30) as connection:
+        return [name for _, name, _ in RemoteFiles(connection).list_folders(["folder"])]
+
+
+@pytest.mark.parametrize("names", [[], ["a"]])
+def test_a_folder_that_does_not_end_is_an_error(names: list[str]) -> None:
+    with pytest.raises(TransientError, match="no new name"):
+        list_parts(lambda number: name_packet(number, *names))
+
+
+def test_a_folder_with_ever_new_names_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_files, "_MAX_NAMES", 50)
+    with pytest.raises(TransientError, match="do not end"):
+        list_parts(lambda number: name_packet(number, str(number)))
+
+
+def test_a_name_that_comes_twice_is_listed_once() -> None:
+    parts = {1: ["a", "b", "a"], 2: ["b", "c"]}
+    names = list_parts(lambda number: name_packet(number, *parts[number]) if number in parts else status(number, 1))
+    assert names == ["a", "b", "c"]
+
+
+def rename_each(*codes: int) -> list[bool]:
+    """Rename files while the server answers the sync of each folder with these codes; return which succeeded."""
+    remaining = iter(codes)
+
+    def answer(kind: int, number: int, body: bytes) -> bytes:
+        if kind == RequestType.OPEN:
+            return packet(ReplyType.HANDLE, number, bytes_field(b"h"))
+        return status(number, next(remaining) if kind == RequestType.EXTENDED else StatusCode.OK)
+
+    body = bytes([ReplyType.VERSION]) + LENGTH.pack(3) + text_field("fsync@openssh.com") + text_field("1")
+    succeeded = []
+    with connected(answer, LENGTH.pack(len(body)) + body, 30) as connection:
+        files = RemoteFiles(connection)
+        for _ in codes:
+            try:
+                files.rename("folder/old", "folder/new")
+                succeeded.append(True)
+            except TransientError:
+                succeeded.append(False)
+    return succeeded
+
+
+def test_a_folder_that_is_not_synced_is_an_error_unless_the_server_never_could() -> None:
+    ok, failure, unsupported, bad = StatusCode.OK, StatusCode.FAILURE, StatusCode.OP_UNSUPPORTED, StatusCode.BAD_MESSAGE
+    assert rename_each(ok, failure, ok, failure) == [True, False, True, False]
+    assert rename_each(failure, failure, failure) == [True] * 3
+    assert rename_each(failure, ok, failure) == [True, True, False]
+    assert rename_each(unsupported, unsupported) == rename_each(bad, bad) == [True] * 2
 
 
 def test_whatever_ends_the_thread_that_reads_ends_the_requests() -> None:

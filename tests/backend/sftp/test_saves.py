@@ -19,10 +19,11 @@ from pyrestic.backend.sftp.packets import (
     RequestType,
     StatusCode,
     bytes_field,
+    number_field,
     text_field,
 )
 from pyrestic.backend.sftp.session import SftpSession
-from pyrestic.errors import TransientError
+from pyrestic.errors import BackendError, TransientError
 from pyrestic.handle import FileType, Handle
 from tests.backend.sftp.test_connection import connected, packet, status
 
@@ -127,3 +128,15 @@ def test_a_failed_save_closes_no_file_of_another_thread() -> None:
         saving.result()
     assert server.files == {f"place/data/cd/{good.name}": data}
     assert server.unknown_handles == 0
+
+
+def test_a_file_that_is_longer_than_any_is_not_loaded() -> None:
+    def answer(kind: int, number: int, body: bytes) -> bytes:
+        if kind == RequestType.OPEN:
+            return packet(ReplyType.HANDLE, number, bytes_field(b"h"))
+        if kind == RequestType.FSTAT:
+            return packet(ReplyType.ATTRIBUTES, number, number_field(1) + (1 << 62).to_bytes(8))
+        return status(number, StatusCode.OK)
+
+    with connected(answer) as connection, pytest.raises(BackendError, match=f"has {1 << 62} bytes"):
+        backend_on(connection).load(Handle(FileType.PACK, "ab" * 32))
