@@ -84,17 +84,26 @@ BY_STATUS: Table = {
 
 
 def error_of(
-    answer: Answer, doing: str, report: Report = NO_REPORT, *, table: Table | None = None, service: str = "the server"
+    answer: Answer,
+    doing: str,
+    report: Report = NO_REPORT,
+    *,
+    table: Table | None = None,
+    service: str = "the server",
+    proven: bool = True,
 ) -> PyresticError:
     """Return the error for a response without success.
 
     `doing` describes the operation, `table` has the rulings of the service: for its codes, which come first, and for
-    statuses.
+    statuses. Unless it is `proven` that the service itself replied, nothing is absent: the proxy before a service that
+    restarts also replies with 404.
     """
     table = table or {}
     ruling = table.get(report.code) or table.get(answer.status) or BY_STATUS.get(answer.status)
     if ruling is None:
         ruling = Ruling(Kind.SENSELESS if answer.status < 400 else Kind.FINAL)
+    if ruling.kind is Kind.ABSENT and not proven:
+        ruling = Ruling(Kind.SENSELESS, f"the response {answer.status} did not come from {service}")
     message = f"{doing} failed: {ruling.text or f'{service} says {describe(answer, report)}'}"
     match ruling.kind:
         case Kind.ABSENT:

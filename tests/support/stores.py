@@ -1,8 +1,12 @@
 """An object store in memory, with pages of a few names."""
 
+from collections.abc import Callable
+
+import pytest
+
 from pyrestic.backend.http import Answer
-from pyrestic.backend.objects import ListedObject, ObjectPage
-from pyrestic.errors import NotFoundError
+from pyrestic.backend.objects import ListedObject, ObjectPage, ObjectStore
+from pyrestic.errors import NotFoundError, TransientError
 
 
 class MemoryStore:
@@ -55,3 +59,18 @@ class MemoryStore:
         if key not in self.objects:
             raise NotFoundError(f"{key} does not exist")
         return self.objects[key]
+
+
+def check_that_nothing_is_absent(store: ObjectStore, call: str) -> None:
+    """Check that a call fails with an error that is retried a few times."""
+    calls: dict[str, Callable[[], object]] = {
+        "prepare": store.prepare,
+        "put": lambda: store.put("a", memoryview(b"x"), archivable=True),
+        "get": lambda: store.get("a", "", 10),
+        "find_length": lambda: store.find_length("a"),
+        "list_page": lambda: store.list_page("a", ""),
+        "delete": lambda: store.delete("a"),
+    }
+    with pytest.raises(TransientError, match="did not come from") as caught:
+        calls[call]()
+    assert caught.value.attempts

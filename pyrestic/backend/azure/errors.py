@@ -70,7 +70,7 @@ def azure_error(answer: Answer, doing: str) -> PyresticError:
             f"{'ahead of' if minutes > 0 else 'behind'} Azure's",
             hint="Set the clock; a service such as systemd-timesyncd keeps it right.",
         )
-    return error_of(answer, doing, report, table=TABLE, service="Azure")
+    return error_of(answer, doing, report, table=TABLE, service="Azure", proven=bool(report.code))
 
 
 def find_skew(answer: Answer, now: float) -> int:

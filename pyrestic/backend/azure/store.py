@@ -52,7 +52,7 @@ class AzureStore:
         code = read_report(answer).code
         if answer.status == 403 and code in _UNCERTAIN:
             return
-        if answer.status != 404 or code not in ("ContainerNotFound", ""):
+        if answer.status != 404 or code != "ContainerNotFound":
             raise azure_error(answer, doing)
         answer = self._send("PUT", "", query={"restype": "container"}, body=b"")
         if answer.status != 201 and read_report(answer).code != "ContainerAlreadyExists":

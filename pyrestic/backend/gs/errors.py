@@ -33,6 +33,7 @@ class _Detail(msgspec.Struct):
 
 
 class _Error(msgspec.Struct):
+    code: int = 0
     message: str = ""
     errors: list[_Detail] = []
 
@@ -55,13 +56,25 @@ def read_report(answer: Answer) -> Report:
     return Report(root.read("Code").strip(), root.read("Message").strip())
 
 
+def is_absent(answer: Answer) -> bool:
+    """Tell whether the service itself says that something does not exist, and not a proxy in front of it."""
+    if answer.status != 404:
+        return False
+    if "x-guploader-uploadid" in answer.headers:
+        return True
+    try:
+        return msgspec.json.decode(answer.body, type=_ErrorReply, strict=False).error.code == answer.status
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return read_report(answer).code in ("NoSuchKey", "NoSuchBucket")
+
+
 def google_error(answer: Answer, doing: str) -> PyresticError:
     """Return the error for a response without success."""
     report = read_report(answer)
     if answer.status == 400 and "md5" in report.message.lower():
         # The hash of the upload does not match: it arrived damaged.
         report = Report("BadDigest", report.message)
-    return error_of(answer, doing, report, table=TABLE, service="Google Cloud Storage")
+    return error_of(answer, doing, report, table=TABLE, service="Google Cloud Storage", proven=is_absent(answer))
 
 
 def missing_bucket(doing: str, bucket: str) -> NotFoundError:

@@ -48,6 +48,7 @@ TABLE: Table = {
     "ServiceUnavailable": _BUSY,
     "SlowDown": _BUSY,
 }
+_ABSENT = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
 _MINUTE = 60
@@ -81,7 +82,14 @@ def s3_error(answer: Answer, doing: str, *, clock: Callable[[], float] = time.ti
             f"{doing} failed: the clock of this machine is wrong{_describe_skew(answer, clock())}",
             hint="Set the clock; a service such as systemd-timesyncd keeps it right.",
         )
-    return error_of(answer, doing, report, table=TABLE, service="the service")
+    return error_of(answer, doing, report, table=TABLE, service="the service", proven=is_absent(answer))
+
+
+def is_absent(answer: Answer) -> bool:
+    """Tell whether the service itself says that something does not exist. A response to HEAD has no body."""
+    if answer.status != 404:
+        return False
+    return read_report(answer).code in _ABSENT if answer.body else "x-amz-request-id" in answer.headers
 
 
 def _describe_skew(answer: Answer, now: float) -> str:

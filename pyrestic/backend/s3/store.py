@@ -11,11 +11,11 @@ from pyrestic.backend.plain_xml import Element, parse_xml
 from pyrestic.backend.s3.caller import S3Caller
 from pyrestic.backend.s3.cold import ARCHIVE_CLASSES, ColdOptions, warm_up
 from pyrestic.backend.s3.endpoint import DEFAULT_REGION
-from pyrestic.backend.s3.errors import read_report, s3_error
+from pyrestic.backend.s3.errors import is_absent, read_report, s3_error
 from pyrestic.backend.s3.multipart import PART_BYTES, SINGLE_BYTES, content_md5, upload_parts
 from pyrestic.backend.s3.retention import Retainer, Retention
 from pyrestic.backend.statuses import check_origin
-from pyrestic.errors import FormatError, NotFoundError, TransientError
+from pyrestic.errors import FormatError, TransientError
 
 _PAGE = "1000"
 _SERVICE = "an S3 service"
@@ -53,14 +53,14 @@ class S3Store:
     def prepare(self) -> None:
         """Make the bucket unless it exists. A key that may not look at the bucket may still use it."""
         doing = f"looking for the bucket {self.caller.address.bucket}"
-        status = self.caller.send("HEAD", "", doing).status
-        if status not in (200, 404):
+        answer = self.caller.send("HEAD", "", doing)
+        if answer.status != 200 and not is_absent(answer):
             # A response to HEAD has no body that could give the reason.
             answer = self.caller.send("GET", "", doing, query=[("list-type", "2"), ("max-keys", "1")])
-            if answer.status != 200 and read_report(answer).code != "AccessDenied":
-                raise s3_error(answer, doing)
-        if status == 404:
+        if is_absent(answer):
             self._make_bucket()
+        elif answer.status != 200 and read_report(answer).code != "AccessDenied":
+            raise s3_error(answer, doing)
 
     def put(self, key: str, data: memoryview, *, archivable: bool) -> None:
         """Store an object; the service verifies its MD5."""
@@ -96,7 +96,7 @@ class S3Store:
         answer = self.caller.send("HEAD", key, doing)
         if answer.status == 200:
             return find_length(check_origin(answer, doing, service=_SERVICE), doing)
-        if answer.status == 404 or answer.status >= 500:
+        if is_absent(answer) or answer.status >= 500:
             raise s3_error(answer, doing)
         # A response to HEAD has no body that could give the reason.
         answer = self.caller.send("GET", key, doing, headers={"Range": "bytes=0-0"}, max_length=1)
@@ -121,10 +121,8 @@ class S3Store:
         """Delete an object; no error if it is missing, as most services do not tell."""
         doing = f"removing {key}"
         answer = self.caller.send("DELETE", key, doing)
-        if answer.status not in (200, 204):
-            error = s3_error(answer, doing)
-            if not isinstance(error, NotFoundError):
-                raise error
+        if answer.status != 204 and not (answer.status == 404 and read_report(answer).code == "NoSuchKey"):
+            raise s3_error(answer, doing)
 
     def warm_up(self, key: str) -> bool:
         """Request an object from its archive, if necessary; return whether it can be read now."""

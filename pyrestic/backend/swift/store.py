@@ -49,7 +49,7 @@ class SwiftStore:
         answer = self._send("HEAD", "", doing)
         if answer.status in (200, 204):
             return
-        if answer.status != 404:
+        if not _is_absent(answer):
             raise self._error(answer, doing)
         doing = f"creating the container {self._container}"
         headers = {"X-Storage-Policy": self._policy} if self._policy else {}
@@ -63,7 +63,7 @@ class SwiftStore:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         headers = {"ETag": md5, "Content-Type": "binary/octet-stream"}
         answer = self._send("PUT", key, doing, headers=headers, body=data)
-        if answer.status == 404:
+        if _is_absent(answer):
             raise self._missing_container(doing)
         if answer.status != 201:
             raise self._error(answer, doing)
@@ -77,7 +77,7 @@ class SwiftStore:
         answer = self._send("GET", key, doing, headers=headers, max_length=max_length)
         if answer.status == 416:
             return answer
-        if answer.status == 404:
+        if _is_absent(answer):
             raise self._absent(answer, doing)
         if answer.status not in (200, 206):
             raise self._error(answer, doing)
@@ -100,7 +100,7 @@ class SwiftStore:
         doing = f"listing {prefix}"
         query = {"format": "json", "prefix": prefix, **({"marker": marker} if marker else {})}
         answer = self._send("GET", "", doing, query=query, max_length=_MAX_LIST_BYTES)
-        if answer.status == 404:
+        if _is_absent(answer):
             raise self._missing_container(doing)
         if answer.status == 204:
             return ObjectPage([], "")
@@ -166,7 +166,7 @@ class SwiftStore:
         The container is looked for once, unless something was found in it.
         """
         if not self._found:
-            self._found = self._send("HEAD", "", doing).status != 404
+            self._found = not _is_absent(self._send("HEAD", "", doing))
         return self._error(answer, doing) if self._found else self._missing_container(doing)
 
     def _missing_container(self, doing: str) -> NotFoundError:
@@ -175,7 +175,12 @@ class SwiftStore:
         )
 
     def _error(self, answer: Answer, doing: str) -> Exception:
-        return error_of(answer, doing, table=_TABLE, service="Swift")
+        return error_of(answer, doing, table=_TABLE, service="Swift", proven=_is_absent(answer))
+
+
+def _is_absent(answer: Answer) -> bool:
+    """Tell whether Swift itself says that something does not exist, and not a proxy in front of it."""
+    return answer.status == 404 and "x-trans-id" in answer.headers
 
 
 def _refused(doing: str) -> AccessError:

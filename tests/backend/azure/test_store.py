@@ -25,6 +25,7 @@ from pyrestic.ids import hash_id
 from tests.support.clouds import new_path, open_cloud, open_shared_cloud, shared_cloud
 from tests.support.rsa_key import private_pem
 from tests.support.scripted import ScriptedServer, answer, scripted
+from tests.support.stores import check_that_nothing_is_absent
 from tools.place_servers.azure import AzureServer, make_account_sas
 
 ID = "x-ms-request-id: 5"
@@ -184,6 +185,14 @@ def test_a_failure_is_named(
         open_store().put("a", memoryview(DATA), archivable=False)
     assert isinstance(caught.value, TransientError) == (kind is TransientError)
     assert "RequestId" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["prepare", "put", "get", "find_length", "list_page", "delete"])
+def test_a_404_that_did_not_come_from_azure_means_nothing(
+    service: ScriptedServer, open_store: Callable[[], AzureStore], call: str
+) -> None:
+    service.reply = lambda method, path: answer(404, b"404 page not found")
+    check_that_nothing_is_absent(open_store(), call)
 
 
 def page(*names: str, marker: str = "") -> bytes:

@@ -21,6 +21,7 @@ from pyrestic.ids import hash_id
 from tests.support.clouds import open_cloud, shared_cloud
 from tests.support.rsa_key import private_pem
 from tests.support.scripted import ScriptedServer, answer, scripted
+from tests.support.stores import check_that_nothing_is_absent
 from tools.place_servers.gs import GoogleServer
 
 DATA = b"content"
@@ -158,6 +159,14 @@ def test_a_listing_that_is_none_is_refused(service: ScriptedServer, store: Googl
     else:
         with pytest.raises(TransientError, match="did not come from Google Cloud Storage"):
             store.list_page("p/", "")
+
+
+@pytest.mark.parametrize("call", ["prepare", "put", "get", "find_length", "list_page", "delete"])
+def test_a_404_that_did_not_come_from_google_means_nothing(
+    service: ScriptedServer, store: GoogleStore, call: str
+) -> None:
+    service.reply = lambda method, path: answer(404, b"404 page not found")
+    check_that_nothing_is_absent(store, call)
 
 
 def test_pages_go_on_by_token(service: ScriptedServer, store: GoogleStore) -> None:

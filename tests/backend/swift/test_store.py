@@ -20,6 +20,7 @@ from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
 from tests.support.clouds import make_cloud, open_cloud, open_shared_cloud, shared_cloud
 from tests.support.scripted import ScriptedServer, answer, scripted
+from tests.support.stores import check_that_nothing_is_absent
 from tools.place_servers.swift import KEY, SwiftServer
 
 DATA = b"content"
@@ -157,11 +158,19 @@ def test_an_entry_that_is_no_object_is_an_error(
     ],
 )
 def test_a_failure_is_named(service: ScriptedServer, store: SwiftStore, status: int, kind: type[BackendError]) -> None:
-    service.reply = lambda method, path: answer(status, b"<html>")
+    service.reply = lambda method, path: answer(status, b"<html>", "X-Trans-Id: tx1")
     with pytest.raises(kind) as caught:
         store.put("a", memoryview(DATA), archivable=True)
     assert isinstance(caught.value, TransientError) == (kind is TransientError)
     assert "t0ken" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("call", ["prepare", "put", "get", "find_length", "list_page", "delete"])
+def test_a_404_that_did_not_come_from_swift_means_nothing(
+    service: ScriptedServer, store: SwiftStore, call: str
+) -> None:
+    service.reply = lambda method, path: answer(404, b"404 page not found")
+    check_that_nothing_is_absent(store, call)
 
 
 def test_another_hash_than_that_of_the_upload_is_no_success(service: ScriptedServer, store: SwiftStore) -> None:
