@@ -23,6 +23,11 @@ _TERMINATED_SECONDS = 0.5
 _SECRETS = "RESTIC_"
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that has nothing to do with the repository, such as its password."""
+    return {name: value for name, value in environment.items() if not name.startswith(_SECRETS)}
+
+
 class BackendProcess:
     """A running program; `say` gets each line of its standard error.
 
@@ -48,7 +53,7 @@ class BackendProcess:
                     stdout=ends[1],
                     stderr=subprocess.PIPE,
                     # As in restic: a password of the repository is none of its business.
-                    env={name: value for name, value in environment.items() if not name.startswith(_SECRETS)},
+                    env=without_secrets(environment),
                     process_group=0,
                 )
                 if self._terminal is not None:

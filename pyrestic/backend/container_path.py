@@ -32,10 +32,15 @@ def check_container(scheme: str, name: str) -> None:
 
 
 def clean_prefix(prefix: str) -> str:
-    """Return a path as Go cleans it: without double slashes and dots; "" for the top level."""
+    """Return a path as Go cleans it: without double slashes and dots; "" for the top level. Raises UsageError.
+
+    A prefix that leads out of the container is refused: the HTTP library would take its dots as a way to another one.
+    """
     if not prefix:
         return ""
     clean = posixpath.normpath(prefix)
     # Two slashes at the beginning mean something else only to POSIX.
     clean = "/" + clean.lstrip("/") if clean.startswith("/") else clean
+    if ".." in clean.split("/"):
+        raise UsageError(f"the prefix {prefix!r} leads out of the container or bucket", hint="Write it without `..`.")
     return "" if clean == "." else clean

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
+from pyrestic.backend.child import without_secrets
 from pyrestic.backend.http import HttpClient
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.errors import AccessError
@@ -41,7 +42,7 @@ def run_program(words: list[str], environment: Mapping[str, str], doing: str, hi
     try:
         return subprocess.check_output(  # noqa: S603 - a vendor's program on the user's PATH
             words,
-            env=dict(environment),
+            env=without_secrets(environment),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=PROGRAM_SECONDS,

@@ -4,11 +4,11 @@ A service may name another region, and another host: it is used only if it belon
 takes no credentials and no files elsewhere, and nothing goes over plain http after https.
 """
 
-import posixpath
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from pyrestic.backend.container_path import clean_prefix
 from pyrestic.errors import UsageError
 
 DEFAULT_REGION = "us-east-1"
@@ -57,9 +57,7 @@ def parse_s3(address: str) -> S3Location:
         raise UsageError("the location names no bucket", hint="Write s3:HOST/BUCKET/PREFIX.")
     if not _is_bucket(bucket) or bucket.startswith("."):
         raise UsageError(f"{bucket!r} is not the name of a bucket")
-    clean = posixpath.normpath(prefix) if prefix else ""
-    clean = "/" + clean.lstrip("/") if clean.startswith("/") else clean
-    return S3Location(scheme, _without_default_port(scheme, host.lower()), bucket, "" if clean == "." else clean)
+    return S3Location(scheme, _without_default_port(scheme, host.lower()), bucket, clean_prefix(prefix))
 
 
 class S3Address:
@@ -74,6 +72,11 @@ class S3Address:
         """Whether the region was named, so that it need not be asked for."""
         self._lookup = lookup
         self._redirected = ""
+        if location.prefix.startswith("/") and self._uses_dns():
+            raise UsageError(
+                "the prefix starts with a second slash, which the HTTP library drops from the URL",
+                hint="Write one slash, or use -o s3.bucket-lookup=path if files are stored there.",
+            )
 
     @property
     def bucket(self) -> str:

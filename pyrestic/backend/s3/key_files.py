@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from pyrestic.backend.child import without_secrets
 from pyrestic.backend.leases import Lease
 from pyrestic.backend.s3.signer import S3Key
 from pyrestic.errors import AccessError
@@ -110,7 +111,7 @@ def _run(words: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
     """Return the exit code and the output of a program; raise OSError, ValueError or TimeoutExpired."""
     with subprocess.Popen(  # noqa: S603 - the user's own file names it
         words,
-        env=dict(environment),
+        env=without_secrets(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

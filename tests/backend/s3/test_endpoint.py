@@ -45,6 +45,8 @@ def test_locations_are_read_as_restic_reads_them(text: str, parts: tuple[str, ..
         "host/b\nucket",
         "http://[/bucket",
         "host/../x",
+        "host/bucket/../x",
+        "host/bucket/a/../../x",
         "host/bu?cket/x",
         "h@x/bucket",
     ],
@@ -68,6 +70,13 @@ def test_any_text_is_a_location_or_a_usage_error(text: str) -> None:
 
 def address(text: str, region: str = "", lookup: str = "auto") -> S3Address:
     return S3Address(parse_s3(text), region=region, lookup=lookup)
+
+
+def test_a_second_slash_is_refused_where_it_would_not_be_sent() -> None:
+    with pytest.raises(UsageError, match="second slash"):
+        address("s3.amazonaws.com/bucket//a")
+    path = address("s3.amazonaws.com/bucket//a", lookup="path").make_url("/a/config", "")
+    assert path == "https://s3.dualstack.us-east-1.amazonaws.com/bucket//a/config"
 
 
 @pytest.mark.parametrize(

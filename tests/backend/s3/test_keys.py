@@ -140,6 +140,16 @@ def test_a_program_of_the_user_makes_the_key(tmp_path: Path) -> None:
         run_program(str(tmp_path / "absent"), {})
 
 
+@pytest.mark.process
+def test_a_program_of_the_user_does_not_get_the_password(tmp_path: Path) -> None:
+    text = """import json, os
+given = sorted(name for name in os.environ if name in ("OWN", "RESTIC_PASSWORD"))
+print(json.dumps({"Version": 1, "AccessKeyId": " ".join(given), "SecretAccessKey": "b"}))"""
+    program = put(tmp_path / "program.py", text)
+    made = run_program(f"{sys.executable} '{program}'", {"OWN": "1", "RESTIC_PASSWORD": "topsecret"})
+    assert made.value.key_id == "OWN"
+
+
 def test_a_profile_with_sso_needs_the_extra_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / ".aws/config", "[profile p]\nsso_session = x\nsso_account_id = 1\n")
     assert find_profile({"HOME": str(tmp_path), "AWS_PROFILE": "p"}) == RareProfile("p")
