@@ -224,7 +224,6 @@ class _Body:
                 if self._limit is not None:
                     self._guard.allow(self._limit.take(len(piece)))
                 yield piece
-                self._guard.count(len(piece))
 
 
 def _read_chunked(host: str, response: requests.Response, guard: WatchedRequest, max_length: int) -> bytes:

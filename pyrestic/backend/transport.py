@@ -101,39 +101,6 @@ class _Response(http.client.HTTPResponse):
         self.fp = _Lines(self.fp.detach())
 
 
-class _CountedReads(io.RawIOBase):
-    """Tells the watchdog how much arrives on a Unix socket."""
-
-    def __init__(self, inner: io.RawIOBase, guard: WatchedRequest) -> None:
-        self._inner = inner
-        self._guard = guard
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - passed on
-        """Read into a buffer; return the number of bytes."""
-        count = self._inner.readinto(buffer)
-        self._guard.count(count or 0)
-        return count
-
-    def close(self) -> None:
-        """Close the stream below."""
-        self._inner.close()
-        super().close()
-
-
-class _UnixResponse(_Response):
-    """A response on a Unix socket."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
-        super().__init__(*args, **kwargs)
-        guard = getattr(_current, "guard", None)
-        if guard is not None:
-            self.fp = _Lines(_CountedReads(self.fp.detach(), guard))
-
-
 class _PlainConnection(_Watched, HTTPConnection):
     response_class = _Response
 
@@ -180,8 +147,6 @@ class _TlsConnection(_Watched, HTTPSConnection):
 
 class _UnixConnection(_PlainConnection):
     """A connection to a socket in the file system; see `socket_host`."""
-
-    response_class = _UnixResponse
 
     def _new_conn(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

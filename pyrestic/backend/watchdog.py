@@ -2,8 +2,8 @@
 
 Socket timeouts only bound single reads and writes: a peer that sends a byte a minute never exceeds them. The watchdog
 uses the kernel's count of moved bytes: bytes that the peer acknowledged and bytes that arrived. This works through
-encryption and buffers and costs the request nothing. Of Unix sockets the kernel keeps no count, so their users count
-what they send and receive. On systems other than Linux only the overall deadline applies to the others.
+encryption and buffers and costs the request nothing. On systems other than Linux, and on Unix sockets, only the overall
+deadline applies.
 """
 
 import contextlib
@@ -40,7 +40,6 @@ class WatchedRequest:
         self._clock = clock
         self._line: socket.socket | None = None
         self._moved = 0
-        self._counted = 0
         now = clock()
         self._started = self._moved_at = now
         self._deadline = now + deadline_seconds
@@ -53,7 +52,7 @@ class WatchedRequest:
     def attach(self, line: socket.socket) -> None:
         """Watch this socket from now on; it belongs to the caller, and shutting it down ends the request."""
         self._line = line
-        self._moved = self._find_moved(line) or 0
+        self._moved = find_moved_bytes(line) or 0
         self.progressed()
         if self.verdict:
             _shut_down(line)
@@ -61,10 +60,6 @@ class WatchedRequest:
     def progressed(self) -> None:
         """Restart the stall timer: a phase of the request has ended, or the request waited for us."""
         self._moved_at = self._clock()
-
-    def count(self, length: int) -> None:
-        """Note that this number of bytes was sent or received; it matters only on Unix sockets."""
-        self._counted += length
 
     def allow(self, seconds: float) -> None:
         """Extend the deadline: the delay was ours, or there is more to transfer than expected."""
@@ -82,7 +77,7 @@ class WatchedRequest:
         now = self._clock()
         line = self._line
         if line is not None:
-            moved = self._find_moved(line)
+            moved = find_moved_bytes(line)
             if moved is None:
                 self._moved_at = now
             elif moved - self._moved >= MIN_PROGRESS_BYTES:
@@ -94,9 +89,6 @@ class WatchedRequest:
         elif now - self._moved_at > self._stall_seconds:
             self.stalled = True
             self.end(f"almost no data was transferred for {self._stall_seconds:g} s")
-
-    def _find_moved(self, line: socket.socket) -> int | None:
-        return self._counted if line.family == socket.AF_UNIX else find_moved_bytes(line)
 
 
 class Watchdog:

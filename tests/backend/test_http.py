@@ -13,7 +13,7 @@ import pytest
 
 from pyrestic.backend.http import HttpClient
 from pyrestic.backend.http_settings import HttpSettings
-from pyrestic.backend.transport import UNIX_SCHEME, find_proxies, make_tls_context, socket_host
+from pyrestic.backend.transport import find_proxies, make_tls_context
 from pyrestic.backend.wrap.limit import TokenBucket
 from pyrestic.errors import AccessError, NoAnswerError, TransientError, UsageError
 from tests.support.scripted import answer, scripted
@@ -26,18 +26,12 @@ Behave = Callable[[socket.socket], None]
 class ScriptedServer:
     """A server on loopback that does with each connection what a function says."""
 
-    def __init__(self, behave: Behave, path: Path | None = None) -> None:
+    def __init__(self, behave: Behave) -> None:
         self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self.ended = threading.Event()
         self.connections = 0
-        if path is None:
-            self._listener = socket.create_server(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/x"
-        else:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(path))
-            self._listener.listen()
-            self.url = f"{UNIX_SCHEME}://{socket_host(str(path))}/x"
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/x"
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -59,8 +53,8 @@ class ScriptedServer:
 
 
 @contextlib.contextmanager
-def serving(behave: Behave, stall_seconds: float = STALL, path: Path | None = None) -> Iterator[tuple[HttpClient, str]]:
-    server = ScriptedServer(behave, path)
+def serving(behave: Behave, stall_seconds: float = STALL) -> Iterator[tuple[HttpClient, str]]:
+    server = ScriptedServer(behave)
     client = HttpClient(HttpSettings(stall_seconds=stall_seconds), 2)
     try:
         yield client, server.url
@@ -203,43 +197,6 @@ def test_an_upload_that_nobody_takes_ends(behave: Behave) -> None:
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("takes", [0, 1 << 20])
-def test_a_server_on_a_unix_socket_that_hangs_is_given_up(tmp_path: Path, takes: int) -> None:
-    done = threading.Event()
-
-    def behave(connection: socket.socket) -> None:
-        taken = 0
-        while taken < takes:
-            taken += len(connection.recv(1 << 16))
-        done.wait(60)
-
-    with serving(behave, path=tmp_path / "s") as (client, url):
-        # The deadline of a body of this length is half an hour.
-        with pytest.raises(TransientError, match="almost no data"):
-            client.send("POST", url, headers={}, body=bytes(4 << 20), max_length=10)
-        done.set()
-
-
-def test_slow_but_steady_transfers_on_a_unix_socket_are_no_stalls(tmp_path: Path) -> None:
-    piece, count = 256 * 1024, 15
-
-    def behave(connection: socket.socket) -> None:
-        with connection.makefile("rb", 0) as stream:
-            while stream.readline() != b"\r\n":
-                pass
-        for _ in range(count):
-            time.sleep(0.1)
-            connection.recv(piece, socket.MSG_WAITALL)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (piece * count))
-        for _ in range(count):
-            time.sleep(0.1)
-            connection.sendall(bytes(piece))
-
-    with serving(behave, 1.0, tmp_path / "s") as (client, url):
-        answer = client.send("POST", url, headers={}, body=bytes(piece * count), max_length=piece * count)
-    assert len(answer.body) == piece * count
-
-
 def test_slow_but_steady_transfers_are_no_stalls() -> None:
     """Ten times as long as the time allowed without progress, each way."""
     piece, count = 64 * 1024, 40
