@@ -1,7 +1,8 @@
 """The hosts that a B2 response may name: only B2's own. Tokens and files go to no other host."""
 
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
+from pyrestic.backend.named_url import is_in_domain, split_server_url
 from pyrestic.backend.transport import is_loopback
 from pyrestic.errors import AccessError
 
@@ -15,7 +16,7 @@ def check_url(url: str, endpoint: str, what: str) -> str:
     After https it must be https, and its host must be in the endpoint's domain. This machine may be named in any way,
     for services that are tested on it. `what` describes the purpose of the URL.
     """
-    named = _split(url)
+    named = split_server_url(url)
     if named is None:
         raise AccessError(f"B2 names an address for {what} that is invalid; nothing is sent there")
     host, own = named.hostname or "", urlsplit(endpoint).hostname or ""
@@ -28,22 +29,6 @@ def check_url(url: str, endpoint: str, what: str) -> str:
     return url.rstrip("/")
 
 
-def _split(url: str) -> SplitResult | None:
-    """Return the parts of a server URL, None for anything else."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    plain = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and port != 0
-    # Another parser could see a different host in these.
-    return parts if plain and url.isascii() and url.isprintable() and "\\" not in url and " " not in url else None
-
-
 def _is_related(host: str, own: str) -> bool:
-    domains = _VENDOR if any(_is_in(own, domain) for domain in _VENDOR) else (own,)
-    return any(_is_in(host, domain) for domain in domains)
-
-
-def _is_in(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")
+    domains = _VENDOR if any(is_in_domain(own, domain) for domain in _VENDOR) else (own,)
+    return any(is_in_domain(host, domain) for domain in domains)
