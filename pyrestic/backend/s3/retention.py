@@ -6,7 +6,7 @@ Lock files are never locked: each command deletes its own.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pyrestic.backend.layout import FOLDERS
+from pyrestic.backend.layout import FOLDERS, is_file_name
 from pyrestic.backend.s3.caller import S3Caller
 from pyrestic.backend.s3.errors import read_report, s3_error
 from pyrestic.errors import AccessError
@@ -32,7 +32,9 @@ class Retainer:
     def headers(self, key: str) -> dict[str, str]:
         """Return the headers for the upload of an object; raise AccessError if the bucket cannot lock any."""
         self._check_bucket()
-        if f"/{key}".rpartition("/")[0].endswith(f"/{FOLDERS[FileType.LOCK]}"):
+        folder, _, name = f"/{key}".rpartition("/")
+        # The name counts, too: the prefix of the repository may end like the folder.
+        if folder.endswith(f"/{FOLDERS[FileType.LOCK]}") and is_file_name(name):
             return {}
         until = datetime.fromtimestamp(self._caller.now(), UTC) + timedelta(days=self._retention.days)
         return {
