@@ -3,6 +3,7 @@
 Files are stored under their names in restic's default layout, below a prefix.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -197,7 +198,10 @@ def list_objects(store: ObjectStore, prefix: str) -> Iterator[ListedObject]:
     short = 0
     while True:
         page = store.list_page(prefix, marker)
-        yield from (listed for listed in page.objects if listed.key.startswith(prefix))
+        for listed in page.objects:
+            if not listed.key.startswith(prefix):
+                raise BackendError(f"listing {prefix} failed: the server lists {listed.key!a}, which is elsewhere")
+            yield listed
         marker = page.next_marker
         if not marker:
             return
@@ -222,9 +226,21 @@ def _check_download(handle: Handle, answer: Answer, offset: int, length: int | N
         raise _senseless(handle, f"the server sent {'a part' if whole else 'another part'} of it")
     if length is not None and len(body) < length:
         raise FormatError(f"file {handle} is too short: it has {offset + len(body)} bytes")
-    if not whole and not answer.headers.get("content-range", "").startswith(f"bytes {offset}-"):
+    if whole:
+        return body
+    first, last, total = _read_content_range(answer)
+    if first != offset or (length is None and total is not None and last != total - 1):
         raise _senseless(handle, "the server sent another part of it")
     return body
+
+
+def _read_content_range(answer: Answer) -> tuple[int, int, int | None]:
+    """Return the first and the last byte and the length of the file, None if unknown; -1 for what is invalid."""
+    text = answer.headers.get("content-range", "")
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", text, re.ASCII)
+    if match is None:
+        return -1, -1, None
+    return int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
 
 
 def _senseless(handle: Handle, reason: str) -> TransientError:

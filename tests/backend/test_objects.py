@@ -83,6 +83,8 @@ class LyingStore(MemoryStore):
         (1, 2, Answer(206, {}, b"om"), TransientError),
         (1, 3, Answer(206, {"content-range": "bytes 1-2/4"}, b"om"), FormatError),
         (1, 2, Answer(416, {}, b""), TransientError),
+        (1, None, Answer(206, {"content-range": "bytes 1-2/4"}, b"om"), TransientError),
+        (1, None, Answer(206, {"content-range": "bytes 1"}, b"ome"), TransientError),
     ],
 )
 def test_a_download_that_is_not_what_was_asked_for_is_refused(
@@ -93,6 +95,24 @@ def test_a_download_that_is_not_what_was_asked_for_is_refused(
     backend.save(PACK, b"some")
     with pytest.raises(error):
         backend.load(PACK, offset, length)
+
+
+def test_an_open_range_of_unknown_length_is_taken() -> None:
+    for text in ("bytes 1-3/4", "bytes 1-3/*"):
+        store = LyingStore(Answer(206, {"content-range": text}, b"ome"))
+        assert ObjectBackend(store, "").load(PACK, 1) == b"ome"
+
+
+class StrayStore(MemoryStore):
+    """It lists what lies elsewhere, as a service does that takes the prefix for something else."""
+
+    def list_page(self, prefix: str, marker: str) -> ObjectPage:
+        return ObjectPage([ListedObject(f"{prefix}{NAME}", 1), ListedObject(f"else/{NAME}", 1)], "")
+
+
+def test_a_listing_of_another_place_is_an_error() -> None:
+    with pytest.raises(BackendError, match=f"the server lists 'else/{NAME}'"):
+        list(ObjectBackend(StrayStore(), "").list(FileType.SNAPSHOT))
 
 
 def test_a_length_that_is_not_reported_is_an_error() -> None:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import secrets
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -37,12 +37,15 @@ class GoogleBucket(NamedTuple):
 class _Object(msgspec.Struct, rename="camel"):
     """An object; numbers come as text."""
 
-    name: str = ""
-    size: _Length = 0
+    name: str
+    size: _Length
     md5_hash: str = ""
 
 
 class _Page(msgspec.Struct, rename="camel"):
+    """A page of a listing; without its kind, another service's reply would be an empty one."""
+
+    kind: Literal["storage#objects"]
     items: list[_Object] = []
     next_page_token: str = ""
 
@@ -92,7 +95,8 @@ class GoogleStore:
             f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
         )
         body = (start.encode(), data, f"\r\n--{boundary}--\r\n".encode())
-        path = f"/upload{self._objects}?{urlencode({'uploadType': 'multipart', 'name': key, 'fields': 'size,md5Hash'})}"
+        query = {"uploadType": "multipart", "name": key, "fields": "name,size,md5Hash"}
+        path = f"/upload{self._objects}?{urlencode(query)}"
         headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
         answer = self._send("POST", path, doing, headers=headers, body=body, max_length=_MAX_JSON_BYTES)
         if is_absent(answer):
@@ -134,7 +138,7 @@ class GoogleStore:
     def list_page(self, prefix: str, marker: str) -> ObjectPage:
         """Return a page of the objects whose keys start with prefix."""
         doing = f"listing {prefix}"
-        query = {"prefix": prefix, "maxResults": _PAGE, "fields": "items(name,size),nextPageToken"}
+        query = {"prefix": prefix, "maxResults": _PAGE, "fields": "kind,items(name,size),nextPageToken"}
         if marker:
             query["pageToken"] = marker
         answer = self._send("GET", f"{self._objects}?{urlencode(query)}", doing, max_length=_MAX_JSON_BYTES)

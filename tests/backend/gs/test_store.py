@@ -14,7 +14,7 @@ from pyrestic.backend.gs.store import GoogleBucket, GoogleStore
 from pyrestic.backend.http import HttpClient
 from pyrestic.backend.http_settings import HttpSettings
 from pyrestic.backend.leases import Lease, Leased
-from pyrestic.backend.objects import ListedObject, ObjectBackend, ObjectPage
+from pyrestic.backend.objects import ListedObject, ObjectPage, list_objects
 from pyrestic.errors import AccessError, BackendError, NotFoundError, TransientError, UsageError
 from pyrestic.handle import FileType, Handle
 from pyrestic.ids import hash_id
@@ -31,7 +31,7 @@ PACK = Handle(FileType.PACK, hash_id(DATA).hex())
 
 @pytest.fixture
 def service() -> Iterator[ScriptedServer]:
-    reply = json.dumps({"size": str(len(DATA)), "md5Hash": MD5}).encode()
+    reply = json.dumps({"name": "a", "size": str(len(DATA)), "md5Hash": MD5}).encode()
     with scripted(lambda method, path: answer(200, reply)) as server:
         yield server
 
@@ -57,7 +57,10 @@ def test_an_upload_is_one_request_with_its_hash(service: ScriptedServer, store: 
     assert "Authorization: Bearer t0ken" in headers
 
 
-@pytest.mark.parametrize("reply", [{"size": "7", "md5Hash": "YQ=="}, {"size": "8", "md5Hash": MD5}, {}, 5, "<html>"])
+@pytest.mark.parametrize(
+    "reply",
+    [{"name": "a", "size": "7", "md5Hash": "YQ=="}, {"name": "a", "size": "8", "md5Hash": MD5}, {}, 5, "<html>"],
+)
 def test_another_object_than_that_of_the_upload_is_no_success(
     service: ScriptedServer, store: GoogleStore, reply: object
 ) -> None:
@@ -154,11 +157,16 @@ def test_a_failure_is_named(
 @pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b'{"items": 5}', b'{"items": [{"size": "-1"}]}', b"<x/>"])
 def test_a_listing_that_is_none_is_refused(service: ScriptedServer, store: GoogleStore, body: bytes) -> None:
     service.reply = lambda method, path: answer(200, body)
-    if body == b"{}":
-        assert store.list_page("p/", "") == ObjectPage([], "")
-    else:
+    with pytest.raises(TransientError, match="did not come from Google Cloud Storage"):
+        store.list_page("p/", "")
+    if b"items" not in body:
         with pytest.raises(TransientError, match="did not come from Google Cloud Storage"):
-            store.list_page("p/", "")
+            store.find_length("p/a")
+
+
+def test_a_listing_of_nothing_has_a_kind(service: ScriptedServer, store: GoogleStore) -> None:
+    service.reply = lambda method, path: answer(200, b'{"kind": "storage#objects"}')
+    assert store.list_page("p/", "") == ObjectPage([], "")
 
 
 @pytest.mark.parametrize("call", ["prepare", "put", "get", "find_length", "list_page", "delete"])
@@ -170,12 +178,12 @@ def test_a_404_that_did_not_come_from_google_means_nothing(
 
 
 def test_pages_go_on_by_token(service: ScriptedServer, store: GoogleStore) -> None:
-    page = {"items": [{"name": "p/a", "size": "5"}], "nextPageToken": "n/ x"}
+    page = {"kind": "storage#objects", "items": [{"name": "p/a", "size": "5"}], "nextPageToken": "n/ x"}
     service.reply = lambda method, path: answer(200, json.dumps(page).encode())
     assert store.list_page("p/", "a=b") == ObjectPage([ListedObject("p/a", 5)], "n/ x")
     assert "pageToken=a%3Db" in service.requests[0][1]
     with pytest.raises(BackendError, match="do not end"):
-        list(ObjectBackend(store, "").list(FileType.PACK))
+        list(list_objects(store, "p/"))
 
 
 @given(st.binary(max_size=300))
