@@ -145,7 +145,7 @@ def sign_in(client: HttpClient, login: SwiftLogin) -> Lease[SwiftAccess]:
 
 
 def _sign_in_1(client: HttpClient, login: SwiftLogin) -> _Grant:
-    headers = {"X-Auth-User": login.user, "X-Auth-Key": login.key}
+    headers = {"X-Auth-User": _as_header(login.user), "X-Auth-Key": _as_header(login.key)}
     answer = client.send("GET", login.auth_url, headers=headers, max_length=MAX_TOKEN_BYTES)
     if answer.status not in (200, 204):
         raise refusal_of(answer, _DOING)
@@ -153,6 +153,11 @@ def _sign_in_1(client: HttpClient, login: SwiftLogin) -> _Grant:
     seconds = answer.headers.get("x-auth-token-expires", "")
     left = float(seconds) if seconds.isascii() and seconds.isdigit() else None
     return _Grant(token, left, answer.headers.get("x-storage-url", ""))
+
+
+def _as_header(text: str) -> str:
+    """Return a text whose Latin-1 bytes, which a header gets, are its UTF-8 ones, as in Go."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 class _Endpoint2(msgspec.Struct):

@@ -43,6 +43,16 @@ def test_version_1(tmp_path: object) -> None:
         assert "X-Auth-Key: a-key" in sent
 
 
+@pytest.mark.parametrize("key", ["pässword", "pass€word", "\udcff"])
+def test_a_key_is_sent_as_utf_8(key: str) -> None:
+    headers = ("X-Storage-Url: http://127.0.0.1:80/v1/AUTH_a/", "X-Auth-Token: t0ken")
+    with scripted(lambda method, path: answer(200, b"", *headers)) as service:
+        signed_in({"ST_AUTH": f"http://{service.address}/auth/v1.0", "ST_USER": "me", "ST_KEY": key})
+        ((_, _, sent),) = service.requests
+        (line,) = [line for line in sent.splitlines() if line.startswith("X-Auth-Key: ")]
+        assert line.removeprefix("X-Auth-Key: ").encode("latin-1") == key.encode("utf-8", "surrogateescape")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_wrong_key_ends_at_once_without_being_shown(status: int) -> None:
     with scripted(lambda method, path: answer(status, b"<html>a-key</html>")) as service:
