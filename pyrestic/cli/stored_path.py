@@ -4,13 +4,14 @@
 working folder, or with a tilde. Where the stored path does not exist, that meaning is tried, and a note says so.
 """
 
+import contextlib
 import os
 import posixpath
 from collections.abc import Callable
 from typing import TypeVar
 
 from pyrestic.cli.terminal import Terminal
-from pyrestic.errors import UsageError
+from pyrestic.errors import PyresticError, UsageError
 from pyrestic.ids import short
 from pyrestic.report import NullReporter
 from pyrestic.repository.repository import Repository
@@ -37,7 +38,10 @@ def find_meant(
         try:
             meant = find(local)
         except UsageError:
-            elsewhere = _find_elsewhere(repository, found, (path, local))
+            elsewhere = ""
+            with contextlib.suppress(PyresticError):
+                # What cannot be read there is not what was asked for.
+                elsewhere = _find_elsewhere(repository, found, (path, local))
             error.hint = "\n".join(filter(None, (error.hint, elsewhere)))
             raise error from None
     terminal.complain(f"snapshot {short(found.id)} has no path {path}: using {local}")

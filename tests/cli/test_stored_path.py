@@ -80,6 +80,22 @@ def test_a_miss_names_the_newest_other_snapshot_that_has_the_path(call: Caller, 
     assert "Snapshot " not in outcome.err
 
 
+def test_what_cannot_be_dumped_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
+    call = Caller(tmp_path)
+    call.create()
+    (tmp_path / "a").symlink_to("b")
+    call.cwd = tmp_path
+    assert call("backup", "-q", "a").code == 0
+    (tmp_path / "home").mkdir()
+    call.cwd = tmp_path / "home"
+    (tmp_path / "home" / "a").write_text("another file")
+    assert call("backup", "-q", tmp_path / "home").code == 0
+    first = call("snapshots", "--json").json[0]["id"]
+    outcome = call("dump", first, "a")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "'a' should be a file, but is a 'symlink'" in outcome.err
+
+
 def test_a_relative_filter_that_is_not_stored_is_refused_as_by_restic(call: Caller) -> None:
     outcome = call("ls", "latest", "nothing")
     assert outcome.code == 1

@@ -13,7 +13,7 @@ from pyrestic.cli.flag_fields import arguments, text
 from pyrestic.cli.session import Session, opened
 from pyrestic.cli.stored_path import find_meant
 from pyrestic.errors import LocalFileError, PyresticError, UsageError
-from pyrestic.format.node import DIRECTORY, FILE
+from pyrestic.format.node import DIRECTORY, FILE, Node
 from pyrestic.ids import parse_id
 from pyrestic.operations.dump import dump_file, dump_folder, find_node
 from pyrestic.repository.locking import LockMode
@@ -36,7 +36,7 @@ def command(app: App, flags: DumpFlags) -> None:
         raise UsageError("no file and no snapshot ID specified")
     if flags.archive not in ("tar", "zip"):
         raise UsageError(f"unknown archive format {flags.archive!r}")
-    name, location = flags.arguments
+    name, path = flags.arguments
     wanted = flags.wanted(app.settings.environment)
     with opened(app.settings, app.terminal, LockMode.READ, load_index=True) as session:
         found, folder = find_snapshot(session.repository, name, wanted, app.terminal)
@@ -45,19 +45,30 @@ def command(app: App, flags: DumpFlags) -> None:
         with _output(flags.target) as output:
             try:
                 to_terminal = not flags.target and sys.stdout.isatty()
-                dump = partial(_dump, session, tree, output=output, archive=flags.archive, to_terminal=to_terminal)
-                if folder:
-                    dump(location)
-                else:
-                    find_meant(session.repository, app.terminal, found, location, dump)
+                find = partial(_find, session, tree)
+                thing = find(path) if folder else find_meant(session.repository, app.terminal, found, path, find)
+                _dump(session, thing, tree, output, archive=flags.archive, to_terminal=to_terminal)
                 output.flush()
             except OSError as error:
                 raise LocalFileError(f"cannot dump file: {error.strerror}") from error
 
 
-def _dump(session: Session, tree: bytes, path: str, *, output: BinaryIO, archive: str, to_terminal: bool) -> None:
+def _find(session: Session, tree: bytes, path: str) -> tuple[bytes, Node | None]:
+    """Return a location and its node, None for the tree itself; raise UsageError if there is none."""
     location = os.fsencode(path)
-    node = find_node(session.repository, tree, location)
+    return location, find_node(session.repository, tree, location)
+
+
+def _dump(
+    session: Session,
+    thing: tuple[bytes, Node | None],
+    tree: bytes,
+    output: BinaryIO,
+    *,
+    archive: str,
+    to_terminal: bool,
+) -> None:
+    location, node = thing
     if node is not None and node.type == FILE:
         dump_file(session.repository, node, output)
         return
